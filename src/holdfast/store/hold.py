@@ -1,0 +1,53 @@
+"""Hold a folder for one process: the second one gets an error that names the first."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+
+from ..errors import StoreHeld
+
+
+class Hold:
+    """An exclusive lock on a folder; the system drops it when the process dies.
+
+    Args:
+        folder: Created if it is not there.
+    Raises:
+        StoreHeld: Another process has it, or this one has it open already.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / "holder.json").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            holder = self._file.read()
+            self._file.close()
+            raise StoreHeld(
+                str(folder),
+                "a folder that no other process holds",
+                f"one held by {_describe(holder)}",
+                "Let that process do the work, or stop it first.",
+            ) from None
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, self._file)
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let go. Calling it twice is fine."""
+        self._file.close()
+
+
+def _describe(holder: str) -> str:
+    try:
+        data = json.loads(holder)
+        return f"process {data['pid']} on {data['host']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,247 @@
+"""The exact store in memory: small, plain, and the oracle of every contract test."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import (
+    FloatArray,
+    IntArray,
+    Vectors,
+    VectorsLike,
+    as_vectors,
+    check_ids,
+    squared_norms,
+)
+from ..errors import InvalidInput, MissingIds
+from ..hits import Hits
+from ..space import Metric, Space
+from .base import NO_REVISION, Limits, Page, Rows
+from .where import WhereLike, matches, parse
+
+_BLOCK = 256  # queries scored at once: bounds the score matrix to 256 rows
+
+
+def check_batch(
+    owner: str,
+    space: Space,
+    ids: Sequence[str],
+    vectors: VectorsLike,
+    payloads: Sequence[Mapping[str, Any]] | None,
+    revisions: Sequence[int] | IntArray | None,
+) -> tuple[list[str], Vectors, list[Mapping[str, Any]], IntArray | None]:
+    """Check one upsert before anything is written; shared by all stores.
+
+    Raises:
+        InvalidInput: Or one of its kinds, see `arrays`.
+    """
+    rows = as_vectors(vectors, space, owner)
+    names = check_ids(ids, owner, len(rows))
+    given: list[Mapping[str, Any]] = (
+        [{}] * len(names) if payloads is None else [dict(p) for p in payloads]
+    )
+    if len(given) != len(names):
+        raise InvalidInput(owner, f"{len(names)} payloads, one per row", str(len(given)))
+    if revisions is None:
+        return names, rows, given, None
+    numbers = np.asarray(revisions, dtype=np.int64)
+    if numbers.shape != (len(names),) or (len(numbers) and numbers.min() < 0):
+        raise InvalidInput(
+            owner, f"{len(names)} revisions, integers from 0", f"shape {numbers.shape}"
+        )
+    return names, rows, given, numbers
+
+
+def check_k(k: int, owner: str) -> int:
+    """A number of hits that can be asked for."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise InvalidInput(owner, "k of at least 1", repr(k))
+    return int(k)
+
+
+def scores(queries: FloatArray, rows: FloatArray, metric: Metric) -> FloatArray:
+    """(q, n) scores, higher is better: cosine of unit rows, product, or minus the distance."""
+    products: FloatArray = queries @ rows.T
+    if metric != "euclidean":
+        return products
+    squares = squared_norms(queries)[:, None] + squared_norms(rows)[None, :] - 2.0 * products
+    negative: FloatArray = -np.sqrt(np.maximum(squares, 0.0))
+    return negative
+
+
+def best(table: FloatArray, k: int) -> tuple[Any, FloatArray]:
+    """(q, k) positions and scores of the k largest of each row, largest first."""
+    width = min(k, table.shape[1])
+    if width < table.shape[1]:
+        part = np.argpartition(table, -width, axis=1)[:, -width:]
+    else:
+        part = np.broadcast_to(np.arange(width), table.shape)
+    kept = np.take_along_axis(table, part, axis=1)
+    order = np.argsort(-kept, axis=1, kind="stable")
+    return np.take_along_axis(part, order, axis=1), np.take_along_axis(kept, order, axis=1)
+
+
+class MemoryStore:
+    """Rows in one growing array; exact search by matrix product.
+
+    Args:
+        space: The space of every vector.
+    Example:
+        >>> store = MemoryStore(Space("demo", 2))
+        >>> store.upsert(["east", "north"], [[1.0, 0.0], [0.0, 1.0]])
+        >>> store.search([[0.9, 0.1]], k=1).ids.tolist()
+        [['east']]
+    """
+
+    limits = Limits()
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._lock = threading.RLock()
+        self._array = np.zeros((0, space.dim), dtype=np.float32)
+        self._slot: dict[str, int] = {}
+        self._ids = np.empty(0, dtype=object)
+        self._payloads: list[Mapping[str, Any]] = []
+        self._revision = np.empty(0, dtype=np.int64)
+        self._shown = np.empty(0, dtype=bool)
+        self._sorted: list[str] | None = None  # the order of a scan, until ids come or go
+
+    @property
+    def visible(self) -> int:
+        return int(self._shown[: len(self._slot)].sum())
+
+    def __len__(self) -> int:
+        return len(self._slot)
+
+    def upsert(
+        self,
+        ids: Sequence[str],
+        vectors: VectorsLike,
+        payloads: Sequence[Mapping[str, Any]] | None = None,
+        revisions: Sequence[int] | IntArray | None = None,
+    ) -> None:
+        owner = f"upsert into {self.space.name}"
+        names, rows, given, numbers = check_batch(
+            owner, self.space, ids, vectors, payloads, revisions
+        )
+        with self._lock:
+            stored = self.revisions(names)
+            numbers = stored + 1 if numbers is None else numbers
+            self._reserve(len(self._slot) + int((stored == NO_REVISION).sum()))
+            for i in np.flatnonzero(numbers >= stored):
+                self._put(names[i], rows.array[i], given[i], int(numbers[i]))
+
+    def _reserve(self, size: int) -> None:
+        if size <= len(self._array):
+            return
+        size = max(size, 2 * len(self._array), 64)
+        for name in ("_array", "_ids", "_revision", "_shown"):
+            old = getattr(self, name)
+            grown = np.empty((size, *old.shape[1:]), dtype=old.dtype)
+            grown[: len(old)] = old
+            setattr(self, name, grown)
+
+    def _put(self, name: str, row: Any, payload: Mapping[str, Any], revision: int) -> None:
+        slot = self._slot.get(name)
+        if slot is None:
+            slot = self._slot[name] = len(self._slot)
+            self._sorted = None
+            self._ids[slot] = name
+            self._shown[slot] = True
+            self._payloads.append(payload)
+        self._array[slot] = row
+        self._payloads[slot] = payload
+        self._revision[slot] = revision
+
+    def delete(self, ids: Sequence[str]) -> None:
+        with self._lock:
+            for name in ids:
+                slot = self._slot.pop(name, None)
+                if slot is None:
+                    continue
+                self._sorted = None
+                last = len(self._slot)  # the last row moves into the gap
+                if slot != last:
+                    self._slot[self._ids[last]] = slot
+                    for column in (self._array, self._ids, self._revision, self._shown):
+                        column[slot] = column[last]
+                    self._payloads[slot] = self._payloads[last]
+                self._payloads.pop()
+
+    def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
+        with self._lock:
+            missing = [name for name in ids if name not in self._slot]
+            if missing:
+                raise MissingIds(
+                    f"get from {self.space.name}",
+                    "ids that are stored",
+                    f"{missing[0]!r} ({len(missing)} of {len(ids)} are not)",
+                )
+            return self._rows(list(ids), vectors)
+
+    def _rows(self, ids: list[str], vectors: bool) -> Rows:
+        at = np.array([self._slot[name] for name in ids], dtype=np.intp)
+        return Rows(
+            ids,
+            self._revision[at],
+            [self._payloads[slot] for slot in at],
+            ~self._shown[at],
+            Vectors(self.space, self._array[at]) if vectors else None,
+        )
+
+    def revisions(self, ids: Sequence[str]) -> IntArray:
+        with self._lock:
+            found = [self._slot.get(name, NO_REVISION) for name in ids]
+            return np.array(
+                [NO_REVISION if slot < 0 else self._revision[slot] for slot in found],
+                dtype=np.int64,
+            )
+
+    def search(self, queries: VectorsLike, k: int, where: WhereLike = None) -> Hits:
+        owner = f"search in {self.space.name}"
+        asked, k, tree = as_vectors(queries, self.space, owner), check_k(k, owner), parse(where)
+        with self._lock:
+            shown = np.flatnonzero(self._shown[: len(self._slot)])
+            if tree is not None:
+                keep = [matches(tree, self._payloads[slot]) for slot in shown]
+                shown = shown[np.array(keep, dtype=bool)]
+            rows, ids = self._array[shown], self._ids[shown]
+        out = Hits.empty(len(asked), k)
+        for start in range(0, len(asked) if len(rows) else 0, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            places, values = best(scores(asked.array[block], rows, self.space.metric), k)
+            out.ids[block, : places.shape[1]] = ids[places]
+            out.scores[block, : places.shape[1]] = values
+        return out
+
+    def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
+        with self._lock:
+            names = self._sorted = self._sorted or sorted(self._slot)
+            start = 0 if after is None else bisect_right(names, after)
+            piece = names[start : start + limit]
+            more = start + limit < len(names)
+            return Page(self._rows(piece, vectors), piece[-1] if more else None)
+
+    def hide(self, ids: Sequence[str]) -> None:
+        self._show(ids, False)
+
+    def unhide(self, ids: Sequence[str]) -> None:
+        self._show(ids, True)
+
+    def _show(self, ids: Sequence[str], shown: bool) -> None:
+        with self._lock:
+            for name in ids:
+                slot = self._slot.get(name)
+                if slot is not None:
+                    self._shown[slot] = shown
+
+    def tend(self) -> None:
+        """Nothing to do: there is no index."""
+
+    def close(self) -> None:
+        """Nothing to do: there is no file."""
