@@ -23,8 +23,9 @@
     ├── StoreError                    a store refused or failed
     │   ├── StoreHeld                 another process holds the folder
     │   └── OccupiedStore             the folder holds vectors of another space
-    └── UpgradeError                  the state of an upgrade forbids it
-        └── LedgerError               the ledger cannot be read or trusted
+    ├── UpgradeError                  the state of an upgrade forbids it
+    │   └── LedgerError               the ledger cannot be read or trusted
+    └── ContractBroken (AssertionError)  a part does not do what its kind promises
 
 Every message has one form: *who: expected what, got what. What to do.*
 """
@@ -160,3 +161,7 @@ class UpgradeError(HoldfastError):
 
 class LedgerError(UpgradeError):
     """The ledger cannot be read or trusted."""
+
+
+class ContractBroken(HoldfastError, AssertionError):
+    """A part does not do what its kind promises; raised by the shipped contract suites."""
