@@ -24,8 +24,11 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 IdArray: TypeAlias = npt.NDArray[np.object_]
 
 # Rows this close to length one are left as they are, so that a stored unit row read back
-# and stored again keeps its bits.
-_UNIT_TOLERANCE = 1e-6
+# and stored again keeps its bits; summing thousands of squares in float32 is off by 1e-6 itself.
+_UNIT_TOLERANCE = 4e-6
+
+# Shorter rows lose digits when their float32 squares are summed: no direction worth keeping.
+_SHORTEST_SQUARE = 1e-34
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +91,7 @@ def as_vectors(values: VectorsLike, space: Space, owner: str) -> Vectors:
         WrongSpace: `values` are `Vectors` of another space.
         DimensionMismatch: Not two-dimensional, or rows of another length.
         NotFinite: NaN or infinity.
-        ZeroVector: A zero row where the metric is cosine.
+        ZeroVector: A row of length zero (below 1e-17) where the metric is cosine.
         InvalidInput: Not numbers.
     """
     if isinstance(values, Vectors):
@@ -114,7 +117,11 @@ def as_vectors(values: VectorsLike, space: Space, owner: str) -> Vectors:
 
 def _as_floats(values: Any, owner: str) -> FloatArray:
     try:
-        return np.ascontiguousarray(values, dtype=np.float32)
+        raw = np.asarray(values)
+        if raw.dtype.kind in "cUSmM":  # numpy would drop the imaginary part, or read the text
+            raise TypeError(f"of {raw.dtype}")
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity: NotFinite
+            return np.ascontiguousarray(raw, dtype=np.float32)
     except (TypeError, ValueError) as cause:
         raise InvalidInput(
             owner, "an (n, d) array of numbers", f"{type(values).__name__}: {cause}"
@@ -134,12 +141,13 @@ def _check_numbers(array: FloatArray, space: Space, owner: str) -> None:
             "Look at what the encoder answered for these items.",
         )
     if space.metric == "cosine":
-        zero = np.flatnonzero(squares == 0.0)
+        zero = np.flatnonzero(squares < _SHORTEST_SQUARE)
         if len(zero):
+            length = np.sqrt(squares[zero[0]])
             raise ZeroVector(
                 owner,
                 "vectors with a direction, since the metric is cosine",
-                f"zeros in row {zero[0]} ({len(zero)} of {len(array)} rows)",
+                f"length {length:.3g} in row {zero[0]} ({len(zero)} of {len(array)} rows)",
                 "Leave these items out, or look at what the encoder answered for them.",
             )
 
