@@ -184,15 +184,19 @@ def difference(got: Hits, truth: Hits, tolerance: float = 1e-4) -> str | None:
         return f"{len(got)} rows of hits for {len(truth)} queries"
     for query in range(len(got)):
         found, wanted = got.row(query), truth.row(query)
-        problem = _row_difference(found, wanted, got.k, tolerance)
+        problem = _row_difference(found, wanted, (got.k, truth.k), tolerance)
         if problem:
             return f"query {query}: {problem}"
     return None
 
 
 def _row_difference(
-    found: list[tuple[str, float]], wanted: list[tuple[str, float]], k: int, tolerance: float
+    found: list[tuple[str, float]],
+    wanted: list[tuple[str, float]],
+    columns: tuple[int, int],
+    tolerance: float,
 ) -> str | None:
+    k, known = columns
     if len(found) != min(k, len(wanted)):
         return f"{len(found)} hits instead of {min(k, len(wanted))}"
     if len({name for name, _ in found}) != len(found):
@@ -200,11 +204,12 @@ def _row_difference(
     slack = tolerance * max(1.0, *(abs(score) for _, score in wanted), 1.0)
     true_scores = dict(wanted)
     for place, ((name, score), (_, true)) in enumerate(zip(found, wanted, strict=False)):
-        if abs(score - true) > slack:
+        if not abs(score - true) <= slack:  # written so that NaN differs
             return f"place {place} scores {score:.6g} instead of {true:.6g}"
         if name not in true_scores:
-            # Not among the reference's columns: right only if tied with its very last one.
-            if abs(score - wanted[-1][1]) > slack or len(wanted) < k:
+            # Not among the reference's columns: right only if tied with its very last one,
+            # and if there were too few columns to show every item.
+            if abs(score - wanted[-1][1]) > slack or len(wanted) < known:
                 return f"place {place} is {name!r}, which does not belong there"
         elif abs(true_scores[name] - true) > slack:
             return f"place {place} is {name!r}, which scores {true_scores[name]:.6g}"
