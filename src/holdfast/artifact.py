@@ -52,14 +52,19 @@ def save(path: Path | str, artifact: Artifact) -> None:
     path = Path(path)
     header = {"kind": artifact.kind, "format": FORMAT, "version": __version__}
     body = json.dumps({**header, "meta": dict(artifact.meta)})
-    arrays = {name: np.ascontiguousarray(a) for name, a in artifact.arrays.items()}
+    # not ascontiguousarray, which gives a scalar an axis
+    arrays = {name: np.asarray(a, order="C") for name, a in artifact.arrays.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(to_bytes(arrays, metadata={"holdfast": body}))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    content = to_bytes(arrays, metadata={"holdfast": body})
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(path: Path | str, kind: str) -> Artifact:
