@@ -68,6 +68,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, places: Any) -> Rows:
+        """Some of the rows, by an array of places."""
+        return Rows(
+            [self.ids[i] for i in places],
+            self.revisions[places],
+            [self.payloads[i] for i in places],
+            self.hidden[places],
+            None if self.vectors is None else self.vectors.take(places),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -159,6 +169,11 @@ class VectorStore(Protocol):
         """All rows, hidden ones included, in a stable order, piece by piece.
 
         A row that is there during the whole scan is visited exactly once.
+
+        Args:
+            after: What the page before answered; None to begin.
+            limit: Rows in a page, at least 1.
+            vectors: Whether the rows carry their vectors.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -42,35 +43,55 @@ def check_batch(
     """
     rows = as_vectors(vectors, space, owner)
     names = check_ids(ids, owner, len(rows))
-    given: list[Mapping[str, Any]] = (
-        [{}] * len(names) if payloads is None else [dict(p) for p in payloads]
-    )
+    given = [{}] * len(names) if payloads is None else _as_payloads(payloads, owner)
     if len(given) != len(names):
         raise InvalidInput(owner, f"{len(names)} payloads, one per row", str(len(given)))
     if revisions is None:
         return names, rows, given, None
-    numbers = np.asarray(revisions, dtype=np.int64)
-    if numbers.shape != (len(names),) or (len(numbers) and numbers.min() < 0):
-        raise InvalidInput(
-            owner, f"{len(names)} revisions, integers from 0", f"shape {numbers.shape}"
-        )
-    return names, rows, given, numbers
+    return names, rows, given, _as_revisions(revisions, owner, len(names))
 
 
-def check_k(k: int, owner: str) -> int:
-    """A number of hits that can be asked for."""
+def _as_payloads(payloads: Sequence[Mapping[str, Any]], owner: str) -> list[Mapping[str, Any]]:
+    """Copies that share nothing with the caller, through JSON, so that they are JSON."""
+    fix = "A payload is a dict of strings, finite numbers, true, false, null, lists and dicts."
+    if isinstance(payloads, Mapping) or not all(isinstance(p, Mapping) for p in payloads):
+        raise InvalidInput(owner, "a list of JSON objects as payloads", "something else", fix)
+    try:
+        text = json.dumps([dict(p) for p in payloads], allow_nan=False)
+    except (TypeError, ValueError) as cause:
+        raise InvalidInput(owner, "payloads that JSON can write", str(cause), fix) from cause
+    copies: list[Mapping[str, Any]] = json.loads(text)
+    return copies
+
+
+def _as_revisions(revisions: Sequence[int] | IntArray, owner: str, count: int) -> IntArray:
+    numbers = np.asarray(revisions)
+    if numbers.shape != (count,):
+        raise InvalidInput(owner, f"{count} revisions, one per row", f"shape {numbers.shape}")
+    if count and (
+        numbers.dtype.kind not in "iu" or not 0 <= numbers.min() <= numbers.max() < 2**63
+    ):
+        raise InvalidInput(owner, "revisions that are integers from 0", repr(revisions)[:80])
+    whole: IntArray = numbers.astype(np.int64)
+    return whole
+
+
+def check_k(k: int, owner: str, name: str = "k") -> int:
+    """A number of hits, or of rows, that can be asked for."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise InvalidInput(owner, "k of at least 1", repr(k))
+        raise InvalidInput(owner, f"{name} of at least 1", repr(k))
     return int(k)
 
 
 def scores(queries: FloatArray, rows: FloatArray, metric: Metric) -> FloatArray:
     """(q, n) scores, higher is better: cosine of unit rows, product, or minus the distance."""
-    products: FloatArray = queries @ rows.T
     if metric != "euclidean":
+        products: FloatArray = queries @ rows.T
         return products
-    squares = squared_norms(queries)[:, None] + squared_norms(rows)[None, :] - 2.0 * products
-    negative: FloatArray = -np.sqrt(np.maximum(squares, 0.0))
+    # In float32 the difference of large squares leaves near rows without a correct digit.
+    a, b = queries.astype(np.float64), rows.astype(np.float64)
+    squares = squared_norms(a)[:, None] + squared_norms(b)[None, :] - 2.0 * (a @ b.T)
+    negative: FloatArray = -np.sqrt(np.maximum(squares, 0.0)).astype(np.float32)
     return negative
 
 
@@ -220,6 +241,7 @@ class MemoryStore:
         return out
 
     def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
+        limit = check_k(limit, f"scan of {self.space.name}", "a limit")
         with self._lock:
             names = self._sorted = self._sorted or sorted(self._slot)
             start = 0 if after is None else bisect_right(names, after)
