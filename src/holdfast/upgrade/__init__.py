@@ -1,0 +1,1 @@
+"""The upgrade: the only place where encoders, stores, aligners and measures meet."""

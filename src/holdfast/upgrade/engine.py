@@ -1,0 +1,431 @@
+"""The engine: moves the items of a gallery from the old space to the new one.
+
+    state          reads   what happens                    allowed commands
+    planned        old     nothing yet                     start, roll back
+    copying        both    batches move                    pause, roll back
+    paused         both    nothing; writes go on           start, roll back
+    ready          both    every item has moved            cut over, roll back
+    cut over       new     old side kept up to date        finish, roll back
+    rolling back   both    batches move back               roll back (goes on)
+    rolled back    old     the new side is left alone      a new plan
+    finished       new     the old side may be dropped     a new plan
+
+    planned --> copying <--> paused
+                   |  ^
+                   v  |  (reconciling found more to do)
+                 ready --> cut over --> finished
+    any state before finished --> rolling back --> rolled back
+
+A batch: claim places of the queue, read the rows with their revisions, compute vectors,
+then, alone at the gallery's turnstile, drop what changed meanwhile, journal, write, hide,
+close the places. Every step may be cut off by the death of the process at any instruction:
+a batch that was not closed is done again, and doing it again changes nothing.
+
+The engine takes all its collaborators as arguments. `step` does one batch, for tests and
+for applications that own their loop; `run` goes on until told otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import EncoderError, HoldfastError, UpgradeError
+from ..store.base import NO_REVISION, Rows
+from .executor import Done, Executor, Inline
+from .gallery import Gallery
+from .ledger import Ledger, State
+from .mover import Moved, Mover
+from .order import arrange, read_rows
+from .pace import BatchSize, RateLimit, delay
+from .plan import Plan
+from .reconcile import Reconciled, reconcile
+
+_MANY = 100  # quarantined items that are tolerated whatever their part of the queue
+_BACK = 2_000  # rows that move back at once
+_COUNT_EVERY = 1.0  # seconds: counting a long queue costs more than a batch
+
+
+def _ignore(status: Status) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where an upgrade stands.
+
+    Args:
+        state: See the table above; None where nothing was planned.
+        share: Part of the gallery read from the new side, in [0, 1].
+        items: Items in the gallery.
+        todo: Items still to move.
+        quarantined: Items set aside.
+        rate: Items a second in this run.
+        batch_size: Items in the next batch.
+    """
+
+    state: State | None
+    share: float
+    items: int
+    todo: int
+    quarantined: int
+    rate: float = 0.0
+    batch_size: int = 0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate for what is still to move; None while there is no rate."""
+        return self.todo / self.rate if self.rate > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A claimed piece of the queue.
+
+    Args:
+        rows: Rows that need vectors.
+        places: Their places in the queue.
+        ready: Rows whose vectors the new side has already.
+        ready_places: Their places, and those of items that need nothing.
+        claimed: Places that were drawn from the queue for it.
+    """
+
+    rows: Rows
+    places: list[int]
+    ready: Rows
+    ready_places: list[int]
+    claimed: int
+
+
+class Engine:
+    """Runs one upgrade.
+
+    Args:
+        gallery: With both sides and a ledger.
+        mover: Computes vectors in the new space.
+        plan: Every choice, see `plan.py`.
+        executor: Where batches are computed; in this thread by default.
+        given: For order "given": the ids to move first.
+        listener: Called with a `Status` after each batch.
+        clock: Answers seconds, for rates.
+        sleep: Waits seconds.
+    Raises:
+        UpgradeError: The mover answers another space than the gallery's new side.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        mover: Mover,
+        plan: Plan,
+        executor: Executor | None = None,
+        *,
+        given: list[str] | None = None,
+        listener: Callable[[Status], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if gallery.new is None or gallery.ledger is None:
+            raise UpgradeError("Engine", "a gallery with two sides", "one side", "Plan first.")
+        if mover.target != gallery.new.space:
+            raise UpgradeError(
+                "Engine",
+                f"a mover into {gallery.new.space}",
+                f"one into {mover.target}",
+                "Pass the encoder or the bridge of the new side.",
+            )
+        self.gallery, self.mover, self.plan = gallery, mover, plan
+        self.executor = executor or Inline()
+        self._ledger: Ledger = gallery.ledger
+        self._old, self._new = gallery.old.store, gallery.new.store
+        self._given, self._listener = given, listener or _ignore
+        self._clock, self._sleep = clock, sleep
+        self._size = BatchSize(plan.batch_size, max(plan.batch_size, plan.max_batch_size))
+        self._limit = RateLimit(plan.rate, clock, sleep)
+        self._after = 0  # the last place that was claimed
+        self._under_way = 0  # items claimed and not finished
+        self._stop = False
+        self._moved, self._since = 0, clock()
+        self._counted: tuple[float, dict[str, int]] | None = None
+
+    # what can be asked for
+
+    def status(self) -> Status:
+        """Where the upgrade stands."""
+        now = self._clock()
+        if self._counted is None or now - self._counted[0] >= _COUNT_EVERY:
+            self._counted = (now, self._ledger.counts())
+        counts, elapsed = self._counted[1], now - self._since
+        return Status(
+            self.gallery.state,
+            self.gallery.share,
+            len(self.gallery),
+            counts["todo"],
+            counts["quarantined"],
+            self._moved / elapsed if elapsed > 0 else 0.0,
+            self._size.value,
+        )
+
+    def start(self) -> None:
+        """Fill the queue, if it is not, and begin or go on copying."""
+        self._allow("start", "planned", "paused", "copying", "ready")
+        upgrade = self._ledger.upgrade()
+        if upgrade is not None and not upgrade.queued:
+            ids, revisions = read_rows(self._old)
+            order = arrange(self.plan.order, ids, revisions, self.plan.seed, self._given)
+            self._ledger.fill(order)
+        if len(self._new) and self.gallery.state == "planned":
+            reconcile(self.gallery)
+        self._after, self._under_way, self._stop = 0, 0, False
+        self._moved, self._since = 0, self._clock()
+        if self.gallery.state != "copying":
+            self.gallery.set_state("copying")
+
+    def pause(self, why: str = "asked for") -> None:
+        """Stop after the batches under way; allowed while copying."""
+        self._allow("pause", "copying", "ready", "paused")
+        self._stop = True
+        if self.gallery.state == "copying":
+            self.gallery.set_state("paused", why=why)
+
+    def retry(self) -> int:
+        """Give all quarantined items another try; answers how many."""
+        self._allow("retry", "planned", "copying", "paused", "ready")
+        released = self._ledger.release()
+        self._after = 0
+        if released and self.gallery.state == "ready":
+            self.gallery.set_state("paused", why="quarantined items are tried again")
+        return released
+
+    def cut_over(self, leave_behind: bool = False) -> Reconciled:
+        """Read the new side alone.
+
+        A reconciling scan of both stores comes first; what it finds to do sends the upgrade
+        back to copying.
+
+        Args:
+            leave_behind: Accept that quarantined items are not found until a rollback.
+        Raises:
+            UpgradeError: Not ready, something was found, or items are quarantined.
+        """
+        self._allow("cut over", "ready")
+        found = reconcile(self.gallery)
+        counts = self._ledger.counts()
+        if counts["todo"]:
+            self.gallery.set_state("copying", why="the reconciling scan found more to do")
+            raise UpgradeError(
+                "cut over",
+                "every item on the new side",
+                f"{counts['todo']} that were written past the gallery",
+                "They are queued: backfill again, then cut over.",
+            )
+        if counts["quarantined"] and not leave_behind:
+            raise UpgradeError(
+                "cut over",
+                "no quarantined items",
+                f"{counts['quarantined']}",
+                "Mend them and retry, or leave them behind explicitly: they would not be found.",
+            )
+        self.gallery.set_state("cut over", left_behind=counts["quarantined"])
+        return found
+
+    def roll_back(self) -> None:
+        """Read the old side alone; the items written since are there too.
+
+        Items move back piece by piece, so that searches see each of them at every moment. A
+        rollback that was cut off goes on where it was.
+        """
+        self._allow(
+            "roll back",
+            *("planned", "copying", "paused", "ready", "cut over", "rolling back", "rolled back"),
+        )
+        if self.gallery.state == "rolled back":
+            return
+        self._stop = True
+        self.gallery.set_state("rolling back")
+        after: str | None = None
+        while True:
+            page = self._old.scan(after, _BACK)
+            hidden = [page.rows.ids[i] for i in np.flatnonzero(page.rows.hidden)]
+            if hidden:
+                self.gallery.back(hidden)
+                self._listener(self.status())
+            after = page.after
+            if after is None:
+                break
+        self.gallery.set_state("rolled back")
+
+    def finish(self) -> None:
+        """Give up the old side. Nothing is deleted here, but nothing leads back any more."""
+        self._allow("finish", "cut over")
+        self.gallery.set_state("finished")
+
+    def _allow(self, command: str, *states: State) -> None:
+        if self.gallery.state not in states:
+            raise UpgradeError(
+                command,
+                f"an upgrade that is {' or '.join(states)}",
+                f"one that is {self.gallery.state or 'not planned'}",
+                "See the table of states in the documentation.",
+            )
+
+    # moving
+
+    def step(self) -> Status:
+        """Move one batch; the state becomes "ready" when there is none left."""
+        if self.gallery.state in ("planned", "paused"):
+            self.start()
+        self._allow("step", "copying", "ready")
+        self._after = 0
+        batch = self._claim(1.0)
+        if batch is None:
+            self._become_ready()
+        else:
+            self._finish_batch(next(iter(Inline().map(self._compute, [batch]))))
+        return self._tell()
+
+    def run(self, until: float = 1.0) -> Status:
+        """Move batches until a share of the gallery has moved, or a command stops it.
+
+        Args:
+            until: Share of the gallery, in [0, 1]; reaching less than 1 pauses.
+        Raises:
+            HoldfastError: What made a batch fail for good; the state is "paused" then.
+        """
+        self.start()
+        try:
+            while not self._stop and not self._reached(until) and self._ledger.todo(1):
+                self._after = 0  # items may have been queued again behind us
+                for done in self.executor.map(self._compute, self._batches(until)):
+                    self._under_way -= done.batch.claimed
+                    self._finish_batch(done)
+                    self._obey()
+                    self._listener(self.status())
+        except BaseException as error:
+            if self.gallery.state == "copying":
+                self.gallery.set_state("paused", why=f"{type(error).__name__}: {error}")
+            raise
+        if self.gallery.state == "copying":
+            if self._ledger.todo(1):
+                self.pause(f"reached {self.gallery.share:.0%}")
+            else:
+                self._become_ready()
+        return self._tell()
+
+    def _tell(self) -> Status:
+        self._counted = None
+        status = self.status()
+        self._listener(status)
+        return status
+
+    def _become_ready(self) -> None:
+        if self.gallery.state == "copying":
+            self.gallery.set_state("ready")
+
+    def _batches(self, until: float) -> Iterator[Batch]:
+        while not self._stop and not self._reached(until):
+            batch = self._claim(until)
+            if batch is None:
+                return
+            self._limit.wait(len(batch.rows))
+            self._under_way += batch.claimed
+            yield batch
+
+    def _reached(self, until: float) -> bool:
+        """Whether what has moved and what is under way make up the share."""
+        if until >= 1.0:
+            return False
+        total = len(self.gallery)
+        return self.gallery.share + self._under_way / max(total, 1) >= until - 1e-9
+
+    def _claim(self, until: float) -> Batch | None:
+        size = self._size.value
+        if until < 1.0:
+            room = (until - self.gallery.share) * len(self.gallery) - self._under_way
+            size = max(1, min(size, int(np.ceil(room))))
+        claimed = self._ledger.todo(size, self._after)
+        if not claimed:
+            return None
+        self._after = claimed[-1][0]
+        return self._sort_out({name: place for place, name in claimed})
+
+    def _sort_out(self, places: dict[str, int]) -> Batch:
+        """Drop what is gone or moved, and set apart what the new side has already."""
+        names = list(places)
+        there = self._old.revisions(names) != NO_REVISION
+        rows = self._old.get(
+            [name for name, known in zip(names, there, strict=True) if known],
+            vectors=self.mover.reads_vectors,
+        )
+        shown = ~np.asarray(rows.hidden, dtype=bool)
+        known = self._new.revisions(rows.ids) == rows.revisions if len(self._new) else ~shown
+        needs = rows.take(np.flatnonzero(shown & ~known))
+        ready = rows.take(np.flatnonzero(shown & known))
+        wanted = [places[name] for name in needs.ids]
+        rest = set(places.values()) - set(wanted)
+        return Batch(needs, wanted, ready, sorted(rest), len(places))
+
+    def _compute(self, batch: Batch) -> tuple[Moved | None, float]:
+        """Run the mover, again and again while it fails in a way that may pass."""
+        if not len(batch.rows):
+            return None, 0.0
+        for attempt in range(self.plan.attempts):
+            started = self._clock()
+            try:
+                return self.mover.move(batch.rows), self._clock() - started
+            except EncoderError as error:
+                if not error.transient or attempt + 1 == self.plan.attempts or self._stop:
+                    raise
+                self._size.failed()
+                self._sleep(delay(error, attempt, self.plan.backoff))
+        raise UpgradeError("backfill", "at least one attempt", "none")  # pragma: no cover
+
+    def _finish_batch(self, done: Done[Batch, tuple[Moved | None, float]]) -> None:
+        if done.error is not None or done.result is None:
+            raise done.error or UpgradeError("backfill", "a finished batch", "nothing")
+        batch, (moved, seconds) = done.batch, done.result
+        if batch.ready_places:
+            self.gallery.move(batch.ready, None, batch.ready_places)
+        if moved is None:
+            return
+        place_of = dict(zip(batch.rows.ids, batch.places, strict=True))
+        places = [place_of[name] for name in moved.rows.ids]
+        self.gallery.move(moved.rows, moved.vectors, places)
+        self._size.succeeded(len(batch.rows), seconds)
+        self._moved += len(moved.rows)
+        if moved.failed:
+            self._ledger.quarantine(moved.failed)
+            self._check_quarantine(moved.failed)
+
+    def _check_quarantine(self, failed: dict[str, str]) -> None:
+        count = self._ledger.counts()["quarantined"]
+        limit = max(_MANY, int(self.plan.max_quarantined * len(self.gallery)))
+        if count > limit:
+            name, reason = next(iter(failed.items()))
+            raise UpgradeError(
+                "backfill",
+                f"at most {limit} quarantined items",
+                f"{count}; the last one, {name!r}: {reason}",
+                "Mend the cause, then retry the quarantined items and backfill again.",
+            )
+
+    # commands from other processes
+
+    def _obey(self) -> None:
+        known: dict[str, Callable[..., Any]] = {"pause": self.pause, "rate": self._set_rate}
+        for number, name, detail in self._ledger.asked():
+            try:
+                if name not in known:
+                    raise UpgradeError("engine", f"one of {', '.join(known)}", repr(name))
+                known[name](**detail)
+                self._ledger.answer(number, "done")
+            except (HoldfastError, TypeError) as error:
+                self._ledger.answer(number, f"refused: {error}")
+
+    def _set_rate(self, rate: float) -> None:
+        self._limit.rate = float(rate)
+        self._ledger.event("rate", {"items_per_second": float(rate)})

@@ -1,0 +1,401 @@
+"""The gallery: what an application holds before, during and after an upgrade.
+
+Every item is visible on exactly one side. Before the upgrade that is the old side; the
+backfill moves items over batch by batch (`move`); a rollback moves them back (`back`).
+The old side keeps what left it, hidden, so that going back computes nothing.
+
+    state           reads    writes
+    (none), planned old      old
+    copying, paused,
+    ready           both     both: visible on the new side, hidden on the old one
+    cut over        new      both
+    rolling back    both     both: visible on the old side, hidden on the new one
+    rolled back     old      old
+    finished        new      new
+
+A change of two stores is announced in the ledger's journal first; `Gallery` replays what
+it finds there when it is opened. Searches share a turnstile; changes pass it alone,
+so a search never sees an item change sides. Models run outside of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
+from ..errors import ConfigError, EncoderError, InvalidInput, UpgradeError, WrongSpace
+from ..hits import Hits, merge
+from ..items import Content, Item
+from ..space import relation
+from ..store.base import Rows, VectorStore
+from ..store.memory import check_k
+from ..store.where import WhereLike, parse
+from .extend import search_extended
+from .journal import Journal
+from .ledger import Ledger, State
+from .merge import Calibrator, Mode, ZScore, by_rank
+from .reference import Reference
+from .side import Side
+from .turnstile import Turnstile
+
+Queries: TypeAlias = Sequence[Content] | Vectors | Sequence[Vectors]
+
+READS: dict[State | None, str] = {
+    None: "old",
+    "planned": "old",
+    "copying": "both",
+    "paused": "both",
+    "ready": "both",
+    "cut over": "new",
+    "rolling back": "both",
+    "rolled back": "old",
+    "finished": "new",
+}
+_FORWARD: tuple[State, ...] = ("copying", "paused", "ready", "cut over")
+
+
+class Gallery:
+    """One search over one or two stores.
+
+    Args:
+        old: The side that served first.
+        new: The side that is being filled; None outside an upgrade.
+        ledger: The record; None for a plain gallery of one store.
+        mode: How two ranked lists become one, see `merge.py`.
+        calibrator: For mode "calibrated".
+        clock: Answers microseconds since 1970: the revisions of writes.
+    Raises:
+        ConfigError: Mode "compatible" between spaces that are not.
+    """
+
+    def __init__(
+        self,
+        old: Side,
+        new: Side | None = None,
+        ledger: Ledger | None = None,
+        *,
+        mode: Mode = "calibrated",
+        calibrator: Calibrator | None = None,
+        clock: Callable[[], int],
+    ) -> None:
+        if (new is None) != (ledger is None):
+            raise ConfigError("Gallery", "a new side and a ledger, or neither", "one of them")
+        self.old, self.new, self.ledger, self.mode = old, new, ledger, mode
+        self._clock = clock
+        self._gate = Turnstile()
+        self._extends = False
+        if new is not None:
+            related = relation(new.space, old.space)
+            self._extends = related == "extends"
+            if mode == "compatible" and related not in ("same", "extends"):
+                raise ConfigError(
+                    "merge mode 'compatible'",
+                    f"a new space that is, or extends, {old.space}",
+                    f"{new.space}, which is unrelated",
+                    "Use 'calibrated'.",
+                )
+        if new is not None and ledger is not None:
+            self._reference = Reference(old.store, new.store, ledger, calibrator or ZScore())
+        self._state: State | None = None
+        self.recover()
+
+    # state
+
+    @property
+    def state(self) -> State | None:
+        """State of the upgrade; None without one."""
+        return self._state
+
+    @property
+    def reads(self) -> str:
+        """Which side answers: "old", "new" or "both"."""
+        return READS[self._state] if self.new else "old"
+
+    def set_state(self, state: State, **detail: Any) -> None:
+        """Change what is read and written, for all threads at once."""
+        with self._gate.writing():
+            self._ledger().set_state(state, **detail)
+            self._state = state
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody else reads or writes inside of this; do not call the gallery from within."""
+        return self._gate.writing()
+
+    def recover(self) -> int:
+        """Finish what a dead process began; answers how many changes that were."""
+        if self.new is None:
+            return 0
+        with self._gate.writing():
+            upgrade = self._ledger().upgrade()
+            self._state = upgrade.state if upgrade else None
+            return self._journal().replay()
+
+    def _ledger(self) -> Ledger:
+        if self.ledger is None:
+            raise UpgradeError("Gallery", "an upgrade", "a plain gallery", "Plan one first.")
+        return self.ledger
+
+    def _journal(self) -> Journal:
+        return Journal(self._ledger(), self.old.store, self._new().store, self._forward())
+
+    def _new(self) -> Side:
+        if self.new is None:
+            raise UpgradeError("Gallery", "an upgrade", "a plain gallery", "Plan one first.")
+        return self.new
+
+    def _forward(self) -> bool:
+        return self._state in _FORWARD
+
+    def __len__(self) -> int:
+        return len(self._keeper())
+
+    def _keeper(self) -> VectorStore:
+        """The store that has every item."""
+        return self._new().store if self._state == "finished" else self.old.store
+
+    @property
+    def share(self) -> float:
+        """Part of the gallery that is read from the new side, in [0, 1]."""
+        if self.new is None or self.reads == "old":
+            return 0.0
+        if self.reads == "new":
+            return 1.0
+        total = len(self.old.store)
+        return self.new.store.visible / total if total else 1.0
+
+    # reading
+
+    def search(self, queries: Queries, k: int = 10, where: WhereLike = None) -> Hits:
+        """The k best items for each query.
+
+        Args:
+            queries: Contents for the encoders; or `Vectors` in a space that is read, one
+                `Vectors` per space while two are read and no bridge joins them.
+            k: At least 1.
+            where: Filter over payloads.
+        Raises:
+            WrongSpace: Vectors of a space that is not read here.
+            InvalidInput: Bare arrays: they do not say which space they are of.
+        """
+        k, tree = check_k(k, "Gallery.search"), parse(where)
+        routes = _Routes(self.old, self.new, queries)
+        while True:
+            # Encoding happens outside the gate, so what is read may have changed meanwhile.
+            needed = self._needed()
+            asked = self._asked(routes, needed)
+            with self._gate.reading():
+                if self._needed() == needed:
+                    return self._search(needed, asked, k, tree)
+
+    def _needed(self) -> list[Side]:
+        """The sides that can have hits; at least one."""
+        if self.new is None or self.reads == "old":
+            return [self.old]
+        if self.reads == "new" or not self.old.store.visible:
+            return [self.new]
+        return [self.old, self.new] if self.new.store.visible else [self.old]
+
+    def _asked(self, routes: _Routes, sides: list[Side]) -> list[Vectors]:
+        if len(sides) == 2 and self._extends and self.mode == "compatible":
+            return [routes.into(sides[1])] * 2  # new queries serve both sides
+        return [routes.into(side) for side in sides]
+
+    def _search(self, sides: list[Side], asked: list[Vectors], k: int, where: Any) -> Hits:
+        if len(sides) == 1:
+            return sides[0].store.search(asked[0], k, where)
+        old_queries, new_queries = asked
+        new = self._new().store.search(new_queries, k, where)
+        if old_queries.space != self.old.space:  # the new space extends the old one
+            return merge(new, search_extended(self.old.store, new_queries, k, where), k)
+        old = self.old.store.search(old_queries, k, where)
+        if self.mode == "by_rank":
+            return by_rank(old, new, k)
+        if self.mode == "calibrated":
+            old = self._reference.calibrate(old, old_queries, new_queries)
+        return merge(new, old, k)
+
+    def get(self, ids: Sequence[str]) -> Rows:
+        """Payloads and revisions of items.
+
+        Raises:
+            MissingIds: An id is not in the gallery.
+        """
+        with self._gate.reading():
+            return self._keeper().get(ids, vectors=False)
+
+    # writing
+
+    def upsert(self, items: Iterable[Item]) -> None:
+        """Insert or replace items; when this returns they are found, also after a crash.
+
+        A model that fails on the new side does not fail the write while the old side
+        still serves: the items stay there and queue for the backfill.
+
+        Raises:
+            EncoderError: A model that is needed gave no answer; nothing was written.
+        """
+        batch = list(items)
+        names = check_ids([item.id for item in batch], "Gallery.upsert")
+        payloads = [dict(item.payload) for item in batch]
+        routes = _Routes(self.old, self.new, [item.content for item in batch], "document")
+        while batch:
+            state = self._state
+            old, new = self._encoded(state, routes)
+            with self._gate.writing():
+                if self._state == state:
+                    self._write(names, payloads, old, new)
+                    return
+
+    def _encoded(
+        self, state: State | None, routes: _Routes
+    ) -> tuple[Vectors | None, Vectors | None]:
+        if self.new is None or state in (None, "planned", "rolled back"):
+            return routes.into(self.old), None
+        if state == "finished":
+            return None, routes.into(self.new)
+        if state == "rolling back":
+            return routes.into(self.old), None
+        try:
+            new = routes.into(self.new)
+        except EncoderError:
+            if state == "cut over" or self.old.encoder is None:
+                raise
+            return routes.into(self.old), None
+        return routes.into(self.old), new
+
+    def _write(
+        self,
+        names: list[str],
+        payloads: list[dict[str, Any]],
+        old: Vectors | None,
+        new: Vectors | None,
+    ) -> None:
+        revisions = self._next_revisions(names)
+        if self.new is None or self._state in (None, "planned", "rolled back", "finished"):
+            store, rows = (self._keeper(), new if old is None else old)
+            if rows is not None:
+                store.upsert(names, rows, payloads, revisions)
+            return
+        if old is not None:
+            self._journal().write(names, payloads, revisions, old, new)
+
+    def _next_revisions(self, names: list[str]) -> list[int]:
+        """One greater than anything stored, and never behind the clock."""
+        stored = self._keeper().revisions(names)
+        if self.new is not None and self._state != "finished":
+            stored = np.maximum(stored, self.new.store.revisions(names))
+        return [int(r) for r in np.maximum(stored + 1, self._clock())]
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove items; absent ids are fine. When this returns they stay gone."""
+        names = check_ids(ids, "Gallery.delete")
+        with self._gate.writing():
+            if self.new is None:
+                self.old.store.delete(names)
+            elif self._state == "finished":
+                self.new.store.delete(names)
+            else:
+                self._journal().delete(names)
+
+    # moving, for the engine
+
+    def move(self, rows: Rows, vectors: VectorsLike | None, places: Sequence[int]) -> None:
+        """Make rows visible on the new side instead of the old one.
+
+        Rows that were deleted or written since they were read are left as they are; a write
+        has brought its own vectors, or queued its items again.
+
+        Args:
+            rows: As read from the old store.
+            vectors: Their vectors in the new space; None where the new store has them.
+            places: Their places in the queue; closed with the move.
+        """
+        new = self._new()
+        checked = (
+            None
+            if vectors is None
+            else as_vectors(vectors, new.space, f"backfill of {new.space.name}")
+        )
+        with self._gate.writing():
+            if not self._forward():
+                return
+            same = np.flatnonzero(self.old.store.revisions(rows.ids) == rows.revisions)
+            if len(same) < len(rows):
+                rows = rows.take(same)
+                checked = None if checked is None else checked.take(same)
+            self._journal().move(rows, checked, places)
+
+    def back(self, ids: Sequence[str]) -> None:
+        """Make items visible on the old side instead of the new one."""
+        with self._gate.writing():
+            self._journal().back(ids)
+
+    def close(self) -> None:
+        """Close the stores and the ledger."""
+        with self._gate.writing():
+            self.old.store.close()
+            if self.new is not None:
+                self.new.store.close()
+            if self.ledger is not None:
+                self.ledger.close()
+
+
+class _Routes:
+    """Brings one call's contents into the spaces that turn out to be needed, each once."""
+
+    def __init__(self, old: Side, new: Side | None, given: Any, role: Any = "query") -> None:
+        self._old, self._new, self._role = old, new, role
+        self._ready: list[Vectors] = []
+        self._contents: Sequence[Content] | None = None
+        if isinstance(given, Vectors):
+            self._ready = [given]
+        elif isinstance(given, np.ndarray):
+            raise InvalidInput(
+                "Gallery.search",
+                "contents, or Vectors, which know their space",
+                "a bare array",
+                "Write Vectors through as_vectors(array, space, 'query').",
+            )
+        elif len(given) and all(isinstance(v, Vectors) for v in given):
+            self._ready = list(given)
+        else:
+            self._contents = list(given)
+
+    def into(self, side: Side) -> Vectors:
+        """The contents in the space of a side."""
+        for vectors in self._ready:
+            if vectors.space == side.space:
+                return vectors
+        if self._contents is not None:
+            made = side.reach(self._contents, self._role, lambda: self.into(self._other(side)))
+        else:
+            made = self._bridged(side)
+        self._ready.append(made)
+        return made
+
+    def _other(self, side: Side) -> Side:
+        other = self._new if side is self._old else self._old
+        if other is None or other.encoder is None:
+            raise ConfigError(
+                f"the side of {side.space.name}",
+                "a model on at least one side",
+                "none",
+                "Give the encoder of either space.",
+            )
+        return other
+
+    def _bridged(self, side: Side) -> Vectors:
+        bridge = side.bridge
+        for vectors in self._ready:
+            if bridge is not None and bridge.origin == vectors.space:
+                return bridge.transform(vectors)
+        raise WrongSpace(
+            "Gallery.search",
+            f"vectors of {side.space}",
+            f"vectors of {', '.join(str(v.space) for v in self._ready)}",
+            "Pass Vectors of both spaces while two are read, or give that side a bridge.",
+        )

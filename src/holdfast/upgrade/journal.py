@@ -1,0 +1,140 @@
+"""Changes of two stores as one: announced, applied, closed; replayed after a crash.
+
+Every `_apply_...` may run again after it ran wholly or in part. Callers hold the gallery's
+turnstile alone, so entries never overlap and the state does not change under one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Vectors
+from ..space import Space
+from ..store.base import NO_REVISION, Rows, VectorStore
+from .ledger import Entry, Ledger
+
+
+class Journal:
+    """Writes through to both stores.
+
+    Args:
+        ledger: Keeps the entries.
+        old: The old store.
+        new: The new store.
+        forward: Whether items belong to the new side once they are there.
+    """
+
+    def __init__(self, ledger: Ledger, old: VectorStore, new: VectorStore, forward: bool) -> None:
+        self._ledger, self._old, self._new, self._forward = ledger, old, new, forward
+
+    def write(
+        self,
+        ids: list[str],
+        payloads: Sequence[Mapping[str, Any]],
+        revisions: Sequence[int],
+        old: Vectors,
+        new: Vectors | None,
+    ) -> None:
+        """Insert or replace items; without new vectors they stay, or return, to the old side."""
+        number = self._ledger.write_entry(
+            "write",
+            ids,
+            revisions,
+            payloads,
+            old.array.tobytes(),
+            None if new is None else new.array.tobytes(),
+        )
+        self._apply_write(ids, payloads, revisions, old, new)
+        self._ledger.close_entry(number)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove items from both sides."""
+        number = self._ledger.write_entry("delete", ids)
+        self._apply_delete(ids)
+        self._ledger.close_entry(number)
+
+    def move(self, rows: Rows, vectors: Vectors | None, places: Sequence[int]) -> None:
+        """Show rows on the new side instead of the old one, and close their places.
+
+        Without vectors the new side has them already, of the same revision.
+        """
+        number = self._ledger.write_entry("move", rows.ids) if len(rows) else None
+        if vectors is not None and len(rows):
+            self._new.upsert(rows.ids, vectors, rows.payloads, rows.revisions)
+        if len(rows):
+            self._new.unhide(rows.ids)
+            self._old.hide(rows.ids)
+        self._ledger.done(places, number)
+
+    def back(self, ids: Sequence[str]) -> None:
+        """Show items on the old side instead of the new one."""
+        number = self._ledger.write_entry("back", ids)
+        self._apply_back(ids)
+        self._ledger.close_entry(number)
+
+    def replay(self) -> int:
+        """Finish what was announced and not closed; answers how many entries there were."""
+        entries = self._ledger.journal()
+        for entry in entries:
+            self._replay(entry)
+            self._ledger.close_entry(entry.number)
+        return len(entries)
+
+    def _replay(self, entry: Entry) -> None:
+        match entry.kind:
+            case "write":
+                self._apply_write(
+                    entry.ids,
+                    entry.payloads or [],
+                    entry.revisions or [],
+                    _rows(entry.old or b"", self._old.space),
+                    None if entry.new is None else _rows(entry.new, self._new.space),
+                )
+            case "delete":
+                self._apply_delete(entry.ids)
+            case "move":
+                self._finish_move(entry.ids)
+            case "back":
+                self._apply_back(entry.ids)
+
+    def _apply_write(
+        self,
+        ids: list[str],
+        payloads: Sequence[Mapping[str, Any]],
+        revisions: Sequence[int],
+        old: Vectors,
+        new: Vectors | None,
+    ) -> None:
+        self._old.upsert(ids, old, payloads, revisions)
+        if new is not None:
+            self._new.upsert(ids, new, payloads, revisions)
+            self._new.unhide(ids)
+            self._old.hide(ids)
+            return
+        self._apply_back(ids)
+        if self._forward:
+            # The stale vectors must not be shown again, nor be taken for up to date.
+            self._new.delete(ids)
+            self._ledger.enqueue(ids)
+
+    def _apply_delete(self, ids: Sequence[str]) -> None:
+        self._old.delete(ids)
+        self._new.delete(ids)
+
+    def _apply_back(self, ids: Sequence[str]) -> None:
+        # Within one entry the order is free: no search runs, and a replay does both.
+        self._old.unhide(ids)
+        self._new.hide(ids)
+
+    def _finish_move(self, ids: list[str]) -> None:
+        old, new = self._old.revisions(ids), self._new.revisions(ids)
+        arrived = [ids[i] for i in np.flatnonzero((old == new) & (new != NO_REVISION))]
+        self._new.unhide(arrived)
+        self._old.hide(arrived)
+
+
+def _rows(data: bytes, space: Space) -> Vectors:
+    return Vectors(space, np.frombuffer(data, dtype=np.float32).reshape(-1, space.dim))

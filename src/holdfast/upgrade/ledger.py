@@ -1,0 +1,445 @@
+"""The ledger: what was decided, what was done, and what is half done, in one SQLite file.
+
+It is the only truth about an upgrade. One process writes it: the one that holds the
+stores. Others read it while that goes on, and leave command rows.
+
+    upgrade    one row an upgrade: plan, spaces, state
+    queue      the items to move, in order, each `todo`, `done` or `quarantined`
+    journal    what is being done to two stores at once; replayed after a crash
+    event      what happened when
+    command    what other processes ask for
+    finding    what was measured
+    meta       format, and which space is served
+
+The journal is what makes a write to two stores one write: an entry is committed before
+the first store is touched and goes away after the second; replaying an entry twice, or
+after it was half done, ends in the same place.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from ..errors import LedgerError
+from ..space import Space
+
+FORMAT = 1
+
+State: TypeAlias = Literal[
+    "planned",
+    "copying",
+    "paused",
+    "ready",
+    "cut over",
+    "finished",
+    "rolling back",
+    "rolled back",
+]
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE upgrade (
+    number INTEGER PRIMARY KEY, plan TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL,
+    state TEXT NOT NULL, queued INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE queue (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL DEFAULT 'todo', reason TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX queue_open ON queue (status, place) WHERE status <> 'done';
+CREATE TABLE journal (
+    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, ids TEXT NOT NULL,
+    revisions TEXT, payloads TEXT, old BLOB, new BLOB
+);
+CREATE TABLE event (
+    number INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL
+);
+CREATE TABLE command (
+    number INTEGER PRIMARY KEY, time REAL NOT NULL, name TEXT NOT NULL, detail TEXT NOT NULL,
+    answer TEXT
+);
+CREATE TABLE finding (
+    number INTEGER PRIMARY KEY, time REAL NOT NULL, upgrade INTEGER NOT NULL, body TEXT NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """One row of the table of upgrades.
+
+    Args:
+        number: Counts from 1.
+        plan: The plan as it was accepted, as JSON.
+        old: Space that is left.
+        new: Space that is entered.
+        state: See `engine.py`.
+        queued: Whether the queue has been filled.
+    """
+
+    number: int
+    plan: Mapping[str, Any]
+    old: Space
+    new: Space
+    state: State
+    queued: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journal entry.
+
+    Args:
+        number: Where it stands in the journal.
+        kind: "write", "delete", "move" or "back".
+        ids: The items it touches.
+        revisions: One for each item of a write.
+        payloads: One for each item of a write.
+        old: Their vectors for the old side, as bytes of float32 rows.
+        new: Likewise for the new side.
+    """
+
+    number: int
+    kind: str
+    ids: list[str]
+    revisions: list[int] | None = None
+    payloads: list[dict[str, Any]] | None = None
+    old: bytes | None = None
+    new: bytes | None = None
+
+
+class Ledger:
+    """Opens, or creates, the ledger file.
+
+    Args:
+        path: The SQLite file; its folder is created.
+        clock: Answers seconds since 1970, for the times of events.
+        readonly: Look only; the file must exist.
+    Raises:
+        LedgerError: Not a ledger, damaged, or of a newer format.
+    """
+
+    def __init__(self, path: Path | str, clock: Any, readonly: bool = False) -> None:
+        self.path = Path(path)
+        self._clock = clock
+        self._lock = threading.RLock()
+        fresh = not self.path.exists()
+        if fresh and readonly:
+            raise LedgerError(
+                str(self.path), "a ledger", "no file", "Plan an upgrade first: holdfast plan."
+            )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(
+                f"{self.path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}",
+                uri=True,
+                check_same_thread=False,
+                isolation_level=None,
+                timeout=30.0,
+            )
+            self._open(fresh, readonly)
+        except sqlite3.DatabaseError as cause:
+            raise LedgerError(
+                str(self.path),
+                "a readable ledger",
+                f"SQLite's word: {cause}",
+                "Restore it from a copy; the stores themselves are untouched.",
+            ) from cause
+
+    def _open(self, fresh: bool, readonly: bool) -> None:
+        if not readonly:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+        if fresh:
+            with self._change():
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        found = self.meta("format")
+        if found != str(FORMAT):
+            raise LedgerError(
+                str(self.path),
+                f"a ledger of format {FORMAT}",
+                f"format {found}",
+                "Use the version of Holdfast that wrote it.",
+            )
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One transaction; the outermost block commits."""
+        with self._lock:
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    # what is known about the gallery
+
+    def meta(self, key: str) -> str | None:
+        """A remembered word."""
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
+        return str(rows[0][0]) if rows else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Remember a word."""
+        with self._change():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # upgrades and their states
+
+    def upgrade(self) -> Upgrade | None:
+        """The latest upgrade, if there ever was one."""
+        rows = self._rows(
+            "SELECT number, plan, old, new, state, queued FROM upgrade ORDER BY number DESC LIMIT 1"
+        )
+        if not rows:
+            return None
+        number, plan, old, new, state, queued = rows[0]
+        return Upgrade(
+            number,
+            json.loads(plan),
+            Space.from_json(json.loads(old)),
+            Space.from_json(json.loads(new)),
+            state,
+            bool(queued),
+        )
+
+    def begin(self, plan: Mapping[str, Any], old: Space, new: Space) -> Upgrade:
+        """Record a new upgrade in state "planned"; the queue of the last one goes away."""
+        with self._change():
+            self._db.execute("DELETE FROM queue")
+            self._db.execute(
+                "INSERT INTO upgrade (plan, old, new, state) VALUES (?, ?, ?, 'planned')",
+                (json.dumps(plan), json.dumps(old.to_json()), json.dumps(new.to_json())),
+            )
+            self.event("planned", {"old": str(old), "new": str(new)})
+        upgrade = self.upgrade()
+        if upgrade is None:  # pragma: no cover - it was inserted above
+            raise LedgerError(str(self.path), "the upgrade just written", "none")
+        return upgrade
+
+    def set_state(self, state: State, **detail: Any) -> None:
+        """Move the latest upgrade to another state, and say so among the events."""
+        with self._change():
+            self._db.execute(
+                "UPDATE upgrade SET state = ? WHERE number = (SELECT MAX(number) FROM upgrade)",
+                (state,),
+            )
+            self.event(state, detail)
+
+    def event(self, kind: str, detail: Mapping[str, Any]) -> None:
+        """Add to what happened when."""
+        with self._change():
+            self._db.execute(
+                "INSERT INTO event (time, kind, detail) VALUES (?, ?, ?)",
+                (self._clock(), kind, json.dumps(detail)),
+            )
+
+    def events(self) -> list[tuple[float, str, dict[str, Any]]]:
+        """(time, kind, detail), oldest first."""
+        rows = self._rows("SELECT time, kind, detail FROM event ORDER BY number")
+        return [(time, kind, json.loads(detail)) for time, kind, detail in rows]
+
+    # the queue
+
+    def fill(self, ids: Iterable[str]) -> None:
+        """Put all items into the queue, in this order, and remember that it is filled."""
+        with self._change():
+            self._db.execute("DELETE FROM queue")
+            self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'queue'")
+            self._db.executemany("INSERT INTO queue (id) VALUES (?)", ((name,) for name in ids))
+            self._db.execute(
+                "UPDATE upgrade SET queued = 1 WHERE number = (SELECT MAX(number) FROM upgrade)"
+            )
+
+    def enqueue(self, ids: Sequence[str]) -> None:
+        """Put items at the end of the queue; those already in it are to be done again."""
+        if not ids:
+            return
+        with self._change():
+            self._db.executemany("DELETE FROM queue WHERE id = ?", ((name,) for name in ids))
+            self._db.executemany("INSERT INTO queue (id) VALUES (?)", ((name,) for name in ids))
+
+    def todo(self, limit: int, after: int = 0) -> list[tuple[int, str]]:
+        """The next (place, id) pairs behind a place."""
+        return self._rows(
+            "SELECT place, id FROM queue WHERE status = 'todo' AND place > ? "
+            "ORDER BY place LIMIT ?",
+            after,
+            limit,
+        )
+
+    def first_done(self, limit: int) -> list[str]:
+        """Items among the first places that were moved: a random sample, see `order.py`."""
+        rows = self._rows("SELECT id FROM queue WHERE place <= ? AND status = 'done'", limit)
+        return [name for (name,) in rows]
+
+    def done(self, places: Sequence[int], entry: int | None = None) -> None:
+        """Mark places as done and close the journal entry that did it, in one transaction."""
+        with self._change():
+            self._db.executemany(
+                "UPDATE queue SET status = 'done', reason = '' WHERE place = ?",
+                ((place,) for place in places),
+            )
+            if entry is not None:
+                self._db.execute("DELETE FROM journal WHERE number = ?", (entry,))
+
+    def quarantine(self, reasons: Mapping[str, str]) -> None:
+        """Set items aside, each with the reason why it cannot be moved."""
+        with self._change():
+            self._db.executemany(
+                "UPDATE queue SET status = 'quarantined', reason = ? WHERE id = ?",
+                ((reason, name) for name, reason in reasons.items()),
+            )
+            self.event("quarantined", {"items": len(reasons)})
+
+    def quarantined(self, limit: int = 1000) -> list[tuple[str, str]]:
+        """(id, reason) of items set aside."""
+        return self._rows(
+            "SELECT id, reason FROM queue WHERE status = 'quarantined' ORDER BY place LIMIT ?",
+            limit,
+        )
+
+    def waiting(self, ids: Sequence[str]) -> set[str]:
+        """Those of some items that are in the queue and not done, quarantined ones included."""
+        rows = self._rows(
+            "SELECT id FROM queue WHERE status <> 'done' "
+            "AND id IN (SELECT value FROM json_each(?))",
+            json.dumps(list(ids)),
+        )
+        return {name for (name,) in rows}
+
+    def settle(self, ids: Iterable[str]) -> None:
+        """Items that need nothing more."""
+        with self._change():
+            self._db.executemany(
+                "UPDATE queue SET status = 'done', reason = '' WHERE id = ?",
+                ((name,) for name in ids),
+            )
+
+    def release(self) -> int:
+        """Give all quarantined items another try; answers how many."""
+        with self._change():
+            cursor = self._db.execute(
+                "UPDATE queue SET status = 'todo', reason = '' WHERE status = 'quarantined'"
+            )
+            return cursor.rowcount
+
+    def counts(self) -> dict[str, int]:
+        """How many items of the queue are open: {"todo": n, "quarantined": n}."""
+        rows = self._rows("SELECT status, COUNT(*) FROM queue WHERE status <> 'done' GROUP BY 1")
+        return {"todo": 0, "quarantined": 0, **dict(rows)}
+
+    # the journal
+
+    def write_entry(
+        self,
+        kind: str,
+        ids: Sequence[str],
+        revisions: Sequence[int] | None = None,
+        payloads: Sequence[Mapping[str, Any]] | None = None,
+        old: bytes | None = None,
+        new: bytes | None = None,
+    ) -> int:
+        """Announce a change of two stores; answers the number of the entry."""
+        with self._change():
+            cursor = self._db.execute(
+                "INSERT INTO journal (kind, ids, revisions, payloads, old, new) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    kind,
+                    json.dumps(list(ids)),
+                    None if revisions is None else json.dumps([int(r) for r in revisions]),
+                    None if payloads is None else json.dumps([dict(p) for p in payloads]),
+                    old,
+                    new,
+                ),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def close_entry(self, number: int) -> None:
+        """The change is complete on both sides."""
+        with self._change():
+            self._db.execute("DELETE FROM journal WHERE number = ?", (number,))
+
+    def journal(self) -> list[Entry]:
+        """Entries that were announced and not closed, oldest first."""
+        rows = self._rows(
+            "SELECT number, kind, ids, revisions, payloads, old, new FROM journal ORDER BY number"
+        )
+        return [
+            Entry(
+                number,
+                kind,
+                json.loads(ids),
+                None if revisions is None else json.loads(revisions),
+                None if payloads is None else json.loads(payloads),
+                old,
+                new,
+            )
+            for number, kind, ids, revisions, payloads, old, new in rows
+        ]
+
+    # commands from other processes
+
+    def ask(self, name: str, **detail: Any) -> int:
+        """Leave a command for the process that holds the stores."""
+        with self._change():
+            cursor = self._db.execute(
+                "INSERT INTO command (time, name, detail) VALUES (?, ?, ?)",
+                (self._clock(), name, json.dumps(detail)),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def asked(self) -> list[tuple[int, str, dict[str, Any]]]:
+        """Commands nobody has answered yet: (number, name, detail)."""
+        rows = self._rows(
+            "SELECT number, name, detail FROM command WHERE answer IS NULL ORDER BY number"
+        )
+        return [(number, name, json.loads(detail)) for number, name, detail in rows]
+
+    def answer(self, number: int, text: str) -> None:
+        """Say what became of a command."""
+        with self._change():
+            self._db.execute("UPDATE command SET answer = ? WHERE number = ?", (text, number))
+
+    # what was measured
+
+    def record(self, finding: Mapping[str, Any]) -> None:
+        """Keep a finding of the latest upgrade, as JSON."""
+        with self._change():
+            self._db.execute(
+                "INSERT INTO finding (time, upgrade, body) "
+                "VALUES (?, (SELECT MAX(number) FROM upgrade), ?)",
+                (self._clock(), json.dumps(finding)),
+            )
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Findings of the latest upgrade, oldest first."""
+        rows = self._rows(
+            "SELECT body FROM finding WHERE upgrade = (SELECT MAX(number) FROM upgrade) "
+            "ORDER BY number"
+        )
+        return [json.loads(body) for (body,) in rows]

@@ -1,0 +1,178 @@
+"""Merging: one ranked list from two sides whose scores mean different things.
+
+Two models spread their scores differently, and differently for each query, so raw scores
+of unrelated spaces must not be compared. A mode says what is done instead:
+
+    compatible   nothing: the spaces are the same, or one extends the other
+    calibrated   old-side scores are moved to the new side's scale, query by query
+    by_rank      places are compared instead of scores (reciprocal rank fusion)
+
+Calibration is free of labels. Some items have vectors on both sides: those already moved.
+A query is scored against a sample of them on both sides, and these two samples of scores,
+of the same items, say how the scales differ.
+
+Contract of every mode: one side empty gives exactly the other side's hits; the order
+within a side is never changed; equal scores are broken in favour of the new side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import FloatArray
+from ..errors import ConfigError
+from ..hits import Hits, merge
+
+Mode: TypeAlias = Literal["compatible", "calibrated", "by_rank"]
+Scores: TypeAlias = npt.NDArray[np.float64]
+
+_RANK_OFFSET = 60.0  # the constant of reciprocal rank fusion, Cormack et al. 2009
+_KNOTS = 257
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSample:
+    """Scores of the same items on both sides.
+
+    Args:
+        old: (q, r) scores of r items for each query on the old side.
+        new: (q, r) scores of the same items on the new side.
+    """
+
+    old: FloatArray
+    new: FloatArray
+
+
+class Calibrator(Protocol):
+    """Maps old-side scores to the new side's scale; strictly increasing for each query."""
+
+    def fit(self, sample: ScoreSample) -> Self:
+        """Learn what all queries share, from any queries: the items themselves will do."""
+        ...
+
+    def __call__(self, scores: FloatArray, sample: ScoreSample) -> FloatArray:
+        """Map (q, k) scores of q queries, given those queries' own samples."""
+        ...
+
+
+def _moments(values: FloatArray) -> tuple[Scores, Scores]:
+    """(q, 1) mean and spread of each row; a row without spread counts as spread one."""
+    wide = values.astype(np.float64)
+    spread = wide.std(axis=1, keepdims=True)
+    return wide.mean(axis=1, keepdims=True), np.where(spread > 1e-12, spread, 1.0)
+
+
+class ZScore:
+    """Matches mean and spread of the two samples, for each query alone.
+
+    Source: standard score normalisation of metasearch (Lee 1997; Montague & Aslam 2001).
+    Departs from it: moments come from a sample of items known on both sides, not from the
+    two result lists, so that they describe the same items; the old side is mapped onto the
+    new side's scale, so that new scores stay as they are.
+
+    Example:
+        >>> sample = ScoreSample(np.array([[0.0, 2.0]]), np.array([[10.0, 30.0]]))
+        >>> ZScore().fit(sample)(np.array([[1.0]]), sample).tolist()
+        [[20.0]]
+    """
+
+    def fit(self, sample: ScoreSample) -> Self:  # noqa: ARG002
+        """Nothing is shared between queries."""
+        return self
+
+    def __call__(self, scores: FloatArray, sample: ScoreSample) -> FloatArray:
+        old_mean, old_spread = _moments(sample.old)
+        new_mean, new_spread = _moments(sample.new)
+        mapped = (scores - old_mean) * (new_spread / old_spread) + new_mean
+        return mapped.astype(np.float32)
+
+
+class Quantile:
+    """Matches the shapes of the two score distributions, after `ZScore` matched the moments.
+
+    The shape is pooled over the queries of `fit`, so that an answer never depends on which
+    other queries were asked with it. Beyond the outermost quantiles the map goes on with the
+    slope of its last tenth.
+
+    Source: quantile calibration of unlabelled score pairs, d -> Q_new^-1(Q_old(d)). Departs
+    from it: works on standardised scores; a small slope is added, so that it never creates ties.
+    """
+
+    _FLOOR = 1e-3  # least slope between knots: keeps the map strictly increasing
+
+    def __init__(self) -> None:
+        self._from: Scores | None = None
+        self._to: Scores | None = None
+
+    def fit(self, sample: ScoreSample) -> Self:
+        """Learn the map between the two standardised, pooled distributions."""
+        levels = np.linspace(0.0, 1.0, _KNOTS)
+        pooled = []
+        for side in (sample.old, sample.new):
+            mean, spread = _moments(side)
+            pooled.append(np.quantile((side - mean) / spread, levels))
+        known, places = np.unique(pooled[0], return_index=True)
+        if len(known) < 2:
+            self._from = self._to = np.array([-1.0, 1.0])
+            return self
+        steps = np.maximum(np.diff(pooled[1][places]), self._FLOOR * np.diff(known))
+        self._from = known
+        self._to = pooled[1][places[0]] + np.concatenate([[0.0], np.cumsum(steps)])
+        return self
+
+    def __call__(self, scores: FloatArray, sample: ScoreSample) -> FloatArray:
+        if self._from is None or self._to is None:
+            self.fit(sample)
+        old_mean, old_spread = _moments(sample.old)
+        new_mean, new_spread = _moments(sample.new)
+        mapped = self._shape((scores - old_mean) / old_spread)
+        return (mapped * new_spread + new_mean).astype(np.float32)
+
+    def _shape(self, z: Scores) -> Scores:
+        if self._from is None or self._to is None:  # pragma: no cover - __call__ has fitted
+            return z
+        x, y = self._from, self._to
+        tenth = max(1, len(x) // 10)
+        low = (y[tenth] - y[0]) / (x[tenth] - x[0])
+        high = (y[-1] - y[-1 - tenth]) / (x[-1] - x[-1 - tenth])
+        inside: Scores = np.interp(z, x, y)
+        outside: Scores = np.minimum(z - x[0], 0.0) * low + np.maximum(z - x[-1], 0.0) * high
+        return inside + outside
+
+
+CALIBRATORS: dict[str, type[ZScore] | type[Quantile]] = {"quantile": Quantile, "zscore": ZScore}
+
+
+def calibrator(name: str) -> Calibrator:
+    """A fresh calibrator by name.
+
+    Raises:
+        ConfigError: No calibrator of that name.
+    """
+    if name not in CALIBRATORS:
+        raise ConfigError(
+            "calibrator", f"one of {', '.join(CALIBRATORS)}", repr(name), "Choose one of them."
+        )
+    return CALIBRATORS[name]()
+
+
+def by_rank(old: Hits, new: Hits, k: int) -> Hits:
+    """Join by place: the n-th of each side scores 1 / (60 + n).
+
+    On lists without common items this takes every other hit from each side whatever the
+    truth, so it is a fallback, not a default.
+
+    Source: Cormack, Clarke & Buettcher 2009. Departs from it: nothing.
+    """
+    return merge(_ranked(new), _ranked(old), k)
+
+
+def _ranked(hits: Hits) -> Hits:
+    places = 1.0 / (_RANK_OFFSET + 1.0 + np.arange(hits.k, dtype=np.float32))
+    filled = np.isfinite(hits.scores)
+    scores = np.where(filled, places, -np.inf).astype(np.float32)
+    return Hits(hits.ids, scores)

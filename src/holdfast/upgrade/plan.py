@@ -1,0 +1,77 @@
+"""The plan of an upgrade: every choice, named, checked, and recorded before anything moves."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import ConfigError
+from .merge import Mode
+
+OrderName = Literal["random", "newest", "given"]
+MoverName = Literal["re-embed", "translate", "copy"]
+
+
+class Plan(BaseModel):
+    """How an upgrade moves items and how it answers meanwhile.
+
+    Args:
+        merge: How two ranked lists become one.
+        calibrator: For merge "calibrated": "zscore" or "quantile".
+        mover: "re-embed" reads the content again and runs the new model; "translate" maps
+            stored vectors through a bridge; "copy" moves them within one space.
+        order: Which items go first.
+        order_file: For order "given": a text file with one id a line.
+        seed: Of the random order, and of the sample that goes first.
+        batch_size: Items in the first batch.
+        max_batch_size: The batch grows up to this while that makes it faster.
+        rate: Items a second at most; 0 for no limit.
+        attempts: Tries for a batch whose model fails in a way that may pass.
+        backoff: Seconds before the second try; doubles with each further one.
+        max_quarantined: The upgrade pauses when more than this part of the queue, and more
+            than 100 items, cannot be moved.
+        workers: Batches computed at once; 1 computes in the engine's own thread.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    merge: Mode = "calibrated"
+    calibrator: Literal["zscore", "quantile"] = "zscore"
+    mover: MoverName = "re-embed"
+    order: OrderName = "random"
+    order_file: str | None = None
+    seed: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=64, ge=1)
+    max_batch_size: int = Field(default=1024, ge=1)
+    rate: float = Field(default=0.0, ge=0.0)
+    attempts: int = Field(default=6, ge=1)
+    backoff: float = Field(default=1.0, ge=0.0)
+    max_quarantined: float = Field(default=0.05, ge=0.0, le=1.0)
+    workers: int = Field(default=1, ge=1, le=64)
+
+
+def config_error(where: str, error: ValidationError) -> ConfigError:
+    """The first thing wrong with a configuration, in our form."""
+    first = error.errors()[0]
+    setting = ".".join(str(part) for part in first["loc"]) or where
+    more = f" ({len(error.errors())} problems in all)" if len(error.errors()) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return ConfigError(
+            f"{where}: {setting}", "a known setting", f"an unknown one{more}", "Check its spelling."
+        )
+    return ConfigError(
+        f"{where}: {setting}", first["msg"].lower(), f"{first.get('input')!r}{more}", ""
+    )
+
+
+def read_plan(data: dict[str, Any]) -> Plan:
+    """A plan from plain data.
+
+    Raises:
+        ConfigError: An unknown setting, or a value that cannot be.
+    """
+    try:
+        return Plan(**data)
+    except ValidationError as error:
+        raise config_error("plan", error) from error

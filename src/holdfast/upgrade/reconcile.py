@@ -1,0 +1,115 @@
+"""The reconciling scan: what others wrote past the gallery is found before it is lost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..arrays import id_array
+from ..store.base import NO_REVISION, Rows
+from .gallery import Gallery
+
+_PAGE = 2_000
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What a scan found and mended.
+
+    Args:
+        missing: Items that were only on the old side: queued.
+        stale: Items whose old side is newer: returned to the old side and queued.
+        doubled: Items that were visible on both sides: hidden on the old one.
+        deleted: Items that are gone from the old side: deleted from the new one.
+    """
+
+    missing: int = 0
+    stale: int = 0
+    doubled: int = 0
+    deleted: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.stale or self.doubled or self.deleted)
+
+
+def reconcile(gallery: Gallery) -> Reconciled:
+    """Compare both stores, id by id and revision by revision, and mend what differs.
+
+    The old store is taken for complete: it keeps every item until the upgrade is finished.
+    Each page is compared while nothing else writes; in between, the gallery goes on.
+
+    Args:
+        gallery: With both sides; in any state before "cut over".
+    Returns:
+        How much was found; the ledger gets an event when it was anything.
+    """
+    found = Reconciled()
+    after: str | None = None
+    while True:
+        page = gallery.old.store.scan(after, _PAGE)
+        with gallery.alone():
+            _compare(gallery, page.rows, found)
+        after = page.after
+        if after is None:
+            break
+    _drop_deleted(gallery, found)
+    _close_settled(gallery)
+    if found and gallery.ledger is not None:
+        gallery.ledger.event("reconciled", asdict(found))
+    return found
+
+
+def _compare(gallery: Gallery, scanned: Rows, found: Reconciled) -> None:
+    if gallery.new is None or gallery.ledger is None:
+        return
+    old, new = gallery.old.store, gallery.new.store
+    # The page was read before we were alone: look again.
+    known = old.revisions(scanned.ids) != NO_REVISION
+    rows = old.get([n for n, there in zip(scanned.ids, known, strict=True) if there], False)
+    names = id_array(rows.ids)
+    hidden = np.asarray(rows.hidden, dtype=bool)
+    revisions = new.revisions(rows.ids)
+    there = revisions != NO_REVISION
+    stale = there & (revisions < rows.revisions)
+    doubled = ~hidden & there & ~stale
+    doubled[doubled] = ~new.get(names[doubled].tolist(), vectors=False).hidden
+    waiting = np.isin(names, list(gallery.ledger.waiting(rows.ids)))
+    missing = ~there & (hidden | ~waiting)
+    new.delete(names[stale].tolist())
+    old.unhide(names[hidden & (stale | missing)].tolist())
+    gallery.ledger.enqueue(names[(stale | missing) & ~waiting].tolist())
+    old.hide(names[doubled].tolist())
+    found.missing += int(missing.sum())
+    found.stale += int(stale.sum())
+    found.doubled += int(doubled.sum())
+
+
+def _drop_deleted(gallery: Gallery, found: Reconciled) -> None:
+    if gallery.new is None:
+        return
+    after: str | None = None
+    while True:
+        page = gallery.new.store.scan(after, _PAGE)
+        with gallery.alone():
+            kept = gallery.old.store.revisions(page.rows.ids) != NO_REVISION
+            gone = [n for n, there in zip(page.rows.ids, kept, strict=True) if not there]
+            if gone:
+                gallery.new.store.delete(gone)
+                found.deleted += len(gone)
+        after = page.after
+        if after is None:
+            return
+
+
+def _close_settled(gallery: Gallery) -> None:
+    """Quarantined items that were deleted, or written again with success, need no care."""
+    if gallery.ledger is None:
+        return
+    with gallery.alone():
+        names = [name for name, _ in gallery.ledger.quarantined(limit=10**9)]
+        there = gallery.old.store.revisions(names) != NO_REVISION
+        kept = [name for name, known in zip(names, there, strict=True) if known]
+        rows = gallery.old.store.get(kept, vectors=False)
+        hidden = [kept[i] for i in np.flatnonzero(rows.hidden)]
+        gallery.ledger.settle([*hidden, *(set(names) - set(kept))])
