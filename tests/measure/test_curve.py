@@ -1,0 +1,90 @@
+"""Curves: identities of area and gain."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdfast.errors import InvalidInput
+from holdfast.measure.curve import Curve
+from holdfast.measure.interval import bootstrap
+
+SHARES = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0]
+
+
+def curve(values, shares=SHARES, queries=20, spread=0.0, seed=0):
+    noise = spread * np.random.default_rng(seed).standard_normal(queries)
+    noise -= noise.mean()
+    return Curve.of("R@10", shares, np.asarray(values)[:, None] + noise, resamples=200)
+
+
+def test_a_constant_curve_has_its_own_value_as_area_and_no_gain():
+    got = curve([0.3] * 6, spread=0.1)
+    assert got.area.value == pytest.approx(0.3)
+    assert got.gain is None
+
+
+def test_a_straight_line_gains_half_whatever_the_points():
+    got = curve([0.2 + 0.4 * s for s in SHARES], spread=0.1)
+    assert got.area.value == pytest.approx(0.4)
+    assert (got.gain.value, got.gain.low, got.gain.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_an_instant_switch_gains_all():
+    got = curve([0.2, 0.6, 0.6], shares=[0.0, 1e-9, 1.0])
+    assert got.gain.value == pytest.approx(1.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.floats(0, 1), min_size=2, max_size=9),
+    st.integers(0, 1000),
+)
+def test_area_equals_numpy_and_the_bootstrap_of_per_query_areas(values, seed):
+    random = np.random.default_rng(seed)
+    steps = random.random(len(values) - 1) + 0.01
+    shares = [0.0, *(np.cumsum(steps)[:-1] / steps.sum()), 1.0]
+    table = np.asarray(values)[:, None] + random.random((len(values), 7))
+    got = Curve.of("AP", shares, table, resamples=50)
+    assert got.area.value == pytest.approx(np.trapezoid(table.mean(axis=1), shares))
+    slow = bootstrap([np.trapezoid(column, shares) for column in table.T], resamples=50)
+    assert (got.area.low, got.area.high) == pytest.approx((slow.low, slow.high))
+
+
+def test_gain_equals_its_formula():
+    values = [0.2, 0.35, 0.3, 0.5, 0.55, 0.6]
+    got = curve(values)
+    assert got.gain.value == pytest.approx((np.trapezoid(values, SHARES) - 0.2) / 0.4)
+
+
+def test_lowest_falls_and_never_below():
+    got = curve([0.3, 0.35, 0.28, 0.28, 0.6, 0.55])
+    share, point = got.lowest
+    assert (share, point.value) == (0.25, pytest.approx(0.28))
+    assert got.falls == 2
+    assert not got.never_below(0.3)
+    assert got.never_below(0.3, tolerance=0.021)
+    assert got.never_below(0.27)
+
+
+def test_findings_name_the_cells():
+    found = curve([0.3, 0.35, 0.4, 0.5, 0.6, 0.7]).findings()
+    assert [f.cell for f in found] == [
+        "old/old", "mixed@10%", "mixed@25%", "mixed@50%", "mixed@90%", "new/new"
+    ]  # fmt: skip
+    assert [f.value for f in found] == pytest.approx([0.3, 0.35, 0.4, 0.5, 0.6, 0.7])
+    assert {(f.metric, f.n, f.verdict) for f in found} == {("R@10", 20, "info")}
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2, 0.3, 0.3, 0.5, 0.5], [0.3] * 6])
+def test_json_round_trip(values):
+    got = curve(values, spread=0.2)
+    assert Curve.from_json(got.to_json()) == got
+
+
+@pytest.mark.parametrize(
+    "shares", [[0.0, 0.5], [0.0, 0.5, 0.5, 1.0], [0.1, 0.5, 1.0], [0.0, 0.5, 0.9], [1.0, 0.5, 0.0]]
+)
+def test_shares_must_rise_from_zero_to_one(shares):
+    with pytest.raises(InvalidInput, match="from 0 to 1"):
+        Curve.of("AP", shares, np.zeros((3, 4)))

@@ -1,0 +1,69 @@
+"""Flips: the identity with Success@k, and planted cases."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdfast.errors import InvalidInput
+from holdfast.hits import Hits
+from holdfast.measure.flips import flips, flips_at
+from holdfast.measure.judgements import Judgements
+from holdfast.measure.ranking import parse
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
+def test_rates_equal_a_slow_count_and_their_difference_is_the_change(pairs):
+    before, after = zip(*pairs, strict=True)
+    got = flips(before, after, resamples=20)
+    lost = [i for i, (b, a) in enumerate(pairs) if b and not a]
+    won = [i for i, (b, a) in enumerate(pairs) if a and not b]
+    assert (got.lost.tolist(), got.won.tolist()) == (lost, won)
+    assert got.negative.value == pytest.approx(len(lost) / len(pairs))
+    assert got.positive.value == pytest.approx(len(won) / len(pairs))
+    change = np.mean(after) - np.mean(before)
+    assert got.positive.value - got.negative.value == pytest.approx(change, abs=1e-12)
+    assert got.change.value == pytest.approx(change, abs=1e-12)
+
+
+def random_hits(random, queries, k):
+    order = np.argsort(random.random((queries, 20)), axis=1)[:, :k]
+    names = np.array([f"d{i}" for i in range(20)], dtype=object)
+    return Hits(names[order], np.zeros((queries, k), dtype=np.float32))
+
+
+def test_at_k_the_change_is_that_of_success():
+    random = np.random.default_rng(0)
+    judgements = Judgements.from_dict(
+        {
+            f"q{i}": {f"d{d}": g for g, d in enumerate(random.integers(0, 20, 3))} | {"d7": 1}
+            for i in range(50)
+        }
+    )
+    before, after = random_hits(random, 50, 8), random_hits(random, 50, 8)
+    for k in (1, 3, 8):
+        got = flips_at(k, before, after, judgements, resamples=200)
+        old = parse(f"Success@{k}").per_query(before, judgements)
+        new = parse(f"Success@{k}").per_query(after, judgements)
+        assert got.positive.value - got.negative.value == pytest.approx(new.mean() - old.mean())
+        assert all(old[i] == 1 and new[i] == 0 for i in got.lost)
+        assert all(old[i] == 0 and new[i] == 1 for i in got.won)
+    same = flips_at(3, before, before, judgements, resamples=20)
+    assert (same.negative.high, same.positive.high) == (0.0, 0.0)
+
+
+def test_findings_carry_the_rates():
+    negative, positive = flips([1, 1, 0, 0], [0, 1, 1, 1], resamples=50).findings(10, "new/old")
+    assert (negative.metric, negative.cell, negative.value, negative.n) == (
+        "NFR@10", "new/old", 0.25, 4
+    )  # fmt: skip
+    assert (positive.metric, positive.value) == ("PFR@10", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [([], []), ([1, 0], [1]), ([0.5, 1], [1, 1]), ([[1]], [[1]])]
+)
+def test_other_than_successes_is_refused(before, after):
+    with pytest.raises(InvalidInput, match="flips"):
+        flips(before, after)
