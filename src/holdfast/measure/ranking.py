@@ -93,7 +93,7 @@ def _average_precision(grades: Grades, k: int | None) -> PerQuery:
 
 
 def _success(grades: Grades, k: int | None) -> PerQuery:
-    return (grades.found[:, :k] > 0).any(axis=1).astype(np.float64)
+    return np.asarray((grades.found[:, :k] > 0).any(axis=1), dtype=np.float64)
 
 
 # name -> (formula, whether a cutoff must be given)
