@@ -1,0 +1,1 @@
+"""Aligners: maths that maps one array to another, and bridges between two spaces."""

@@ -1,0 +1,190 @@
+"""What held-out pairs say about a map, beside the naive ways to answer the same question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..arrays import FloatArray, IntArray, Vectors, squared_norms, unit_rows
+from ..space import Metric
+from .moments import Float64Array
+
+MEASURES = ("cosine", "R@1", "R@10", "R@1 gallery", "R@10 gallery")
+THIN = 5.0  # fewer pairs a dimension than this leave a linear map badly determined
+
+_BLOCK = 512  # mapped rows scored at once against all held-out targets
+_RESAMPLES = 1000
+_TIE = np.float32(1e-6)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over held-out pairs with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+Figures = Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How well a bridge did on pairs that it was not fitted on.
+
+    "cosine" is that of a mapped row with its own target row. "R@1" and "R@10" say how often
+    a mapped row that asks finds its own target row among all held-out target rows: the
+    bridge on the query side. "R@1 gallery" and "R@10 gallery" say how often a target row
+    that asks finds its own mapped row among all mapped rows: the bridge on the gallery side.
+    The two differ: a map that shrinks serves stored rows better than asking ones. All four
+    fall as `held_out` grows: compare them with the baselines beside them, not across sets.
+
+    Args:
+        pairs: All pairs, on which the bridge was fitted in the end.
+        held_out: Pairs that judged, and candidates in R@1 and R@10.
+        dim: Dimension of the space the bridge leads from.
+        figures: An estimate for each measure.
+        baselines: The same for the naive maps, see `naive`.
+    """
+
+    pairs: int
+    held_out: int
+    dim: int
+    figures: Figures
+    baselines: Mapping[str, Figures] = field(default_factory=dict)
+
+    def __getitem__(self, measure: str) -> Estimate:
+        return self.figures[measure]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.figures.items())
+
+    @property
+    def pairs_per_dimension(self) -> float:
+        """Pairs for each dimension of the space the bridge leads from."""
+        return self.pairs / self.dim
+
+    @property
+    def thin(self) -> bool:
+        """Whether there were fewer than five pairs a dimension."""
+        return self.pairs_per_dimension < THIN
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return {
+            "pairs": self.pairs,
+            "held_out": self.held_out,
+            "dim": self.dim,
+            "figures": _figures_to_json(self.figures),
+            "baselines": {name: _figures_to_json(f) for name, f in self.baselines.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evidence:
+        """Read what `to_json` wrote."""
+        baselines = {name: _figures_from_json(f) for name, f in data["baselines"].items()}
+        return cls(
+            int(data["pairs"]),
+            int(data["held_out"]),
+            int(data["dim"]),
+            _figures_from_json(data["figures"]),
+            baselines,
+        )
+
+
+def _figures_to_json(figures: Figures) -> dict[str, list[float]]:
+    return {name: [e.value, e.low, e.high] for name, e in figures.items()}
+
+
+def _figures_from_json(data: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate(*map(float, numbers)) for name, numbers in data.items()}
+
+
+def measure(mapped: FloatArray, truth: Vectors) -> Float64Array:
+    """(m, 5) the measures of each held-out pair, in the order of `MEASURES`.
+
+    Args:
+        mapped: (m, d_target) rows as the map answers them.
+        truth: (m, d_target) their own targets.
+    """
+    metric = truth.space.metric
+    rows = unit_rows(mapped) if metric == "cosine" else mapped
+    cosine = np.einsum("ij,ij->i", unit_rows(mapped), unit_rows(truth.array))
+    return np.column_stack(
+        [cosine, _found(rows, truth.array, metric), _found(truth.array, rows, metric)]
+    )
+
+
+def _found(asking: FloatArray, stored: FloatArray, metric: Metric) -> Float64Array:
+    """(m, 2) whether row i that asks finds stored row i first, and among the first ten.
+
+    Stored rows tied with the own one are taken to be in random order, so a tie earns the
+    share of orders in which the own row is found. A map to one point earns what chance does.
+    """
+    out = np.empty((len(asking), 2))
+    shift = 0.5 * squared_norms(stored) if metric == "euclidean" else np.float32(0.0)
+    for start in range(0, len(asking), _BLOCK):
+        stop = min(start + _BLOCK, len(asking))
+        # Higher is better; a constant of each asking row is left out of the distance.
+        table = asking[start:stop] @ stored.T - shift
+        own = table[np.arange(stop - start), np.arange(start, stop)][:, None]
+        # A matrix product may answer equal columns with different last bits.
+        slack = _TIE * np.maximum(1.0, np.abs(own))
+        better = (table > own + slack).sum(axis=1)
+        tied = (np.abs(table - own) <= slack).sum(axis=1)  # itself included
+        out[start:stop, 0] = np.clip((1 - better) / tied, 0.0, 1.0)
+        out[start:stop, 1] = np.clip((10 - better) / tied, 0.0, 1.0)
+    return out
+
+
+def naive(X: FloatArray, Y: FloatArray, held: IntArray, rest: IntArray) -> dict[str, FloatArray]:
+    """What the held-out rows map to without any fitting worth the name.
+
+    Args:
+        X: (n, d_source) rows.
+        Y: (n, d_target) rows, paired.
+        held: (m,) positions held out.
+        rest: The other positions.
+    Returns:
+        (m, d_target) rows by name. "mean": each row maps to the mean of the fitted targets.
+        "as is": the source's numbers, cut or padded with zeros to the target's dimension.
+    """
+    mean = Y[rest].mean(axis=0, dtype=np.float64).astype(np.float32)
+    width = min(X.shape[1], Y.shape[1])
+    as_is = np.zeros((len(held), Y.shape[1]), dtype=np.float32)
+    as_is[:, :width] = X[held, :width]
+    return {"mean": np.tile(mean, (len(held), 1)), "as is": as_is}
+
+
+def bootstrap(rows: Float64Array, seed: int) -> list[Estimate]:
+    """The mean of each column with its 95 % interval, by resampling rows.
+
+    Args:
+        rows: (m, c) measured values.
+        seed: Of the resampling; the same for columns that are to be compared.
+    Example:
+        >>> bootstrap(np.ones((20, 1)), seed=0)
+        [Estimate(value=1.0, low=1.0, high=1.0)]
+    """
+    rng = np.random.default_rng(seed)
+    means = np.empty((_RESAMPLES, rows.shape[1]))
+    for i in range(_RESAMPLES):
+        draw = rng.integers(len(rows), size=len(rows))
+        means[i] = np.bincount(draw, minlength=len(rows)) @ rows / len(rows)
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return [
+        Estimate(float(v), float(a), float(b))
+        for v, a, b in zip(rows.mean(axis=0), low, high, strict=True)
+    ]
+
+
+def figures(rows: Float64Array, seed: int) -> dict[str, Estimate]:
+    """Estimates by measure, from what `measure` returned."""
+    return dict(zip(MEASURES, bootstrap(rows, seed), strict=True))

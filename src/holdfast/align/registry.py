@@ -1,0 +1,38 @@
+"""The aligners that a saved bridge may name, imported when they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+from types import MappingProxyType
+
+from ..errors import InvalidInput
+from .base import Aligner
+
+# name in files -> (module beside this one, class)
+ALIGNERS = MappingProxyType(
+    {
+        "procrustes": ("procrustes", "Procrustes"),
+        "ridge": ("linear", "Ridge"),
+    }
+)
+
+
+def aligner_class(name: str) -> type[Aligner]:
+    """The class behind a name.
+
+    Raises:
+        InvalidInput: No aligner of that name.
+    Example:
+        >>> aligner_class("ridge").__name__
+        'Ridge'
+    """
+    if name not in ALIGNERS:
+        raise InvalidInput(
+            "aligner",
+            f"one of {', '.join(sorted(ALIGNERS))}",
+            repr(name),
+            "An aligner of your own is passed to `Bridge.load` in `aligners`.",
+        )
+    module, attribute = ALIGNERS[name]
+    found: type[Aligner] = getattr(importlib.import_module(f".{module}", __package__), attribute)
+    return found
