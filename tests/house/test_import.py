@@ -1,0 +1,67 @@
+"""Importing is cheap: nothing heavy before it is needed, and extras only through `need`."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from holdfast.optional import EXTRAS
+
+# Prints which packages, outside the standard library, an import has loaded.
+LOADED = """
+import json, sys
+{statement}
+roots = {{name.partition(".")[0] for name in sys.modules}}
+print(json.dumps(sorted(roots - set(sys.stdlib_module_names))))
+"""
+
+EVERYTHING = """
+import importlib, pkgutil, holdfast
+for module in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+
+COST = """
+import time
+start = time.perf_counter()
+import numpy
+middle = time.perf_counter()
+import holdfast
+print((time.perf_counter() - middle) / (middle - start))
+"""
+
+
+def run(program: str) -> str:
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def loaded(statement: str) -> set[str]:
+    return set(json.loads(run(LOADED.format(statement=statement))))
+
+
+def test_the_package_loads_numpy_at_most():
+    environment = loaded("pass")  # hooks that the environment itself puts into every process
+    assert loaded("import holdfast") - environment <= {"holdfast", "numpy"}
+
+
+def test_the_probe_sees_what_is_loaded():
+    assert {"holdfast", "safetensors"} <= loaded("import holdfast, safetensors")
+
+
+@pytest.mark.parametrize("name", ["Space", "Hits", "Item", "Vectors", "MemoryStore"])
+def test_values_and_the_memory_store_need_numpy_only(name):
+    extra = loaded(f"from holdfast import {name}") - loaded("import numpy")
+    assert extra == {"holdfast"}
+
+
+def test_no_module_loads_an_extra_when_it_is_imported():
+    assert loaded(EVERYTHING) & set(EXTRAS) == set()
+
+
+def test_importing_costs_a_fraction_of_importing_numpy():
+    assert min(float(run(COST)) for _ in range(3)) < 0.25
