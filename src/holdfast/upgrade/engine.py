@@ -29,21 +29,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import EncoderError, HoldfastError, UpgradeError
-from ..store.base import NO_REVISION, Rows
+from ..store.base import NO_REVISION
 from .executor import Done, Executor, Inline
 from .gallery import Gallery
-from .ledger import Ledger, State
+from .ledger import Ledger
 from .mover import Moved, Mover
 from .order import arrange, read_rows
 from .pace import BatchSize, RateLimit, delay
 from .plan import Plan
 from .reconcile import Reconciled, reconcile
+from .records import State
+from .status import Batch, Status
 
 _MANY = 100  # quarantined items that are tolerated whatever their part of the queue
 _BACK = 2_000  # rows that move back at once
@@ -52,53 +53,6 @@ _COUNT_EVERY = 1.0  # seconds: counting a long queue costs more than a batch
 
 def _ignore(status: Status) -> None:
     pass
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Where an upgrade stands.
-
-    Args:
-        state: See the table above; None where nothing was planned.
-        share: Part of the gallery read from the new side, in [0, 1].
-        items: Items in the gallery.
-        todo: Items still to move.
-        quarantined: Items set aside.
-        rate: Items a second in this run.
-        batch_size: Items in the next batch.
-    """
-
-    state: State | None
-    share: float
-    items: int
-    todo: int
-    quarantined: int
-    rate: float = 0.0
-    batch_size: int = 0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimate for what is still to move; None while there is no rate."""
-        return self.todo / self.rate if self.rate > 0 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A claimed piece of the queue.
-
-    Args:
-        rows: Rows that need vectors.
-        places: Their places in the queue.
-        ready: Rows whose vectors the new side has already.
-        ready_places: Their places, and those of items that need nothing.
-        claimed: Places that were drawn from the queue for it.
-    """
-
-    rows: Rows
-    places: list[int]
-    ready: Rows
-    ready_places: list[int]
-    claimed: int
 
 
 class Engine:

@@ -22,27 +22,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
-from ..errors import ConfigError, EncoderError, InvalidInput, UpgradeError, WrongSpace
+from ..errors import ConfigError, EncoderError, UpgradeError
 from ..hits import Hits, merge
-from ..items import Content, Item
+from ..items import Item
 from ..space import relation
 from ..store.base import Rows, VectorStore
 from ..store.memory import check_k
 from ..store.where import WhereLike, parse
 from .extend import search_extended
 from .journal import Journal
-from .ledger import Ledger, State
+from .ledger import Ledger
 from .merge import Calibrator, Mode, ZScore, by_rank
+from .records import State
 from .reference import Reference
+from .routes import Queries, Routes
 from .side import Side
 from .turnstile import Turnstile
-
-Queries: TypeAlias = Sequence[Content] | Vectors | Sequence[Vectors]
 
 READS: dict[State | None, str] = {
     None: "old",
@@ -182,7 +182,7 @@ class Gallery:
             InvalidInput: Bare arrays: they do not say which space they are of.
         """
         k, tree = check_k(k, "Gallery.search"), parse(where)
-        routes = _Routes(self.old, self.new, queries)
+        routes = Routes(self.old, self.new, queries)
         while True:
             # Encoding happens outside the gate, so what is read may have changed meanwhile.
             needed = self._needed()
@@ -199,7 +199,7 @@ class Gallery:
             return [self.new]
         return [self.old, self.new] if self.new.store.visible else [self.old]
 
-    def _asked(self, routes: _Routes, sides: list[Side]) -> list[Vectors]:
+    def _asked(self, routes: Routes, sides: list[Side]) -> list[Vectors]:
         if len(sides) == 2 and self._extends and self.mode == "compatible":
             return [routes.into(sides[1])] * 2  # new queries serve both sides
         return [routes.into(side) for side in sides]
@@ -241,7 +241,7 @@ class Gallery:
         batch = list(items)
         names = check_ids([item.id for item in batch], "Gallery.upsert")
         payloads = [dict(item.payload) for item in batch]
-        routes = _Routes(self.old, self.new, [item.content for item in batch], "document")
+        routes = Routes(self.old, self.new, [item.content for item in batch], "document")
         while batch:
             state = self._state
             old, new = self._encoded(state, routes)
@@ -251,7 +251,7 @@ class Gallery:
                     return
 
     def _encoded(
-        self, state: State | None, routes: _Routes
+        self, state: State | None, routes: Routes
     ) -> tuple[Vectors | None, Vectors | None]:
         if self.new is None or state in (None, "planned", "rolled back"):
             return routes.into(self.old), None
@@ -342,60 +342,3 @@ class Gallery:
                 self.new.store.close()
             if self.ledger is not None:
                 self.ledger.close()
-
-
-class _Routes:
-    """Brings one call's contents into the spaces that turn out to be needed, each once."""
-
-    def __init__(self, old: Side, new: Side | None, given: Any, role: Any = "query") -> None:
-        self._old, self._new, self._role = old, new, role
-        self._ready: list[Vectors] = []
-        self._contents: Sequence[Content] | None = None
-        if isinstance(given, Vectors):
-            self._ready = [given]
-        elif isinstance(given, np.ndarray):
-            raise InvalidInput(
-                "Gallery.search",
-                "contents, or Vectors, which know their space",
-                "a bare array",
-                "Write Vectors through as_vectors(array, space, 'query').",
-            )
-        elif len(given) and all(isinstance(v, Vectors) for v in given):
-            self._ready = list(given)
-        else:
-            self._contents = list(given)
-
-    def into(self, side: Side) -> Vectors:
-        """The contents in the space of a side."""
-        for vectors in self._ready:
-            if vectors.space == side.space:
-                return vectors
-        if self._contents is not None:
-            made = side.reach(self._contents, self._role, lambda: self.into(self._other(side)))
-        else:
-            made = self._bridged(side)
-        self._ready.append(made)
-        return made
-
-    def _other(self, side: Side) -> Side:
-        other = self._new if side is self._old else self._old
-        if other is None or other.encoder is None:
-            raise ConfigError(
-                f"the side of {side.space.name}",
-                "a model on at least one side",
-                "none",
-                "Give the encoder of either space.",
-            )
-        return other
-
-    def _bridged(self, side: Side) -> Vectors:
-        bridge = side.bridge
-        for vectors in self._ready:
-            if bridge is not None and bridge.origin == vectors.space:
-                return bridge.transform(vectors)
-        raise WrongSpace(
-            "Gallery.search",
-            f"vectors of {side.space}",
-            f"vectors of {', '.join(str(v.space) for v in self._ready)}",
-            "Pass Vectors of both spaces while two are read, or give that side a bridge.",
-        )

@@ -14,7 +14,8 @@ import numpy as np
 from ..arrays import Vectors
 from ..space import Space
 from ..store.base import NO_REVISION, Rows, VectorStore
-from .ledger import Entry, Ledger
+from .ledger import Ledger
+from .records import Entry
 
 
 class Journal:

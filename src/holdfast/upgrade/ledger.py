@@ -23,96 +23,12 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from ..errors import LedgerError
 from ..space import Space
-
-FORMAT = 1
-
-State: TypeAlias = Literal[
-    "planned",
-    "copying",
-    "paused",
-    "ready",
-    "cut over",
-    "finished",
-    "rolling back",
-    "rolled back",
-]
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE upgrade (
-    number INTEGER PRIMARY KEY, plan TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL,
-    state TEXT NOT NULL, queued INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE queue (
-    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
-    status TEXT NOT NULL DEFAULT 'todo', reason TEXT NOT NULL DEFAULT ''
-);
-CREATE INDEX queue_open ON queue (status, place) WHERE status <> 'done';
-CREATE TABLE journal (
-    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, ids TEXT NOT NULL,
-    revisions TEXT, payloads TEXT, old BLOB, new BLOB
-);
-CREATE TABLE event (
-    number INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL
-);
-CREATE TABLE command (
-    number INTEGER PRIMARY KEY, time REAL NOT NULL, name TEXT NOT NULL, detail TEXT NOT NULL,
-    answer TEXT
-);
-CREATE TABLE finding (
-    number INTEGER PRIMARY KEY, time REAL NOT NULL, upgrade INTEGER NOT NULL, body TEXT NOT NULL
-);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Upgrade:
-    """One row of the table of upgrades.
-
-    Args:
-        number: Counts from 1.
-        plan: The plan as it was accepted, as JSON.
-        old: Space that is left.
-        new: Space that is entered.
-        state: See `engine.py`.
-        queued: Whether the queue has been filled.
-    """
-
-    number: int
-    plan: Mapping[str, Any]
-    old: Space
-    new: Space
-    state: State
-    queued: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One journal entry.
-
-    Args:
-        number: Where it stands in the journal.
-        kind: "write", "delete", "move" or "back".
-        ids: The items it touches.
-        revisions: One for each item of a write.
-        payloads: One for each item of a write.
-        old: Their vectors for the old side, as bytes of float32 rows.
-        new: Likewise for the new side.
-    """
-
-    number: int
-    kind: str
-    ids: list[str]
-    revisions: list[int] | None = None
-    payloads: list[dict[str, Any]] | None = None
-    old: bytes | None = None
-    new: bytes | None = None
+from .records import FORMAT, SCHEMA, Entry, State, Upgrade
 
 
 class Ledger:
@@ -159,7 +75,7 @@ class Ledger:
             self._db.execute("PRAGMA synchronous=FULL")
         if fresh:
             with self._change():
-                for statement in _SCHEMA.split(";"):
+                for statement in SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
         found = self.meta("format")

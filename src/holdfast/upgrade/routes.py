@@ -1,0 +1,72 @@
+"""Routes: how the contents of one call come into the spaces that are read or written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..arrays import Vectors
+from ..errors import ConfigError, InvalidInput, WrongSpace
+from ..items import Content
+from .side import Side
+
+Queries: TypeAlias = Sequence[Content] | Vectors | Sequence[Vectors]
+
+
+class Routes:
+    """Brings one call's contents into the spaces that turn out to be needed, each once."""
+
+    def __init__(self, old: Side, new: Side | None, given: Any, role: Any = "query") -> None:
+        self._old, self._new, self._role = old, new, role
+        self._ready: list[Vectors] = []
+        self._contents: Sequence[Content] | None = None
+        if isinstance(given, Vectors):
+            self._ready = [given]
+        elif isinstance(given, np.ndarray):
+            raise InvalidInput(
+                "Gallery.search",
+                "contents, or Vectors, which know their space",
+                "a bare array",
+                "Write Vectors through as_vectors(array, space, 'query').",
+            )
+        elif len(given) and all(isinstance(v, Vectors) for v in given):
+            self._ready = list(given)
+        else:
+            self._contents = list(given)
+
+    def into(self, side: Side) -> Vectors:
+        """The contents in the space of a side."""
+        for vectors in self._ready:
+            if vectors.space == side.space:
+                return vectors
+        if self._contents is not None:
+            made = side.reach(self._contents, self._role, lambda: self.into(self._other(side)))
+        else:
+            made = self._bridged(side)
+        self._ready.append(made)
+        return made
+
+    def _other(self, side: Side) -> Side:
+        other = self._new if side is self._old else self._old
+        if other is None or other.encoder is None:
+            raise ConfigError(
+                f"the side of {side.space.name}",
+                "a model on at least one side",
+                "none",
+                "Give the encoder of either space.",
+            )
+        return other
+
+    def _bridged(self, side: Side) -> Vectors:
+        bridge = side.bridge
+        for vectors in self._ready:
+            if bridge is not None and bridge.origin == vectors.space:
+                return bridge.transform(vectors)
+        raise WrongSpace(
+            "Gallery.search",
+            f"vectors of {side.space}",
+            f"vectors of {', '.join(str(v.space) for v in self._ready)}",
+            "Pass Vectors of both spaces while two are read, or give that side a bridge.",
+        )
