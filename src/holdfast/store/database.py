@@ -1,0 +1,149 @@
+"""The SQLite database behind a file of rows: its tables, counts, transactions and errors."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import OccupiedStore, StoreError
+from ..space import Space
+
+FORMAT = 1
+ROWS = (
+    "CREATE TABLE {} (slot INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
+    " revision INTEGER NOT NULL, payload TEXT NOT NULL, hidden INTEGER NOT NULL)"
+)
+_META = "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID"
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "cache_size=-32000", "busy_timeout=5000")
+_RESTORE = "Restore the folder from a copy, or delete it and fill it again."
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the database says about its rows.
+
+    Args:
+        generation: Which file of vectors is the current one.
+        slots: Slots in use or dead.
+        total: Rows, hidden ones included.
+        hidden: Hidden rows.
+    """
+
+    generation: int = 0
+    slots: int = 0
+    total: int = 0
+    hidden: int = 0
+
+
+def broken(path: Path, expected: str, got: str) -> StoreError:
+    """The error for a folder that cannot be trusted."""
+    return StoreError(str(path), expected, got, _RESTORE)
+
+
+class Database:
+    """A connection that any thread may use under its owner's lock.
+
+    Args:
+        path: Made if it is not there.
+        space: The space of the rows.
+    Raises:
+        OccupiedStore: It holds rows of another space.
+        StoreError: It cannot be read, or is of a newer format.
+    """
+
+    def __init__(self, path: Path, space: Space) -> None:
+        self.path = path
+        self.counts = Counts()
+        with self.reported():
+            self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            try:
+                self._open(space)
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def _open(self, space: Space) -> None:
+        tables = {name for (name,) in self.connection.execute("SELECT name FROM sqlite_master")}
+        if tables and not {"meta", "rows"} <= tables:
+            raise broken(self.path, "tables of Holdfast", f"tables {', '.join(sorted(tables))}")
+        for pragma in _PRAGMAS:
+            self.connection.execute(f"PRAGMA {pragma}")
+        if not tables:
+            meta = {"format": FORMAT, "space": json.dumps(space.to_json()), **asdict(Counts())}
+            with self.transaction():
+                self.connection.execute(ROWS.format("rows"))
+                self.connection.execute(_META)
+                self.connection.executemany("INSERT INTO meta VALUES (?, ?)", [*meta.items()])
+        self._check(space)
+        self.counts = self._read_counts()
+
+    def _check(self, space: Space) -> None:
+        meta = self._meta()
+        if meta.get("format") != FORMAT:
+            raise StoreError(
+                str(self.path),
+                f"format {FORMAT}",
+                f"format {meta.get('format')}",
+                "Open it with the version of Holdfast that wrote it.",
+            )
+        try:
+            held = Space.from_json(json.loads(meta["space"]))
+        except (KeyError, TypeError, ValueError) as cause:
+            raise broken(self.path, "the space of the rows", f"{cause!r}") from cause
+        if held != space:
+            raise OccupiedStore(
+                str(self.path.parent),
+                f"vectors of {space}",
+                f"vectors of {held}",
+                "Open it with that space, or choose another folder.",
+            )
+
+    def _meta(self) -> dict[str, Any]:
+        return dict(self.connection.execute("SELECT key, value FROM meta"))
+
+    def _read_counts(self) -> Counts:
+        meta = self._meta()
+        try:
+            return Counts(**{name: int(meta[name]) for name in asdict(Counts())})
+        except (KeyError, TypeError, ValueError) as cause:
+            raise broken(self.path, "counts of rows", f"{cause!r}") from cause
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Failures of SQLite and of the disk as our own, so that callers know one kind."""
+        who = str(self.path)
+        try:
+            yield
+        except sqlite3.ProgrammingError as cause:
+            raise StoreError(who, "an open store", f"{cause}", "Open it again.") from cause
+        except (sqlite3.OperationalError, OSError) as cause:
+            raise StoreError(who, "files that can be read and written", f"{cause}") from cause
+        except sqlite3.DatabaseError as cause:
+            raise broken(self.path, "a database of Holdfast", f"{cause}") from cause
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; `counts` follows the database either way."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # the error on its way says it already
+                self.counts = self._read_counts()
+            raise
+
+    def count(self, **changed: int) -> None:
+        """Write new counts, inside a transaction."""
+        self.counts = replace(self.counts, **changed)
+        self.connection.executemany(
+            "UPDATE meta SET value = ? WHERE key = ?",
+            [(value, name) for name, value in changed.items()],
+        )

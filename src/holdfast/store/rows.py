@@ -1,0 +1,365 @@
+"""Rows on disk: ids, revisions, payloads and flags in SQLite, vectors in a file beside it.
+
+A batch is written in two steps: its vectors are appended and synced, then one transaction
+says which slots they took. Only the transaction makes rows exist, so that a batch is whole
+or absent after a crash at any instruction; what lies behind the last known slot is garbage
+and the next batch writes over it.
+
+A known slot is never written again: an update takes a new slot and leaves the old one dead.
+So whatever is derived from slots (an index, a cache) stays true until `compact`, which
+copies the living slots to the file of the next generation; one transaction moves to it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array
+from ..errors import InvalidInput, MissingIds
+from ..space import Space
+from .base import NO_REVISION, Page, Rows
+from .database import ROWS, Database, broken
+from .memory import check_k
+from .vectorfile import VectorFile, sync_folder
+
+NO_SLOT = -1
+
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+_CHUNK = 900  # values in one statement; old SQLite takes 999
+_FIELDS = "slot, revision, payload, hidden"
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What an upsert did; rows that were too old are not in here.
+
+    Args:
+        names: n ids.
+        slots: (n,) where the vectors went.
+        replaced: (n,) slots that died, -1 for new rows.
+        hidden: (n,) bool; a row that was hidden stays so.
+        places: (n,) positions in the batch that was passed.
+    """
+
+    names: list[str]
+    slots: IntArray
+    replaced: IntArray
+    hidden: BoolArray
+    places: IntArray
+
+
+class RowFile:
+    """Durable rows of one space in a folder. Every method may be called from any thread.
+
+    What has returned is synced to disk. The caller holds the folder, see `hold.py`.
+
+    Args:
+        folder: Must exist; `rows.sqlite` and `vectors.N.f32` are made in it.
+        space: The space of every vector.
+        tidy: Compact at once when more than half of the slots are dead.
+    Raises:
+        OccupiedStore: The folder holds rows of another space.
+        StoreError: What is there cannot be read, or is of a newer format.
+    """
+
+    def __init__(self, folder: Path, space: Space, tidy: bool = True) -> None:
+        self.folder, self.space = folder, space
+        self._lock = threading.RLock()
+        path = folder / "rows.sqlite"
+        orphans = any(file.stat().st_size for file in folder.glob("vectors.*.f32"))
+        if orphans and not (path.exists() and path.stat().st_size):
+            raise broken(path, "the database of the vectors beside it", "nothing there")
+        self._data = Database(path, space)
+        try:
+            self._vectors = self._open_vectors()
+            if tidy:
+                self.compact()
+        except BaseException:
+            self._data.connection.close()
+            raise
+
+    def _path(self, generation: int) -> Path:
+        return self.folder / f"vectors.{generation}.f32"
+
+    def _open_vectors(self) -> VectorFile:
+        counts, path = self._data.counts, self._path(self._data.counts.generation)
+        files = [*self.folder.glob("vectors.*.f32")]
+        with self._data.reported():
+            if counts.slots == 0 and not path.exists():
+                path.touch()
+                sync_folder(self.folder)
+            try:
+                opened = VectorFile(path, self.space.dim, counts.slots)
+            except (EOFError, FileNotFoundError) as cause:
+                raise broken(self._data.path, f"{counts.slots} vectors", f"{cause}") from cause
+            for file in files:
+                if file != path:  # a compaction died before its end, or right after it
+                    file.unlink()
+        return opened
+
+    @property
+    def total(self) -> int:
+        """Rows, hidden ones included."""
+        return self._data.counts.total
+
+    @property
+    def visible(self) -> int:
+        """Rows that search can return."""
+        counts = self._data.counts
+        return counts.total - counts.hidden
+
+    @property
+    def slots(self) -> int:
+        """Slots in use or dead; the next row gets this one."""
+        return self._data.counts.slots
+
+    @property
+    def generation(self) -> int:
+        """Grows with each compaction: slots of two generations do not compare."""
+        return self._data.counts.generation
+
+    def upsert(
+        self,
+        names: Sequence[str],
+        vectors: Vectors,
+        payloads: Sequence[Mapping[str, Any]],
+        revisions: IntArray | None,
+    ) -> Written:
+        """Write a batch that `check_batch` passed; a row older than the stored one is ignored.
+
+        Args:
+            names: n distinct ids.
+            vectors: (n, d) rows of this file's space.
+            payloads: n JSON objects.
+            revisions: (n,) int64; None for the stored revision plus one.
+        Raises:
+            InvalidInput: An id that cannot be written as UTF-8; nothing was written.
+            StoreError: The disk refused; nothing was written.
+        """
+        _check_text(names, f"upsert into {self.space.name}")
+        texts = [_dumps(payload) if payload else "{}" for payload in payloads]
+        with self._lock, self._data.reported():
+            slots, stored, hidden = self._find(names)
+            numbers = stored + 1 if revisions is None else revisions
+            places = np.flatnonzero(numbers >= stored)
+            first, count, array = self.slots, len(places), vectors.array
+            if count < len(names):
+                kept = places.tolist()
+                names, texts = [names[i] for i in kept], [texts[i] for i in kept]
+                slots, hidden, numbers = slots[places], hidden[places], numbers[places]
+                array = array[places]
+            fresh = np.arange(first, first + count, dtype=np.int64)
+            if count:
+                self._vectors.write(first, array)
+                columns = (fresh.tolist(), names, numbers.tolist(), texts, hidden.tolist())
+                new = int((slots == NO_SLOT).sum())
+                with self._data.transaction():
+                    self._data.connection.executemany(
+                        "REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", zip(*columns, strict=True)
+                    )
+                    self._data.count(slots=first + count, total=self.total + new)
+            return Written(list(names), fresh, slots, hidden, places)
+
+    def delete(self, ids: Sequence[str]) -> IntArray:
+        """Remove rows; absent ids are fine. Returns the slots that died."""
+        statement = "DELETE FROM rows WHERE id IN ({}) RETURNING slot, hidden"
+        with self._lock, self._data.reported(), self._data.transaction():
+            died = self._run(statement, (), ids)
+            counts, hidden = self._data.counts, sum(flag for _, flag in died)
+            self._data.count(total=counts.total - len(died), hidden=counts.hidden - hidden)
+        return np.array([slot for slot, _ in died], dtype=np.int64)
+
+    def set_hidden(self, ids: Sequence[str], hidden: bool) -> IntArray:
+        """Flag rows; absent ids are fine. Returns the slots of rows whose flag changed."""
+        flag = int(hidden)
+        statement = "UPDATE rows SET hidden = ? WHERE hidden = ? AND id IN ({}) RETURNING slot"
+        with self._lock, self._data.reported(), self._data.transaction():
+            changed = self._run(statement, (flag, 1 - flag), ids)
+            change = len(changed) if hidden else -len(changed)
+            self._data.count(hidden=self._data.counts.hidden + change)
+        return np.array([slot for (slot,) in changed], dtype=np.int64)
+
+    def _run(self, statement: str, before: tuple[int, ...], ids: Sequence[str]) -> list[Any]:
+        """All answers of one statement with a place for ids, over chunks of them."""
+        found: list[Any] = []
+        for chunk in _chunks(_storable(ids)):
+            sql = statement.format(_marks(chunk))
+            found += self._data.connection.execute(sql, (*before, *chunk)).fetchall()
+        return found
+
+    def _find(self, names: Sequence[str]) -> tuple[IntArray, IntArray, BoolArray]:
+        """Slots, revisions and flags of ids; -1, -1 and False where absent."""
+        sql = "SELECT id, slot, revision, hidden FROM rows WHERE id IN ({})"
+        found = {row[0]: row[1:] for row in self._run(sql, (), names)} if self.total else {}
+        if not found:
+            absent = np.full(len(names), NO_SLOT, dtype=np.int64)
+            return absent, np.full_like(absent, NO_REVISION), np.zeros(len(names), dtype=bool)
+        nothing = (NO_SLOT, NO_REVISION, 0)
+        table = np.array([found.get(name, nothing) for name in names], dtype=np.int64)
+        return table[:, 0].copy(), table[:, 1].copy(), table[:, 2].astype(bool)
+
+    def revisions(self, ids: Sequence[str]) -> IntArray:
+        """(n,) revisions, -1 for ids that are not stored."""
+        with self._lock, self._data.reported():
+            return self._find(ids)[1]
+
+    def slots_of(self, ids: Sequence[str]) -> IntArray:
+        """(n,) slots, -1 for ids that are not stored."""
+        with self._lock, self._data.reported():
+            return self._find(ids)[0]
+
+    def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
+        """Rows in the order asked for, hidden ones included.
+
+        Raises:
+            MissingIds: An id is not stored.
+        """
+        with self._lock, self._data.reported():
+            sql = f"SELECT id, {_FIELDS} FROM rows WHERE id IN ({{}})"
+            found = {row[0]: row for row in self._run(sql, (), ids)}
+            missing = [name for name in ids if name not in found]
+            if missing:
+                raise MissingIds(
+                    f"get from {self.space.name}",
+                    "ids that are stored",
+                    f"{missing[0]!r} ({len(missing)} of {len(ids)} are not)",
+                )
+            return self._rows([found[name] for name in ids], vectors)
+
+    def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
+        """Rows ordered by id, piece by piece; see `VectorStore.scan`."""
+        limit = check_k(limit, f"scan of {self.space.name}", "a limit")
+        with self._lock, self._data.reported():
+            found = self._data.connection.execute(
+                f"SELECT id, {_FIELDS} FROM rows WHERE id > ? ORDER BY id LIMIT ?",
+                (after or "", limit + 1),
+            ).fetchall()
+            rows = self._rows(found[:limit], vectors)
+            return Page(rows, rows.ids[-1] if len(found) > limit else None)
+
+    def _rows(self, found: Sequence[tuple[Any, ...]], vectors: bool) -> Rows:
+        slots = np.array([row[1] for row in found], dtype=np.int64)
+        return Rows(
+            [row[0] for row in found],
+            np.array([row[2] for row in found], dtype=np.int64),
+            [_payload(row[3]) for row in found],
+            np.array([row[4] for row in found], dtype=bool),
+            Vectors(self.space, self._vectors.read(slots)) if vectors else None,
+        )
+
+    def vectors_at(self, slots: IntArray) -> FloatArray:
+        """(n, d) copies of the vectors in slots, in the order asked for; dead ones too."""
+        with self._lock, self._data.reported():
+            return self._vectors.read(slots)
+
+    def roster(self) -> tuple[IntArray, IdArray, BoolArray]:
+        """Slots, rising, with the ids and the flags of all rows."""
+        with self._lock, self._data.reported():
+            sql = "SELECT slot, id, hidden FROM rows ORDER BY slot"
+            found = self._data.connection.execute(sql).fetchall()
+        slots, ids, hidden = zip(*found, strict=True) if found else ((), (), ())
+        return np.array(slots, dtype=np.int64), id_array(ids), np.array(hidden, dtype=bool)
+
+    def ids_at(self, slots: IntArray) -> dict[int, str]:
+        """Ids by slot; dead slots are left out."""
+        return dict(self._at(slots, "id"))
+
+    def payloads_at(self, slots: IntArray) -> dict[int, Mapping[str, Any]]:
+        """Payloads by slot; dead slots are left out."""
+        return {slot: _payload(text) for slot, text in self._at(slots, "payload")}
+
+    def _at(self, slots: IntArray, field: str) -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
+        with self._lock, self._data.reported():
+            for chunk in _chunks(slots.tolist()):
+                sql = f"SELECT slot, {field} FROM rows WHERE slot IN ({_marks(chunk)})"
+                found += self._data.connection.execute(sql, chunk).fetchall()
+        return found
+
+    def payloads_between(self, first: int, last: int) -> list[tuple[int, Mapping[str, Any]]]:
+        """Living slots from `first` up to, not including, `last`, with their payloads."""
+        sql = "SELECT slot, payload FROM rows WHERE slot >= ? AND slot < ? ORDER BY slot"
+        with self._lock, self._data.reported():
+            found = self._data.connection.execute(sql, (first, last)).fetchall()
+        return [(slot, _payload(text)) for slot, text in found]
+
+    def compact(self, force: bool = False) -> IntArray | None:
+        """Give up dead slots when more than half of all are dead, or, by `force`, any.
+
+        Returns:
+            (n,) old slots of the living rows, rising: row i of them is now slot i. None
+            where nothing was done.
+        """
+        with self._lock, self._data.reported():
+            counts = self._data.counts
+            dead = counts.slots - counts.total
+            if dead == 0 or not (force or 2 * dead > counts.slots):
+                return None
+            run = self._data.connection.execute
+            alive = np.array(run("SELECT slot FROM rows ORDER BY slot").fetchall(), dtype=np.int64)
+            alive = alive.reshape(-1)
+            self._vectors.copy(alive, self._path(counts.generation + 1))
+            with self._data.transaction():
+                run(ROWS.format("fresh"))
+                run(
+                    "INSERT INTO fresh SELECT row_number() OVER (ORDER BY slot) - 1,"
+                    " id, revision, payload, hidden FROM rows ORDER BY slot"
+                )
+                run("DROP TABLE rows")
+                run("ALTER TABLE fresh RENAME TO rows")
+                self._data.count(generation=counts.generation + 1, slots=len(alive))
+            self._vectors.close()
+            self._vectors = self._open_vectors()
+            return alive
+
+    def close(self) -> None:
+        """Let go of the files. Calling it twice is fine."""
+        with self._lock:
+            self._data.connection.close()
+            self._vectors.close()
+
+
+def _storable(ids: Sequence[str]) -> list[str]:
+    """Without what is no text: SQLite would not take it, so it was never let in."""
+    names = list(ids)
+    try:
+        "".join(names).encode()
+    except (TypeError, UnicodeEncodeError):
+        return [name for name in names if isinstance(name, str) and _is_text(name)]
+    return names
+
+
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _check_text(names: Sequence[str], owner: str) -> None:
+    if len(_storable(names)) < len(names):
+        bad = next(name for name in names if not _is_text(name))
+        raise InvalidInput(
+            owner, "ids that can be written as UTF-8", ascii(bad), "Decode them properly."
+        )
+
+
+def _chunks(values: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+def _marks(chunk: Sequence[Any]) -> str:
+    return ",".join("?" * len(chunk))
+
+
+def _payload(text: str) -> Mapping[str, Any]:
+    payload: dict[str, Any] = {} if text == "{}" else json.loads(text)
+    return payload
