@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11; d
 	&& { echo "$$python"; break; }; done),python3)
 
 # `make install PIP_FLAGS=` shows everything pip says.
-PIP_FLAGS ?= --quiet
+PIP_FLAGS ?= --quiet --quiet
 PIP := $(BIN)/pip --no-input install
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -22,6 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 14
 
 install: $(VENV)/.installed ## set up .venv with every extra and the development tools
+	@echo "Ready in $(VENV): try $(BIN)/holdfast --help, or make demo"
 
 # A full installation serves the demo as well.
 demo: $(or $(wildcard $(VENV)/.installed),$(VENV)/.installed-demo) ## upgrade a real gallery, from start to report

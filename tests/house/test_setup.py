@@ -43,23 +43,36 @@ def test_torch_is_installed_before_anything_that_needs_it(target, tmp_path):
     installs = [
         line.split("install ", 1)[1] for line in lines if "pip" in line and "install" in line
     ]
-    assert installs[0] == "--quiet --upgrade pip"
+    assert installs[0] == "--quiet --quiet --upgrade pip"
     assert installs[1] == "torch==2.13.0"
     assert [re.search(r"-c constraints.txt -e", line) is not None for line in installs[2:]] == [
         True
     ]
 
 
-def test_an_old_python_is_refused_before_anything_is_made(tmp_path):
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ('case "$2" in *version_info*) exit 1;; esac', "Python 3.11 or newer, got Python 3.9.2"),
+        ('case "$2" in *ensurepip*) exit 1;; esac', "apt-get install python3-venv"),
+    ],
+)
+def test_a_python_that_will_not_do_is_refused_before_anything_is_made(tmp_path, answers, message):
     python = tmp_path / "python"
     python.write_text(
-        '#!/bin/sh\n[ "$1" = -V ] && echo "Python 3.9.2"\n[ "$1" = -V ]\n', encoding="utf-8"
+        f'#!/bin/sh\n[ "$1" = -V ] && echo "Python 3.9.2"\n{answers}\n', encoding="utf-8"
     )
     python.chmod(0o755)
     with pytest.raises(subprocess.CalledProcessError) as caught:
         make("install", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}")
-    assert "expected Python 3.11 or newer, got Python 3.9.2" in caught.value.stdout
+    assert message in caught.value.stdout
     assert not (tmp_path / "venv").exists()
+
+
+def test_a_missing_python_is_named(tmp_path):
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        make("install", "PYTHON=no-such-python", f"VENV={tmp_path / 'venv'}")
+    assert "found no 'no-such-python'" in caught.value.stdout
 
 
 def test_help_lists_every_target():
