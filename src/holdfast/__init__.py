@@ -10,22 +10,38 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .align.bridge import Bridge
+    from .align.linear import Ridge
+    from .align.procrustes import Procrustes
     from .arrays import Vectors
     from .errors import HoldfastError
     from .hits import Hits
     from .items import Item
+    from .measure.judgements import Judgements
     from .space import Space, fingerprint, relation
     from .store.memory import MemoryStore
+    from .upgrade.engine import Engine
+    from .upgrade.gallery import Gallery
+    from .upgrade.ledger import Ledger
+    from .upgrade.plan import Plan
 
 __version__ = "0.1.0"
 
 # public name -> module that holds it
 _HOMES = MappingProxyType(
     {
+        "Bridge": ".align.bridge",
+        "Engine": ".upgrade.engine",
+        "Gallery": ".upgrade.gallery",
         "Hits": ".hits",
         "HoldfastError": ".errors",
         "Item": ".items",
+        "Judgements": ".measure.judgements",
+        "Ledger": ".upgrade.ledger",
         "MemoryStore": ".store.memory",
+        "Plan": ".upgrade.plan",
+        "Procrustes": ".align.procrustes",
+        "Ridge": ".align.linear",
         "Space": ".space",
         "Vectors": ".arrays",
         "fingerprint": ".space",
@@ -34,10 +50,18 @@ _HOMES = MappingProxyType(
 )
 
 __all__ = [
+    "Bridge",
+    "Engine",
+    "Gallery",
     "Hits",
     "HoldfastError",
     "Item",
+    "Judgements",
+    "Ledger",
     "MemoryStore",
+    "Plan",
+    "Procrustes",
+    "Ridge",
     "Space",
     "Vectors",
     "fingerprint",

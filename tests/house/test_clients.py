@@ -19,7 +19,7 @@ HOMES = {
     "matplotlib": ONE_FILE,
     "numpy": ("",),
     "pyarrow": ONE_FILE,
-    "pydantic": ONE_FILE,
+    "pydantic": ("upgrade/config.py", "upgrade/plan.py"),  # what people write in TOML
     "qdrant_edge": ONE_FILE,
     "rich": ("cli/",),
     "safetensors": ONE_FILE,
