@@ -1,0 +1,107 @@
+"""Fields: which parts of a record are the id, the text and the payload of an item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from string import Formatter
+from typing import Any, TypeAlias
+
+from ..errors import ConfigError, SourceError
+from ..items import Item
+
+TextLike: TypeAlias = str | Sequence[str]
+
+
+class Fields:
+    """Makes items of records.
+
+    Args:
+        id: Field of the id: a string, or an integer, which becomes one.
+        text: Field of the text; a list of fields, joined by one space without the empty
+            ones; or a template, "{title}: {abstract}".
+        payload: Fields to keep as payload; none without it. A record may lack them.
+    Raises:
+        ConfigError: No text field, or a template that is more than names in braces.
+    """
+
+    def __init__(self, id: str, text: TextLike, payload: Sequence[str] | None) -> None:  # noqa: A002
+        self.id = id
+        self.payload = list(payload or ())
+        self._parts: list[tuple[str, str | None]] | None = None
+        if not isinstance(text, str):
+            self.text = list(text)
+        elif "{" in text or "}" in text:
+            self._parts = _template(text)
+            self.text = [name for _, name in self._parts if name is not None]
+        else:
+            self.text = [text]
+        if isinstance(payload, str) or not self.text or not all([id, *self.text, *self.payload]):
+            raise ConfigError(
+                "fields of a source",
+                "an id field, one or more text fields, and a list of payload fields",
+                f"id={id!r}, text={text!r}, payload={payload!r}",
+            )
+
+    @property
+    def columns(self) -> list[str]:
+        """Every field that is read, each once."""
+        return list(dict.fromkeys([self.id, *self.text, *self.payload]))
+
+    def id_of(self, record: Mapping[str, Any], place: str) -> str:
+        """The id of a record.
+
+        Args:
+            record: Field to value.
+            place: Where the record stands, for the message.
+        Raises:
+            SourceError: It has none.
+        """
+        value = record.get(self.id)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str) or not value:
+            raise SourceError(
+                place, f"an id (string or integer) in {self.id!r}", _seen(record, self.id)
+            )
+        return value
+
+    def item(self, record: Mapping[str, Any], place: str) -> Item:
+        """The item of a record.
+
+        Raises:
+            SourceError: The id or a text field is missing or of another type.
+        """
+        for name in self.text:
+            if not isinstance(record.get(name), str):
+                raise SourceError(place, f"text in {name!r}", _seen(record, name))
+        if self._parts is None:
+            content = " ".join(part for name in self.text if (part := record[name]))
+        else:
+            content = "".join(
+                fixed + ("" if name is None else record[name]) for fixed, name in self._parts
+            )
+        payload = {name: record[name] for name in self.payload if record.get(name) is not None}
+        return Item(self.id_of(record, place), content, payload)
+
+
+def _template(text: str) -> list[tuple[str, str | None]]:
+    """Pairs of fixed text and the field that follows it."""
+    try:
+        parsed = list(Formatter().parse(text))
+    except ValueError as cause:
+        raise ConfigError("text template", "names in braces", f"{text!r}: {cause}") from cause
+    for _, name, form, conversion in parsed:
+        if name is not None and (not name or form or conversion or set(name) & set(".[")):
+            raise ConfigError(
+                "text template",
+                "plain field names in braces",
+                repr(text),
+                "Write {title}, not {}, {title!r}, {title:>9}, {a.b} or {a[0]}.",
+            )
+    return [(fixed, name) for fixed, name, _, _ in parsed]
+
+
+def _seen(record: Mapping[str, Any], name: str) -> str:
+    if name not in record:
+        return f"no such field among {', '.join(sorted(map(str, record))) or 'none'}"
+    return f"{record[name]!r}"[:80]

@@ -1,0 +1,157 @@
+"""JSON Lines: one record a line, packed with gzip or not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import tempfile
+import weakref
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import SourceError
+from ..items import Item
+from .base import ItemPage, check_limit
+from .fields import Fields, TextLike
+from .watch import Watch
+
+_MARK = b"\xef\xbb\xbf"  # some programs put it at the start of UTF-8 files
+
+
+class JsonlSource:
+    """Reads items from a file of JSON objects, in the order of its lines.
+
+    Opening reads the file once, checks every line and keeps where each one starts; after
+    that any item is one short read away. A record takes about 100 bytes of memory beside
+    its id. A packed file is unpacked to an unnamed temporary file first, since gzip
+    cannot be entered in the middle.
+
+    Args:
+        path: The file; gzip where it ends in .gz. Blank lines are skipped.
+        id: Field of the id, see `Fields`.
+        text: Field, list of fields, or template of the text.
+        payload: Fields kept as payload.
+    Raises:
+        SourceError: No such file, or a line that is not an object, lacks a field or
+            repeats an id: with its number.
+        ConfigError: Fields that make no sense, see `Fields`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        id: str = "id",  # noqa: A002
+        text: TextLike = "text",
+        payload: Sequence[str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._fields = Fields(id, text, payload)
+        self._watch = Watch(self.path)
+        self._unpacked: IO[bytes] | None = None
+        if self.path.suffix == ".gz":
+            self._unpacked = _unpack(self.path)
+            weakref.finalize(self, self._unpacked.close)
+        self._starts, self._lengths = array("q"), array("q")
+        self._row: dict[str, int] = {}
+        self._index()
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def get(self, ids: Sequence[str]) -> list[Item | None]:
+        rows = [self._row.get(name) for name in ids]
+        wanted = sorted({row for row in rows if row is not None})
+        found = dict(zip(wanted, self._read(wanted), strict=True))
+        return [None if row is None else found[row] for row in rows]
+
+    def scan(self, after: str | None = None, limit: int = 1000) -> ItemPage:
+        start = 0
+        if after is not None:
+            if after not in self._row:
+                raise SourceError(f"scan of {self.path}", "a cursor from this file", repr(after))
+            start = self._row[after] + 1
+        stop = min(start + check_limit(limit), len(self))
+        items = self._read(range(start, stop))
+        return ItemPage(items, items[-1].id if stop < len(self) else None)
+
+    def _index(self) -> None:
+        unused = set(self._fields.payload)
+        lines: dict[str, int] = {}
+        with self._open() as file:
+            start = 0
+            for number, raw in enumerate(file, start=1):
+                skip = len(_MARK) if number == 1 and raw.startswith(_MARK) else 0
+                line, place = raw[skip:], f"{self.path} line {number}"
+                if line.strip():
+                    record = _object(line, place)
+                    item = self._fields.item(record, place)
+                    if item.id in lines:
+                        raise SourceError(
+                            place, "an id of its own", f"{item.id!r}, as in line {lines[item.id]}"
+                        )
+                    lines[item.id] = number
+                    unused.difference_update(item.payload)
+                    self._row[item.id] = len(self._row)
+                    self._starts.append(start + skip)
+                    self._lengths.append(len(line))
+                start += len(raw)
+        if unused and self._row:
+            raise SourceError(
+                str(self.path),
+                "payload fields that occur",
+                f"none with {', '.join(sorted(unused))}",
+            )
+
+    def _read(self, rows: Sequence[int]) -> list[Item]:
+        items = []
+        with self._open() as file:
+            number = file.fileno()
+            for row in rows:
+                # Reads at a place of its own: threads may share the file.
+                raw = os.pread(number, self._lengths[row], self._starts[row])
+                place = f"{self.path} record {row + 1}"
+                items.append(self._fields.item(_object(raw, place), place))
+        return items
+
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        """The lines, of a file that is the same before and after."""
+        self._watch.check()
+        try:
+            if self._unpacked is not None:
+                yield self._unpacked
+            else:
+                with self.path.open("rb") as file:
+                    yield file
+        except OSError as cause:
+            raise SourceError(str(self.path), "a readable file", str(cause)) from cause
+        self._watch.check()
+
+
+def _unpack(path: Path) -> IO[bytes]:
+    plain = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the source
+    try:
+        with gzip.open(path, "rb") as packed:
+            shutil.copyfileobj(packed, plain, 1 << 20)
+    except (OSError, EOFError, zlib.error) as cause:
+        plain.close()
+        raise SourceError(str(path), "a whole gzip file", str(cause)) from cause
+    plain.flush()
+    plain.seek(0)
+    return plain
+
+
+def _object(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as cause:  # bad UTF-8 is one too
+        raise SourceError(place, "a JSON object", str(cause)) from cause
+    if not isinstance(record, dict):
+        raise SourceError(place, "a JSON object", type(record).__name__)
+    return record
