@@ -19,6 +19,7 @@ the true score of every id it returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 
@@ -76,18 +77,17 @@ class Check:
         bench = Bench(make, Space(f"contract {self.metric}", _DIM, self.metric), reopen)
         need = _NEEDS.get(self.name)
         try:
-            if need and not getattr(bench.limits, need):
-                return f"limits.{need} is false"
-            self.function(bench)
-            return None
+            with closing(bench):
+                if need and not getattr(bench.limits, need):
+                    return f"limits.{need} is false"
+                self.function(bench)
+                return None
         except ContractBroken as broken:
             who = f"{self}: {broken.who}"
             raise ContractBroken(who, broken.expected, broken.got, broken.fix) from broken
         except Exception as cause:
             got = f"{type(cause).__name__}: {cause}"
             raise ContractBroken(str(self), "no error", got, "See the cause above.") from cause
-        finally:
-            bench.close()
 
 
 def store_checks(metrics: Sequence[Metric] = ("cosine", "dot", "euclidean")) -> Iterator[Check]:
