@@ -44,7 +44,7 @@ build: $(VENV)/.installed ## build the wheel into dist/
 
 clean: ## remove caches and built files
 	@rm -rf build dist .*_cache .hypothesis
-	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv as well
 	@rm -rf $(VENV)
