@@ -35,6 +35,28 @@ class Maps(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Bridged:
+    """A dead model's stand-in: a living model, then the bridge into the dead one's space.
+
+    Args:
+        encoder: The living model.
+        bridge: From its space.
+    """
+
+    encoder: Encodes
+    bridge: Maps
+
+    @property
+    def space(self) -> Space:
+        """The dead model's space."""
+        return self.bridge.target
+
+    def encode(self, contents: Sequence[Content], role: Role) -> Vectors:
+        """Encode and map."""
+        return self.bridge.transform(self.encoder.encode(contents, role))
+
+
+@dataclass(frozen=True, slots=True)
 class Side:
     """A store and how queries and documents come into its space.
 

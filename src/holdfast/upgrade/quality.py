@@ -1,0 +1,165 @@
+"""Quality while an upgrade goes on: the same judged queries, asked again at each share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Vectors
+from ..hits import Hits
+from ..items import Content
+from ..measure.curve import Curve
+from ..measure.finding import Finding, mixed
+from ..measure.interval import bootstrap, paired_difference
+from ..measure.judgements import Judgements
+from ..measure.ranking import parse
+from .engine import Engine
+from .gallery import Gallery
+from .ledger import Ledger
+from .status import Status
+
+STEPS = 10  # a curve has a point at every tenth
+_BLOCK = 256  # queries asked at once
+
+
+class Quality:
+    """Measures a gallery as it answers now, and keeps what it finds in the ledger.
+
+    Args:
+        gallery: With an upgrade under way.
+        judgements: Queries, with texts, and their relevant items.
+        metric: In ir_measures spelling.
+        k: Hits asked for; the metric's cut where that is larger.
+    """
+
+    def __init__(
+        self, gallery: Gallery, judgements: Judgements, metric: str = "nDCG@10", k: int = 10
+    ) -> None:
+        self.gallery, self.judgements = gallery, judgements
+        self.metric = parse(metric)
+        self._k = max(k, self.metric.k or k)
+        self._contents: list[Content] = [item.content for item in judgements.items()]
+        self._asked: dict[str, Vectors] = {}
+
+    def measure(self) -> Finding:
+        """Ask every judged query; answers the finding for the present cell.
+
+        At a share between 0 and 1 the finding is compared with `old/old`, query by query: it
+        fails when the whole interval of the difference lies below zero.
+        """
+        share = self.gallery.share
+        values = self.metric.per_query(self._search(), self.judgements)
+        finding = Finding.of(str(self.metric), self._cell(share), bootstrap(values))
+        base = self._kept(0.0)
+        if base is not None and len(base) == len(values) and share > 0.0:
+            gap = paired_difference(values, base)
+            worse = gap.high < 0.0
+            note = f"against old/old: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+            finding = Finding(
+                finding.metric,
+                finding.cell,
+                finding.value,
+                finding.low,
+                finding.high,
+                finding.n,
+                verdict="fail" if worse else "pass",
+                note=note,
+            )
+        if self.gallery.ledger is not None:
+            self.gallery.ledger.record(
+                {
+                    "finding": finding.to_json(),
+                    "share": share,
+                    "per_query": [round(float(value), 6) for value in values],
+                }
+            )
+        return finding
+
+    def _cell(self, share: float) -> str:
+        asks = "bridged" if self.gallery.old.encoder is None else "old"
+        if share == 0.0:
+            return f"{asks}/old"
+        return "new/new" if share == 1.0 else mixed(share)
+
+    def _search(self) -> Hits:
+        """Encode each query once for each space, whatever the number of measurements."""
+        sides = [side for side in (self.gallery.old, self.gallery.new) if side is not None]
+        for side in sides:
+            key = side.space.fingerprint
+            if key not in self._asked and side.encoder is not None:
+                self._asked[key] = side.encoder.encode(self._contents, "query")
+        ready = list(self._asked.values())
+        parts = []
+        for start in range(0, len(self._contents), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            parts.append(self.gallery.search([v.take(rows) for v in ready], self._k))
+        return Hits.concat(parts)
+
+    def _kept(self, share: float) -> Any:
+        for record in self.gallery.ledger.findings() if self.gallery.ledger else []:
+            if record["share"] == share and record["finding"]["metric"] == str(self.metric):
+                return np.array(record["per_query"])
+        return None
+
+
+def measured(ledger: Ledger) -> dict[float, dict[str, Any]]:
+    """The latest record at each share, shares rising; as `Quality` left them."""
+    latest = {float(record["share"]): record for record in ledger.findings()}
+    return dict(sorted(latest.items()))
+
+
+def curve(ledger: Ledger) -> Curve | None:
+    """The quality curve, once both ends have been measured by the same queries."""
+    records = measured(ledger)
+    if 0.0 not in records or 1.0 not in records:
+        return None
+    queries = len(records[1.0]["per_query"])
+    same = {share: r for share, r in records.items() if len(r["per_query"]) == queries}
+    if 0.0 not in same:
+        return None
+    metric = same[1.0]["finding"]["metric"]
+    return Curve.of(metric, list(same), [record["per_query"] for record in same.values()])
+
+
+def run_measured(
+    engine: Engine,
+    quality: Quality,
+    until: float = 1.0,
+    tell: Callable[[Finding], None] | None = None,
+) -> tuple[Status, Sequence[Finding]]:
+    """Run a backfill and measure at every tenth of the gallery.
+
+    Shares that were measured before a restart are not measured again.
+
+    Args:
+        engine: Of the upgrade under way.
+        quality: What to measure.
+        until: Share to stop at.
+        tell: Called with each finding as it is made.
+    Returns:
+        Where the upgrade stands, and the findings of this run.
+    """
+    found: list[Finding] = []
+
+    def measure() -> None:
+        found.append(quality.measure())
+        if tell:
+            tell(found[-1])
+
+    ledger = quality.gallery.ledger
+    known = measured(ledger) if ledger else {}
+    if 0.0 not in known and quality.gallery.share == 0.0:
+        measure()
+    status = engine.status()
+    for tenth in range(1, STEPS + 1):
+        stop = min(tenth / STEPS, until)
+        if quality.gallery.share < stop or (stop == 1.0 and status.state != "ready"):
+            status = engine.run(stop)
+            if status.share < stop and status.todo:
+                break  # somebody asked for a pause
+            measure()
+        if stop == until:
+            break
+    return status, found
