@@ -34,9 +34,11 @@ class Promises:
     """What an aligner guarantees; `check.py` holds it to that.
 
     Args:
-        recovers: The kind of map it finds when the pairs follow one exactly.
+        recovers: The kind of map, translation included, that it finds when the pairs follow
+            one exactly.
         tolerance: Largest error, in any coordinate, of a recovered map.
-        orthogonal: The map keeps inner products, where the target has the room for it.
+        orthogonal: Inner products of differences are kept, up to one factor for all, where
+            the target has room for it.
         no_inverse: Why there is no way back; empty where `inverse` exists.
     """
 
@@ -51,13 +53,16 @@ class Aligner(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     Class attributes:
         name: Key in saved files, see `registry.py`.
-        promises: What it guarantees.
         learned: Learned attributes by their number of dimensions; 0 is one number.
     """
 
     name: ClassVar[str]
-    promises: ClassVar[Promises]
     learned: ClassVar[Mapping[str, int]]
+
+    @property
+    @abstractmethod
+    def promises(self) -> Promises:
+        """What it guarantees with these arguments."""
 
     def fit(self, X: Any, Y: Any = None, y: Any = None) -> Self:
         """Learn the map from pairs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -43,7 +43,6 @@ class Procrustes(Affine):
     """
 
     name: ClassVar[str] = "procrustes"
-    promises: ClassVar[Promises] = Promises(recovers="rotation", tolerance=1e-5, orthogonal=True)
     learned: ClassVar[Mapping[str, int]] = {
         "weight_": 2,
         "bias_": 1,
@@ -59,6 +58,12 @@ class Procrustes(Affine):
     def __init__(self, center: bool = True, scale: bool = False) -> None:
         self.center = center
         self.scale = scale
+
+    @property
+    def promises(self) -> Promises:
+        """A rotation is found and kept; a translation only with `center`."""
+        found: Literal["rotation", "nothing"] = "rotation" if self.center else "nothing"
+        return Promises(recovers=found, tolerance=1e-5, orthogonal=True)
 
     def _fit(self, X: FloatArray, Y: FloatArray, y: Any) -> None:  # noqa: ARG002
         zero = None if self.center else (np.zeros(X.shape[1]), np.zeros(Y.shape[1]))
