@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 import sysconfig
-import textwrap
 import tokenize
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -43,7 +42,8 @@ class StandardLibrarySource:
     name; the payload holds `module`, `name`, `line` (where it begins) and `lines` (how
     many there are). Left out: names that begin with an underscore, functions inside
     functions, bodies that are nothing but a docstring, sentences of fewer than three
-    words, and code that is the same as that of an earlier item.
+    words, code that is the same as that of an earlier item, and all but the first function
+    of one name (setters, the other branch of an `if`).
 
     Args:
         root: Folder to read; by default the standard library of this interpreter.
@@ -86,10 +86,14 @@ class StandardLibrarySource:
         """The items and their sentences; takes about three seconds, once."""
         items: dict[str, Item] = {}
         sentences: dict[str, str] = {}
+        names: set[str] = set()
         bodies: set[str] = set()
         for path in self._files():
             for item, sentence in _functions(path, _module(path.relative_to(self.root))):
-                if item.id not in items and item.content not in bodies:
+                if item.id in names:
+                    continue  # a setter, or the other branch of an `if`
+                names.add(item.id)
+                if item.content not in bodies:
                     items[item.id], sentences[item.id] = item, sentence
                     bodies.add(item.content)
         if not items:
@@ -160,15 +164,16 @@ def _walk(body: Sequence[ast.stmt], outer: tuple[str, ...]) -> Iterator[tuple[st
 
 
 def _code(node: Function, start: int, lines: list[str]) -> str:
-    """The code of a function from its first line, without the docstring."""
+    """The code of a function from its first line, without the docstring; it still parses."""
     docstring = node.body[0]
     before = lines[start - 1 : docstring.lineno]
     after = lines[(docstring.end_lineno or docstring.lineno) - 1 : node.end_lineno]
     # Offsets count bytes of UTF-8.
-    before[-1] = before[-1].encode()[: docstring.col_offset].decode().rstrip()
-    after[0] = after[0].encode()[docstring.end_col_offset :].decode()
-    if re.fullmatch(r"\s*;?\s*(#.*)?", after[0]):
-        del after[0]
-    if not before[-1]:
-        del before[-1]
-    return textwrap.dedent("\n".join([*before, *after])).strip("\n")
+    head = before.pop().encode()[: docstring.col_offset].decode()
+    rest = after.pop(0).encode()[docstring.end_col_offset :].decode().lstrip(" \t;")
+    if rest and not rest.startswith("#"):
+        before.append(head + rest)  # `"docstring"; more` on one line
+    elif head.strip():
+        before.append(head.rstrip())
+    margin = " " * node.col_offset
+    return "\n".join(line.removeprefix(margin) for line in [*before, *after]).strip("\n")

@@ -48,10 +48,12 @@ def open_source(kind: str, **options: Any) -> Source:
         0
     """
     make = _find(kind)
+    taken_by = inspect.signature(make)
     try:
-        inspect.signature(make).bind(**options)
+        taken_by.bind_partial(**options)  # names what is foreign before what is missing
+        taken_by.bind(**options)
     except TypeError as cause:
-        taken = ", ".join(inspect.signature(make).parameters)
+        taken = ", ".join(taken_by.parameters)
         raise ConfigError(f"source {kind!r}", f"options among {taken}", str(cause)) from cause
     return make(**options)
 

@@ -1,0 +1,24 @@
+"""The source in memory while it changes."""
+
+import pytest
+
+from holdfast.errors import DuplicateIds
+from holdfast.items import Item
+from holdfast.source.memory import MemorySource
+
+
+def test_a_scan_goes_on_after_its_cursor_was_deleted():
+    source = MemorySource([Item(name, name.upper()) for name in "dbca"])
+    page = source.scan(limit=2)
+    assert ([i.id for i in page.items], page.after) == (["a", "b"], "b")
+    source.delete(["b", "never there"])
+    source.upsert([Item("c", "new"), Item("bb", "between")])
+    rest = source.scan(page.after)
+    assert [(i.id, i.content) for i in rest.items] == [("bb", "between"), ("c", "new"), ("d", "D")]
+    assert source.get(["b", "c"]) == [None, Item("c", "new")]
+    assert len(source) == 4
+
+
+def test_an_id_twice_is_refused():
+    with pytest.raises(DuplicateIds, match="'a' twice"):
+        MemorySource([Item("a", 1), Item("a", 2)])
