@@ -392,8 +392,8 @@ def _told(choice: Choice) -> dict[str, Any]:
             {
                 "aligner": rung.name,
                 "chosen": rung.chosen,
-                "cosine": rung.evidence.cosine.value,
-                "R@1": rung.evidence.r_at_1.value,
+                "cosine": rung.evidence["cosine"].value,
+                "R@1": rung.evidence["R@1"].value,
             }
             for rung in choice.table
         ],

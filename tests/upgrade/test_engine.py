@@ -1,0 +1,447 @@
+"""The engine: retries, quarantine, pace, budget, commands, orders, executors, turns."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from holdfast.arrays import Vectors
+from holdfast.errors import EncoderError, NotFinite, Throttled, UpgradeError
+from holdfast.items import Item
+from holdfast.space import Space
+from holdfast.store.memory import MemoryStore
+from holdfast.upgrade.engine import Engine
+from holdfast.upgrade.executor import Inline, Threads
+from holdfast.upgrade.gallery import Gallery
+from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.mover import GONE, Copy, ReEmbed, Translate
+from holdfast.upgrade.order import arrange
+from holdfast.upgrade.pace import BatchSize, RateLimit, delay
+from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.side import Bridged, Side
+from tests.upgrade.toys import Clock, ToyEncoder, ToySource, contents
+
+OLD, NEW = Space("old", 8), Space("new", 12)
+
+
+class Setup:
+    """A gallery of n items, half a plan, and everything replaceable."""
+
+    def __init__(self, tmp_path, count=300, **plan):
+        self.items = contents(count)
+        self.source = ToySource(dict(self.items))
+        self.old_model, self.new_model = ToyEncoder(OLD, seed=1), ToyEncoder(NEW, seed=2)
+        self.old, self.new = MemoryStore(OLD), MemoryStore(NEW)
+        if count:
+            vectors = self.old_model.encode(list(self.items.values()), "document")
+            self.old.upsert(list(self.items), vectors, None, range(count))
+        self.ledger = Ledger(tmp_path / "ledger.sqlite", lambda: 0.0)
+        self.plan = Plan(**{"batch_size": 32, "max_batch_size": 32, "backoff": 0.0, **plan})
+        self.ledger.begin(self.plan.model_dump(), OLD, NEW)
+        self.slept: list[float] = []
+        self.gallery = Gallery(
+            Side(self.old, self.old_model),
+            Side(self.new, self.new_model),
+            self.ledger,
+            clock=Clock(1000),
+        )
+
+    def engine(self, mover=None, **parts):
+        mover = mover or ReEmbed(self.source, self.new_model)
+        return Engine(self.gallery, mover, self.plan, sleep=self.slept.append, **parts)
+
+    def moved_correctly(self, names=None):
+        names = list(self.items) if names is None else names
+        wanted = self.new_model.encode([self.items[n] for n in names], "document").array
+        return np.array_equal(self.new.get(names).vectors.array, wanted)
+
+
+@pytest.fixture
+def setup(tmp_path):
+    made = []
+
+    def make(**options):
+        made.append(Setup(tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.gallery.close()
+
+
+@pytest.mark.parametrize("executor", [Inline, lambda: Threads(3)])
+def test_a_run_moves_every_vector_and_hides_every_old_row(setup, executor):
+    one = setup()
+    status = one.engine(executor=executor()).run()
+    assert (status.state, status.share, status.todo) == ("ready", 1.0, 0)
+    assert one.moved_correctly()
+    assert (one.old.visible, len(one.old), one.new.visible) == (0, 300, 300)
+
+
+def test_a_budget_stops_at_the_share_and_goes_on_from_there(setup):
+    one = setup()
+    engine = one.engine()
+    assert engine.run(0.3).share == pytest.approx(0.3, abs=1 / 300)
+    assert engine.status().state == "paused"
+    calls = one.new_model.calls
+    assert engine.run(0.3).share == pytest.approx(0.3, abs=1 / 300)
+    assert one.new_model.calls == calls, "a reached budget costs nothing"
+    assert engine.run().state == "ready"
+
+
+def test_a_budget_is_kept_by_threads_too(setup):
+    assert setup().engine(executor=Threads(3)).run(0.3).share == pytest.approx(0.3, abs=1 / 300)
+
+
+def test_throttling_is_waited_out_and_halves_the_batch(setup):
+    one = setup(batch_size=64, max_batch_size=64, backoff=1.0)
+    one.new_model.fail = [
+        Throttled("model", "room", "429", retry_after=7.0),
+        Throttled("model", "room", "429"),
+    ]
+    status = one.engine().run()
+    assert status.state == "ready"
+    assert one.moved_correctly()
+    assert one.slept[0] == 7.0
+    assert 1.0 <= one.slept[1] <= 2.0, "second attempt: twice the back-off, jittered downwards"
+
+
+def test_a_model_that_stays_away_pauses_the_upgrade_and_loses_nothing(setup):
+    one = setup(attempts=3)
+    one.new_model.fail = [Throttled("model", "room", "429") for _ in range(3)]
+    engine = one.engine()
+    with pytest.raises(Throttled):
+        engine.run()
+    assert engine.status().state == "paused"
+    assert "429" in one.ledger.events()[-1][2]["why"]
+    assert engine.run().state == "ready"
+    assert one.moved_correctly()
+
+
+class Picky(ToyEncoder):
+    """Refuses some contents for good."""
+
+    def __init__(self, bad, how, **options):
+        super().__init__(NEW, **options)
+        self.bad, self.how = bad, how
+
+    def encode(self, contents, role):
+        if any(c in self.bad for c in contents):
+            if self.how == "error":
+                raise EncoderError("model", "text it can read", "nonsense")
+            if self.how == "count":
+                return super().encode([c for c in contents if c not in self.bad], role)
+            raise NotFinite("model", "finite numbers", "NaN")
+        return super().encode(contents, role)
+
+
+@pytest.mark.parametrize("how", ["error", "count", "nan"])
+def test_items_at_fault_are_found_by_halving_and_quarantined(setup, how):
+    one = setup()
+    bad = ["i3", "i4", "i250"]
+    model = Picky([one.items[n] for n in bad], how, seed=2)
+    one.new_model = model
+    engine = one.engine(ReEmbed(one.source, model))
+    status = engine.run()
+    assert status.state == "ready"
+    assert status.quarantined == 3
+    reasons = dict(one.ledger.quarantined())
+    assert sorted(reasons) == sorted(bad)
+    assert one.moved_correctly([n for n in one.items if n not in bad])
+    # They are still found, on the old side, and a cut-over that would lose them is refused.
+    query = [one.items["i250"]]
+    assert "i250" in one.gallery.search(query, 20).ids
+    with pytest.raises(UpgradeError, match="no quarantined items"):
+        engine.cut_over()
+    model.bad = []
+    assert engine.retry() == 3
+    assert engine.run().state == "ready"
+    engine.cut_over()
+    assert one.moved_correctly()
+
+
+def test_quarantined_items_can_be_left_behind_and_come_back_with_a_rollback(setup):
+    one = setup()
+    del one.source.items["i7"]
+    engine = one.engine()
+    engine.run()
+    assert one.ledger.quarantined() == [("i7", GONE)]
+    engine.cut_over(leave_behind=True)
+    assert "i7" not in one.gallery.search([one.items["i7"]], 300).ids
+    engine.roll_back()
+    assert one.gallery.search([one.items["i7"]], 1).ids.tolist() == [["i7"]]
+
+
+def test_a_source_that_lost_everything_pauses_instead_of_quarantining_all(setup):
+    one = setup(count=600, max_quarantined=0.1)
+    one.source.items.clear()
+    engine = one.engine()
+    with pytest.raises(UpgradeError, match="at most 100 quarantined"):
+        engine.run()
+    assert engine.status().state == "paused"
+    assert one.ledger.counts()["quarantined"] < 200
+
+
+def test_a_command_from_elsewhere_pauses_and_throttles(setup):
+    one = setup()
+    one.ledger.ask("rate", rate=5.0)
+    one.ledger.ask("dance")
+    number = one.ledger.ask("pause")
+    engine = one.engine()
+    status = engine.run()
+    assert status.state == "paused"
+    assert 0 < status.share < 1
+    assert one.ledger.asked() == []
+    assert engine._limit.rate == 5.0
+    assert number == 3
+
+
+def test_a_live_write_that_the_new_model_refuses_waits_on_the_old_side(setup):
+    one = setup()
+    engine = one.engine()
+    engine.run(0.5)
+    moved = next(n for n in one.items if one.new.revisions([n])[0] >= 0)
+    one.items[moved] = one.source.items[moved] = (1.0, 2.0, 3.0, 4.0)
+    one.new_model.fail = [Throttled("model", "room", "429")]
+    one.gallery.upsert([Item(moved, one.items[moved])])
+    assert not one.old.get([moved]).hidden[0]
+    assert moved in one.gallery.search([one.items[moved]], 300).ids
+    assert one.ledger.waiting([moved]) == {moved}
+    assert engine.run().state == "ready"
+    assert one.moved_correctly()
+
+
+def test_after_cut_over_a_write_needs_the_new_model(setup):
+    one = setup()
+    engine = one.engine()
+    engine.run()
+    engine.cut_over()
+    one.new_model.fail = [Throttled("model", "room", "429")]
+    with pytest.raises(Throttled):
+        one.gallery.upsert([Item("x", (1.0, 2.0, 3.0, 4.0))])
+    assert len(one.gallery) == 300
+
+
+def test_shares_zero_and_one_are_the_single_stores_bit_for_bit(setup):
+    one = setup()
+    queries = [(0.1, 0.2, 0.3, 0.4), (-1.0, 0.0, 1.0, 0.5)]
+    old_alone = one.old.search(one.old_model.encode(queries, "query"), 10)
+    engine = one.engine()
+    for when in ("before", "copying at 0"):
+        got = one.gallery.search(queries, 10)
+        assert np.array_equal(got.ids, old_alone.ids), when
+        assert np.array_equal(got.scores, old_alone.scores), when
+        engine.start()
+    engine.run()
+    new_alone = one.new.search(one.new_model.encode(queries, "query"), 10)
+    for turn in (engine.cut_over, engine.finish):
+        got = one.gallery.search(queries, 10)
+        assert np.array_equal(got.ids, new_alone.ids)
+        assert np.array_equal(got.scores, new_alone.scores)
+        turn()
+
+
+def test_one_side_alone_is_never_asked_through_the_other_model(setup):
+    one = setup()
+    calls = one.new_model.calls
+    one.engine().start()
+    one.gallery.search([(0.1, 0.2, 0.3, 0.4)], 3)
+    assert one.new_model.calls == calls
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_rollback_after_cut_over_keeps_what_was_written_since(setup, dead):
+    one = setup()
+    if dead:
+        # The old model is gone; a bridge leads from the new space into its space.
+        fixed = np.random.default_rng(5).normal(size=(NEW.dim, OLD.dim))
+
+        class Map:
+            origin, target = NEW, OLD
+
+            def transform(self, vectors):
+                array = vectors.array @ fixed
+                norms = np.linalg.norm(array, axis=1, keepdims=True)
+                return Vectors(OLD, (array / norms).astype(np.float32))
+
+        one.gallery.old = Side(one.old, None, Map())
+        one.gallery = Gallery(one.gallery.old, one.gallery.new, one.ledger, clock=Clock(10_000))
+    engine = one.engine()
+    engine.run()
+    engine.cut_over()
+    fresh = {"x1": (0.9, -0.8, 0.7, -0.6), "x2": (-0.5, 0.6, -0.7, 0.8)}
+    one.gallery.upsert([Item(n, c, {"late": True}) for n, c in fresh.items()])
+    one.gallery.upsert([Item("i5", (2.0, -1.0, 0.5, 0.25))])
+    one.gallery.delete(["i9"])
+    engine.roll_back()
+    assert one.gallery.state == "rolled back"
+    assert one.gallery.share == 0.0
+    assert len(one.gallery) == 301
+    hits = one.gallery.search(list(fresh.values()), 301)
+    assert hits.ids[0, 0] == "x1"
+    assert hits.ids[1, 0] == "x2"
+    assert "i9" not in hits.ids
+    assert one.gallery.search([(2.0, -1.0, 0.5, 0.25)], 1).ids.tolist() == [["i5"]]
+    assert one.gallery.get(["x1"]).payloads == [{"late": True}]
+    if dead:
+        # The stand-in for the dead model in a gallery of one side.
+        alone = Gallery(Side(one.old, Bridged(one.new_model, Map())), clock=Clock())
+        assert alone.search(list(fresh.values()), 1).ids.tolist() == [["x1"], ["x2"]]
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        ("planned", "cut_over"),
+        ("planned", "finish"),
+        ("planned", "pause"),
+        ("copying", "cut_over"),
+        ("ready", "finish"),
+        ("cut over", "run"),
+        ("cut over", "pause"),
+        ("cut over", "cut_over"),
+        ("finished", "roll_back"),
+        ("finished", "run"),
+        ("rolled back", "run"),
+        ("rolled back", "cut_over"),
+    ],
+)
+def test_commands_the_table_of_states_does_not_allow(setup, state, command):
+    one = setup(count=5)
+    engine = one.engine()
+    one.gallery.set_state(state)
+    with pytest.raises(UpgradeError, match=f"one that is {state}"):
+        getattr(engine, command)()
+    assert one.gallery.state == state
+
+
+def test_an_upgrade_started_again_after_a_rollback_encodes_nothing_twice(setup):
+    one = setup()
+    engine = one.engine()
+    engine.run(0.5)
+    engine.roll_back()
+    one.ledger.begin(one.plan.model_dump(), OLD, NEW)
+    one.gallery.recover()
+    encoded: list[int] = []
+    encode = one.new_model.encode
+    one.new_model.encode = lambda c, r: encoded.append(len(c)) or encode(c, r)
+    assert one.engine().run().state == "ready"
+    assert sum(encoded) == 150
+    assert one.moved_correctly()
+
+
+def test_translate_and_copy_need_no_content(setup):
+    one = setup()
+
+    class Turn:
+        origin, target = OLD, NEW
+
+        def transform(self, vectors):
+            return Vectors(NEW, np.pad(vectors.array, ((0, 0), (0, 4))))
+
+    one.source.items.clear()
+    assert one.engine(Translate(Turn())).run().state == "ready"
+    names = list(one.items)
+    old, new = one.old.get(names).vectors.array, one.new.get(names).vectors.array
+    assert np.array_equal(new, np.pad(old, ((0, 0), (0, 4))))
+
+
+def test_copy_carries_vectors_to_another_store_of_the_space(tmp_path):
+    one = Setup(tmp_path, count=50, merge="compatible")
+    other = MemoryStore(OLD)
+    ledger = Ledger(tmp_path / "second.sqlite", lambda: 0.0)
+    ledger.begin(one.plan.model_dump(), OLD, OLD)
+    sides = Side(one.old, one.old_model), Side(other, one.old_model)
+    gallery = Gallery(*sides, ledger, mode="compatible", clock=Clock())
+    alone = one.old.search(one.old_model.encode([(0.1, 0.2, 0.3, 0.4)], "query"), 10)
+    engine = Engine(gallery, Copy(OLD), one.plan)
+    for share in (0.3, 0.7, 1.0):
+        engine.run(share)
+        mixed = gallery.search([(0.1, 0.2, 0.3, 0.4)], 10)
+        assert np.array_equal(mixed.ids, alone.ids), "one space: mixing changes nothing"
+    one.gallery.close()
+    ledger.close()
+
+
+def test_a_mover_into_the_wrong_space_is_refused(setup):
+    one = setup(count=5)
+    with pytest.raises(UpgradeError, match="a mover into new"):
+        one.engine(ReEmbed(one.source, one.old_model))
+
+
+def test_searches_beside_a_backfill_always_see_every_item(setup):
+    one = setup(count=400)
+    queries = [one.items[f"i{n}"] for n in range(0, 400, 40)]
+    wrong: list[str] = []
+    stop = threading.Event()
+
+    def search():
+        while not stop.is_set():
+            hits = one.gallery.search(queries, 401)
+            for row in hits.ids:
+                names = [n for n in row if n]
+                if len(names) != 400 or len(set(names)) != 400:
+                    wrong.append(f"{len(names)} hits, {len(set(names))} distinct")
+
+    readers = [threading.Thread(target=search) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        one.engine(executor=Threads(2)).run()
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert not wrong
+
+
+# orders
+
+
+def test_orders_start_with_a_random_sample_then_keep_their_promise():
+    ids = np.array([f"i{n}" for n in range(1000)], dtype=object)
+    revisions = np.arange(1000)
+    newest = arrange("newest", ids, revisions, seed=0)
+    assert sorted(newest) == sorted(ids)
+    rest = [int(n[1:]) for n in newest[200:]]
+    assert rest == sorted(rest, reverse=True)
+    assert newest[:200] == arrange("random", ids, revisions, seed=0)[:200]
+    given = arrange("given", ids, revisions, seed=0, given=["i7", "nobody", "i3", "i999"])
+    listed = [n for n in given[200:] if n in ("i7", "i3", "i999")]
+    assert given[200 : 200 + len(listed)] == listed
+    assert listed == [n for n in ("i7", "i3", "i999") if n in listed]
+    assert arrange("random", ids, revisions, seed=1) != arrange("random", ids, revisions, seed=2)
+
+
+# pace
+
+
+def test_batches_grow_while_that_is_faster_and_halve_when_throttled():
+    size = BatchSize(10, 100)
+    for seconds in (1.0, 1.0, 1.0):  # 10/s, 20/s, 40/s
+        size.succeeded(size.value, seconds)
+    assert size.value == 80
+    size.succeeded(80, 2.0)  # 40/s: no better
+    assert size.value == 80
+    size.failed()
+    assert size.value == 40
+
+
+def test_the_rate_limit_spreads_items_over_time():
+    now = [0.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    limit = RateLimit(10.0, lambda: now[0], sleep)
+    for _ in range(5):
+        limit.wait(20)
+    assert now[0] == pytest.approx(8.0), "the fifth batch of 20 starts after 4 x 20 items"
+
+
+def test_the_wait_after_a_failure_doubles_unless_the_provider_says():
+    plain = EncoderError("m", "a", "b")
+    assert 4.0 <= delay(plain, 3, 1.0) <= 8.0
+    assert delay(Throttled("m", "a", "b", retry_after=3.5), 3, 1.0) == 3.5
