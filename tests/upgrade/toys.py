@@ -26,11 +26,10 @@ class ToyEncoder:
         self.calls += 1
         if self.fail:
             raise self.fail.pop(0)
-        raw = np.array(contents, dtype=np.float64).reshape(len(contents), -1)
-        width = len(self._matrix)
-        array = (
-            np.tanh(raw[:, :width] @ self._matrix) if len(raw) else np.zeros((0, self.space.dim))
-        )
+        array = np.zeros((0, self.space.dim))
+        if len(contents):
+            raw = np.array(contents, dtype=np.float64)
+            array = np.tanh(raw[:, : len(self._matrix)] @ self._matrix)
         return as_vectors(array, self.space, f"toy {self.space.name}")
 
 
