@@ -74,6 +74,7 @@ def test_findings_name_the_cells():
     ]  # fmt: skip
     assert [f.value for f in found] == pytest.approx([0.3, 0.35, 0.4, 0.5, 0.6, 0.7])
     assert {(f.metric, f.n, f.verdict) for f in found} == {("R@10", 20, "info")}
+    assert curve([0.1] * 6).findings(start="bridged/old")[0].cell == "bridged/old"
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.2, 0.3, 0.3, 0.5, 0.5], [0.3] * 6])

@@ -118,9 +118,9 @@ class Curve:
         """Whether no point lies more than `tolerance` below `value`."""
         return bool((self.values >= value - tolerance).all())
 
-    def findings(self, note: str = "") -> list[Finding]:
-        """One finding for each share; the two ends are the cells old/old and new/new."""
-        cells = ["old/old", *(mixed(share) for share in self.shares[1:-1]), "new/new"]
+    def findings(self, note: str = "", start: str = "old/old") -> list[Finding]:
+        """One finding for each share, from the cell `start` to new/new."""
+        cells = [start, *(mixed(share) for share in self.shares[1:-1]), "new/new"]
         return [
             Finding.of(self.metric, cell, point, note=note)
             for cell, point in zip(cells, self.points, strict=True)

@@ -96,27 +96,25 @@ def bootstrap_rows(
 
 
 def paired_difference(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Interval of mean(second) - mean(first), both measured on the same queries.
+    """Interval of mean(after) - mean(before), both measured on the same queries.
 
     Args:
-        first: (q,) values before.
-        second: (q,) values after, query by query.
+        before: (q,) values of the system to compare with.
+        after: (q,) values of the other one, query by query; above zero is a rise.
     Example:
         >>> paired_difference([0.0, 0.5], [0.5, 1.0]).low
         0.5
     """
-    before, after = _table(np.asarray(first)[None])[0], _table(np.asarray(second)[None])[0]
-    if before.shape != after.shape:
-        raise InvalidInput(
-            "paired_difference", f"{len(before)} queries on both sides", str(len(after))
-        )
-    return bootstrap(after - before, level, resamples, seed)
+    old, new = _table(np.asarray(before)[None])[0], _table(np.asarray(after)[None])[0]
+    if old.shape != new.shape:
+        raise InvalidInput("paired_difference", f"{len(old)} queries on both sides", str(len(new)))
+    return bootstrap(new - old, level, resamples, seed)
 
 
 def bootstrap_of(
