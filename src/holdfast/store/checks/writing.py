@@ -181,14 +181,14 @@ def check_nothing_to_write(bench: Bench) -> None:
 
 def check_large_batch(bench: Bench) -> None:
     """Tens of thousands of ids in one call are read, written, hidden and deleted."""
-    count = 35_000
+    count = 33_000  # just beyond what SQLite binds in one statement
     pair = bench.pair(count)
     ids = names(count)
     pair.same("after a large batch")
     pair.agree("after a large batch", bench.rows(5, seed=1), 10)
     pair.hide(ids[1:])
     equal("visible rows of a large batch", pair.store.visible, 1)
-    pair.unhide(ids[: count // 2])
+    pair.unhide(ids[1:])
     pair.delete(ids[5:])
     pair.same("after a large deletion")
     pair.agree("after a large deletion", bench.rows(5, seed=1), 10)
