@@ -129,6 +129,8 @@ def test_labels_reach_the_aligner_with_their_rows():
     assert [len(y) for _, y in seen] == [240, 300]
     for rows, labels in seen:
         np.testing.assert_array_equal(rows, X.array[labels])
+    with pytest.raises(InvalidInput, match="300 labels, one per pair"):
+        Bridge.fit(Watching(), X, Y, y=np.arange(299))
 
 
 def test_a_bridge_relates_two_spaces_in_one_direction(bridge):
@@ -222,6 +224,17 @@ def test_a_saved_bridge_is_loaded_bit_for_bit(tmp_path, aligner):
     assert {n: (a.dtype, a.tobytes()) for n, a in state.items()} == {
         n: (a.dtype, a.tobytes()) for n, a in other.items()
     }
+
+
+def test_arguments_are_saved_as_plain_values_or_refused(tmp_path):
+    X, Y = pairs()
+    for grid in (np.array([0.1, 1.0]), [np.float64(0.1), 1.0]):
+        Bridge.fit(Ridge(grid=grid), X, Y).save(tmp_path / "b")
+        assert Bridge.load(tmp_path / "b").aligner.grid == (0.1, 1.0)
+    odd = Bridge.fit(Procrustes(center=object()), X, Y)
+    with pytest.raises(InvalidInput, match=r"procrustes\.center: expected .* got object"):
+        odd.save(tmp_path / "odd")
+    assert not (tmp_path / "odd").exists()
 
 
 class Own(Procrustes):

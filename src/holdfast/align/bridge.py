@@ -12,25 +12,13 @@ import numpy as np
 from sklearn.base import clone
 
 from .. import artifact
-from ..arrays import IntArray, Vectors, VectorsLike, as_vectors
-from ..errors import (
-    ArtifactError,
-    HoldfastError,
-    InvalidInput,
-    NotEnoughPairs,
-    WrongDirection,
-    WrongSpace,
-)
+from ..arrays import Vectors, VectorsLike, as_vectors
+from ..errors import ArtifactError, HoldfastError, InvalidInput, WrongDirection, WrongSpace
 from ..space import Space
 from .base import Aligner
-from .evidence import Evidence, figures, measure, naive
-from .moments import Float64Array
-from .pairs import held_out_rows, rest_of
-from .procrustes import Procrustes
+from .evidence import Evidence
 from .registry import aligner_class
-
-MIN_PAIRS = 50
-_HELD_OUT_MOST = 5000  # rows that judge; beyond, finding costs more than fitting
+from .trial import Trial, check_spaces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +43,7 @@ class Bridge:
     back: Evidence | None = None
 
     def __post_init__(self) -> None:
-        _check_spaces(self.origin, self.target)
+        check_spaces(self.origin, self.target)
         dims = self.aligner.get_state()["dims_"].tolist()
         if dims != [self.origin.dim, self.target.dim]:
             raise InvalidInput(
@@ -90,8 +78,14 @@ class Bridge:
             InvalidInput: Not `Vectors`, not as many in Y as in X, or one space for both.
             NotEnoughPairs: Fewer than 50.
         """
-        trial = Trial.of(aligner, X, Y, held_out, seed, y)
-        return trial.bridge()
+        return cls.of(Trial.of(aligner, X, Y, held_out, seed, y))
+
+    @classmethod
+    def of(cls, trial: Trial) -> Bridge:
+        """Fit on all pairs the aligner that was tried on a part of them."""
+        aligner = clone(trial.aligner).fit(trial.X.array, trial.Y.array, trial.y)
+        origin, target = trial.X.space, trial.Y.space
+        return cls(aligner, origin, target, trial.evidence(), trial.evidence_back())
 
     def transform(self, vectors: VectorsLike) -> Vectors:
         """Map vectors of `origin` to vectors of `target`; unit rows where its metric is cosine.
@@ -117,11 +111,18 @@ class Bridge:
         return Bridge(back, self.target, self.origin, self.back or self.evidence, self.evidence)
 
     def save(self, path: Path | str) -> None:
-        """Write one file that `load` reads back, bit for bit."""
+        """Write one file that `load` reads back, bit for bit.
+
+        Raises:
+            InvalidInput: The aligner has an argument that JSON cannot hold.
+        """
         state = self.aligner.get_state()
         meta = {
             "aligner": self.aligner.name,
-            "params": self.aligner.get_params(deep=False),
+            "params": {
+                key: _plain(value, f"{self.aligner.name}.{key}")
+                for key, value in self.aligner.get_params(deep=False).items()
+            },
             "origin": self.origin.to_json(),
             "target": self.target.to_json(),
             "evidence": self.evidence.to_json(),
@@ -180,120 +181,6 @@ class Bridge:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trial:
-    """One aligner fitted on a part of the pairs and measured on the rest.
-
-    Args:
-        aligner: Unfitted.
-        X, Y: All pairs.
-        y: Labels or None.
-        seed: Of the split and the intervals.
-        rows: (m, 5) what `measure` says of the held-out pairs.
-        naive: The same for the baselines, by name.
-        back: The same for the way back, or None.
-        naive_back: The same for the baselines of the way back.
-    """
-
-    aligner: Aligner
-    X: Vectors
-    Y: Vectors
-    y: Any
-    seed: int
-    rows: Float64Array
-    naive: Mapping[str, Float64Array]
-    back: Float64Array | None
-    naive_back: Mapping[str, Float64Array]
-
-    @classmethod
-    def of(
-        cls, aligner: Aligner, X: Vectors, Y: Vectors, held_out: float, seed: int, y: Any
-    ) -> Trial:
-        """Fit on the part, measure on the rest."""
-        _check_vectors(X, Y)
-        held = held_out_rows(len(X), held_out, seed, _HELD_OUT_MOST, "Bridge.fit")
-        rest = rest_of(len(X), held)
-        labels = None if y is None else np.asarray(y)[rest]
-        part = clone(aligner).fit(X.array[rest], Y.array[rest], labels)
-        plain = None
-        if not isinstance(aligner, Procrustes):
-            plain = Procrustes().fit(X.array[rest], Y.array[rest])
-        mapped, truth = part.transform(X.array[held]), Y.take(held)
-        back, naive_back = None, {}
-        if not part.promises.no_inverse:
-            back = measure(part.inverse().transform(truth.array), X.take(held))
-            naive_back = _naive(Y, X, held, rest, None if plain is None else plain.inverse())
-        baselines = _naive(X, Y, held, rest, plain)
-        rows = measure(mapped, truth)
-        return cls(clone(aligner), X, Y, y, seed, rows, baselines, back, naive_back)
-
-    def evidence(self) -> Evidence:
-        """What the trial says of the way there."""
-        return self._evidence(self.X.space, self.rows, self.naive)
-
-    def bridge(self) -> Bridge:
-        """Fit on all pairs."""
-        origin, target = self.X.space, self.Y.space
-        back = None
-        if self.back is not None:
-            back = self._evidence(target, self.back, self.naive_back)
-        aligner = clone(self.aligner).fit(self.X.array, self.Y.array, self.y)
-        return Bridge(aligner, origin, target, self.evidence(), back)
-
-    def _evidence(
-        self, origin: Space, rows: Float64Array, baselines: Mapping[str, Float64Array]
-    ) -> Evidence:
-        beside = {name: figures(values, self.seed) for name, values in baselines.items()}
-        return Evidence(len(self.X), len(rows), origin.dim, figures(rows, self.seed), beside)
-
-
-def _naive(
-    X: Vectors, Y: Vectors, held: IntArray, rest: IntArray, plain: Aligner | None
-) -> dict[str, Float64Array]:
-    mapped = naive(X.array, Y.array, held, rest)
-    if plain is not None:
-        mapped["procrustes"] = plain.transform(X.array[held])
-    truth = Y.take(held)
-    return {name: measure(rows, truth) for name, rows in mapped.items()}
-
-
-def _check_vectors(X: Any, Y: Any) -> None:
-    owner = "Bridge.fit"
-    for name, value in (("X", X), ("Y", Y)):
-        if not isinstance(value, Vectors):
-            raise InvalidInput(
-                owner,
-                f"{name} as Vectors, which know their space",
-                type(value).__name__,
-                "Make them with holdfast.arrays.as_vectors(values, space, owner).",
-            )
-    _check_spaces(X.space, Y.space)
-    if len(X) != len(Y):
-        raise InvalidInput(
-            owner,
-            "as many vectors in Y as in X",
-            f"{len(X)} in X and {len(Y)} in Y",
-            "Row i of both must be the same item.",
-        )
-    if len(X) < MIN_PAIRS:
-        raise NotEnoughPairs(
-            owner,
-            f"at least {MIN_PAIRS} pairs",
-            str(len(X)),
-            f"Encode more items with both models; {5 * X.space.dim} would be five a dimension.",
-        )
-
-
-def _check_spaces(origin: Space, target: Space) -> None:
-    if origin == target:
-        raise InvalidInput(
-            f"bridge from {origin.name} to {target.name}",
-            "two different spaces",
-            f"{origin} twice",
-            "Vectors of one space need no bridge.",
-        )
-
-
 def _digest(state: Mapping[str, Any]) -> str:
     """Of names, types, shapes and bytes: a flipped bit in a weight is not seen otherwise."""
     digest = hashlib.sha256()
@@ -302,6 +189,17 @@ def _digest(state: Mapping[str, Any]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _plain(value: Any, owner: str) -> Any:
+    """An argument as JSON holds it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, list | tuple | range):
+        return [_plain(part, owner) for part in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise InvalidInput(owner, "a number, a string or a list of them", type(value).__name__)
 
 
 def _as_tuple(value: Any) -> Any:

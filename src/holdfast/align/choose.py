@@ -10,10 +10,11 @@ from typing import Any, Literal
 from ..arrays import Vectors
 from ..errors import InvalidInput
 from .base import Aligner
-from .bridge import Bridge, Trial
+from .bridge import Bridge
 from .evidence import MEASURES, Estimate, Evidence, bootstrap
 from .linear import Ridge
 from .procrustes import Procrustes
+from .trial import Trial
 
 _JUDGE = MappingProxyType({"query": "R@1", "gallery": "R@1 gallery"})
 
@@ -99,4 +100,4 @@ def choose(
         Rung(trial.aligner.name, trial.evidence(), gain, i == best)
         for i, (trial, gain) in enumerate(zip(trials, gains, strict=True))
     )
-    return Choice(trials[best].bridge(), table)
+    return Choice(Bridge.of(trials[best]), table)

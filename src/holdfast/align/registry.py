@@ -11,6 +11,7 @@ from .base import Aligner
 # name in files -> (module beside this one, class)
 ALIGNERS = MappingProxyType(
     {
+        "low_rank": ("low_rank", "LowRank"),
         "procrustes": ("procrustes", "Procrustes"),
         "ridge": ("linear", "Ridge"),
     }
