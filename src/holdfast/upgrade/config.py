@@ -7,7 +7,7 @@ gallery = "gallery"                # folder of the stores and the ledger
 kind = "edge"                      # edge, faiss or memory; its options beside it
 
 [source]
-kind = "jsonl"                     # jsonl, parquet, payload or python-code
+kind = "jsonl"                     # jsonl, parquet, store-payload, standard-library
 path = "documents.jsonl"
 
 [old]

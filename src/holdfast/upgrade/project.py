@@ -46,6 +46,7 @@ from .side import Bridged, Side
 from .status import Status
 
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
+PAYLOAD = "store-payload"  # the kind of source that reads the old store itself
 PAIRS = 2_000  # documents encoded to fit a bridge
 _BATCH = 512
 
@@ -74,11 +75,17 @@ class Project:
 
     @cached_property
     def source(self) -> Any:
-        """Where content is read."""
+        """Where content is read, unless the gallery's own payloads are its source."""
         options = self.config.source.options
         if isinstance(options.get("path"), str):
             options["path"] = self.path.parent / options["path"]
         return open_source(self.config.source.kind, **options)
+
+    def _content(self, store: VectorStore) -> Any:
+        """Where the content of a store's items is read."""
+        if self.config.source.kind == PAYLOAD:
+            return open_source(PAYLOAD, store=store, **self.config.source.options)
+        return self.source
 
     @cached_property
     def old_encoder(self) -> Any:
@@ -286,7 +293,7 @@ class Project:
             wanted.append((store.space, new, "gallery"))
         if not wanted:
             return []
-        sample = self._sample(store)
+        sample = self._sample(store, self._content(store))
         tried = []
         for origin, target, side in wanted:
             choice = choose(sample[origin], sample[target], side=side)
@@ -294,12 +301,12 @@ class Project:
             tried.append(_told(choice))
         return tried
 
-    def _sample(self, store: VectorStore) -> dict[Space, Vectors]:
+    def _sample(self, store: VectorStore, source: Any) -> dict[Space, Vectors]:
         """The same documents in both spaces."""
         ids = store.scan(limit=20 * PAIRS).rows.ids
         chosen = np.random.default_rng(self.config.upgrade.seed).permutation(len(ids))[:PAIRS]
         names = [ids[i] for i in chosen]
-        items = [item for item in self.source.get(names) if item is not None]
+        items = [item for item in source.get(names) if item is not None]
         old = store.get([item.id for item in items]).vectors
         new = self.new_encoder.encode([item.content for item in items], "document")
         if old is None:  # pragma: no cover - get was asked for vectors
@@ -354,15 +361,20 @@ class Project:
             given = read_ids(self.path.parent / plan.order_file)
         executor: Executor = Threads(plan.workers) if plan.workers > 1 else Inline()
         return Engine(
-            gallery, self._mover(plan, upgrade), plan, executor, given=given, listener=listener
+            gallery,
+            self._mover(plan, upgrade, gallery.old.store),
+            plan,
+            executor,
+            given=given,
+            listener=listener,
         )
 
-    def _mover(self, plan: Plan, upgrade: Upgrade) -> Mover:
+    def _mover(self, plan: Plan, upgrade: Upgrade, store: VectorStore) -> Mover:
         if plan.mover == "translate":
             return Translate(Bridge.load(self._bridge_path(upgrade.old, upgrade.new)))
         if plan.mover == "copy":
             return Copy(upgrade.new)
-        return ReEmbed(self.source, self._encoder_of(upgrade.new))
+        return ReEmbed(self._content(store), self._encoder_of(upgrade.new))
 
     def drop_old(self) -> None:
         """After `finish`: delete the store of the space that was given up."""

@@ -54,7 +54,7 @@ class Quality:
         finding = Finding.of(str(self.metric), self._cell(share), bootstrap(values))
         base = self._kept(0.0)
         if base is not None and len(base) == len(values) and share > 0.0:
-            gap = paired_difference(values, base)
+            gap = paired_difference(base, values)
             worse = gap.high < 0.0
             note = f"against old/old: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
             finding = Finding(

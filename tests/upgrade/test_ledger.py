@@ -1,0 +1,174 @@
+"""The ledger: what is written is there after a crash; what is not a ledger is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from holdfast.errors import LedgerError
+from holdfast.space import Space
+from holdfast.upgrade.ledger import Ledger
+
+OLD, NEW = Space("old", 3), Space("new", 5, "dot", extends="0123")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    one = Ledger(tmp_path / "ledger.sqlite", lambda: 12.5)
+    yield one
+    one.close()
+
+
+def test_an_upgrade_is_read_back_as_it_was_begun(ledger):
+    assert ledger.upgrade() is None
+    ledger.begin({"merge": "calibrated"}, OLD, NEW)
+    ledger.set_state("copying", why="test")
+    upgrade = ledger.upgrade()
+    assert (upgrade.number, upgrade.state, upgrade.queued) == (1, "copying", False)
+    assert upgrade.plan == {"merge": "calibrated"}
+    assert upgrade.old == OLD
+    assert upgrade.new.to_json() == NEW.to_json()
+    assert [(t, kind) for t, kind, _ in ledger.events()] == [(12.5, "planned"), (12.5, "copying")]
+
+
+def test_the_queue_keeps_its_order_and_says_what_is_open(ledger):
+    ledger.begin({}, OLD, NEW)
+    ledger.fill(["c", "a", "b", "d"])
+    assert ledger.todo(2) == [(1, "c"), (2, "a")]
+    assert ledger.todo(9, after=2) == [(3, "b"), (4, "d")]
+    ledger.done([1, 3])
+    ledger.quarantine({"a": "because"})
+    assert ledger.todo(9) == [(4, "d")]
+    assert ledger.counts() == {"todo": 1, "quarantined": 1}
+    assert ledger.quarantined() == [("a", "because")]
+    assert ledger.waiting(["a", "b", "c", "d", "e"]) == {"a", "d"}
+    assert ledger.first_done(3) == ["c", "b"]
+    ledger.enqueue(["c", "new"])
+    assert ledger.todo(9) == [(4, "d"), (5, "c"), (6, "new")]
+    ledger.settle(["a"])
+    assert ledger.release() == 0
+
+
+def test_a_place_is_never_given_twice(ledger):
+    # A batch under way closes its place; that must not close a later write of the same item.
+    ledger.begin({}, OLD, NEW)
+    ledger.fill(["a", "b"])
+    place = ledger.todo(9)[-1][0]
+    ledger.enqueue(["b"])
+    ledger.done([place])
+    assert [name for _, name in ledger.todo(9)] == ["a", "b"]
+    ledger.fill(["x"])
+    assert ledger.todo(9) == [(1, "x")], "a filled queue counts from one again"
+
+
+def test_a_failed_transaction_leaves_nothing(ledger):
+    ledger.begin({}, OLD, NEW)
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.fill(["a", "b", "a"])
+    assert ledger.todo(9) == []
+    assert not ledger.upgrade().queued
+
+
+def test_closing_a_batch_and_its_entry_is_one_transaction(ledger):
+    ledger.begin({}, OLD, NEW)
+    ledger.fill(["a", "b"])
+    number = ledger.write_entry("move", ["a"])
+    assert [(e.number, e.kind, e.ids) for e in ledger.journal()] == [(number, "move", ["a"])]
+    ledger.done([1], number)
+    assert ledger.journal() == []
+    assert ledger.counts()["todo"] == 1
+
+
+def test_another_process_reads_and_leaves_commands_while_one_writes(ledger, tmp_path):
+    ledger.begin({}, OLD, NEW)
+    script = textwrap.dedent(
+        f"""
+        from holdfast.upgrade.ledger import Ledger
+        ledger = Ledger({str(tmp_path / "ledger.sqlite")!r}, lambda: 1.0)
+        assert ledger.upgrade().state == "planned"
+        print(ledger.ask("pause", why="maintenance"))
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert ledger.asked() == [(1, "pause", {"why": "maintenance"})]
+    ledger.answer(1, "done")
+    assert ledger.asked() == []
+
+
+def test_what_was_committed_survives_the_death_of_the_process(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    script = textwrap.dedent(
+        f"""
+        import os, signal
+        from holdfast.space import Space
+        from holdfast.upgrade.ledger import Ledger
+        ledger = Ledger({str(path)!r}, lambda: 1.0)
+        ledger.begin({{}}, Space("a", 2), Space("b", 2))
+        ledger.fill(f"i{{n}}" for n in range(1000))
+        ledger.done(range(1, 501))
+        ledger.write_entry("delete", ["x"])
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    ledger = Ledger(path, lambda: 2.0)
+    assert ledger.counts()["todo"] == 500
+    assert [e.ids for e in ledger.journal()] == [["x"]]
+    ledger.close()
+
+
+def test_a_long_queue_is_resumed_at_once(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path, lambda: 1.0)
+    ledger.begin({}, OLD, NEW)
+    ledger.fill(f"item-{n}" for n in range(200_000))
+    ledger.done(range(1, 100_001))
+    ledger.close()
+    started = time.perf_counter()
+    ledger = Ledger(path, lambda: 2.0)
+    assert ledger.upgrade().queued
+    assert ledger.todo(1) == [(100_001, "item-100000")]
+    assert ledger.counts()["todo"] == 100_000
+    assert time.perf_counter() - started < 1.0, "the whole million is timed in bench/engine"
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda p: p.write_bytes(b"not a database" * 100), "a readable ledger"),
+        (lambda p: p.write_bytes(p.read_bytes()[: 4096 * 2 + 100]), "a readable ledger"),
+        (lambda p: _set_format(p, "99"), "expected a ledger of format 1, got format 99"),
+    ],
+)
+def test_what_is_not_a_ledger_is_refused(tmp_path, spoil, message):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path, lambda: 1.0)
+    ledger.begin({}, OLD, NEW)
+    ledger.close()
+    spoil(path)
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match=message):
+        Ledger(path, lambda: 1.0)
+    assert path.read_bytes() == before
+
+
+def _set_format(path, value):
+    db = sqlite3.connect(path)
+    db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (value,))
+    db.commit()
+    db.close()
+
+
+def test_looking_at_a_ledger_that_is_not_there_makes_none(tmp_path):
+    with pytest.raises(LedgerError, match="no file"):
+        Ledger(tmp_path / "nowhere" / "ledger.sqlite", lambda: 1.0, readonly=True)
+    assert not (tmp_path / "nowhere").exists()
