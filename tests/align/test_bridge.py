@@ -180,6 +180,12 @@ def test_a_ridge_bridge_has_no_way_back():
         Bridge.fit(Ridge(), *pairs()).inverse()
 
 
+def test_a_way_back_that_was_never_measured_is_refused(bridge):
+    bare = Bridge(bridge.aligner, OLD, NEW, bridge.evidence)
+    with pytest.raises(NotInvertible, match="evidence about the way back, got none"):
+        bare.inverse()
+
+
 def test_too_few_or_unequal_pairs_are_refused():
     X, Y = pairs(49)
     with pytest.raises(NotEnoughPairs, match=r"at least 50 pairs, got 49\. Encode more items.* 40"):

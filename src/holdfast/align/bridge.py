@@ -13,7 +13,14 @@ from sklearn.base import clone
 
 from .. import artifact
 from ..arrays import Vectors, VectorsLike, as_vectors
-from ..errors import ArtifactError, HoldfastError, InvalidInput, WrongDirection, WrongSpace
+from ..errors import (
+    ArtifactError,
+    HoldfastError,
+    InvalidInput,
+    NotInvertible,
+    WrongDirection,
+    WrongSpace,
+)
 from ..space import Space
 from .base import Aligner
 from .evidence import Evidence
@@ -105,10 +112,17 @@ class Bridge:
         """The bridge from `target` to `origin`, with the evidence about that way.
 
         Raises:
-            NotInvertible: The aligner has no way back; the message says why.
+            NotInvertible: The aligner has no way back, or none that was measured.
         """
         back = self.aligner.inverse()
-        return Bridge(back, self.target, self.origin, self.back or self.evidence, self.evidence)
+        if self.back is None:
+            raise NotInvertible(
+                str(self),
+                "evidence about the way back",
+                "none",
+                "Make the bridge with Bridge.fit, which measures both ways.",
+            )
+        return Bridge(back, self.target, self.origin, self.back, self.evidence)
 
     def save(self, path: Path | str) -> None:
         """Write one file that `load` reads back, bit for bit.
