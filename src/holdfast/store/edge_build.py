@@ -1,0 +1,85 @@
+"""Build the graph of a copied shard in a process of its own.
+
+The engine holds the interpreter while it builds; in this process every search would stand
+still, for minutes at a million rows. The child works on a folder that nobody else opens, at a
+lower priority, and dies with its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from ..errors import StoreError
+from ..space import Space
+
+CHANGED, NOTHING_TO_DO = 0, 3  # exit codes of the child
+_CHILD = "from holdfast.store.edge_shard import rebuild; rebuild()"
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+
+
+class Build:
+    """A running build.
+
+    Args:
+        path: The copy.
+        space: The space of its vectors.
+        exact: Whether to go without a graph.
+        fields: Payload paths to index before.
+    """
+
+    def __init__(self, path: Path, space: Space, exact: bool, fields: list[str]) -> None:
+        task = {
+            "path": str(path),
+            "space": space.to_json(),
+            "exact": exact,
+            "fields": fields,
+            "parent": os.getpid(),
+        }
+        self._path, self._stopped = path, False
+        self._child = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CHILD, json.dumps(task)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+    def wait(self) -> bool | None:
+        """Whether anything was built; None when it was stopped.
+
+        Raises:
+            StoreError: The child failed.
+        """
+        _, said = self._child.communicate()
+        code = self._child.returncode
+        if code in (CHANGED, NOTHING_TO_DO):
+            return code == CHANGED
+        if self._stopped:
+            return None
+        lines = said.decode(errors="replace").strip().splitlines()
+        raise StoreError(
+            f"building the graph in {self._path}",
+            "a child process that ends well",
+            f"exit code {code}: {lines[-1] if lines else 'nothing said'}",
+            "The store goes on without the new graph; look at memory and disk space.",
+        )
+
+    def stop(self) -> None:
+        """End the child; `wait` then answers None."""
+        self._stopped = True
+        self._child.terminate()
+
+
+def become_child(parent: int) -> None:
+    """Give way to other processes, and do not outlive the parent."""
+    os.nice(5)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:
+            raise SystemExit("the parent is gone")

@@ -1,0 +1,87 @@
+"""Which generation of a shard counts: `shard.json`, replaced in one step."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import OccupiedStore, StoreError
+from ..space import Space
+
+FORMAT = 1
+RESTORE = "Restore the folder from a copy, or delete it and fill it again."
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The content of `shard.json`.
+
+    Args:
+        space: As JSON.
+        generation: Number in the name of the shard's folder.
+        built: Rows at the last rebuilding.
+        written: Rows written since, at most.
+        removed: Rows removed or replaced since, at most.
+        format: Of this file.
+    """
+
+    space: dict[str, Any]
+    generation: int = 0
+    built: int = 0
+    written: int = 0
+    removed: int = 0
+    format: int = FORMAT
+
+    def save(self, folder: Path) -> None:
+        """Write it whole or not at all."""
+        partial = folder / "shard.partial"
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(asdict(self), file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(folder / "shard.json")
+
+    def path(self, folder: Path, ahead: int = 0) -> Path:
+        """Where the shard is, or the one `ahead` generations later will be."""
+        return folder / f"shard-{self.generation + ahead}"
+
+    def sweep(self, folder: Path) -> None:
+        """Remove shards that do not count, which a process that died has left."""
+        for path in [*folder.glob("shard-*"), folder / "new-shard"]:
+            if path != self.path(folder):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def read_pointer(folder: Path, space: Space) -> Pointer:
+    """Read `shard.json`, or write the first one.
+
+    Raises:
+        OccupiedStore: The folder holds vectors of another space.
+        StoreError: What is there cannot be understood.
+    """
+    path = folder / "shard.json"
+    if not path.exists():
+        for stray in folder.glob("shard-*"):
+            raise StoreError(str(folder), "a shard.json", f"{stray.name} without one", RESTORE)
+        pointer = Pointer(space.to_json())
+        pointer.save(folder)
+        return pointer
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise StoreError(
+                str(path), f"format {FORMAT}", f"format {data['format']}", "Update Holdfast."
+            )
+        pointer = Pointer(**data)
+        stored = Space.from_json(pointer.space)
+    except (OSError, ValueError, TypeError, KeyError) as cause:
+        raise StoreError(str(path), "a description of a shard", f"{cause!r}", RESTORE) from cause
+    if stored != space:
+        raise OccupiedStore(
+            str(folder), f"vectors of {space}", f"vectors of {stored}", "Choose another folder."
+        )
+    return pointer

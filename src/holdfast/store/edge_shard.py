@@ -1,0 +1,326 @@
+"""The one file that knows Qdrant Edge: a shard in a folder, and its rebuilding.
+
+Every call into the engine holds the interpreter, so that nothing else in the process runs
+meanwhile. Calls are therefore kept short (queries go in small groups), and the long one,
+building the graph, is made by a child process on a copy of the shard. Rows that are written
+meanwhile are noted and brought over before the copy takes the place of the original. A small
+file, `shard.json`, names the generation that counts; it is replaced in one step, so that a
+process that dies at any moment leaves one valid shard and perhaps a copy, which is removed
+at the next opening.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..arrays import FloatArray
+from ..errors import StoreError, StoreHeld
+from ..space import Space
+from . import edge_build
+from .edge_payload import condition
+from .edge_pointer import RESTORE, Pointer, read_pointer
+from .where import Where
+
+_GRAPH_KB = 10_000  # smaller parts are scanned: 0.3 ms for the 6,500 rows of 384-d it holds
+_DELETED = 0.4  # a part with this share of removed rows is rebuilt: halvings always are
+_LEAST = 1_000  # parts with fewer rows are never rebuilt for removed ones
+_NEVER = 2**50  # kilobytes
+_M, _EF_CONSTRUCT = 16, 100
+_GROUP = 16  # queries in one call
+_CARRY = 1_000  # points in one call
+_FLUSH_ROWS = 50_000  # rows after which the write-ahead log is cut, to keep opening fast
+
+
+class Shard:
+    """Points of one folder. Not safe by itself for writes from several threads.
+
+    Args:
+        folder: Held by this process.
+        space: The space of the vectors.
+        exact: Compare with every row; no graph is built.
+        ef: Length of the candidate list when the graph is searched.
+    Raises:
+        OccupiedStore: The folder holds vectors of another space.
+        StoreHeld: Another program has the folder open in the engine.
+        StoreError: The folder cannot be read.
+    """
+
+    def __init__(self, folder: Path, space: Space, exact: bool, ef: int) -> None:
+        self._folder, self._space, self._exact, self._ef = folder, space, exact, ef
+        self._engine = _engine()
+        self._gate = threading.Lock()  # around each call, so that none meets a closed shard
+        self._tending = threading.Lock()
+        self._build: edge_build.Build | None = None
+        self._touched: set[str] | None = None  # keys written while a copy is being built
+        self._wanted: set[str] = set()
+        self._unflushed = 0
+        self._declined = 0  # changes below which building was found to be pointless
+        self._closing = False
+        self._pointer = read_pointer(folder, space)
+        self._pointer.sweep(folder)
+        self._written, self._removed = self._pointer.written, self._pointer.removed
+        self._shard: Any = self._open()
+        self.count = int(self._call(lambda s: s.count(self._engine.CountRequest())))
+
+    def _open(self) -> Any:
+        path = self._pointer.path(self._folder)
+        with _translated(str(path)):
+            if not path.exists() and self._pointer.generation == 0:
+                fresh = self._folder / "new-shard"
+                fresh.mkdir()
+                create = self._engine.EdgeShard.create
+                create(str(fresh), _config(self._space, self._exact)).close()
+                fresh.rename(path)
+            return _load(path, self._space, self._exact)
+
+    def _call(self, do: Callable[[Any], Any]) -> Any:
+        with self._gate, _translated(str(self._folder)):
+            if self._shard is None:
+                raise StoreError(str(self._folder), "an open store", "a closed one", "Open it.")
+            return do(self._shard)
+
+    def put(self, points: Sequence[tuple[str, Any, dict[str, Any]]], new: int) -> None:
+        """Write (key, vector, stored payload) points in one step; `new` of them were absent."""
+        made = [self._engine.Point(*point) for point in points]
+        self._call(lambda s: s.update(self._engine.UpdateOperation.upsert_points(made)))
+        self.count += new
+        self._written += len(made)
+        self._removed += len(made) - new
+        self._note([key for key, _, _ in points])
+
+    def drop(self, keys: Sequence[str], present: int) -> None:
+        """Remove points, `present` of which are there."""
+        listed = list(keys)
+        self._call(lambda s: s.update(self._engine.UpdateOperation.delete_points(listed)))
+        self.count -= present
+        self._removed += present
+        self._note(listed)
+
+    def _note(self, keys: Sequence[str]) -> None:
+        if self._touched is not None:
+            self._touched.update(keys)
+        self._unflushed += len(keys)
+        if self._unflushed >= _FLUSH_ROWS:
+            self.flush()
+
+    def read(self, keys: Sequence[str], fields: Any = True, vectors: bool = False) -> list[Any]:
+        """The points that are there, with `payload` and `vector`."""
+        found: list[Any] = []
+        for start in range(0, len(keys), _CARRY):
+            found += self._call(_retrieve(list(keys[start : start + _CARRY]), fields, vectors))
+        return found
+
+    def scroll(self, start: str | None, limit: int, vectors: bool) -> list[Any]:
+        """Points from a key on, in the order of keys."""
+        request = self._engine.ScrollRequest(
+            offset=start, limit=limit, with_payload=True, with_vector=vectors
+        )
+        points: list[Any] = self._call(lambda s: s.scroll(request))[0]
+        return points
+
+    def search(
+        self, queries: FloatArray, k: int, where: Where | None, fields: list[str]
+    ) -> Iterator[list[Any]]:
+        """For each query its best points, best first, with `score` and `payload`."""
+        engine = self._engine
+        passing = None if where is None else condition(where, engine, self._wanted)
+        how = engine.SearchParams(hnsw_ef=max(self._ef, k), exact=self._exact)
+        requests = (
+            engine.QueryRequest(
+                limit=k,
+                query=engine.Query.Nearest(query),
+                with_payload=fields,
+                filter=passing,
+                params=how,
+            )
+            for query in queries
+        )
+        while group := list(islice(requests, _GROUP)):
+            yield from self._call(_query_batch(engine.QueryBatchRequest(group)))
+
+    def flush(self) -> None:
+        """Bring the write-ahead log into the segments, on disk."""
+        self._call(lambda s: s.flush())
+        self._unflushed = 0
+        self._point(self._pointer)
+
+    def _point(self, to: Pointer) -> None:
+        to = replace(to, written=self._written, removed=self._removed)
+        if to != self._pointer:
+            to.save(self._folder)
+        self._pointer = to
+
+    def tend(self, writing: threading.RLock) -> None:
+        """Index the fields that filters asked for, and build what is worth building.
+
+        Args:
+            writing: Held while the copy is made and while it takes over, not in between.
+        """
+        with self._tending:
+            try:
+                with writing:
+                    build = self._start()
+                done = build.wait() if build else None
+                if done is not None:
+                    with writing:
+                        self._take_over(done)
+            finally:
+                self._touched = self._build = None
+                self._pointer.sweep(self._folder)
+
+    def _start(self) -> edge_build.Build | None:
+        """Do a small job at once, or copy the shard and begin a large one."""
+        self.flush()
+        have = set(self._call(lambda s: s.info().payload_schema))
+        fields = sorted(self._wanted - have)
+        if self._kilobytes(self.count) < _GRAPH_KB:
+            self._call(lambda s: _optimise(s, fields))  # no graph to build: milliseconds
+            self._written = self._removed = 0
+            self._point(replace(self._pointer, built=self.count))
+            return None
+        if self._closing or not (fields or self._worth_building()):
+            return None
+        self._touched = set()
+        copy = self._pointer.path(self._folder, ahead=1)
+        shutil.copytree(self._pointer.path(self._folder), copy)
+        self._build = edge_build.Build(copy, self._space, self._exact, fields)
+        if self._closing:  # `close` came while the copy was made and saw no build
+            self._build.stop()
+        return self._build
+
+    def _worth_building(self) -> bool:
+        """Whether the engine will, by our thresholds, find something to do."""
+        if self._written + self._removed < self._declined:
+            return False
+        built = self._pointer.built
+        grown = not self._exact and self._kilobytes(self._written) >= _GRAPH_KB
+        return grown or (built >= _LEAST and self._removed >= _DELETED * built)
+
+    def _kilobytes(self, rows: int) -> float:
+        return rows * self._space.dim * 4 / 1024
+
+    def _take_over(self, changed: bool) -> None:
+        """Bring what was written meanwhile into the copy, and let it be the shard."""
+        if not changed:  # our counts are upper bounds; ask again when they have grown
+            self._declined = (self._written + self._removed) * 5 // 4
+            return
+        path = self._pointer.path(self._folder, ahead=1)
+        with _translated(str(path)):
+            fresh = _load(path, self._space, self._exact)
+            touched = sorted(self._touched or ())
+            for start in range(0, len(touched), _CARRY):
+                self._carry(touched[start : start + _CARRY], fresh)
+            fresh.flush()
+        self._written = self._removed = len(touched)
+        self._point(
+            replace(self._pointer, generation=self._pointer.generation + 1, built=self.count)
+        )
+        with self._gate:
+            old, self._shard = self._shard, fresh
+        self._declined = 0
+        with _translated(str(self._folder)):
+            old.close()
+
+    def _carry(self, keys: list[str], fresh: Any) -> None:
+        operation, point = self._engine.UpdateOperation, self._engine.Point
+        points = [point(r.id, r.vector, r.payload) for r in self.read(keys, True, True)]
+        fresh.update(operation.delete_points(keys))
+        fresh.update(operation.upsert_points(points))
+
+    def close(self, writing: threading.RLock) -> None:
+        """Flush and let go; a build that is running is given up.
+
+        Args:
+            writing: As for `tend`; must not be held by this thread.
+        """
+        self._closing = True
+        if (build := self._build) is not None:
+            build.stop()
+        with self._tending, writing:
+            if self._shard is None:
+                return
+            self.flush()
+            with self._gate, _translated(str(self._folder)):
+                self._shard.close()
+                self._shard = None
+
+
+def rebuild() -> None:
+    """What the child process of `edge_build.Build` does."""
+    task = json.loads(sys.argv[1])
+    edge_build.become_child(task["parent"])
+    shard = _load(Path(task["path"]), Space.from_json(task["space"]), task["exact"])
+    changed = _optimise(shard, task["fields"])
+    shard.flush()
+    shard.close()
+    raise SystemExit(edge_build.CHANGED if changed else edge_build.NOTHING_TO_DO)
+
+
+def _engine() -> ModuleType:
+    """The engine is a core dependency, but loading the package must not load it."""
+    import qdrant_edge
+
+    return qdrant_edge
+
+
+def _config(space: Space, exact: bool) -> Any:
+    engine = _engine()
+    # Rows of a cosine space come as unit rows, whose product is the cosine: the engine need
+    # not scale them again, and what was stored is read back bit for bit.
+    distance = engine.Distance.Euclid if space.metric == "euclidean" else engine.Distance.Dot
+    return engine.EdgeConfig(
+        vectors=engine.EdgeVectorParams(size=space.dim, distance=distance),
+        hnsw_config=engine.HnswIndexConfig(_M, _EF_CONSTRUCT, _GRAPH_KB),
+        optimizers=engine.EdgeOptimizersConfig(
+            deleted_threshold=_DELETED,
+            vacuum_min_vector_number=_LEAST,
+            default_segment_number=1,
+            indexing_threshold=_NEVER if exact else _GRAPH_KB,
+        ),
+    )
+
+
+def _load(path: Path, space: Space, exact: bool) -> Any:
+    return _engine().EdgeShard.load(str(path), _config(space, exact))
+
+
+def _retrieve(keys: list[str], fields: Any, vectors: bool) -> Callable[[Any], Any]:
+    return lambda shard: shard.retrieve(keys, fields, vectors)
+
+
+def _query_batch(batch: Any) -> Callable[[Any], Any]:
+    return lambda shard: shard.query_batch(batch)
+
+
+def _optimise(shard: Any, fields: list[str]) -> bool:
+    """Index fields, then let the engine do what it finds; whether anything changed."""
+    engine = _engine()
+    kinds = {"s": engine.PayloadSchemaType.Keyword, "n": engine.PayloadSchemaType.Float}
+    for field in fields:
+        shard.update(engine.UpdateOperation.create_field_index(field, kinds[field[0]]))
+    return bool(shard.optimize()) or bool(fields)
+
+
+@contextmanager
+def _translated(who: str) -> Iterator[None]:
+    """The engine raises bare `Exception`s, and panics; both become ours."""
+    try:
+        yield
+    except BaseException as cause:
+        if type(cause) is not Exception and type(cause).__name__ != "PanicException":
+            raise
+        if "WouldBlock" in str(cause):
+            raise StoreHeld(
+                who, "a folder that no other process holds", "one held by another", "Stop it first."
+            ) from cause
+        raise StoreError(who, "a shard that works", f"{cause}", RESTORE) from cause

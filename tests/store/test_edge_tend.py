@@ -1,0 +1,205 @@
+"""Upkeep of the embedded store: what is built, when, and that nothing stands still or is lost."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from holdfast.errors import StoreError
+from holdfast.space import Space
+from holdfast.store import edge_build, edge_shard
+from holdfast.store.edge import EdgeStore
+from holdfast.store.memory import MemoryStore
+
+SPACE = Space("grown", 16)
+CENTRES = np.random.default_rng(7).normal(size=(40, 16))
+
+
+def clustered(count, seed):
+    chance = np.random.default_rng(seed)
+    near = CENTRES[chance.integers(0, len(CENTRES), count)]
+    return (near + 0.5 * chance.normal(size=(count, 16))).astype(np.float32)
+
+
+@pytest.fixture
+def small_graphs(monkeypatch):
+    """Build graphs from 1,600 rows of 16-d on; the child reads the same number."""
+    monkeypatch.setattr(edge_shard, "_GRAPH_KB", 100)
+    monkeypatch.setattr(
+        edge_build,
+        "_CHILD",
+        "from holdfast.store import edge_shard as e; e._GRAPH_KB = 100; e.rebuild()",
+    )
+
+
+@pytest.fixture
+def store(tmp_path, small_graphs):
+    store = EdgeStore(tmp_path / "edge", SPACE)
+    yield store
+    store.close()
+
+
+def fill(store, count, seed=0, start=0):
+    names = [f"r{i}" for i in range(start, start + count)]
+    store.upsert(names, clustered(count, seed), [{"n": i % 10} for i in range(count)])
+    return names
+
+
+def graph_rows(store):
+    return store._engine._call(lambda s: s.info().indexed_vectors_count)
+
+
+def recall(store, truth, where=None):
+    queries = clustered(100, seed=99)
+    got, want = store.search(queries, 10, where), truth.search(queries, 10, where)
+    return np.mean([len(set(a) & set(b)) / 10 for a, b in zip(got.ids, want.ids, strict=True)])
+
+
+def shards(store):
+    return sorted(path.name for path in store.folder.glob("*shard*"))
+
+
+def test_a_graph_is_built_kept_and_rebuilt_on_survivors(store):
+    truth = MemoryStore(SPACE)
+    for each in (store, truth):
+        fill(each, 8000)
+    assert graph_rows(store) == 0
+    store.tend()
+    assert graph_rows(store) == 8000
+    assert shards(store) == ["shard-1", "shard.json"]
+    assert recall(store, truth) >= store.limits.recall_floor
+    assert recall(store, truth, {"n": 3}) >= store.limits.recall_floor
+    for left, generation in ((4000, 2), (2000, 3)):
+        gone = [f"r{i}" for i in range(left, 2 * left)]
+        for each in (store, truth):
+            each.hide(gone)
+        store.tend()
+        assert graph_rows(store) == left
+        assert shards(store)[0] == f"shard-{generation}"
+        assert recall(store, truth) >= store.limits.recall_floor
+    store.close()
+    again = EdgeStore(store.folder, SPACE)
+    assert (again.visible, len(again), graph_rows(again)) == (2000, 8000, 2000)
+    again.close()
+
+
+def test_nothing_to_do_starts_no_child(store, monkeypatch):
+    fill(store, 3000)
+    store.tend()
+
+    def refuse(*_):
+        raise AssertionError("a child was started")
+
+    monkeypatch.setattr(edge_build, "Build", refuse)
+    store.tend()
+    store.hide([f"r{i}" for i in range(500)])
+    fill(store, 500, start=5000)
+    store.tend()
+    store.close()
+    again = EdgeStore(store.folder, SPACE)  # the counts are kept
+    again.tend()
+    fill(again, 2000, start=9000)
+    with pytest.raises(AssertionError, match="a child"):
+        again.tend()
+    again.close()
+
+
+def test_an_exact_store_builds_no_graph(tmp_path, small_graphs):
+    store = EdgeStore(tmp_path, SPACE, exact=True)
+    truth = MemoryStore(SPACE)
+    for each in (store, truth):
+        fill(each, 4000)
+    store.tend()
+    assert graph_rows(store) == 0
+    assert store.limits.exact
+    assert recall(store, truth) == 1.0
+    store.close()
+
+
+def slow_child(monkeypatch, before="", seconds=1.0):
+    code = f"import time; {before} time.sleep({seconds}); {edge_build._CHILD}"
+    monkeypatch.setattr(edge_build, "_CHILD", code)
+
+
+def in_background(do):
+    problems = []
+
+    def run():
+        try:
+            do()
+        except Exception as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, problems
+
+
+def wait_for_child(store):
+    end = time.monotonic() + 30
+    while store._engine._build is None:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_what_is_written_while_the_graph_is_built_is_in_the_result(store, monkeypatch):
+    slow_child(monkeypatch)
+    truth = MemoryStore(SPACE)
+    for each in (store, truth):
+        fill(each, 4000)
+    thread, problems = in_background(store.tend)
+    wait_for_child(store)
+    answered = 0
+    for each in (store, truth):
+        fill(each, 50, seed=5, start=100)  # changed
+        fill(each, 50, seed=6, start=9000)  # new
+        each.delete([f"r{i}" for i in range(300)][200:])
+        each.hide([f"r{i}" for i in range(1000, 1100)])
+    while thread.is_alive():
+        assert store.search(clustered(1, 3), 1).ids[0, 0]
+        answered += 1
+    thread.join()
+    assert problems == []
+    assert answered > 20
+    assert graph_rows(store) >= 3800
+    assert (len(store), store.visible) == (len(truth), truth.visible)
+    names = truth.scan(limit=9999).rows.ids
+    np.testing.assert_array_equal(store.revisions(names), truth.revisions(names))
+    np.testing.assert_array_equal(store.get(names).hidden, truth.get(names).hidden)
+    np.testing.assert_array_equal(store.get(names).vectors, truth.get(names).vectors)
+    assert recall(store, truth) >= store.limits.recall_floor
+
+
+def test_closing_gives_a_running_build_up(store, monkeypatch):
+    slow_child(monkeypatch, seconds=60)
+    fill(store, 4000)
+    thread, problems = in_background(store.tend)
+    wait_for_child(store)
+    began = time.monotonic()
+    store.close()
+    thread.join()
+    assert time.monotonic() - began < 20
+    assert problems == []
+    again = EdgeStore(store.folder, SPACE)
+    assert (len(again), shards(again)) == (4000, ["shard-0", "shard.json"])
+    again.close()
+
+
+def test_a_child_that_fails_leaves_the_store_as_it_was(store, monkeypatch):
+    slow_child(monkeypatch, before="raise SystemExit('out of luck');")
+    names = fill(store, 4000)
+    with pytest.raises(StoreError, match="out of luck"):
+        store.tend()
+    assert shards(store) == ["shard-0", "shard.json"]
+    assert (store.revisions(names) == 0).all()
+    fill(store, 4000)
+    assert (store.revisions(names) == 1).all()
+
+
+def test_fields_that_filters_ask_for_are_indexed(store):
+    fill(store, 3000)
+    store.search(clustered(1, 0), 1, {"n": {"lt": 3}, "lang": "en"})
+    store.tend()
+    schema = store._engine._call(lambda s: s.info().payload_schema)
+    assert sorted(schema) == ["n.n", "s.lang", "s.n"]  # a bound looks at both
