@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .items import Item
     from .measure.judgements import Judgements
     from .space import Space, fingerprint, relation
+    from .store.edge import EdgeStore
     from .store.memory import MemoryStore
     from .upgrade.engine import Engine
     from .upgrade.gallery import Gallery
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 _HOMES = MappingProxyType(
     {
         "Bridge": ".align.bridge",
+        "EdgeStore": ".store.edge",
         "Engine": ".upgrade.engine",
         "Gallery": ".upgrade.gallery",
         "Hits": ".hits",
@@ -51,6 +53,7 @@ _HOMES = MappingProxyType(
 
 __all__ = [
     "Bridge",
+    "EdgeStore",
     "Engine",
     "Gallery",
     "Hits",
