@@ -45,6 +45,7 @@ from .plan import Plan
 from .reconcile import Reconciled, reconcile
 from .records import State
 from .status import Batch, Status
+from .upkeep import Upkeep
 
 _MANY = 100  # quarantined items that are tolerated whatever their part of the queue
 _BACK = 2_000  # rows that move back at once
@@ -100,6 +101,7 @@ class Engine:
         self._clock, self._sleep = clock, sleep
         self._size = BatchSize(plan.batch_size, max(plan.batch_size, plan.max_batch_size))
         self._limit = RateLimit(plan.rate, clock, sleep)
+        self._upkeep = Upkeep(self._old, self._new)
         self._after = 0  # the last place that was claimed
         self._under_way = 0  # items claimed and not finished
         self._stop = False
@@ -212,6 +214,7 @@ class Engine:
             if after is None:
                 break
         self.gallery.set_state("rolled back")
+        self._old.tend()
 
     def finish(self) -> None:
         """Give up the old side. Nothing is deleted here, but nothing leads back any more."""
@@ -278,6 +281,7 @@ class Engine:
 
     def _become_ready(self) -> None:
         if self.gallery.state == "copying":
+            self._upkeep.at_end()
             self.gallery.set_state("ready")
 
     def _batches(self, until: float) -> Iterator[Batch]:
@@ -349,6 +353,7 @@ class Engine:
         place_of = dict(zip(batch.rows.ids, batch.places, strict=True))
         places = [place_of[name] for name in moved.rows.ids]
         self.gallery.move(moved.rows, moved.vectors, places)
+        self._upkeep.after_batch()
         self._size.succeeded(len(batch.rows), seconds)
         self._moved += len(moved.rows)
         if moved.failed:

@@ -1,23 +1,10 @@
-"""A project: a holdfast.toml and what it describes, opened part by part.
-
-Models are loaded when they are first needed, so that looking at the state of an upgrade costs
-nothing. The folder of the gallery holds one store per space, the ledger, and fitted bridges:
-
-    gallery/
-      ledger.sqlite
-      stores/<space name>-<fingerprint>/
-      bridges/<from>-to-<to>.safetensors
-      cache.sqlite
-"""
+"""A project: the steps of an upgrade as a holdfast.toml describes it."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,14 +12,10 @@ import numpy as np
 from ..align.bridge import Bridge
 from ..align.choose import Choice, choose
 from ..arrays import Vectors
-from ..encode.registry import open_encoder
 from ..errors import ConfigError, UpgradeError
-from ..measure.judgements import Judgements
-from ..source.registry import open_source
 from ..space import Space
 from ..store.base import VectorStore
-from ..store.registry import open_store
-from .config import DEAD, Config, EncoderConfig, read_config
+from .config import DEAD
 from .engine import Engine
 from .executor import Executor, Inline, Threads
 from .gallery import Gallery
@@ -40,13 +23,13 @@ from .ledger import Ledger
 from .merge import calibrator
 from .mover import Copy, Mover, ReEmbed, Translate
 from .order import read_ids
+from .parts import Parts
 from .plan import Plan
 from .records import Upgrade
 from .side import Bridged, Side
 from .status import Status
 
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
-PAYLOAD = "store-payload"  # the kind of source that reads the old store itself
 PAIRS = 2_000  # documents encoded to fit a bridge
 _BATCH = 512
 
@@ -58,81 +41,8 @@ def microseconds() -> int:
     return time.time_ns() // 1_000
 
 
-class Project:
-    """What one holdfast.toml describes.
-
-    Args:
-        path: The file.
-        config: What it says; read from the file unless given.
-    """
-
-    def __init__(self, path: Path | str, config: Config | None = None) -> None:
-        self.path = Path(path)
-        self.config = config or read_config(self.path)
-        self.folder = (self.path.parent / self.config.gallery).resolve()
-
-    # parts
-
-    @cached_property
-    def source(self) -> Any:
-        """Where content is read, unless the gallery's own payloads are its source."""
-        options = self.config.source.options
-        if isinstance(options.get("path"), str):
-            options["path"] = self.path.parent / options["path"]
-        return open_source(self.config.source.kind, **options)
-
-    def _content(self, store: VectorStore) -> Any:
-        """Where the content of a store's items is read."""
-        if self.config.source.kind == PAYLOAD:
-            return open_source(PAYLOAD, store=store, **self.config.source.options)
-        return self.source
-
-    @cached_property
-    def old_encoder(self) -> Any:
-        """The old model; None when it is dead."""
-        return self._encoder(self.config.old)
-
-    @cached_property
-    def new_encoder(self) -> Any:
-        """The new model."""
-        return self._encoder(self.config.new)
-
-    def _encoder(self, config: EncoderConfig) -> Any:
-        if config.encoder == DEAD:
-            return None
-        encoder = open_encoder(config.encoder, **config.options)
-        if config.cache:
-            from ..encode.cache import CachedEncoder
-
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return CachedEncoder(encoder, self.folder / "cache.sqlite")
-        return encoder
-
-    def ledger(self, readonly: bool = False) -> Ledger:
-        """The record; made on first use unless only looked at."""
-        return Ledger(self.folder / "ledger.sqlite", time.time, readonly=readonly)
-
-    def store(self, space: Space) -> VectorStore:
-        """The store of a space, opened or made."""
-        store: VectorStore = open_store(
-            self.config.store.kind, self._store_folder(space), space, **self.config.store.options
-        )
-        return store
-
-    def _store_folder(self, space: Space) -> Path:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", space.name)
-        return self.folder / "stores" / f"{name}-{space.fingerprint}"
-
-    def _bridge_path(self, origin: Space, target: Space) -> Path:
-        return self.folder / "bridges" / f"{origin.fingerprint}-to-{target.fingerprint}.safetensors"
-
-    def judgements(self) -> Judgements | None:
-        """Queries with known answers, if the file names some."""
-        told = self.config.judgements
-        if told is None:
-            return None
-        home = self.path.parent
-        return Judgements.from_files(home / told.queries, home / told.qrels, "drop")
+class Project(Parts):
+    """What one holdfast.toml describes, and the steps of its upgrade."""
 
     # what is served
 
@@ -293,11 +203,11 @@ class Project:
             wanted.append((store.space, new, "gallery"))
         if not wanted:
             return []
-        sample = self._sample(store, self._content(store))
+        sample = self._sample(store, self.content(store))
         tried = []
         for origin, target, side in wanted:
             choice = choose(sample[origin], sample[target], side=side)
-            choice.bridge.save(self._bridge_path(origin, target))
+            choice.bridge.save(self.bridge_path(origin, target))
             tried.append(_told(choice))
         return tried
 
@@ -341,13 +251,13 @@ class Project:
 
     def _bridge(self, origin: Space, target: Space, encoder: Any) -> Bridge | None:
         """Leads into the space of a dead model."""
-        return None if encoder else Bridge.load(self._bridge_path(origin, target))
+        return None if encoder else Bridge.load(self.bridge_path(origin, target))
 
     def _stand_in(self, space: Space) -> Bridged | None:
         """After a rollback to a dead model the bridge is still what leads into its space."""
         if self.config.new.encoder == DEAD:
             return None
-        path = self._bridge_path(self.new_encoder.space, space)
+        path = self.bridge_path(self.new_encoder.space, space)
         return Bridged(self.new_encoder, Bridge.load(path)) if path.exists() else None
 
     def engine(self, gallery: Gallery, listener: Callable[[Status], None] | None = None) -> Engine:
@@ -371,10 +281,10 @@ class Project:
 
     def _mover(self, plan: Plan, upgrade: Upgrade, store: VectorStore) -> Mover:
         if plan.mover == "translate":
-            return Translate(Bridge.load(self._bridge_path(upgrade.old, upgrade.new)))
+            return Translate(Bridge.load(self.bridge_path(upgrade.old, upgrade.new)))
         if plan.mover == "copy":
             return Copy(upgrade.new)
-        return ReEmbed(self._content(store), self._encoder_of(upgrade.new))
+        return ReEmbed(self.content(store), self._encoder_of(upgrade.new))
 
     def drop_old(self) -> None:
         """After `finish`: delete the store of the space that was given up."""
@@ -389,7 +299,7 @@ class Project:
                     "Cut over and finish first.",
                 )
             self._set_serving(ledger, upgrade.new)
-            shutil.rmtree(self._store_folder(upgrade.old), ignore_errors=True)
+            shutil.rmtree(self.store_folder(upgrade.old), ignore_errors=True)
             ledger.event("dropped", {"space": str(upgrade.old)})
         finally:
             ledger.close()

@@ -1,0 +1,107 @@
+"""The parts of a project: what a holdfast.toml names, opened on demand.
+
+Models are loaded when they are first needed, so that looking at the state of an upgrade costs
+nothing. The folder of the gallery holds one store per space, the ledger, and fitted bridges:
+
+    gallery/
+      ledger.sqlite
+      stores/<space name>-<fingerprint>/
+      bridges/<from>-to-<to>.safetensors
+      cache.sqlite
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..encode.registry import open_encoder
+from ..measure.judgements import Judgements
+from ..source.registry import open_source
+from ..space import Space
+from ..store.base import VectorStore
+from ..store.registry import open_store
+from .config import DEAD, Config, EncoderConfig, read_config
+from .ledger import Ledger
+
+PAYLOAD = "store-payload"  # the kind of source that reads the old store itself
+
+
+class Parts:
+    """What one holdfast.toml names, each opened on demand.
+
+    Args:
+        path: The file.
+        config: What it says; read from the file unless given.
+    """
+
+    def __init__(self, path: Path | str, config: Config | None = None) -> None:
+        self.path = Path(path)
+        self.config = config or read_config(self.path)
+        self.folder = (self.path.parent / self.config.gallery).resolve()
+
+    @cached_property
+    def source(self) -> Any:
+        """Where content is read, unless the gallery's own payloads are its source."""
+        options = self.config.source.options
+        if isinstance(options.get("path"), str):
+            options["path"] = self.path.parent / options["path"]
+        return open_source(self.config.source.kind, **options)
+
+    def content(self, store: VectorStore) -> Any:
+        """Where the content of a store's items is read."""
+        if self.config.source.kind == PAYLOAD:
+            return open_source(PAYLOAD, store=store, **self.config.source.options)
+        return self.source
+
+    @cached_property
+    def old_encoder(self) -> Any:
+        """The old model; None when it is dead."""
+        return self._encoder(self.config.old)
+
+    @cached_property
+    def new_encoder(self) -> Any:
+        """The new model."""
+        return self._encoder(self.config.new)
+
+    def _encoder(self, config: EncoderConfig) -> Any:
+        if config.encoder == DEAD:
+            return None
+        encoder = open_encoder(config.encoder, **config.options)
+        if config.cache:
+            from ..encode.cache import CachedEncoder
+
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return CachedEncoder(encoder, self.folder / "cache.sqlite")
+        return encoder
+
+    def ledger(self, readonly: bool = False) -> Ledger:
+        """The record; made on first use unless only looked at."""
+        return Ledger(self.folder / "ledger.sqlite", time.time, readonly=readonly)
+
+    def store(self, space: Space) -> VectorStore:
+        """The store of a space, opened or made."""
+        store: VectorStore = open_store(
+            self.config.store.kind, self.store_folder(space), space, **self.config.store.options
+        )
+        return store
+
+    def store_folder(self, space: Space) -> Path:
+        """Where the store of a space lies."""
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", space.name)
+        return self.folder / "stores" / f"{name}-{space.fingerprint}"
+
+    def bridge_path(self, origin: Space, target: Space) -> Path:
+        """Where the bridge between two spaces lies."""
+        return self.folder / "bridges" / f"{origin.fingerprint}-to-{target.fingerprint}.safetensors"
+
+    def judgements(self) -> Judgements | None:
+        """Queries with known answers, if the file names some."""
+        told = self.config.judgements
+        if told is None:
+            return None
+        home = self.path.parent
+        return Judgements.from_files(home / told.queries, home / told.qrels, "drop")
