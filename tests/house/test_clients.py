@@ -27,6 +27,7 @@ HOMES = {
     "sentence_transformers": ONE_FILE,
     "sklearn": ("align/", "measure/"),
     "torch": ("align/", "encode/", "train/"),  # numbers, not a client: it goes with the methods
+    "transformers": ONE_FILE,
     "wordllama": ONE_FILE,
 }
 

@@ -61,7 +61,7 @@ def unknown(words: list[str]) -> str:
     while words[len(known) : len(known) + 1] and (*known, words[len(known)]) in COMMANDS:
         known = (*known, words[len(known)])
     command, rest = COMMANDS.get(known), words[len(known) :]
-    options = {"--help", "--version"}
+    options = {"-h", "--help", "--version"}
     for depth in range(1, len(known) + 1):
         for parameter in getattr(COMMANDS.get(known[:depth]), "params", []):
             options |= {*parameter.opts, *parameter.secondary_opts}
