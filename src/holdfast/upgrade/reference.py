@@ -67,7 +67,7 @@ class Reference:
         old, new = self._old.get(ids).vectors, self._new.get(ids).vectors
         if old is None or new is None:  # pragma: no cover - get was asked for vectors
             return
-        self._calibrator.fit(ScoreSample(_table(old, old), _table(new, new)))
+        self._calibrator.fit(ScoreSample(_others(_table(old, old)), _others(_table(new, new))))
         self._drawn = (old, new)
 
     def _shared(self, ids: list[str]) -> list[str]:
@@ -78,3 +78,9 @@ class Reference:
 
 def _table(queries: Vectors, rows: Vectors) -> Any:
     return scores(queries.array, rows.array, rows.space.metric)
+
+
+def _others(table: Any) -> Any:
+    """(r, r - 1) scores of r items among each other: no query meets itself in a gallery."""
+    rows = len(table)
+    return table[~np.eye(rows, dtype=bool)].reshape(rows, rows - 1)
