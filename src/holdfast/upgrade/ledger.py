@@ -268,6 +268,10 @@ class Ledger:
         rows = self._rows("SELECT status, COUNT(*) FROM queue WHERE status <> 'done' GROUP BY 1")
         return {"todo": 0, "quarantined": 0, **dict(rows)}
 
+    def total(self) -> int:
+        """How many items were ever queued for the latest upgrade, whatever became of them."""
+        return int(self._rows("SELECT COUNT(*) FROM queue")[0][0])
+
     # the journal
 
     def write_entry(
