@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .align.linear import Ridge
     from .align.procrustes import Procrustes
     from .arrays import Vectors
+    from .encode.callable import CallableEncoder
     from .errors import HoldfastError
     from .hits import Hits
     from .items import Item
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 _HOMES = MappingProxyType(
     {
         "Bridge": ".align.bridge",
+        "CallableEncoder": ".encode.callable",
         "EdgeStore": ".store.edge",
         "Engine": ".upgrade.engine",
         "Gallery": ".upgrade.gallery",
@@ -53,6 +55,7 @@ _HOMES = MappingProxyType(
 
 __all__ = [
     "Bridge",
+    "CallableEncoder",
     "EdgeStore",
     "Engine",
     "Gallery",
