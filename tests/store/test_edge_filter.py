@@ -44,9 +44,9 @@ def filled(request, tmp_path_factory):
     store.upsert([str(i) for i in range(len(payloads))], rows, payloads)
     if request.param == "indexed":
         for field in FIELDS:
-            store.search(rows[:1], 1, Or((Equals(field, "x"), Range(field, gt=1))))
+            store.search(rows[:1], 1, Or((Equals(field, "x"), Range(field, gt=0.5))))
         store.tend()
-        assert len(store._engine._call(lambda s: s.info().payload_schema)) == 2 * len(FIELDS)
+        assert len(store._engine._call(lambda s: s.info().payload_schema)) == 3 * len(FIELDS)
     yield store, payloads, rows
     store.close()
 
@@ -90,6 +90,9 @@ def test_each_number_as_a_bound(filled, side):
         Range("a", gt=0, lte=1),
         Range("a", gt=1, lt=1),
         Range("a", gte=-(10**400), lte=10**400),
+        Range("a", lt=0, lte=1 - BIG),
+        Range("a", gt=0, gte=2.5, lt=BIG - 1, lte=1e300),
+        Range("a", gte=1, gt=1),
         {},
         {"a": 1, "é": "x"},
         {"or": [{"a": [1, "x"]}, {"é": {"gt": 0}}]},

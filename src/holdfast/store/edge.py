@@ -298,10 +298,7 @@ class EdgeStore:
         asked, k, tree = as_vectors(queries, self.space, owner), check_k(k, owner), parse(where)
         out = Hits.empty(len(asked), k)
         sign = -1.0 if self.space.metric == "euclidean" else 1.0
-        width = min(k, self._engine.count)
-        if not width:
-            return out
-        for row, found in enumerate(self._engine.search(asked.array, width, tree, [ID])):
+        for row, found in enumerate(self._engine.search(asked.array, k, tree, [ID])):
             out.ids[row, : len(found)] = [hit.payload[ID] for hit in found]
             out.scores[row, : len(found)] = [sign * hit.score for hit in found]
         return out

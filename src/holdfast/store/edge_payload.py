@@ -1,17 +1,21 @@
 """What a row looks like inside Qdrant Edge, and filters in terms of it.
 
 The engine's own matching differs from ours: it reads a wanted `true` as the number 1,
-compares large integers as floats, reads stored floats back with an error in the last place,
-and has no field names with quotes in them. So the payload itself is kept as JSON text, and
-beside it stand the values that filters can see:
+compares large integers as floats, reads stored fractions back with an error in the last
+place, and has no field names with quotes in them. So the payload itself is kept as JSON
+text, and beside it stand the values that filters can see, each by what it is:
 
-    {"i": id, "r": revision, "p": JSON text, "s": {field: strings}, "n": {field: numbers}}
+    {"i": id, "r": revision, "p": JSON text, "s-lang": "en", "n-year": 1999, "f-price": 9.99}
 
-Under "s" is every value as a string, for equality: numbers, true and false carry a marker,
-and long strings are replaced by a digest, so that a text does not take its room twice. Under
-"n" are the numbers once more, for ranges; what lies so close to a bound that the engine's
-error could matter is asked for by equality. Only numbers from 2^53 on may fall on the wrong
-side of a bound, and only if they agree with it in the first fifteen digits.
+    s-  strings; true, false, fractions and very large numbers as marked strings; long
+        strings as a digest, so that a text does not take its room twice
+    n-  whole numbers of 64 bits
+    f-  all other numbers
+
+Small whole numbers are found by equality under n-, everything else under s-. A range asks n-
+and f-; a fraction so close to a bound that the engine's error could matter is asked for by
+equality. Only numbers from 2^52 on may fall on the wrong side of a bound, and only if they
+agree with it in the first fifteen digits.
 
 This file does not know the engine: a condition is made by calling the module it is given.
 """
@@ -21,7 +25,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from types import ModuleType
 from typing import Any
@@ -34,6 +39,7 @@ _MARK = "\x01"  # starts every string that stands for something else
 _LONG = 64  # characters from which on a string is replaced by its digest
 _WHOLE = 2**52  # from here on all floats are whole, and the engine keeps those exactly
 _LARGEST = 1e308  # nearer to the largest float the engine fails to read what it wrote
+_dumps = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _DOUBT = 4  # the engine's error in units of the last place, doubled
 
 
@@ -50,16 +56,40 @@ def pack(name: str, payload: Mapping[str, Any], revision: int) -> dict[str, Any]
     stored: dict[str, Any] = {ID: name, REVISION: revision}
     if not payload:
         return stored
-    stored[TEXT] = json.dumps(payload, separators=(",", ":"))
+    stored[TEXT] = _dumps(payload)
     for field, value in payload.items():
         for element in value if isinstance(value, list) else (value,):
             if not isinstance(element, str | int | float):
                 continue  # null, lists and objects match nothing
-            stored.setdefault("s", {}).setdefault(_field(field), []).append(_token(element))
+            if _is_small(element):
+                _add(stored, f"n-{_field(field)}", int(element))
+                continue
+            _add(stored, f"s-{_field(field)}", _token(element))
             if not isinstance(element, str | bool):
-                number = _stored_number(element)
-                stored.setdefault("n", {}).setdefault(_field(field), []).append(number)
+                near = _float(element)
+                whole = near.is_integer() and abs(near) < 2**63
+                _add(
+                    stored, f"{'n' if whole else 'f'}-{_field(field)}", int(near) if whole else near
+                )
     return stored
+
+
+def _number(field: str, value: float) -> tuple[str, float]:
+    near = _float(value)
+    if near.is_integer() and abs(near) < 2**63:
+        return f"n-{_field(field)}", int(near)
+    return f"f-{_field(field)}", near
+
+
+def _add(stored: dict[str, Any], key: str, value: Scalar) -> None:
+    """One value alone, several as a list: the engine takes both, the first at half the cost."""
+    held = stored.get(key)
+    if held is None:
+        stored[key] = value
+    elif isinstance(held, list):
+        held.append(value)
+    else:
+        stored[key] = [held, value]
 
 
 def unpack(stored: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -68,11 +98,19 @@ def unpack(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     return payload
 
 
+@lru_cache(maxsize=4096)
 def _field(name: str) -> str:
     """A field name that needs no quotes in a path; no two names become one."""
     if _PLAIN.fullmatch(name):
         return name
     return "_" + name.encode("utf-8", "surrogatepass").hex()
+
+
+def _is_small(value: Scalar) -> bool:
+    """Whether it is a whole number for which the engine's comparisons are exact."""
+    if isinstance(value, bool | str):
+        return False
+    return -_WHOLE < value < _WHOLE and (isinstance(value, int) or value.is_integer())
 
 
 def _token(value: Scalar) -> str:
@@ -86,12 +124,6 @@ def _token(value: Scalar) -> str:
     whole = isinstance(value, int) or value.is_integer()
     text = f"{int(value):x}" if whole else value.hex()  # type: ignore[union-attr]
     return f"{_MARK}num:{text if len(text) < _LONG else key_of(text)}"
-
-
-def _stored_number(value: float) -> float:
-    """The number that ranges see; whole ones as integers, which the engine keeps exactly."""
-    near = _float(value)
-    return int(value) if abs(near) < 2**63 and near.is_integer() else near
 
 
 def _float(value: float) -> float:
@@ -128,35 +160,64 @@ def condition(where: Where, engine: ModuleType, seen: set[str]) -> Any:
 
 
 def _one_of(field: str, values: tuple[Scalar, ...], engine: ModuleType, seen: set[str]) -> Any:
-    tokens = list(dict.fromkeys(map(_token, values)))
-    return engine.Filter(must=[_any_of(field, tokens, engine, seen)])
+    choices = [
+        engine.FieldCondition(_seen("n", field, seen), range=engine.RangeFloat(gte=v, lte=v))
+        for v in values
+        if _is_small(v)
+    ]
+    tokens = [_token(v) for v in values if not _is_small(v)]
+    if tokens or not choices:  # any of no strings: nothing matches
+        choices.append(_any_of(field, tokens, engine, seen))
+    return engine.Filter(should=choices)
+
+
+def _seen(kind: str, field: str, seen: set[str]) -> str:
+    path = f"{kind}-{_field(field)}"
+    seen.add(path)
+    return path
 
 
 def _any_of(field: str, tokens: list[str], engine: ModuleType, seen: set[str]) -> Any:
-    path = f"s.{_field(field)}"
-    seen.add(path)
-    return engine.FieldCondition(path, match=engine.MatchAny(tokens))
+    return engine.FieldCondition(_seen("s", field, seen), match=engine.MatchAny(tokens))
 
 
 def _range(bounds: Range, engine: ModuleType, seen: set[str]) -> Any:
-    """Numbers well within the bounds, or equal to one of the floats next to a bound."""
-    path = f"n.{_field(bounds.field)}"
-    seen.add(path)
-    sides: dict[str, float] = {}
+    """Whole numbers within, fractions well within, and the fractions next to a bound."""
+    whole: dict[str, float] = {}
+    inner: dict[str, float] = {}
     close: list[float] = []
-    for side, away in (("gt", math.inf), ("gte", math.inf), ("lt", -math.inf), ("lte", -math.inf)):
-        bound = getattr(bounds, side)
-        if bound is None:
-            continue
-        sides[side] = bound = bound if bound in (math.inf, -math.inf) else _float(bound)
-        if abs(bound) < _WHOLE:
-            sides[side] = _steps(bound, away)[_DOUBT]
-            close += [*_steps(bound, away), *_steps(bound, -away)]
-    inner = engine.FieldCondition(path, range=engine.RangeFloat(**sides))
-    passing = {_token(x) for x in close if matches(bounds, {bounds.field: x})}
-    if not passing:
-        return engine.Filter(must=[inner])
-    return engine.Filter(should=[inner, _any_of(bounds.field, sorted(passing), engine, seen)])
+    for side, bound, away in _tightest(bounds):
+        near = bound if bound in (math.inf, -math.inf) else _float(bound)
+        whole[side] = inner[side] = near
+        if abs(near) < _WHOLE:
+            inner[side] = _steps(near, away)[_DOUBT]
+            close += [*_steps(near, away), *_steps(near, -away)]
+    fractions = (x for x in close if not x.is_integer())
+    passing = {_token(x) for x in fractions if matches(bounds, {bounds.field: x})}
+    choices = [
+        engine.FieldCondition(_seen(kind, bounds.field, seen), range=engine.RangeFloat(**sides))
+        for kind, sides in (("n", whole), ("f", inner))
+    ]
+    if passing:
+        choices.append(_any_of(bounds.field, sorted(passing), engine, seen))
+    return engine.Filter(should=choices)
+
+
+def _tightest(bounds: Range) -> Iterator[tuple[str, float, float]]:
+    """At most one bound a side: the engine's index looks at one only, and takes the wrong one.
+
+    Yields:
+        Name of the bound, its value, and the infinity on its passing side.
+    """
+    gt, gte, lt, lte = bounds.gt, bounds.gte, bounds.lt, bounds.lte
+    if gt is not None and (gte is None or gt >= gte):
+        yield "gt", gt, math.inf
+    elif gte is not None:
+        yield "gte", gte, math.inf
+    if lt is not None and (lte is None or lt <= lte):
+        yield "lt", lt, -math.inf
+    elif lte is not None:
+        yield "lte", lte, -math.inf
 
 
 def _steps(start: float, towards: float) -> list[float]:

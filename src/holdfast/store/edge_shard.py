@@ -305,9 +305,10 @@ def _query_batch(batch: Any) -> Callable[[Any], Any]:
 def _optimise(shard: Any, fields: list[str]) -> bool:
     """Index fields, then let the engine do what it finds; whether anything changed."""
     engine = _engine()
-    kinds = {"s": engine.PayloadSchemaType.Keyword, "n": engine.PayloadSchemaType.Float}
+    kinds = engine.PayloadSchemaType
     for field in fields:
-        shard.update(engine.UpdateOperation.create_field_index(field, kinds[field[0]]))
+        kind = kinds.Keyword if field.startswith("s-") else kinds.Float
+        shard.update(engine.UpdateOperation.create_field_index(field, kind))
     return bool(shard.optimize()) or bool(fields)
 
 
