@@ -1,0 +1,123 @@
+"""Build an inexact index from rows on disk, and find how hard its searches must try.
+
+The effort is measured, not guessed: rows that the index has not seen are searched at rising
+efforts until enough of their exact neighbours are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..arrays import FloatArray, IntArray, unit_rows
+from ..space import Metric
+from .faiss_index import Graph, Kind, Lists, Read, scan
+
+FLOOR = 0.95  # R@10 a store promises
+SMALLEST = 1_024  # rows below which there is nothing to gain and too little to measure
+HELD = 256  # rows searched to measure
+_TARGET = 0.97  # what stored rows must show, being easier than queries
+_K = 10
+_NOBODY = -2  # the slot of a query that is not a row
+_SAMPLE = 64  # rows for each list to train
+_BLOCK = 32_768
+
+
+def build(
+    kind: Kind, slots: IntArray, read: Read, dim: int, metric: Metric
+) -> Lists | Graph | None:
+    """An index over rows, tuned; None where no effort reaches the floor.
+
+    Args:
+        kind: "ivf" or "hnsw".
+        slots: (n,) slots of the rows, at least `SMALLEST`.
+        read: Answers the rows in slots.
+        dim: Length of a row.
+        metric: How rows are compared.
+    """
+    shuffled = np.random.default_rng(0).permutation(slots)
+    held, rest = shuffled[:HELD], np.sort(shuffled[HELD:])
+    index: Lists | Graph
+    if kind == "ivf":
+        lists = lists_for(len(slots))
+        sample = np.sort(shuffled[HELD : HELD + _SAMPLE * lists])
+        index = Lists.train(read(sample), lists, metric)
+    else:
+        index = Graph.empty(dim, metric)
+    insert(index, rest, read)
+    if not tune(index, held, read, metric):
+        return None
+    insert(index, held, read)
+    index.built = len(index)
+    return index
+
+
+def lists_for(rows: int) -> int:
+    """A power of two near four roots of the number of rows."""
+    return int(2 ** np.round(np.log2(4.0 * np.sqrt(max(rows, 1)))))
+
+
+def insert(index: Lists | Graph, slots: IntArray, read: Read) -> None:
+    """Add rows from disk in blocks."""
+    for start in range(0, len(slots), _BLOCK):
+        piece = slots[start : start + _BLOCK]
+        index.add(piece, read(piece))
+
+
+def tune(index: Lists | Graph, held: IntArray, read: Read, metric: Metric) -> bool:
+    """Set the least effort, from the present one up, at which enough neighbours are found.
+
+    Asked are rows, and places half-way between two rows: a query is rarely as close to what
+    is stored as stored rows are to each other, and such queries are the hard ones.
+
+    Args:
+        index: It may hold the rows or not; a row is never counted as its own neighbour.
+        held: (h,) slots of the rows.
+        read: Answers the rows in slots.
+        metric: How rows are compared.
+    Returns:
+        Whether an effort reaches the floor.
+    """
+    living = index.slots()
+    living = np.sort(living[living >= 0])
+    rows = read(held)
+    others = read(np.random.default_rng(1).choice(living, size=len(held)))
+    between = (rows + others) / 2.0
+    queries = np.concatenate([rows, unit_rows(between) if metric == "cosine" else between])
+    own = np.concatenate([held, np.full(len(held), _NOBODY)])
+    worst = _tenth_best(queries, own, living, read, metric)
+    for effort in _efforts(index.effort, index.most):
+        index.effort = effort
+        scores, found = index.search(queries, min(_K + 1, len(living)))
+        recalls = _recalls(scores, found, own, worst)
+        if recalls[: len(held)].mean() >= _TARGET and recalls[len(held) :].mean() >= FLOOR:
+            index.tuned = len(index)
+            return True
+    return False
+
+
+def _tenth_best(
+    queries: FloatArray, own: IntArray, slots: IntArray, read: Read, metric: Metric
+) -> FloatArray:
+    """(q,) score of the tenth exact neighbour other than the row itself."""
+    scores, found = scan(queries, min(_K + 1, len(slots)), slots, read, metric)
+    scores = np.where(found == own[:, None], -np.inf, scores)
+    descending: FloatArray = -np.sort(-scores, axis=1)
+    return descending[:, min(_K, scores.shape[1]) - 1]
+
+
+def _recalls(scores: FloatArray, found: IntArray, own: IntArray, worst: FloatArray) -> FloatArray:
+    """(q,) R@10; a row as near as the tenth counts, whichever it is."""
+    slack = 1e-5 * np.maximum(np.abs(worst), 1.0)
+    near = (found >= 0) & (found != own[:, None]) & (scores >= (worst - slack)[:, None])
+    recalls: FloatArray = (np.minimum(near.sum(axis=1), _K) / _K).astype(np.float32)
+    return recalls
+
+
+def _efforts(least: int, most: int) -> Iterator[int]:
+    effort = least
+    while effort < most:
+        yield effort
+        effort = int(np.ceil(1.4 * effort))
+    yield most

@@ -1,0 +1,360 @@
+"""Faiss indexes over slots of a file of rows: exact, inverted lists, and a graph.
+
+Each holds the visible rows only and answers with slots. The exact one keeps its rows in one
+compact array, the lists remove for real, the graph marks the dead and skips them. Parts that
+stay compact are what makes two of them cost no more than one while an upgrade runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import FloatArray, IntArray
+from ..optional import need
+from ..space import Metric
+
+Kind: TypeAlias = Literal["flat", "ivf", "hnsw"]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+Read: TypeAlias = Callable[[IntArray], FloatArray]  # slots to rows
+Found: TypeAlias = tuple[FloatArray, IntArray]  # (q, k) scores, falling, and slots or -1
+
+EMPTY = -1
+LINKS = 16  # of a node in the graph; twice as many in its lowest layer
+_BLOCK = 32_768  # rows scanned at once
+_BREADTH = 100  # candidates when a node is linked
+_SPARE = 16  # candidates beyond k whose distances are computed once more
+# Above how many numbers in a batch of queries faiss multiplies matrices. Its own 128,000
+# makes batches of 16 to 256 queries of 384 numbers 5 to 17 times slower.
+_UPSTREAM_THRESHOLD, _THRESHOLD = 128_000, 1_280
+
+
+def require() -> None:
+    """Raise `MissingExtra` now rather than at the first search."""
+    _faiss()
+
+
+def _faiss() -> ModuleType:
+    faiss = need("faiss")
+    variables: Any = faiss.cvar
+    if variables.distance_compute_blas_threshold == _UPSTREAM_THRESHOLD:
+        variables.distance_compute_blas_threshold = _THRESHOLD
+    return faiss
+
+
+def _code(metric: Metric) -> Any:
+    faiss = _faiss()
+    return faiss.METRIC_L2 if metric == "euclidean" else faiss.METRIC_INNER_PRODUCT
+
+
+def _as_scores(distances: FloatArray, metric: Metric) -> FloatArray:
+    if metric != "euclidean":
+        return distances
+    scores: FloatArray = -np.sqrt(np.maximum(distances, 0.0))
+    return scores
+
+
+def nearest(queries: FloatArray, rows: FloatArray, k: int, metric: Metric) -> Found:
+    """(q, k) scores and positions of the best rows, exactly; k is at most len(rows)."""
+    faiss = _faiss()
+    blurred = metric == "euclidean" and queries.size >= _THRESHOLD
+    width = min(k + _SPARE, len(rows)) if blurred else k
+    distances, places = faiss.knn(queries, rows, width, _code(metric))
+    if blurred:
+        # As a matrix product a small distance is a difference of large numbers.
+        gaps = rows[places] - queries[:, None, :]
+        distances = np.einsum("qkd,qkd->qk", gaps, gaps)
+        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        distances = np.take_along_axis(distances, order, axis=1)
+        places = np.take_along_axis(places, order, axis=1)
+    return _as_scores(distances, metric), places
+
+
+def scan(queries: FloatArray, k: int, slots: IntArray, read: Read, metric: Metric) -> Found:
+    """The k best of the rows in some slots, exactly, in blocks; k is at most len(slots)."""
+    blocks = []
+    for start in range(0, len(slots), _BLOCK):
+        piece = slots[start : start + _BLOCK]
+        scores, places = nearest(queries, read(piece), min(k, len(piece)), metric)
+        blocks.append((scores, piece[places]))
+    if len(blocks) == 1:
+        return blocks[0]
+    scores = np.concatenate([block[0] for block in blocks], axis=1)
+    found = np.concatenate([block[1] for block in blocks], axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(found, order, axis=1)
+
+
+class Index(Protocol):
+    """Rows that can be found; all slots passed to `remove` are in it, to `add` are not."""
+
+    kind: Kind
+
+    def __len__(self) -> int: ...
+
+    def add(self, slots: IntArray, rows: FloatArray) -> None:
+        """Take (n, d) rows in."""
+        ...
+
+    def remove(self, slots: IntArray) -> None:
+        """Let go of rows."""
+        ...
+
+    def search(self, queries: FloatArray, k: int, passing: BoolArray | None = None) -> Found:
+        """The best rows for each query, among the slots that `passing` marks."""
+        ...
+
+    def renumber(self, new: IntArray) -> None:
+        """Row i of `new` is what slot i is called from now on."""
+        ...
+
+
+class Flat:
+    """All rows in one array without gaps: the last one moves into the place of one that goes.
+
+    Args:
+        dim: Length of a row.
+        metric: How rows are compared.
+    """
+
+    kind: Kind = "flat"
+
+    def __init__(self, dim: int, metric: Metric) -> None:
+        self._metric, self._count = metric, 0
+        self._rows: FloatArray = np.zeros((0, dim), dtype=np.float32)
+        self._slots: IntArray = np.zeros(0, dtype=np.int64)
+        self._place: IntArray = np.zeros(0, dtype=np.int64)  # by slot
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, slots: IntArray, rows: FloatArray) -> None:
+        first, self._count = self._count, self._count + len(slots)
+        self._rows = enlarged(self._rows, self._count)
+        self._slots = enlarged(self._slots, self._count)
+        self._rows[first : self._count] = rows
+        self._slots[first : self._count] = slots
+        self._place = enlarged(self._place, int(slots.max(initial=-1)) + 1)
+        self._place[slots] = np.arange(first, self._count)
+
+    def remove(self, slots: IntArray) -> None:
+        places, left = self._place[slots], self._count - len(slots)
+        stays = np.ones(len(slots), dtype=bool)
+        stays[places[places >= left] - left] = False
+        movers, holes = left + np.flatnonzero(stays), places[places < left]
+        self._rows[holes] = self._rows[movers]
+        self._slots[holes] = self._slots[movers]
+        self._place[self._slots[holes]] = holes
+        self._count = left
+        if len(self._rows) > 4 * max(left, 1024):  # give memory back as the rows move on
+            self._rows, self._slots = self._rows[: 2 * left].copy(), self._slots[: 2 * left].copy()
+
+    def search(self, queries: FloatArray, k: int, passing: BoolArray | None = None) -> Found:
+        rows, slots = self._rows[: self._count], self._slots[: self._count]
+        if passing is not None:
+            return scan(queries, k, slots[passing[slots]], self.rows_at, self._metric)
+        scores, places = nearest(queries, rows, k, self._metric)
+        return scores, slots[places]
+
+    def rows_at(self, slots: IntArray) -> FloatArray:
+        """(n, d) copies of rows."""
+        return self._rows[self._place[slots]]
+
+    def renumber(self, new: IntArray) -> None:
+        self._slots = new[self._slots[: self._count]]
+        self._rows = self._rows[: self._count]
+        self._place = np.zeros(int(self._slots.max(initial=-1)) + 1, dtype=np.int64)
+        self._place[self._slots] = np.arange(self._count)
+
+
+class Lists:
+    """Inverted lists: rows by nearest centroid; a search reads the lists nearest to it.
+
+    Args:
+        index: An `IndexIVFFlat` that finds a row by its id.
+        metric: How rows are compared.
+    """
+
+    kind: Kind = "ivf"
+
+    def __init__(self, index: Any, metric: Metric) -> None:
+        self._index, self._metric = index, metric
+        self.effort = 1  # lists read
+        self.tuned = 0  # rows when the effort was measured
+        self.built = 0  # rows when the centroids were found
+
+    @classmethod
+    def train(cls, sample: FloatArray, lists: int, metric: Metric) -> Lists:
+        """Empty lists around centroids of a sample."""
+        faiss, dim = _faiss(), sample.shape[1]
+        code = _code(metric)
+        index = faiss.IndexIVFFlat(faiss.IndexFlat(dim, code), dim, lists, code)
+        index.cp.niter = 8
+        index.cp.min_points_per_centroid = 1  # fewer are a warning on the screen otherwise
+        index.train(sample)
+        index.set_direct_map_type(faiss.DirectMap.Hashtable)
+        return cls(index, metric)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def most(self) -> int:
+        """The effort at which a search is exact."""
+        return int(self._index.nlist)
+
+    def add(self, slots: IntArray, rows: FloatArray) -> None:
+        self._index.add_with_ids(rows, slots)
+
+    def remove(self, slots: IntArray) -> None:
+        self._index.remove_ids(_faiss().IDSelectorArray(slots))
+
+    def search(self, queries: FloatArray, k: int, passing: BoolArray | None = None) -> Found:
+        faiss, share, bits, options = _faiss(), 1.0, None, {}
+        if passing is not None:
+            share = max(float(passing.sum()) / max(len(self), 1), 1e-3)
+            bits = np.packbits(passing, bitorder="little")
+            options["sel"] = faiss.IDSelectorBitmap(bits)
+        full = 8 * k * self.most / max(len(self), 1)  # lists that hold eight times k rows
+        reads = int(min(max(self.effort, full) / share, self.most))
+        options["nprobe"] = reads
+        parameters = faiss.SearchParametersIVF(**options)
+        distances, slots = self._index.search(queries, k, params=parameters)
+        return _as_scores(distances, self._metric), slots
+
+    def renumber(self, new: IntArray) -> None:
+        faiss, lists = _faiss(), self._index.invlists
+        self._index.set_direct_map_type(faiss.DirectMap.NoMap)
+        for number in range(self.most):
+            size = lists.list_size(number)
+            if size:
+                ids = faiss.rev_swig_ptr(lists.get_ids(number), size)
+                ids[:] = new[ids]
+        self._index.set_direct_map_type(faiss.DirectMap.Hashtable)
+
+    def slots(self) -> IntArray:
+        """(n,) slots of the rows."""
+        lists, view = self._index.invlists, _faiss().rev_swig_ptr
+        ids = [
+            view(lists.get_ids(number), lists.list_size(number)).copy()
+            for number in range(self.most)
+            if lists.list_size(number)
+        ]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *ids])
+
+    def write(self, path: Path) -> None:
+        """Write it in place; the caller renames."""
+        _faiss().write_index(self._index, str(path))
+
+
+class Graph:
+    """A graph of neighbours; dead nodes still lead the way but are not found.
+
+    Args:
+        index: An `IndexHNSWFlat`.
+        metric: How rows are compared.
+        slots: (n,) slots of its nodes, -1 for dead ones.
+    """
+
+    kind: Kind = "hnsw"
+    most = 1024
+
+    def __init__(self, index: Any, metric: Metric, slots: IntArray) -> None:
+        self._index, self._metric = index, metric
+        self._nodes = len(slots)
+        self._slots = np.array(slots, dtype=np.int64)  # by node
+        self._place: IntArray = np.zeros(0, dtype=np.int64)  # node by slot
+        self._bits: Any = None  # which nodes live; made when a search needs it
+        self.effort = 24  # candidates kept
+        self.tuned = 0  # rows when the effort was measured
+        self.built = 0  # rows of the first batch
+        self._map()
+
+    @classmethod
+    def empty(cls, dim: int, metric: Metric) -> Graph:
+        """A graph without nodes."""
+        index = _faiss().IndexHNSWFlat(dim, LINKS, _code(metric))
+        index.hnsw.efConstruction = _BREADTH
+        return cls(index, metric, np.zeros(0, dtype=np.int64))
+
+    def _map(self) -> None:
+        living = np.flatnonzero(self._slots[: self._nodes] != EMPTY)
+        self._count = len(living)
+        self._place = np.zeros(int(self._slots.max(initial=-1)) + 1, dtype=np.int64)
+        self._place[self._slots[living]] = living
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def dead(self) -> int:
+        """Nodes that are only passed through."""
+        return self._nodes - self._count
+
+    def add(self, slots: IntArray, rows: FloatArray) -> None:
+        self._index.add(rows)
+        first, self._nodes = self._nodes, self._nodes + len(slots)
+        self._slots = enlarged(self._slots, self._nodes)
+        self._slots[first : self._nodes] = slots
+        self._place = enlarged(self._place, int(slots.max(initial=-1)) + 1)
+        self._place[slots] = np.arange(first, self._nodes)
+        self._count, self._bits = self._count + len(slots), None
+
+    def remove(self, slots: IntArray) -> None:
+        self._slots[self._place[slots]] = EMPTY
+        self._count, self._bits = self._count - len(slots), None
+
+    def search(self, queries: FloatArray, k: int, passing: BoolArray | None = None) -> Found:
+        faiss, options, known = _faiss(), {}, self._slots[: self._nodes]
+        share, bits = self._count / max(self._nodes, 1), None
+        if passing is not None:
+            kept = passing[known] & (known != EMPTY)
+            share, bits = float(kept.mean()), np.packbits(kept, bitorder="little")
+        elif self.dead:
+            bits = self._bits
+            if bits is None:
+                bits = self._bits = np.packbits(known != EMPTY, bitorder="little")
+        if bits is not None:
+            options["sel"] = faiss.IDSelectorBitmap(bits)
+        options["efSearch"] = int(max(self.effort, 2 * k) / max(share, 1e-3))
+        parameters = faiss.SearchParametersHNSW(**options)
+        distances, nodes = self._index.search(queries, k, params=parameters)
+        slots = np.where(nodes < 0, EMPTY, known[nodes])
+        return _as_scores(distances, self._metric), slots
+
+    def renumber(self, new: IntArray) -> None:
+        known = self._slots[: self._nodes]
+        self._slots = np.where(known == EMPTY, EMPTY, new[known])
+        self._map()
+
+    def slots(self) -> IntArray:
+        """(n,) slots of the nodes, -1 for dead ones, for `load`."""
+        return self._slots[: self._nodes]
+
+    def write(self, path: Path) -> None:
+        """Write it in place; the caller renames."""
+        _faiss().write_index(self._index, str(path))
+
+
+def load(path: Path, kind: str, metric: Metric, slots: IntArray) -> Lists | Graph:
+    """Read what `write` wrote; the caller has made sure that these are the bytes written.
+
+    Raises:
+        RuntimeError: Faiss can not read it.
+    """
+    index = _faiss().read_index(str(path))
+    return Lists(index, metric) if kind == "ivf" else Graph(index, metric, slots)
+
+
+def enlarged(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """The array itself, or a copy with room for `size` rows, and as many again."""
+    if size <= len(array):
+        return array
+    grown = np.empty((max(size, 2 * len(array)), *array.shape[1:]), dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown

@@ -1,0 +1,94 @@
+"""An index on disk: what faiss wrote, and a description by which it is trusted or not.
+
+The description is renamed into place last. It names the file of the index, its length and
+checksum, and the generation of the rows: only what agrees with all of that is read, so that
+a half-written, foreign or outdated index is never searched. It can always be built again.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+from .. import artifact
+from ..errors import ArtifactError, StoreError
+from ..space import Space
+from .faiss_index import Graph, Lists, load
+
+_KIND = "faiss index"
+_NAME = "index.safetensors"
+_CHUNK = 1 << 24
+
+
+def save_index(folder: Path, index: Lists | Graph, space: Space, generation: int) -> None:
+    """Write the index whole or not at all.
+
+    Raises:
+        StoreError: The disk refused; what was there before is still there.
+    """
+    partial = folder / "index.partial"
+    try:
+        index.write(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        checksum = _checksum(partial)
+        name = f"index.{checksum:08x}.faiss"
+        meta = {
+            "kind": index.kind,
+            "effort": index.effort,
+            "tuned": index.tuned,
+            "built": index.built,
+            "space": space.to_json(),
+            "generation": generation,
+            "file": name,
+            "bytes": partial.stat().st_size,
+            "checksum": checksum,
+        }
+        partial.replace(folder / name)
+        described = artifact.Artifact(_KIND, {"slots": index.slots()}, meta)
+        artifact.save(folder / _NAME, described)
+    except (OSError, RuntimeError) as cause:
+        raise StoreError(str(folder), "room for an index", f"{cause}") from cause
+    forget_index(folder, but=name)
+
+
+def load_index(
+    folder: Path, kinds: tuple[str, ...], space: Space, generation: int
+) -> Lists | Graph | None:
+    """The saved index, or None where there is none that can be trusted."""
+    try:
+        described = artifact.load(folder / _NAME, _KIND)
+        meta, slots = described.meta, described.arrays["slots"]
+        path = folder / str(meta["file"])
+        if (
+            meta["kind"] not in kinds
+            or Space.from_json(meta["space"]) != space
+            or meta["generation"] != generation
+            or path.stat().st_size != meta["bytes"]
+            or _checksum(path) != meta["checksum"]
+        ):
+            return None
+        index = load(path, meta["kind"], space.metric, slots)
+        index.effort = int(meta["effort"])
+        index.tuned, index.built = int(meta["tuned"]), int(meta["built"])
+    except (ArtifactError, OSError, KeyError, TypeError, ValueError, RuntimeError):
+        return None  # of another version, or damaged: it is built again
+    return index
+
+
+def forget_index(folder: Path, but: str | None = None) -> None:
+    """Delete what was saved, or all but the named file."""
+    if but is None:
+        (folder / _NAME).unlink(missing_ok=True)
+    for path in folder.glob("index.*.faiss"):
+        if path.name != but:
+            path.unlink()
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            value = zlib.crc32(chunk, value)
+    return value
