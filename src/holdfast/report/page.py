@@ -1,0 +1,88 @@
+"""The page: one HTML file without scripts, and with nothing to fetch.
+
+It says so itself: its content security policy lets a browser load nothing at all.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from ..errors import InvalidInput
+from ..upgrade.ledger import Ledger
+from . import sections
+from .build import Report
+from .markup import Html, element, joined
+from .words import headline, state_words
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def render(report: Report) -> str:
+    """The whole page; the same report gives the same text."""
+    upgrade = report.upgrade
+    title = f"{upgrade.old.name} → {upgrade.new.name}" if upgrade else "No upgrade yet"
+    style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="generator", content=f"holdfast {report.versions['holdfast']}"),
+        element("title", f"Upgrade report: {title}"),
+        element("style", Html(style)),
+    )
+    body = element("body", element("main", *_parts(report, title)))
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _parts(report: Report, title: str) -> list[Html]:
+    state = report.state or "none"
+    pill = element("span", state, class_=f"pill {state.replace(' ', '-')}")
+    top = element(
+        "header",
+        element("p", joined(("Holdfast upgrade report ", pill)), class_="kind"),
+        element("h1", title),
+        element("p", headline(report), class_="verdict"),
+        element("p", state_words(report)),
+        sections.summary(report),
+    )
+    told = (
+        sections.quality,
+        sections.steps,
+        sections.history,
+        sections.quarantine,
+        sections.plan,
+        sections.reproduce,
+    )
+    return [top, *(section(report) for section in told)]
+
+
+def write_report(ledger: Ledger, path: Path | str) -> Path:
+    """Write the report of a ledger, whole or not at all.
+
+    Args:
+        ledger: May be read-only.
+        path: The HTML file; one that is there is replaced, its folder is created.
+    Returns:
+        The file.
+    Raises:
+        InvalidInput: The path is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InvalidInput("write_report", "a file to write", f"the folder {path}", "Name a file.")
+    text = render(Report.of(ledger))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

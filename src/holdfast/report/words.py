@@ -1,0 +1,238 @@
+"""The sentences of a report: states, events, gains and next steps in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from .build import Cell, Moment, Report
+
+_STATES: Mapping[str | None, str] = MappingProxyType(
+    {
+        None: "No upgrade has been planned yet.",
+        "planned": "Nothing has moved yet. Searches read the old side.",
+        "copying": "Items are moving to the new side. Searches read both sides.",
+        "paused": "Nothing moves at present. Searches read both sides, and writes go on.",
+        "ready": "Every item that can move has moved. Searches still read both sides.",
+        "cut over": "Searches read the new side alone. The old side is kept up to date.",
+        "rolling back": "Items are moving back to the old side. Searches read both sides.",
+        "rolled back": "Searches read the old side alone, with everything written since.",
+        "finished": "The new side is the gallery. The old side was given up.",
+    }
+)
+_BEGINNINGS: Mapping[str | None, str] = MappingProxyType(
+    {
+        None: "No upgrade is planned",
+        "planned": "The upgrade is planned",
+        "copying": "The upgrade is under way",
+        "paused": "The upgrade is paused",
+        "ready": "The upgrade is ready to cut over",
+        "cut over": "The upgrade is cut over",
+        "rolling back": "The upgrade is being rolled back",
+        "rolled back": "The upgrade was rolled back",
+        "finished": "The upgrade is finished",
+    }
+)
+_EVENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "planned": "Planned, from {old} to {new}",
+        "copying": "Copying began",
+        "paused": "Paused",
+        "ready": "Ready: every item that can move has moved",
+        "cut over": "Cut over: searches read the new side alone",
+        "rolling back": "Rolling back began",
+        "rolled back": "Rolled back: searches read the old side alone",
+        "finished": "Finished: the old side was given up",
+        "dropped": "Deleted the store of {space}",
+    }
+)
+_BACKFILL = "holdfast backfill"
+_ROLLBACK = (
+    "holdfast rollback",
+    "Answers from the old side alone; every document written since is kept.",
+)
+
+
+def headline(report: Report) -> str:
+    """The verdict in one sentence."""
+    beginning = _BEGINNINGS[report.state]
+    if report.upgrade is None:
+        return f"{beginning}."
+    return f"{beginning}: {gain(report.main)}."
+
+
+def state_words(report: Report) -> str:
+    """What the state means for whoever searches."""
+    words = _STATES[report.state]
+    if report.quarantined and report.state in ("cut over", "finished"):
+        words += f" {counted(report.quarantined, 'quarantined item')} cannot be found there."
+    return words
+
+
+def gain(cells: Sequence[Cell]) -> str:
+    """What happened to quality so far; clauses without a full stop."""
+    if not cells:
+        return "its quality has not been measured"
+    first, last = cells[0], cells[-1]
+    if first is last or first.share > 0.0:
+        named = last.finding
+        return f"{named.metric} is {named.value:.3f} in {cell_name(named.cell)}"
+    clauses = f"{last.finding.metric} {_change(first, last)}"
+    if last.share < 1.0:
+        clauses += f" at {percent(last.share)} of the gallery"
+    return f"{clauses}; {_shares_below(first, cells[1:])}"
+
+
+def _change(first: Cell, last: Cell) -> str:
+    ends = f"from {first.finding.value:.3f} to {last.finding.value:.3f}"
+    gap = last.difference
+    if gap is not None and gap.low <= 0.0 <= gap.high:
+        return f"went {ends}, a difference that {gap.n:,} queries do not tell from none"
+    return f"{'rose' if last.finding.value >= first.finding.value else 'fell'} {ends}"
+
+
+def _shares_below(first: Cell, later: Sequence[Cell]) -> str:
+    lower = [cell for cell in later if cell.finding.value < first.finding.value]
+    failed = [cell for cell in later if cell.finding.verdict == "fail"]
+    of = f"of {len(later)} measured shares"
+    if failed:
+        worst = min(failed, key=lambda cell: cell.finding.value)
+        return (
+            f"{len(failed)} {of} fell below the old system, {cell_name(worst.finding.cell)} "
+            f"furthest, at {worst.finding.value:.3f}"
+        )
+    if lower:
+        verb = "lies" if len(lower) == 1 else "lie"
+        return f"{len(lower)} {of} {verb} below the old system, none beyond its interval"
+    return "no share fell below the old system"
+
+
+def next_steps(report: Report) -> list[tuple[str, str]]:
+    """(command, what it will do), the likeliest first."""
+    again = []
+    if report.quarantined and report.state in ("planned", "copying", "paused", "ready"):
+        what = f"Gives {counted(report.quarantined, 'quarantined item')} another try"
+        again = [("holdfast quarantine --retry", f"{what}, once the cause is mended.")]
+    match report.state:
+        case "planned":
+            steps = [(_BACKFILL, "Begins to move items; searches and writes go on meanwhile.")]
+            steps += [("holdfast rollback", "Gives the plan up; nothing has moved.")]
+        case "copying":
+            steps = [("holdfast status", "Says how far it is and how long it will take.")]
+            steps += [(_BACKFILL, "Goes on where it stopped, if no process is at it."), _ROLLBACK]
+        case "paused":
+            steps = [(_BACKFILL, "Goes on where it stopped."), _ROLLBACK]
+        case "ready":
+            steps = _when_ready(report)
+        case "cut over":
+            steps = [("holdfast finish", _finish(report)), _ROLLBACK]
+        case "rolling back":
+            steps = [("holdfast rollback", "Goes on with the rollback where it stopped.")]
+        case "rolled back":
+            steps = [("holdfast plan", "Plans another try, with other settings or another model.")]
+        case "finished":
+            steps = [("holdfast plan", "Plans the next upgrade, when the next model comes.")]
+        case _:
+            steps = [("holdfast plan --dry-run", "Says what an upgrade would do; writes nothing.")]
+    return [*again, *steps]
+
+
+def _when_ready(report: Report) -> list[tuple[str, str]]:
+    over = "Looks for anything missed, then answers from the new side alone; can be undone."
+    if report.quarantined:
+        over += " It refuses while items are quarantined, unless told to leave them behind."
+    steps = [("holdfast cutover", over), _ROLLBACK]
+    if report.main and report.main[-1].finding.verdict == "fail":
+        return [(_ROLLBACK[0], f"The new system measured worse. {_ROLLBACK[1]}"), steps[0]]
+    return steps
+
+
+def _finish(report: Report) -> str:
+    words = "Gives up the old side and deletes its store; nothing leads back."
+    if report.quarantined:
+        words += f" Only that store has the {counted(report.quarantined, 'quarantined item')}."
+    return words
+
+
+def event_words(moment: Moment) -> str:
+    """What happened, for people."""
+    detail = moment.detail
+    match moment.kind:
+        case "quarantined":
+            return f"Quarantined {counted(detail.get('items', 0), 'item')}"
+        case "reconciled":
+            told = [f"{count:,} {what}" for what, count in detail.items() if count]
+            return f"The reconciling scan mended {', '.join(told)}"
+        case "rate":
+            rate = detail.get("items_per_second", 0.0)
+            limit = f"limited to {rate:g} items a second" if rate else "freed of its limit"
+            return f"The rate was {limit}"
+    known = _EVENTS.get(moment.kind)
+    if known is None:
+        return moment.kind.capitalize()
+    words = known.format_map(_Known(detail))
+    if detail.get("left_behind"):
+        words += f"; {counted(detail['left_behind'], 'item')} left behind"
+    return f"{words}: {detail['why']}" if detail.get("why") else words
+
+
+class _Known(dict[str, Any]):
+    """Details that a sentence names and an event lacks."""
+
+    def __missing__(self, key: str) -> str:
+        return f"the {key} one"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun.
+
+    Example:
+        >>> counted(1, "item"), counted(1200, "item")
+        ('1 item', '1,200 items')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """For people.
+
+    Example:
+        >>> percent(0.30042)
+        '30 %'
+    """
+    return f"{round(100.0 * share, 1):g} %"
+
+
+def cell_name(cell: str) -> str:
+    """A cell with its percentage cut for people.
+
+    Example:
+        >>> cell_name("mixed@30.042%"), cell_name("old/old")
+        ('mixed@30%', 'old/old')
+    """
+    name, at, share = cell.partition("@")
+    return f"{name}@{round(float(share.removesuffix('%')), 1):g}%" if at else cell
+
+
+def duration(seconds: float) -> str:
+    """For people, in the two largest units.
+
+    Example:
+        >>> duration(0.42), duration(200), duration(90_000)
+        ('0.4 s', '3 min 20 s', '1 d 1 h')
+    """
+    if seconds < 10.0:
+        return f"{seconds:.1f} s"
+    left, parts = round(seconds), []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def utc(time: float) -> datetime:
+    """Seconds since 1970 as a moment; in any year that the calendar has."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time)
