@@ -47,7 +47,9 @@ class EdgeStore:
         folder: Created if it is not there.
         space: The space of every vector.
         exact: Compare every query with every row, and build no graph.
-        ef: Candidates that a graph search keeps: more finds more and takes longer.
+        ef: Candidates that a graph search keeps: more finds more and takes longer. The
+            declared floor holds for data with structure, as models make it; among
+            hundreds of dimensions of pure noise a graph finds less.
     Raises:
         StoreHeld: Another process has the folder.
         OccupiedStore: The folder holds vectors of another space.

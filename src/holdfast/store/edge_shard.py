@@ -183,8 +183,8 @@ class Shard:
         self.flush()
         have = set(self._call(lambda s: s.info().payload_schema))
         fields = sorted(self._wanted - have)
-        if self._kilobytes(self.count) < _GRAPH_KB:
-            self._call(lambda s: _optimise(s, fields))  # no graph to build: milliseconds
+        if self._kilobytes(self.count) < _GRAPH_KB / 4:
+            self._call(lambda s: _optimise(s, fields))  # few enough to stand still for
             self._written = self._removed = 0
             self._point(replace(self._pointer, built=self.count))
             return None
