@@ -1,0 +1,229 @@
+"""`holdfast backfill`, and what other processes may do meanwhile: `pause` and `status`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UpgradeError
+from .face import Face, command, gate_failed
+from .pace import Pace, alive, read_pace
+from .progress import Wish, bar, lasting
+from .share import percent, read_share
+from .tables import facts, finding_line, rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..measure.finding import Finding
+    from ..upgrade.engine import Engine
+    from ..upgrade.gallery import Gallery
+    from ..upgrade.ledger import Ledger
+    from ..upgrade.project import Project
+    from ..upgrade.status import Status
+
+_POLL = 0.2  # seconds between two looks for an answer
+
+
+@command("backfill")
+@click.option(
+    "--until",
+    callback=read_share,
+    default="100%",
+    metavar="SHARE",
+    help="Pause at this share of the gallery: 30% or 0.3.",
+)
+def backfill(face: Face, until: float) -> None:
+    """Move items to the new side while the gallery goes on answering.
+
+    Ctrl-C pauses after the batch under way; started again, it goes on where it was. With
+    [judgements] in the configuration, quality is measured at every tenth of the gallery, and
+    the exit code is 1 when a share answers worse than the old side did.
+    """
+    with face.gallery() as gallery, Wish(face.talks) as wish, bar(face, "backfill") as show:
+        status, findings = move(face, gallery, until, wish, show)
+    worse = [finding for finding in findings if finding.verdict == "fail"]
+    data = {
+        "state": status.state,
+        "share": status.share,
+        "items": status.items,
+        "todo": status.todo,
+        "quarantined": status.quarantined,
+        "paused_by": wish.name or None,
+        "findings": [finding.to_json() for finding in findings],
+        "failed": [finding.cell for finding in worse],
+    }
+    face.answer(data, *([_outcome(status, wish.name)] if face.talks else []))
+    if worse:
+        cells = ", ".join(rounded(finding.cell) for finding in worse)
+        click.echo(f"holdfast: gate failed: below old/old at {cells}.", err=True)
+        gate_failed()
+
+
+def move(
+    face: Face, gallery: Gallery, until: float, wish: Wish, show: Callable[[int, int], None]
+) -> tuple[Status, list[Finding]]:
+    """Run the engine of an open gallery; measures where the project has judgements."""
+    project = face.project
+    if gallery.ledger is None:
+        raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
+    drop_stale(gallery.ledger)
+    pace = Pace(gallery.ledger)
+
+    def hear(status: Status) -> None:
+        pace.keep(status)
+        show(round(status.share * status.items), status.items)
+        if wish.name and status.state == "copying":
+            engine.pause(wish.name)
+
+    engine = project.engine(gallery, hear)
+    try:
+        return _run(face, project, engine, gallery, until)
+    finally:
+        pace.end()
+
+
+def _run(
+    face: Face, project: Project, engine: Engine, gallery: Gallery, until: float
+) -> tuple[Status, list[Finding]]:
+    judgements, told = project.judgements(), project.config.judgements
+    if judgements is None or told is None:
+        return engine.run(until), []
+    from ..upgrade.quality import Quality, run_measured
+
+    quality = Quality(gallery, judgements, told.metric, told.k)
+    status, findings = run_measured(
+        engine, quality, until, tell=lambda finding: face.note(finding_line(finding))
+    )
+    return status, list(findings)
+
+
+def drop_stale(ledger: Ledger) -> None:
+    """Commands that were left when nobody was there must not stop this run."""
+    for number, _, _ in ledger.asked():
+        ledger.answer(number, "refused: no backfill was running")
+
+
+def _outcome(status: Status, stopped: str) -> str:
+    words = f"{percent(status.share)} of {status.items:,} items moved"
+    if status.state == "ready":
+        words = f"All {status.items:,} items moved"
+    if status.quarantined:
+        words += f", {status.quarantined:,} quarantined (see holdfast quarantine)"
+    if status.state == "ready":
+        return f"{words}. Ready. Next: holdfast cutover."
+    why = f" by {stopped}" if stopped else ""
+    return f"{words}. {str(status.state).capitalize()}{why}. To go on: holdfast backfill."
+
+
+@command("pause")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0.0),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for the answer.",
+)
+def pause(face: Face, wait: float) -> None:
+    """Ask the process that runs the backfill to pause after the batch under way."""
+    _refuse_without_backfill(face)
+    with face.ledger(readonly=False) as ledger:
+        number = ledger.ask("pause")
+        until, answer = time.monotonic() + wait, None
+        while answer is None and time.monotonic() < until:
+            time.sleep(_POLL)
+            if number not in {n for n, _, _ in ledger.asked()}:
+                answer = "done"
+        upgrade = ledger.upgrade()
+    state = upgrade.state if upgrade else None
+    words = (
+        "Asked, not answered yet: it pauses after the batch under way."
+        if answer is None
+        else f"Answered: the upgrade is {state}."
+    )
+    face.answer({"state": state, "answered": answer is not None}, *([words] if face.talks else []))
+
+
+def _refuse_without_backfill(face: Face) -> None:
+    """A command that nobody reads would stop the next run instead."""
+    with face.ledger() as ledger:
+        upgrade, pace = ledger.upgrade(), read_pace(ledger)
+    state = upgrade.state if upgrade else "not planned"
+    if state != "copying":
+        raise UpgradeError("pause", "a backfill that runs", f"an upgrade that is {state}")
+    if pace and not alive(pace):
+        raise UpgradeError(
+            "pause",
+            "a backfill that runs",
+            f"one whose process {pace['pid']} is gone",
+            "There is nothing to stop. To go on: holdfast backfill.",
+        )
+
+
+@command("status")
+def status(face: Face) -> None:
+    """Say where the upgrade stands; works while another process holds the stores."""
+    with face.ledger() as ledger:
+        data = stand(ledger)
+        face.answer(data, facts(_spoken(data)))
+
+
+def stand(ledger: Ledger) -> dict[str, Any]:
+    """All that the ledger knows about the latest upgrade, as JSON."""
+    upgrade, counts, pace = ledger.upgrade(), ledger.counts(), read_pace(ledger)
+    running = bool(pace and alive(pace) and upgrade and upgrade.state == "copying")
+    total = ledger.total()
+    rate = float(pace["rate"]) if running and pace else None
+    return {
+        "state": upgrade.state if upgrade else None,
+        "upgrade": upgrade.number if upgrade else None,
+        "old": upgrade.old.to_json() if upgrade else None,
+        "new": upgrade.new.to_json() if upgrade else None,
+        "share": _share(upgrade.state if upgrade else None, total, counts),
+        "queued": total,
+        "todo": counts["todo"],
+        "quarantined": counts["quarantined"],
+        "running": running,
+        "pid": pace["pid"] if running and pace else None,
+        "rate": rate,
+        "seconds_left": counts["todo"] / rate if rate else None,
+        "findings": [record["finding"] for record in ledger.findings()],
+        "events": [
+            {"time": moment, "kind": kind, "detail": detail}
+            for moment, kind, detail in ledger.events()[-5:]
+        ],
+    }
+
+
+def _share(state: str | None, total: int, counts: dict[str, int]) -> float:
+    """What the queue says about the share that is read from the new side."""
+    if state in ("cut over", "finished"):
+        return 1.0
+    if state in ("copying", "paused", "ready") and total:
+        return (total - counts["todo"] - counts["quarantined"]) / total
+    return 0.0
+
+
+def _spoken(data: dict[str, Any]) -> list[tuple[str, Any]]:
+    if data["state"] is None:
+        return [("state", "no upgrade planned")]
+    rows: list[tuple[str, Any]] = [
+        ("state", data["state"]),
+        ("old", f"{data['old']['name']}, {data['old']['dim']}-d"),
+        ("new", f"{data['new']['name']}, {data['new']['dim']}-d"),
+        ("share", f"{percent(data['share'])} of {data['queued']:,} items"),
+        ("to move", f"{data['todo']:,}"),
+        ("quarantined", f"{data['quarantined']:,}"),
+    ]
+    if data["running"]:
+        left = data["seconds_left"]
+        words = f"process {data['pid']}, {data['rate']:,.0f} items a second"
+        rows.append(("running", words + (f", {lasting(left)} left" if left is not None else "")))
+    elif data["state"] == "copying":
+        rows.append(("running", "no: it was cut off; holdfast backfill goes on"))
+    if data["findings"]:
+        last = data["findings"][-1]
+        rows.append(("measured", f"{rounded(last['cell'])} {last['metric']} {last['value']:.3f}"))
+    return rows

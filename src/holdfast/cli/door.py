@@ -1,0 +1,91 @@
+"""The door every command leaves by: one place that turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import traceback
+from types import TracebackType
+from typing import Any
+
+import click
+
+from ..errors import HoldfastError
+
+DONE, GATE_FAILED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Door(click.Group):
+    """Lists its commands as they were added, and exits as the package's docstring says."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of an upgrade's life."""
+        del ctx
+        return list(self.commands)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line and leave the process with its exit code."""
+        words = args[0] if args else extra.get("args")
+        words = sys.argv[1:] if words is None else list(words)
+        extra["standalone_mode"] = False
+        leaving = _Leaving("--json" in words)
+        with leaving:
+            leaving.code = super().main(*args, **extra) or DONE
+        sys.exit(leaving.code)
+
+
+class _Leaving:
+    """Catches whatever a command raises; afterwards `code` says how the process ends.
+
+    Even a defect of ours ends with 2, since 1 is read as the verdict of a gate.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+        self.code = DONE
+
+    def __enter__(self) -> _Leaving:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        if error is None or isinstance(error, SystemExit):
+            return False
+        self.code = NOT_DONE
+        if isinstance(error, BrokenPipeError):  # nobody reads any more: `holdfast ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        elif isinstance(error, click.exceptions.Abort):
+            interrupted = isinstance(error.__cause__, KeyboardInterrupt)
+            self.code = INTERRUPTED if interrupted else NOT_DONE
+            self._say(_parts(error, "Interrupted." if interrupted else "Nothing was done."))
+        elif isinstance(error, click.ClickException):
+            context = getattr(error, "ctx", None)
+            fix = f"See: {context.command_path} --help" if context else ""
+            self._say(_parts(error, f"{error.format_message()} {fix}".rstrip(), fix))
+        elif isinstance(error, HoldfastError):
+            self._say(_parts(error, str(error), error.fix, error))
+        elif isinstance(error, OSError | sqlite3.DatabaseError):
+            self._say(_parts(error, f"{type(error).__name__}: {error}"))
+        else:
+            traceback.print_exception(error)
+        return True
+
+    def _say(self, parts: dict[str, str]) -> None:
+        click.echo(json.dumps(parts) if self._json else f"holdfast: {parts['message']}", err=True)
+
+
+def _parts(
+    error: BaseException, message: str, fix: str = "", ours: HoldfastError | None = None
+) -> dict[str, str]:
+    """An error as JSON: the same keys for every kind."""
+    return {
+        "error": type(error).__name__,
+        "message": message,
+        "who": ours.who if ours else "",
+        "expected": ours.expected if ours else "",
+        "got": ours.got if ours else "",
+        "fix": fix,
+    }

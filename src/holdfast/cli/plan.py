@@ -1,0 +1,37 @@
+"""`holdfast plan`: say what would be done, or record it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .face import Face, command
+from .tables import facts, grid
+
+
+@command("plan")
+@click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
+def plan(face: Face, dry_run: bool) -> None:
+    """Plan the upgrade from the space that serves now to the new model's.
+
+    Nothing moves yet. A plan that needs a bridge fits it here, on a sample of the gallery,
+    and shows how well each way of fitting did on items it had not seen.
+    """
+    summary = face.project.plan(dry_run=dry_run)
+    shown = {key: value for key, value in summary.items() if key != "bridges"}
+    words: list[Any] = [facts((key.replace("_", " "), value) for key, value in shown.items())]
+    for bridge in summary.get("bridges", []):
+        words.append(f"\nBridge {bridge['bridge']}, from {bridge['pairs']:,} pairs:")
+        rows = [
+            (r["aligner"], f"{r['cosine']:.3f}", f"{r['R@1']:.3f}", "chosen" if r["chosen"] else "")
+            for r in bridge["tried"]
+        ]
+        words.append(grid(("aligner", "cosine", "R@1", ""), rows))
+    loud = dry_run or face.talks
+    face.answer({**summary, "dry_run": dry_run}, *(words if loud else []))
+    face.note(
+        "\nNothing was written. To record it: holdfast plan."
+        if dry_run
+        else "\nPlanned. Next: holdfast backfill, all at once or --until 30%."
+    )

@@ -1,0 +1,32 @@
+"""A share of the gallery as people write it: 30% or 0.3."""
+
+from __future__ import annotations
+
+import click
+
+
+def read_share(context: click.Context, option: click.Parameter, text: str) -> float:
+    """The share in (0, 1] of "30%" or "0.3"; a bare 30 is refused: nobody knows what it means.
+
+    Raises:
+        BadParameter: Anything else.
+    """
+    try:
+        share = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError:
+        share = -1.0
+    if not 0.0 < share <= 1.0:
+        raise click.BadParameter(
+            f"expected a share such as 30% or 0.3, got {text!r}.", context, option
+        )
+    return share
+
+
+def percent(share: float) -> str:
+    """For people.
+
+    Example:
+        >>> percent(0.3), percent(0.30042)
+        ('30 %', '30.04 %')
+    """
+    return f"{round(100.0 * share, 2):g} %"

@@ -1,0 +1,64 @@
+"""How results look to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..measure.finding import Finding
+
+BAR = 30  # columns of a full bar: a rate of 1
+
+
+def facts(rows: Iterable[tuple[str, Any]]) -> Table:
+    """Names and values, one pair a line."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, "" if value is None else str(value))
+    return table
+
+
+def grid(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
+    """Columns under names."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    return table
+
+
+def finding_line(finding: Finding) -> str:
+    """One measurement in one line, in columns that stand under each other."""
+    mark = {"pass": "", "fail": "  below old/old", "info": ""}[finding.verdict]
+    bar = "█" * max(0, round(BAR * min(finding.value, 1.0)))
+    interval = f"[{finding.low:.3f}, {finding.high:.3f}]"
+    words = f"{rounded(finding.cell):<12} {finding.metric} {finding.value:.3f} {interval}"
+    return f"{words}  {bar:<{BAR}}{mark}".rstrip()
+
+
+def rounded(cell: str) -> str:
+    """A cell with its percentage cut for people.
+
+    Example:
+        >>> rounded("mixed@30.012%"), rounded("old/old")
+        ('mixed@30%', 'old/old')
+    """
+    name, at, share = cell.partition("@")
+    return f"{name}@{round(float(share.removesuffix('%')), 1):g}%" if at else cell
+
+
+def spoken(payload: Mapping[str, Any], width: int = 60) -> str:
+    """A payload in one short line."""
+    text = ", ".join(f"{key}={value}" for key, value in payload.items())
+    return text if len(text) <= width else text[: width - 1] + "…"
