@@ -371,6 +371,27 @@ def test_a_mover_into_the_wrong_space_is_refused(setup):
         one.engine(ReEmbed(one.source, one.old_model))
 
 
+def test_a_delete_waits_while_a_batch_is_read(setup):
+    one = setup(count=60)
+    revisions, deleting = one.old.revisions, []
+
+    def and_then_delete(names):
+        found = revisions(names)
+        if not deleting and len(names) > 1:  # the engine asks for a batch
+            deleting.append(threading.Thread(target=one.gallery.delete, args=([names[0]],)))
+            deleting[0].start()
+            deleting[0].join(0.1)
+        return found
+
+    one.old.revisions = and_then_delete
+    engine = one.engine()
+    engine.start()
+    engine.step()
+    deleting[0].join()
+    assert engine.run().state == "ready"
+    assert len(one.old) == len(one.new) == one.new.visible == 59
+
+
 def test_searches_beside_a_backfill_always_see_every_item(setup):
     one = setup(count=400)
     queries = [one.items[f"i{n}"] for n in range(0, 400, 40)]

@@ -304,7 +304,7 @@ class Engine:
         size = self._size.value
         if until < 1.0:
             room = (until - self.gallery.share) * len(self.gallery) - self._under_way
-            size = max(1, min(size, int(np.ceil(room))))
+            size = max(1, min(size, int(np.ceil(room - 1e-6))))
         claimed = self._ledger.todo(size, self._after)
         if not claimed:
             return None
@@ -314,11 +314,12 @@ class Engine:
     def _sort_out(self, places: dict[str, int]) -> Batch:
         """Drop what is gone or moved, and set apart what the new side has already."""
         names = list(places)
-        there = self._old.revisions(names) != NO_REVISION
-        rows = self._old.get(
-            [name for name, known in zip(names, there, strict=True) if known],
-            vectors=self.mover.reads_vectors,
-        )
+        with self.gallery.steady():  # so that what is there is still there when it is read
+            there = self._old.revisions(names) != NO_REVISION
+            rows = self._old.get(
+                [name for name, known in zip(names, there, strict=True) if known],
+                vectors=self.mover.reads_vectors,
+            )
         shown = ~np.asarray(rows.hidden, dtype=bool)
         known = self._new.revisions(rows.ids) == rows.revisions if len(self._new) else ~shown
         needs = rows.take(np.flatnonzero(shown & ~known))

@@ -125,6 +125,10 @@ class Gallery:
         """Nobody else reads or writes inside of this; do not call the gallery from within."""
         return self._gate.writing()
 
+    def steady(self) -> AbstractContextManager[None]:
+        """Nobody writes inside of this, searches go on; do not call the gallery from within."""
+        return self._gate.reading()
+
     def recover(self) -> int:
         """Finish what a dead process began; answers how many changes that were."""
         if self.new is None:
