@@ -90,7 +90,8 @@ def _numbers(entry: dict[str, Any], place: int, owner: str) -> FloatArray:
     try:
         if isinstance(values, str):
             return np.frombuffer(base64.b64decode(values, validate=True), dtype="<f4")
-        return np.asarray(values, dtype=np.float32)
+        with np.errstate(over="ignore"):  # infinity is refused with the other rows
+            return np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as cause:
         raise EncoderError(
             owner, "an `embedding` of numbers, or of base64", f"something else at place {place}"

@@ -163,18 +163,13 @@ class SentenceTransformersEncoder:
             raise ConfigError(f"{self!r}: dim", f"1 to {full}", str(self.dim))
         declared = getattr(model, "similarity_fn_name", None)
         metric = self.metric or (declared if declared in METRICS else "cosine")
-        name = self.name or (
-            str(self.model) if self._folder is None or self.model == CARRIED else self._folder.name
-        )
-        if not isinstance(self.model, str | Path) and self.name is None:
-            name = getattr(model.model_card_data, "model_name", None) or "sentence-transformers"
         more: dict[str, str | int] = {"engine": "sentence-transformers"}
         if self.dim is not None:
             more["truncated"] = self.dim
         if (dtype := _dtype(model)) != "float32":
             more["dtype"] = dtype
         return Space(
-            name,
+            self._label,
             self.dim or full,
             metric,
             fingerprint(
@@ -189,6 +184,17 @@ class SentenceTransformersEncoder:
                 **more,
             ),
         )
+
+    @property
+    def _label(self) -> str:
+        if self.name is not None:
+            return self.name
+        if not isinstance(self.model, str | Path):
+            card = getattr(self.model, "model_card_data", None)
+            return getattr(card, "model_name", None) or "sentence-transformers"
+        if self._folder is not None and self.model != CARRIED:
+            return self._folder.resolve().name
+        return str(self.model)
 
     @property
     def _on_hub(self) -> bool:

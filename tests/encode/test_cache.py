@@ -1,0 +1,344 @@
+"""The cache: what is computed, what is not, and what a file survives."""
+
+import multiprocessing
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from holdfast.encode.cache import CachedEncoder
+from holdfast.encode.callable import CallableEncoder
+from holdfast.errors import (
+    ArtifactError,
+    EncoderError,
+    EncoderUnavailable,
+    InvalidInput,
+    WrongCount,
+)
+from holdfast.space import Space
+from tests.encode.endpoint import rows
+
+DIM = 6
+ROW_BYTES = 4 * DIM
+
+
+class Counting:
+    """Answers reference rows and writes down what it was asked for."""
+
+    def __init__(self, space=None, shift=0):
+        self.space = space or Space("toy", DIM)
+        self.shift = shift
+        self.asked = []
+
+    def encode(self, contents, role):
+        self.asked.append((role, list(contents)))
+        array = rows([f"{role}{self.shift}{content!r}" for content in contents], self.space.dim)
+        return CallableEncoder(self.space, lambda _: array).encode(contents, role)
+
+
+def expected(contents, role, shift=0):
+    return rows([f"{role}{shift}{content!r}" for content in contents], DIM)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "deep" / "cache.sqlite"
+
+
+def ask(encoder, contents, role="document", shift=0):
+    made = encoder.encode(contents, role)
+    np.testing.assert_array_equal(made.array, expected(contents, role, shift))
+    assert made.space == encoder.space
+    assert made.array.flags.writeable
+
+
+def test_only_misses_are_computed_and_order_is_kept(path):
+    model = Counting()
+    with CachedEncoder(model, path) as encoder:
+        ask(encoder, ["a", "b"])
+        ask(encoder, ["c", "b", "a", "d"])
+        assert model.asked == [("document", ["a", "b"]), ("document", ["c", "d"])]
+        assert (encoder.hits, encoder.misses) == (2, 4)
+        ask(encoder, ["d", "c", "b", "a"])
+        assert len(model.asked) == 2
+        assert (encoder.hits, encoder.misses) == (6, 4)
+
+
+def test_a_content_given_twice_is_computed_once(path):
+    model = Counting()
+    with CachedEncoder(model, path) as encoder:
+        ask(encoder, ["a", "b", "a", "a"])
+        assert model.asked == [("document", ["a", "b"])]
+        assert (encoder.hits, encoder.misses) == (2, 2)
+
+
+def test_nothing_asks_nobody(path):
+    model = Counting()
+    with CachedEncoder(model, path) as encoder:
+        assert encoder.encode([], "query").array.shape == (0, DIM)
+    assert model.asked == []
+
+
+def test_answers_survive_closing(path):
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a", "b"])
+        encoder.close()
+        ask(encoder, ["a"])  # opens again
+    model = Counting()
+    with CachedEncoder(model, path) as encoder:
+        ask(encoder, ["b", "a"])
+    assert model.asked == []
+
+
+def test_roles_are_kept_apart(path):
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a"], "document")
+        ask(encoder, ["a"], "query")
+        ask(encoder, ["a"], "document")
+        assert (encoder.hits, encoder.misses) == (1, 2)
+
+
+def test_spaces_are_kept_apart_in_one_file(path):
+    spaces = [
+        Space("one", DIM, fingerprint="1"),
+        Space("two", DIM, fingerprint="2"),
+        Space("dot", DIM, "dot", fingerprint="1"),
+        Space("long", 2 * DIM, fingerprint="1"),
+    ]
+    models = [Counting(space, shift) for shift, space in enumerate(spaces)]
+    for model in models:
+        with CachedEncoder(model, path) as encoder:
+            first = encoder.encode(["a"], "query").array
+            assert encoder.misses == 1
+            np.testing.assert_array_equal(encoder.encode(["a"], "query").array, first)
+            assert encoder.hits == 1
+    with CachedEncoder(models[1], path) as encoder:
+        ask(encoder, ["a"], "query", shift=1)
+        assert encoder.hits == 1
+
+
+def test_more_contents_than_one_statement_takes(path):
+    contents = [f"text {i}" for i in range(1203)]
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, contents[::2])
+        ask(encoder, contents)
+        ask(encoder, contents[::-1])
+        assert (encoder.hits, encoder.misses) == (602 + 1203, 1203)
+
+
+def test_contents_that_look_alike_are_different(path):
+    contents = [
+        "1", b"1", 1, 1.0, True, None, "null", ["1"], [1], [[1]], {"1": 1}, {"1": "1"}, "", b"",
+        [], {}, '"1"', "é", "e\u0301", "\ud800",
+    ]  # fmt: skip
+    model = Counting()
+    with CachedEncoder(model, path) as encoder:
+        for content in contents:
+            encoder.encode([content], "document")
+        assert (encoder.hits, encoder.misses) == (0, len(contents))
+        for content in contents:
+            encoder.encode([content], "document")
+        assert encoder.hits == len(contents)
+
+
+@pytest.mark.parametrize("content", [object(), (1, 2), {1: 2}, [object()], {"a": {2}}, np.ones(2)])
+def test_contents_without_a_name_are_refused_politely(path, content):
+    model = Counting()
+    with (
+        CachedEncoder(model, path) as encoder,
+        pytest.raises(EncoderError, match=r"text, bytes or JSON, got .*Pass CachedEncoder a `key`"),
+    ):
+        encoder.encode([content], "document")
+    assert model.asked == []
+
+
+def test_a_key_function_names_them(path):
+    model = Counting()
+    named = [(1, 2), (3, 4), (1, 2)]
+    with CachedEncoder(model, path, key=repr) as encoder:
+        ask(encoder, named)
+        ask(encoder, named)
+        assert (encoder.hits, encoder.misses) == (4, 2)
+    with CachedEncoder(model, path, key=lambda content: repr(content).encode()) as encoder:
+        ask(encoder, named)
+        assert encoder.misses == 2  # bytes are another name than text
+
+
+def test_a_failing_model_leaves_the_cache_as_it_was(path):
+    class Failing(Counting):
+        def encode(self, contents, role):
+            raise EncoderUnavailable("toy", "an answer", "none")
+
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a"])
+    with CachedEncoder(Failing(), path) as encoder:
+        ask(encoder, ["a"])
+        with pytest.raises(EncoderUnavailable):
+            encoder.encode(["a", "b"], "document")
+    model = Counting()
+    with CachedEncoder(model, path) as encoder:
+        ask(encoder, ["a", "b"])
+    assert model.asked == [("document", ["b"])]
+
+
+def test_a_wrong_count_is_not_kept(path):
+    class Short(Counting):
+        def encode(self, contents, role):
+            return super().encode(contents[:-1], role)
+
+    with CachedEncoder(Short(), path) as encoder, pytest.raises(WrongCount):
+        encoder.encode(["a", "b"], "document")
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a", "b"])
+        assert encoder.misses == 2
+
+
+def stored(path):
+    with sqlite3.connect(path) as file:
+        (count, total), (noted,) = (
+            file.execute("SELECT count(*), total(length(vector)) FROM answers").fetchone(),
+            file.execute("SELECT bytes FROM total").fetchone(),
+        )
+    file.close()
+    assert total == noted
+    return count
+
+
+def test_the_oldest_go_first(path):
+    model = Counting()
+    with CachedEncoder(model, path, max_bytes=3 * ROW_BYTES) as encoder:
+        ask(encoder, ["a", "b", "c"])
+        ask(encoder, ["a", "d"])  # being read does not make `a` young
+        assert stored(path) == 3
+        model.asked.clear()
+        ask(encoder, ["b", "c", "d"])
+        assert model.asked == []
+        ask(encoder, ["a"])
+        ask(encoder, ["c", "d"])
+        assert model.asked == [("document", ["a"])]
+        assert stored(path) == 3
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(0, 0), (ROW_BYTES - 1, 0), (5 * ROW_BYTES + 1, 5)])
+def test_one_large_call_keeps_what_fits(path, limit, kept):
+    with CachedEncoder(Counting(), path, max_bytes=limit) as encoder:
+        ask(encoder, [f"text {i}" for i in range(20)])
+        assert stored(path) == kept
+        ask(encoder, [f"text {i}" for i in range(20)])
+        assert stored(path) == kept
+
+
+def test_a_negative_limit_is_refused(path):
+    with pytest.raises(InvalidInput, match="max_bytes of at least 0"):
+        CachedEncoder(Counting(), path, max_bytes=-1)
+
+
+@pytest.mark.parametrize("blob", [b"", b"short", np.full(DIM, np.nan, "<f4").tobytes()])
+def test_a_damaged_row_is_computed_again(path, blob):
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a", "b"])
+        with sqlite3.connect(path) as file:
+            file.execute("UPDATE answers SET vector = ? WHERE number = 1", (blob,))
+            lost = ROW_BYTES - len(blob)
+            file.execute("UPDATE total SET bytes = bytes - ?", (lost,))
+        file.close()
+        ask(encoder, ["a", "b"])
+        assert encoder.misses == 3
+        ask(encoder, ["a", "b"])
+        assert encoder.misses == 3
+    assert stored(path) == 2
+
+
+def test_a_file_of_another_kind_is_left_alone(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database, but long enough to look like a header" * 20)
+    other = tmp_path / "other.sqlite"
+    with sqlite3.connect(other) as file:
+        file.execute("CREATE TABLE mine (x)")
+    file.close()
+    newer = tmp_path / "newer.sqlite"
+    with sqlite3.connect(newer) as file:
+        file.execute("PRAGMA user_version = 99")
+    file.close()
+    for path in (text, other, newer):
+        before = path.read_bytes()
+        with (
+            CachedEncoder(Counting(), path) as encoder,
+            pytest.raises(ArtifactError, match=r"a cache of Holdfast.*Delete the file"),
+        ):
+            encoder.encode(["a"], "query")
+        assert path.read_bytes() == before
+
+
+def test_a_locked_file_is_a_passing_trouble(path, monkeypatch):
+    monkeypatch.setattr("holdfast.encode.cache._BUSY_SECONDS", 0.05)
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a"])
+        blocker = sqlite3.connect(path, isolation_level=None)
+        blocker.execute("BEGIN EXCLUSIVE")
+        ask(encoder, ["a"])  # readers are not held up
+        with pytest.raises(EncoderUnavailable, match="database is locked") as caught:
+            encoder.encode(["b"], "document")
+        assert caught.value.transient
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        ask(encoder, ["b"])
+
+
+def test_threads_share_one_encoder(path):
+    with CachedEncoder(Counting(), path) as encoder, ThreadPoolExecutor(8) as pool:
+        calls = [[f"text {(i + j) % 30}" for j in range(10)] for i in range(60)]
+        list(pool.map(lambda texts: ask(encoder, texts), calls))
+        assert encoder.hits + encoder.misses == 600
+    assert stored(path) == 30
+
+
+def worker(path, turn):
+    with CachedEncoder(Counting(), path) as encoder:
+        for i in range(10):
+            ask(encoder, [f"text {(turn + i + j) % 20}" for j in range(5)])
+
+
+def test_processes_share_one_file(path):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=worker, args=(path, turn)) for turn in range(3)]
+    for process in workers:
+        process.start()
+    for process in workers:
+        process.join()
+    assert [process.exitcode for process in workers] == [0, 0, 0]
+    assert stored(path) == 16
+
+
+CRASH = """
+    import os, sys
+    from holdfast.encode import cache
+    from holdfast.encode.cache import CachedEncoder
+    from tests.encode.test_cache import Counting, ask
+
+    encoder = CachedEncoder(Counting(), sys.argv[1])
+    ask(encoder, ["a", "b"])
+    store = CachedEncoder._store
+    def dies(self, file, packed):
+        store(self, file, packed)
+        os.kill(os.getpid(), 9)
+    CachedEncoder._store = dies
+    encoder.encode(["c", "d"], "document")
+"""
+
+
+def test_death_in_the_middle_of_a_write_loses_that_call_only(path):
+    command = [sys.executable, "-c", textwrap.dedent(CRASH), str(path)]
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    died = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert died.returncode == -9, died.stderr
+    assert stored(path) == 2
+    model = Counting()
+    with CachedEncoder(model, path) as encoder:
+        ask(encoder, ["a", "b", "c", "d"])
+    assert model.asked == [("document", ["c", "d"])]

@@ -1,0 +1,456 @@
+"""The HTTP encoder against a server on this machine that misbehaves on request."""
+
+import base64
+import logging
+import socket
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from holdfast.encode.http import HttpEncoder
+from holdfast.encode.retry import Retry
+from holdfast.errors import (
+    ConfigError,
+    EncoderError,
+    EncoderMisconfigured,
+    EncoderUnavailable,
+    MissingExtra,
+    Throttled,
+    WrongCount,
+)
+from tests.encode.endpoint import DIM, Endpoint, fails, good, reply, rows, says
+
+TOKEN = "sk-very-secret-0123456789"
+TEXTS = ["first text", "second, with ä", "third"]
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def serve():
+    """Starts servers; all of them and their encoders are closed at the end."""
+    opened = []
+
+    def start(*steps, seconds=0.0, **options):
+        endpoint = Endpoint(*steps, seconds=seconds)
+        waits = []
+        retry = Retry(tries=4, first=1.0, sleep=waits.append, clock=lambda: 0.0, jitter=lambda: 1.0)
+        encoder = HttpEncoder(endpoint.url, "toy", DIM, **{"retry": retry, **options})
+        opened.extend([encoder, endpoint])
+        return endpoint, encoder, waits
+
+    yield start
+    for thing in opened:
+        thing.close()
+
+
+def same(encoder, texts=TEXTS):
+    made = encoder.encode(texts, "document")
+    assert made.space == encoder.space
+    np.testing.assert_allclose(made.array, rows(texts), rtol=1e-6, atol=1e-7)
+
+
+# what is asked
+
+
+def test_a_request_says_what_the_endpoint_expects(serve):
+    endpoint, encoder, _ = serve()
+    same(encoder)
+    assert endpoint.paths == ["/v1/embeddings"]
+    assert endpoint.asked == [{"model": "toy", "input": TEXTS, "encoding_format": "float"}]
+    assert "Authorization" not in {name.title() for name in endpoint.headers[0]}
+
+
+def test_dimensions_are_asked_for_on_request_and_tell_spaces_apart(serve):
+    endpoint, encoder, _ = serve(dimensions=True)
+    plain = HttpEncoder(endpoint.url, "toy", DIM)
+    same(encoder)
+    assert endpoint.asked[0]["dimensions"] == DIM
+    assert encoder.space != plain.space
+
+
+def test_prefixes_go_before_texts_by_role(serve):
+    endpoint, encoder, _ = serve(query_prefix="query: ", document_prefix="passage: ")
+    as_query = encoder.encode(["kelp"], "query").array
+    as_document = encoder.encode(["kelp"], "document").array
+    assert [asked["input"] for asked in endpoint.asked] == [["query: kelp"], ["passage: kelp"]]
+    np.testing.assert_allclose(as_query, rows(["query: kelp"]), rtol=1e-6)
+    np.testing.assert_allclose(as_document, rows(["passage: kelp"]), rtol=1e-6)
+
+
+def test_many_texts_are_split_and_come_back_in_order(serve):
+    endpoint, encoder, _ = serve(max_batch=7)
+    same(encoder, [f"text {i}" for i in range(50)])
+    assert sorted(len(asked["input"]) for asked in endpoint.asked) == [1, *[7] * 7]
+
+
+def test_no_text_makes_no_request(serve):
+    endpoint, encoder, _ = serve()
+    assert encoder.encode([], "query").array.shape == (0, DIM)
+    assert endpoint.asked == []
+
+
+def test_the_space_covers_the_model_not_the_server():
+    def space(url="http://a/v1", **options):
+        return HttpEncoder(url, **{"model": "toy", "dim": DIM, **options}).space
+
+    assert space() == space("http://b/v1") == space(token_env="ANY", max_batch=3)
+    changes = (
+        {"model": "other"},
+        {"revision": "2"},
+        {"query_prefix": "q "},
+        {"document_prefix": "d "},
+        {"dim": 6},
+        {"metric": "dot"},
+        {"dimensions": True},
+    )
+    assert len({space().fingerprint, *(space(**change).fingerprint for change in changes)}) == 7
+    assert len({space(), *(space(**change) for change in changes)}) == 8
+
+
+# answers
+
+
+def test_rows_are_ordered_by_index(serve):
+    _, encoder, _ = serve(says(lambda data: data[::-1]))
+    same(encoder)
+
+
+def test_rows_without_index_keep_their_order(serve):
+    _, encoder, _ = serve(says(lambda data: [{"embedding": e["embedding"]} for e in data]))
+    same(encoder)
+
+
+def test_base64_is_read(serve):
+    def packed(data):
+        for entry in data:
+            raw = np.array(entry["embedding"], dtype="<f4").tobytes()
+            entry["embedding"] = base64.b64encode(raw).decode()
+        return data
+
+    endpoint, encoder, _ = serve(says(packed), encoding_format="base64")
+    same(encoder)
+    assert endpoint.asked[0]["encoding_format"] == "base64"
+
+
+def with_value(value):
+    def change(data):
+        data[1]["embedding"][2] = value
+        return data
+
+    return says(change)
+
+
+def with_index(*places):
+    return says(lambda data: [{**e, "index": i} for e, i in zip(data, places, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "message"),
+    [
+        (says(lambda data: data[:2]), WrongCount, "expected 3 vectors, one for each text, got 2"),
+        (says(lambda data: data + data[:1]), WrongCount, "got 4"),
+        (with_index(0, 1, 1), EncoderError, "each `index` from 0 to 2 once"),
+        (with_index(1, 2, 3), EncoderError, "each `index` from 0 to 2 once"),
+        (with_index(0, 1, []), EncoderError, "each `index` from 0 to 2 once"),
+        (with_value(float("nan")), EncoderError, r"NaN or infinity in row 1 \(1 of 3 rows\)"),
+        (with_value(float("inf")), EncoderError, "NaN or infinity in row 1"),
+        (with_value(1e300), EncoderError, "NaN or infinity in row 1"),
+        (with_value(None), EncoderError, "NaN or infinity in row 1"),
+        (with_value("x"), EncoderError, "something else at place 1"),
+        (with_value([1.0]), EncoderError, "something else at place 1"),
+        (with_value(10**400), EncoderError, "something else at place 1"),
+        (
+            says(lambda data: [{**e, "embedding": e["embedding"][:4]} for e in data]),
+            EncoderError,
+            "rows of 5 numbers, got 4 at place 0. Set dim",
+        ),
+        (
+            says(lambda data: [{**e, "embedding": [0.0] * DIM} for e in data]),
+            EncoderError,
+            "length 0 in row 0",
+        ),
+        (says(lambda data: [{**e, "embedding": "!"} for e in data]), EncoderError, "base64"),
+        (says(lambda data: [e["embedding"] for e in data]), EncoderError, "key `embedding`"),
+        (lambda _: reply({"error": "none"}), EncoderError, "base_url often ends in /v1"),
+        (lambda _: reply([1, 2]), EncoderError, "a list under the key `data`"),
+    ],
+)
+def test_an_unusable_answer_is_refused_at_once(serve, step, kind, message):
+    endpoint, encoder, waits = serve(step)
+    with pytest.raises(kind, match=message) as caught:
+        encoder.encode(TEXTS, "document")
+    assert not caught.value.transient
+    assert len(endpoint.asked) == 1
+    assert waits == []
+
+
+# failures that pass
+
+
+def test_a_server_in_trouble_is_asked_again_with_growing_waits(serve):
+    endpoint, encoder, waits = serve(fails(500), fails(503), fails(502))
+    same(encoder)
+    assert len(endpoint.asked) == 4
+    assert waits == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 504, 529])
+def test_statuses_that_pass_are_tried_again(serve, status):
+    endpoint, encoder, waits = serve(fails(status))
+    same(encoder)
+    assert (len(endpoint.asked), waits) == (2, [1.0])
+
+
+@pytest.mark.parametrize("body", [b"", b'{"data": [', b"<html>busy</html>"])
+def test_an_answer_cut_short_is_tried_again(serve, body):
+    endpoint, encoder, waits = serve(lambda _: reply(body))
+    same(encoder)
+    assert (len(endpoint.asked), waits) == (2, [1.0])
+
+
+def test_retry_after_in_seconds_goes_first(serve):
+    _, encoder, waits = serve(fails(429, Retry_After="7"), fails(503, Retry_After="0"))
+    same(encoder)
+    assert waits == [7.0, 0.0]
+
+
+def test_retry_after_as_a_date_goes_first(serve):
+    date = "Thu, 01 Jan 1970 00:00:42 GMT"
+    _, encoder, waits = serve(fails(429, Retry_After=date))
+    same(encoder)
+    assert waits == [42.0]
+
+
+def test_a_server_that_asks_for_too_long_is_not_waited_for(serve):
+    endpoint, encoder, waits = serve(fails(429, Retry_After="3600"))
+    with pytest.raises(Throttled, match="HTTP 429") as caught:
+        encoder.encode(TEXTS, "document")
+    assert (caught.value.retry_after, caught.value.transient) == (3600.0, True)
+    assert (len(endpoint.asked), waits) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "asked"),
+    [
+        (fails(429), Throttled, None),
+        (fails(429, Retry_After="2"), Throttled, 2.0),
+        (fails(503, Retry_After="3"), Throttled, 3.0),
+        (fails(503), EncoderUnavailable, None),
+        (lambda _: reply(b"nonsense"), EncoderUnavailable, None),
+    ],
+)
+def test_it_gives_up_after_so_many_tries(serve, step, kind, asked):
+    endpoint, encoder, waits = serve(*[step] * 9)
+    with pytest.raises(kind) as caught:
+        encoder.encode(TEXTS, "document")
+    assert type(caught.value) is kind
+    assert caught.value.transient
+    assert getattr(caught.value, "retry_after", None) == asked
+    assert caught.value.__notes__ == ["Given up after 4 of 4 tries."]
+    assert (len(endpoint.asked), len(waits)) == (4, 3)
+
+
+def test_a_slow_server_is_unavailable(serve):
+    endpoint, encoder, _ = serve(seconds=0.5, timeout=0.05, retry=Retry(tries=1))
+    with pytest.raises(EncoderUnavailable, match=r"ReadTimeout.*0\.05 s \(timeout\)"):
+        encoder.encode(TEXTS, "document")
+    assert len(endpoint.asked) == 1
+
+
+def test_a_slow_answer_is_followed_by_a_good_one(serve):
+    def slow(asked):
+        time.sleep(0.5)
+        return good(asked)
+
+    endpoint, encoder, waits = serve(slow, timeout=0.1)
+    same(encoder)
+    assert (len(endpoint.asked), waits) == (2, [1.0])
+
+
+def test_nobody_there_is_unavailable():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    waits = []
+    retry = Retry(tries=2, first=1.0, sleep=waits.append, jitter=lambda: 0.0)
+    with (
+        HttpEncoder(f"http://127.0.0.1:{port}/v1", "toy", DIM, retry=retry) as encoder,
+        pytest.raises(EncoderUnavailable, match="Is the server up") as caught,
+    ):
+        encoder.encode(TEXTS, "document")
+    assert caught.value.transient
+    assert waits == [0.5]
+
+
+# failures that stay
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "advice"),
+    [
+        (400, EncoderError, "whether a text is empty or too long"),
+        (413, EncoderError, "Lower max_batch"),
+        (422, EncoderError, "Check model, dim and dimensions"),
+        (401, EncoderMisconfigured, "environment variable named by token_env"),
+        (402, EncoderMisconfigured, "no credit"),
+        (403, EncoderMisconfigured, "may not use this model"),
+        (404, EncoderMisconfigured, "Check base_url"),
+        (405, EncoderMisconfigured, "Check base_url"),
+        (307, EncoderMisconfigured, "where the server sends us"),
+    ],
+)
+def test_a_status_that_stays_is_not_tried_again(serve, status, kind, advice):
+    endpoint, encoder, waits = serve(fails(status, "the reason"))
+    with pytest.raises(kind, match=f"HTTP {status}.*the reason.*{advice}") as caught:
+        encoder.encode(TEXTS, "document")
+    assert type(caught.value) is kind
+    assert not caught.value.transient
+    assert (len(endpoint.asked), waits) == (1, [])
+
+
+def test_an_empty_account_is_not_waited_for(serve):
+    endpoint, encoder, _ = serve(lambda _: reply({"error": {"code": "insufficient_quota"}}, 429))
+    with pytest.raises(EncoderMisconfigured, match="no credit"):
+        encoder.encode(TEXTS, "document")
+    assert len(endpoint.asked) == 1
+
+
+def test_a_failing_part_fails_the_call(serve):
+    _, encoder, _ = serve(good, fails(400), max_batch=1)
+    with pytest.raises(EncoderError, match="HTTP 400"):
+        encoder.encode(TEXTS, "document")
+
+
+def test_a_long_message_is_cut(serve):
+    _, encoder, _ = serve(fails(400, "long " * 1000))
+    with pytest.raises(EncoderError) as caught:
+        encoder.encode(TEXTS, "document")
+    assert 200 < len(caught.value.got) < 230
+
+
+def test_contents_that_are_not_text_are_refused(serve):
+    endpoint, encoder, _ = serve()
+    with pytest.raises(EncoderError, match="expected texts, got int at place 1"):
+        encoder.encode(["a", 3], "document")
+    with pytest.raises(EncoderError, match="surrogate pair at place 0"):
+        encoder.encode(["\ud800"], "document")
+    assert endpoint.asked == []
+
+
+# the token
+
+
+def test_the_token_is_sent_and_read_anew_for_each_request(serve, monkeypatch):
+    endpoint, encoder, _ = serve(token_env="TOY_TOKEN")
+    for token in (TOKEN, "another"):
+        monkeypatch.setenv("TOY_TOKEN", f"{token}\n")
+        same(encoder)
+    assert [h["Authorization"] for h in endpoint.headers] == [f"Bearer {TOKEN}", "Bearer another"]
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", f"{TOKEN}\nX-Other: 1", f"{TOKEN}ä"])
+def test_a_token_that_cannot_be_sent_is_named_by_its_variable(serve, monkeypatch, value):
+    endpoint, encoder, _ = serve(token_env="TOY_TOKEN")
+    monkeypatch.delenv("TOY_TOKEN", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TOY_TOKEN", value)
+    with pytest.raises(EncoderMisconfigured, match="TOY_TOKEN") as caught:
+        encoder.encode(TEXTS, "document")
+    assert TOKEN not in "".join(traceback.format_exception(caught.value))
+    assert endpoint.asked == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+def test_the_token_is_in_no_text(serve, monkeypatch, caplog, status):
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("TOY_TOKEN", TOKEN)
+    # The server repeats the token where the excerpt is cut.
+    echo = fails(status, "x" * 160 + f" you sent Bearer {TOKEN} to us")
+    endpoint, encoder, _ = serve(*[echo] * 4, token_env="TOY_TOKEN")
+    with pytest.raises(EncoderError) as caught:
+        encoder.encode(TEXTS, "document")
+    assert TOKEN in endpoint.headers[0]["Authorization"]
+    seen = [
+        repr(encoder),
+        str(encoder),
+        repr(encoder.space),
+        str(vars(encoder)),
+        repr(caught.value),
+        "".join(traceback.format_exception(caught.value)),
+        caplog.text,
+    ]
+    for text in seen:
+        assert TOKEN[:8] not in text
+    assert "TOY_TOKEN" in repr(encoder)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://user:{TOKEN}@host/v1",
+        f"https://host/v1?key={TOKEN}",
+        f"https://host/v1#{TOKEN}",
+        "host/v1",
+        "ftp://host/v1",
+    ],
+)
+def test_an_address_that_may_carry_a_secret_is_refused_unrepeated(url):
+    with pytest.raises(ConfigError, match=r"base_url.*token_env") as caught:
+        HttpEncoder(url, "toy", DIM)
+    assert TOKEN not in str(caught.value)
+
+
+# many at once
+
+
+def test_the_concurrency_limit_holds_over_all_threads(serve):
+    endpoint, encoder, _ = serve(seconds=0.03, max_batch=1, concurrency=3)
+    calls = [[f"text {i}-{j}" for j in range(4)] for i in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        # Single requests do not go through the encoder's own threads.
+        lone = [pool.submit(encoder.encode, [f"lone {i}"], "query") for i in range(4)]
+        made = list(pool.map(lambda texts: encoder.encode(texts, "document").array, calls))
+    for texts, array in zip(calls, made, strict=True):
+        np.testing.assert_allclose(array, rows(texts), rtol=1e-6, atol=1e-7)
+    for i, future in enumerate(lone):
+        np.testing.assert_allclose(future.result().array, rows([f"lone {i}"]), rtol=1e-6, atol=1e-7)
+    assert len(endpoint.asked) == 20
+    assert endpoint.most == 3
+
+
+def test_one_at_a_time(serve):
+    endpoint, encoder, _ = serve(seconds=0.01, max_batch=1, concurrency=1)
+    same(encoder)
+    assert endpoint.most == 1
+
+
+def test_a_closed_encoder_opens_again(serve):
+    _, encoder, _ = serve(max_batch=1)
+    same(encoder)
+    encoder.close()
+    encoder.close()
+    same(encoder)
+
+
+# settings
+
+
+@pytest.mark.parametrize("option", ["max_batch", "concurrency", "timeout"])
+def test_options_must_be_positive(option):
+    with pytest.raises(ConfigError, match=f"{option}: expected more than 0, got 0"):
+        HttpEncoder("http://host/v1", "toy", DIM, **{option: 0})
+
+
+def test_a_missing_httpx_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "httpx", None)
+    encoder = HttpEncoder("http://host/v1", "toy", DIM)
+    with pytest.raises(MissingExtra, match=r"pip install 'holdfast\[http\]'"):
+        encoder.encode(TEXTS, "document")

