@@ -7,6 +7,7 @@ costs at most the time to do that. Searches run beside each other, and beside up
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,26 +34,29 @@ Choice: TypeAlias = Literal["auto", "flat", "ivf", "hnsw"]
 
 _MANY = 200_000  # rows from which "auto" prefers lists to a scan
 _QUERIES = 1024  # answered under one hold of the lock, so that writes get their turn
-_BLOCK = 32_768
+_BLOCK = 32_768  # rows read at once
+_LISTENED = 64  # queries of one batch that are remembered
 _FEW = 0.2  # share of rows below which those that pass a filter are scanned
 _DEEP = 0.1  # share of rows that a search may ask for before all are scanned
 _STALE = 0.2  # share of rows missing in a saved index that makes it not worth completing
-_GROWN = 2  # times its size when tuned, at which an index is tuned again
-_OUTGROWN = 4  # times its size when trained, at which lists are trained again
+_CHANGED = 0.25  # share of rows that came since an index was tuned, to tune it again
+_OUTGROWN = 5  # times the rows lists were made for that came since, to make them again
+_DOUBLED = 2  # times the rows at which an index missed the floor, to try again
 
 
 class FaissStore:
     """Rows in a folder, searched by faiss.
 
     Searches are exact until `tend` has built the index that was asked for, and again once
-    few rows are left.
+    few rows are left. `tend` also measures again how hard searches must try, once many rows
+    or queries are new.
 
     Args:
         folder: Made if it is not there; one process holds it at a time.
         space: The space of every vector.
         index: "flat" scans all rows. "ivf" reads the lists near a query, "hnsw" walks a
-            graph: quicker from some 100,000 rows, at a recall of 0.95, measured on stored rows
-            and between them. "auto" is flat, and ivf from 200,000 rows.
+            graph: quicker from some 100,000 rows, at a recall of 0.95, measured by `tend` on
+            stored rows and on the queries of late. "auto" is flat, and ivf from 200,000 rows.
         exact_below: Visible rows below which every index is flat; 1,024 at the least.
     Raises:
         MissingExtra: faiss is not installed.
@@ -78,6 +82,8 @@ class FaissStore:
         self._changes = threading.RLock()  # one write at a time, from disk to memory
         self._tending = threading.RLock()  # one upkeep at a time
         self._closed = False
+        self._asked: deque[FloatArray] = deque(maxlen=HELD)  # queries of late, to tune by
+        self._news = 0  # queries since the last tuning
         self._refused = 0  # rows at which the index did not reach its floor
         self._hold = Hold(self.folder)
         try:
@@ -245,6 +251,8 @@ class FaissStore:
         if tree is not None and not self._columns.ready(tree):
             with self._changes:
                 self._columns.prepare(tree, self._known)
+        self._asked.extend(asked.array[:_LISTENED].copy())
+        self._news += len(asked)
         out = Hits.empty(len(asked), k)
         for start in range(0, len(asked), _QUERIES):
             block = slice(start, start + _QUERIES)
@@ -294,9 +302,7 @@ class FaissStore:
             kind = self._wanted()
             if kind is not None:
                 self._rebuild(kind)
-            elif not isinstance(self._index, Flat) and _outside(
-                len(self._index), self._index.tuned
-            ):
+            elif not isinstance(self._index, Flat) and self._is_untuned(self._index):
                 self._retune(self._index)
             self._save()
 
@@ -317,20 +323,30 @@ class FaissStore:
     def _wanted(self) -> Kind | None:
         """The index to build now, if any."""
         index, rows = self._index, len(self._index)
-        if self._choice == "flat" or rows < self._exact_below or rows <= _GROWN * self._refused:
+        if self._choice == "flat" or rows < self._exact_below or rows <= _DOUBLED * self._refused:
             return None
         if isinstance(index, Flat):
             least = _MANY if self._choice == "auto" else 0
             kind: Kind = "hnsw" if self._choice == "hnsw" else "ivf"
             return kind if rows >= least else None
         if isinstance(index, Lists):
-            return "ivf" if rows > _OUTGROWN * index.built else None
+            return "ivf" if index.added > _OUTGROWN * index.built else None
         return "hnsw" if index.dead > len(index) else None
+
+    def _is_untuned(self, index: Lists | Graph) -> bool:
+        changed = index.added - index.tuned > _CHANGED * len(index)
+        return changed or self._news >= HELD
+
+    def _queries(self) -> FloatArray:
+        self._news = 0
+        nothing = np.zeros((0, self.space.dim), dtype=np.float32)
+        return np.concatenate([nothing, *(row[None] for row in self._asked.copy())])
 
     def _rebuild(self, kind: Kind) -> None:
         with self._lock.shared():
             slots = self._visible()
-        fresh = build(kind, slots, self._rows.vectors_at, self.space.dim, self.space.metric)
+        read, metric = self._rows.vectors_at, self.space.metric
+        fresh = build(kind, slots, read, metric, self._queries())
         if fresh is None:
             self._refused = len(slots)
             return
@@ -342,7 +358,8 @@ class FaissStore:
     def _retune(self, index: Lists | Graph) -> None:
         with self._changes:  # keeps writers out, searches go on
             held = np.random.default_rng(0).permutation(self._visible())[:HELD]
-            if not tune(index, held, self._rows.vectors_at, self.space.metric):
+            read, metric = self._rows.vectors_at, self.space.metric
+            if not tune(index, held, read, metric, self._queries()):
                 self._refused = len(index)
                 with self._lock.alone():
                     self._index = self._flat()
@@ -366,7 +383,3 @@ class FaissStore:
             finally:
                 self._rows.close()
                 self._hold.release()
-
-
-def _outside(rows: int, tuned: int) -> bool:
-    return rows > _GROWN * tuned or _GROWN * rows < tuned

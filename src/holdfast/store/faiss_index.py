@@ -185,8 +185,7 @@ class Lists:
     def __init__(self, index: Any, metric: Metric) -> None:
         self._index, self._metric = index, metric
         self.effort = 1  # lists read
-        self.tuned = 0  # rows when the effort was measured
-        self.built = 0  # rows when the centroids were found
+        self.added = self.tuned = self.built = 0  # rows ever, up to the last tuning, at first
 
     @classmethod
     def train(cls, sample: FloatArray, lists: int, metric: Metric) -> Lists:
@@ -210,6 +209,7 @@ class Lists:
 
     def add(self, slots: IntArray, rows: FloatArray) -> None:
         self._index.add_with_ids(rows, slots)
+        self.added += len(slots)
 
     def remove(self, slots: IntArray) -> None:
         self._index.remove_ids(_faiss().IDSelectorArray(slots))
@@ -220,9 +220,11 @@ class Lists:
             share = max(float(passing.sum()) / max(len(self), 1), 1e-3)
             bits = np.packbits(passing, bitorder="little")
             options["sel"] = faiss.IDSelectorBitmap(bits)
-        full = 8 * k * self.most / max(len(self), 1)  # lists that hold eight times k rows
-        reads = int(min(max(self.effort, full) / share, self.most))
-        options["nprobe"] = reads
+        rows = max(len(self), 1)
+        full = 8 * k * self.most / rows  # lists that hold eight times k rows
+        # Rows that came since may be of another kind, and lie in lists that suit them less.
+        effort = self.effort * (1.0 + min((self.added - self.tuned) / rows, 1.0))
+        options["nprobe"] = int(min(np.ceil(max(effort, full) / share), self.most))
         parameters = faiss.SearchParametersIVF(**options)
         distances, slots = self._index.search(queries, k, params=parameters)
         return _as_scores(distances, self._metric), slots
@@ -271,8 +273,7 @@ class Graph:
         self._place: IntArray = np.zeros(0, dtype=np.int64)  # node by slot
         self._bits: Any = None  # which nodes live; made when a search needs it
         self.effort = 24  # candidates kept
-        self.tuned = 0  # rows when the effort was measured
-        self.built = 0  # rows of the first batch
+        self.added = self.tuned = self.built = 0  # rows ever, up to the last tuning, at first
         self._map()
 
     @classmethod
@@ -298,6 +299,7 @@ class Graph:
 
     def add(self, slots: IntArray, rows: FloatArray) -> None:
         self._index.add(rows)
+        self.added += len(slots)
         first, self._nodes = self._nodes, self._nodes + len(slots)
         self._slots = enlarged(self._slots, self._nodes)
         self._slots[first : self._nodes] = slots

@@ -18,6 +18,7 @@ from .faiss_index import Graph, Lists, load
 
 _KIND = "faiss index"
 _NAME = "index.safetensors"
+_NUMBERS = ("effort", "added", "tuned", "built")
 _CHUNK = 1 << 24
 
 
@@ -36,9 +37,7 @@ def save_index(folder: Path, index: Lists | Graph, space: Space, generation: int
         name = f"index.{checksum:08x}.faiss"
         meta = {
             "kind": index.kind,
-            "effort": index.effort,
-            "tuned": index.tuned,
-            "built": index.built,
+            **{name: getattr(index, name) for name in _NUMBERS},
             "space": space.to_json(),
             "generation": generation,
             "file": name,
@@ -70,8 +69,8 @@ def load_index(
         ):
             return None
         index = load(path, meta["kind"], space.metric, slots)
-        index.effort = int(meta["effort"])
-        index.tuned, index.built = int(meta["tuned"]), int(meta["built"])
+        for name in _NUMBERS:
+            setattr(index, name, int(meta[name]))
     except (ArtifactError, OSError, KeyError, TypeError, ValueError, RuntimeError):
         return None  # of another version, or damaged: it is built again
     return index
