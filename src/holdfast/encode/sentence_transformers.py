@@ -120,7 +120,7 @@ class SentenceTransformersEncoder:
                 raise ConfigError(
                     f"model {str(self.model)!r}",
                     "a model of sentence-transformers",
-                    f"{type(cause).__name__}: {str(cause)[:200]}",
+                    f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}",
                     "Check the name, or the folder; without a network it must be there already.",
                 ) from cause
         if self.max_length is not None:
