@@ -62,8 +62,10 @@ class Calibrator(Protocol):
 def _moments(values: FloatArray) -> tuple[Scores, Scores]:
     """(q, 1) mean and spread of each row; a row without spread counts as spread one."""
     wide = values.astype(np.float64)
-    spread = wide.std(axis=1, keepdims=True)
-    return wide.mean(axis=1, keepdims=True), np.where(spread > 1e-12, spread, 1.0)
+    mean = np.add.reduce(wide, axis=1, keepdims=True) / wide.shape[1]
+    wide -= mean  # numpy's own mean and std take three times as long for one query
+    spread = np.sqrt(np.einsum("ij,ij->i", wide, wide) / wide.shape[1])[:, None]
+    return mean, np.where(spread > 1e-12, spread, 1.0)
 
 
 class ZScore:
