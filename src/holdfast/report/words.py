@@ -24,15 +24,14 @@ _STATES: Mapping[str | None, str] = MappingProxyType(
 )
 _BEGINNINGS: Mapping[str | None, str] = MappingProxyType(
     {
-        None: "No upgrade is planned",
-        "planned": "The upgrade is planned",
-        "copying": "The upgrade is under way",
-        "paused": "The upgrade is paused",
-        "ready": "The upgrade is ready to cut over",
-        "cut over": "The upgrade is cut over",
-        "rolling back": "The upgrade is being rolled back",
-        "rolled back": "The upgrade was rolled back",
-        "finished": "The upgrade is finished",
+        "planned": "The upgrade is planned:",
+        "copying": "The upgrade is under way:",
+        "paused": "The upgrade is paused:",
+        "ready": "The upgrade is ready to cut over:",
+        "cut over": "The upgrade is cut over:",
+        "rolling back": "The upgrade is being rolled back; before that,",
+        "rolled back": "The upgrade was rolled back; before that,",
+        "finished": "The upgrade is finished:",
     }
 )
 _EVENTS: Mapping[str, str] = MappingProxyType(
@@ -57,10 +56,9 @@ _ROLLBACK = (
 
 def headline(report: Report) -> str:
     """The verdict in one sentence."""
-    beginning = _BEGINNINGS[report.state]
     if report.upgrade is None:
-        return f"{beginning}."
-    return f"{beginning}: {gain(report.main)}."
+        return "There is no upgrade to report on."
+    return f"{_BEGINNINGS[report.state]} {gain(report.main)}."
 
 
 def state_words(report: Report) -> str:
@@ -74,7 +72,7 @@ def state_words(report: Report) -> str:
 def gain(cells: Sequence[Cell]) -> str:
     """What happened to quality so far; clauses without a full stop."""
     if not cells:
-        return "its quality has not been measured"
+        return "no quality was measured"
     first, last = cells[0], cells[-1]
     if first is last or first.share > 0.0:
         named = last.finding
