@@ -1,0 +1,187 @@
+"""Kill a process that upgrades a gallery under writes, again and again, and count what is lost.
+
+python -m bench.crash [--store edge|faiss|both] [--trials 30] [--items 20000] [--quick]
+
+Each trial starts `crash_victim` on the gallery the last one left, kills it by SIGKILL at a
+random moment (now and then while it still recovers), and lets `crash_check`, a new process,
+compare what it finds with what the writers noted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from holdfast.errors import StoreHeld
+
+from .crash_check import MISTAKES
+from .crash_world import WRITERS, Log, World
+from .record import ROOT, Record, arguments, say, writes
+
+EARLY = 0.15  # part of all kills that do not wait until the victim is up
+
+
+def _start(module: str, *words: Any, **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, words)],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **options,
+    )
+
+
+def kill(folder: Path, world: World, seed: int, span: float, chance: random.Random) -> str:
+    """Start the victim and kill it; answers "" or what a second opener saw wrong."""
+    victim = _start("bench.crash_victim", folder, seed)
+    assert victim.stdout is not None
+    refused = ""
+    if chance.random() < EARLY:
+        time.sleep(chance.uniform(0.2, 1.2))
+    elif victim.stdout.readline():
+        if seed % 5 == 0:
+            refused = second(folder, world, victim.pid)
+        time.sleep(chance.uniform(0.05, span))
+    victim.send_signal(signal.SIGKILL)
+    code = victim.wait()
+    victim.stdout.close()
+    if code != -signal.SIGKILL:
+        raise AssertionError(f"the victim ended by itself: {mistakes(folder) or code}")
+    return refused
+
+
+def second(folder: Path, world: World, pid: int) -> str:
+    """What is wrong with the error that a second process gets; "" where nothing is."""
+    try:
+        world.open(folder).close()
+    except StoreHeld as error:
+        return "" if f"process {pid}" in str(error) else f"does not name the holder: {error}"
+    return "opened what another process holds"
+
+
+def mistakes(folder: Path) -> str:
+    """What threads of the victim reported before they gave up."""
+    path = folder / "mistakes"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def inspect(folder: Path, seed: int) -> dict[str, Any]:
+    """What a fresh process finds."""
+    checker = _start("bench.crash_check", folder, seed, stderr=subprocess.PIPE)
+    said, complained = checker.communicate()
+    if checker.returncode:
+        raise AssertionError(f"the gallery cannot be read: {complained.decode()[-3000:]}")
+    told: dict[str, Any] = json.loads(said)
+    return told
+
+
+def trials(
+    world: World, folder: Path, count: int, span: float = 5.0, seed: int = 0
+) -> tuple[Counter[str], list[dict[str, Any]]]:
+    """Found a gallery and kill its process `count` times.
+
+    Args:
+        world: What is founded.
+        folder: Made here; must not exist.
+        count: Kills.
+        span: Seconds within which a kill falls, once the process is up.
+        seed: Of moments and of what the writers do.
+    Returns:
+        Mistakes in all, by kind; and what each check told.
+    """
+    chance = random.Random(seed)
+    world.found(folder)
+    total: Counter[str] = Counter(dict.fromkeys((*MISTAKES, "second opener"), 0))
+    told = []
+    for number in range(count):
+        begun = time.monotonic()
+        refused = kill(folder, world, seed + number, span, chance)
+        ran = time.monotonic() - begun
+        found = inspect(folder, seed + number)
+        told.append(found)
+        total["second opener"] += bool(refused)
+        total.update({name: found[name] for name in MISTAKES})
+        wrong = {name: found[name] for name in MISTAKES if found[name]}
+        say(
+            f"{world.store} {number + 1}/{count}: killed after {ran:.1f} s, {found['state']} at "
+            f"{found['share']:.0%}, {found['items']:,} items, {found['cut off']} calls cut off; "
+            f"{wrong or 'nothing wrong'}{' ' + refused if refused else ''}"
+        )
+    return total, told
+
+
+def acknowledged(folder: Path) -> int:
+    """Calls that returned, in all trials."""
+    paths = (Log(folder, number).path for number in range(WRITERS))
+    return sum(p.read_text(encoding="utf-8").count('["A"') for p in paths if p.exists())
+
+
+def measure(record: Record, world: World, count: int, span: float, keep: Path | None) -> None:
+    """All trials of one store, as rows."""
+    base = keep or Path(tempfile.mkdtemp(prefix="holdfast-crash-"))
+    folder = base / f"{world.store}-{int(time.time())}"
+    total, told = trials(world, folder, count, span, record.seed)
+    cell = f"{world.store}, {world.items:,} items, {count} kills"
+    for name in MISTAKES:
+        record.add(name, cell, total[name], target="= 0")
+    record.add("second opener not refused by pid", cell, total["second opener"], target="= 0")
+    record.add("acknowledged calls", cell, acknowledged(folder))
+    record.add("calls cut off by a kill", cell, sum(t["cut off"] for t in told))
+    for state, times in Counter(str(t["state"]) for t in told).items():
+        record.add(f"kills while {state}", cell, times)
+    searched = sum(t["searched"] for t in told)
+    passed = sum(t["passed over"] for t in told)
+    record.add("items first for their own text", cell, 1 - passed / searched, target=">= 0.95")
+    if keep is None and not any(total.values()):
+        shutil.rmtree(base)
+    else:
+        say(f"the gallery is kept in {folder}")
+
+
+def main() -> int:
+    """See the module's docstring."""
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--store", choices=["edge", "faiss", "both"], default="both")
+    parser.add_argument("--index", default="hnsw", help="of faiss")
+    parser.add_argument("--trials", type=int)
+    parser.add_argument("--items", type=int)
+    parser.add_argument("--span", type=float, help="seconds within which a kill falls")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="folder that keeps the galleries")
+    options = parser.parse_args()
+    count = options.trials or (3 if options.quick else 30)
+    items = options.items or (2000 if options.quick else 20_000)
+    span = options.span or (2.0 if options.quick else 5.0)
+    record = Record(
+        "crash",
+        "what is lost when the process of an upgrade is killed",
+        "items whose vectors follow from their text, 160-d and 192-d, around 200 centres",
+        options.seed,
+        notes=[
+            (
+                "One process holds the gallery; four threads insert, update and delete, one searches, "
+                "one goes round copying, pausing, cutting over, rolling back and planning again. It "
+                "is killed by SIGKILL at a random moment and started again on what is left. After each "
+                "kill a fresh process reads every row of both stores. Counts are over all kills."
+            )
+        ],
+    )
+    for store in ("edge", "faiss") if options.store == "both" else (options.store,):
+        extra = {"index": options.index, "exact_below": 2000} if store == "faiss" else {}
+        world = World(store, items, rate=max(items / 4, 1000.0), options=extra)
+        measure(record, world, count, span, options.keep)
+    return record.finish(writes(options))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

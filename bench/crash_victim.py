@@ -1,0 +1,151 @@
+"""The process that is killed: four writers, a reader and an engine over one gallery.
+
+python -m bench.crash_victim FOLDER SEED prints "open" once all of them run.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from holdfast.errors import EncoderError, UpgradeError
+from holdfast.source.store_payload import StorePayloadSource
+from holdfast.upgrade.engine import Engine
+from holdfast.upgrade.executor import Inline, Threads
+from holdfast.upgrade.gallery import Gallery
+from holdfast.upgrade.mover import ReEmbed
+
+from .crash_world import WRITERS, Log, World, item, put
+
+FLAKY = 0.02  # part of the new model's calls that fail
+
+
+class Writer:
+    """Inserts, updates and deletes its own ids, and notes every call."""
+
+    def __init__(self, gallery: Gallery, world: World, folder: Path, number: int, seed: int):
+        self.gallery, self.log, self.number = gallery, Log(folder, number), number
+        self.known, begun, self.version = self.log.read(world.items)
+        if begun is not None:
+            raise SystemExit("a call is open: check first")
+        self.aim = world.items // WRITERS
+        self.chance = random.Random(seed)
+        self.gone: list[str] = []
+        self.fresh = 1 + max([int(n.partition("-")[2]) for n in self.known] or [0])
+
+    def run(self) -> None:
+        """Write until the end."""
+        while True:
+            self.step()
+            time.sleep(self.chance.uniform(0.0, 0.004))
+
+    def step(self) -> None:
+        """One call."""
+        kind, names = self._choose()
+        self.version += 1
+        self.log.note("B", self.version, kind, names)
+        try:
+            if kind == "write":
+                self.gallery.upsert([item(name, self.version) for name in names])
+            else:
+                self.gallery.delete(names)
+        except EncoderError:
+            self.log.note("F", self.version)
+            return
+        self.log.note("A", self.version)
+        for name in names:
+            put(self.known, name, self.version if kind == "write" else None)
+        if kind == "delete":
+            self.gone = [*self.gone, *names][-500:]
+
+    def _choose(self) -> tuple[str, list[str]]:
+        count, dice = self.chance.choice((1, 1, 2, 5, 20)), self.chance.random()
+        delete = 0.3 if len(self.known) > self.aim else 0.2
+        if dice < delete and len(self.known) > count:
+            return "delete", self.chance.sample(list(self.known), count)
+        if dice < 0.7 and len(self.known) > count:
+            return "write", self.chance.sample(list(self.known), count)
+        back = [n for n in self.gone if n not in self.known]
+        if back and self.chance.random() < 0.5:  # an id that was deleted comes back
+            return "write", list(set(self.chance.choices(back, k=count)))
+        first, self.fresh = self.fresh, self.fresh + count
+        return "write", [f"{self.number}-{n}" for n in range(first, self.fresh)]
+
+
+def read(gallery: Gallery, writers: list[Writer], chance: random.Random) -> None:
+    """Search for what is there; an answer with an id twice is a mistake at any moment."""
+    while True:
+        known = chance.choice(writers).known
+        name = chance.choice(list(known) or ["0-0"])
+        text = item(name, known.get(name, 0)).content
+        row = [n for n in gallery.search([text], 10).ids[0] if n]
+        if len(set(row)) < len(row):
+            raise AssertionError(f"an id twice: {row}")
+        time.sleep(0.01)
+
+
+def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
+    """Go round: copy, pause, copy on, be ready, cut over, roll back, plan again."""
+    source = StorePayloadSource(gallery.old.store)
+    while True:
+        executor = chance.choice((Inline, lambda: Threads(2)))()
+        new = gallery.new.encoder if gallery.new else None
+        engine = Engine(gallery, ReEmbed(source, new), world.plan, executor)
+        state = gallery.state
+        if state in ("planned", "paused", "copying"):
+            engine.run(chance.choice((0.3, 0.6, 1.0, 1.0)))
+            if chance.random() < 0.15:
+                engine.roll_back()
+        elif state == "ready":
+            time.sleep(chance.uniform(0.0, 0.4))
+            try:
+                (engine.cut_over if chance.random() < 0.8 else engine.roll_back)()
+            except UpgradeError:  # the scan found items to move
+                gallery.ledger.event("found more", {})
+        elif state == "cut over":
+            time.sleep(chance.uniform(0.0, 0.6))
+            engine.roll_back()
+        elif state == "rolling back":
+            engine.roll_back()
+        else:  # rolled back
+            time.sleep(chance.uniform(0.0, 0.2))
+            with gallery.alone():
+                gallery.ledger.begin(world.plan.model_dump(), *world.spaces)
+            gallery.recover()
+        executor.close()
+
+
+def main(folder: Path, seed: int) -> None:
+    """Run until killed; a thread that fails says why in `mistakes` and ends the process."""
+    world = World.load(folder)
+    gallery = world.open(folder, FLAKY)
+    chance = random.Random(seed)
+    random.seed(seed)
+    failed = threading.Event()
+
+    def guarded(work, *given):
+        try:
+            work(*given)
+        except BaseException:  # noqa: BLE001 - whatever it was, the trial has failed
+            with (folder / "mistakes").open("a", encoding="utf-8") as file:
+                file.write(traceback.format_exc())
+            failed.set()
+
+    writers = [Writer(gallery, world, folder, w, chance.randrange(2**31)) for w in range(WRITERS)]
+    tasks = [(writer.run,) for writer in writers]
+    tasks.append((read, gallery, writers, random.Random(seed + 1)))
+    tasks.append((upgrade, gallery, world, random.Random(seed + 2)))
+    for task in tasks:
+        threading.Thread(target=guarded, args=task, daemon=True).start()
+    sys.stdout.write("open\n")
+    sys.stdout.flush()
+    failed.wait()
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,295 @@
+"""What a search over two half-filled stores costs, over a search of one full store.
+
+python -m bench.mixed_search [--items 100000] [--stores edge,flat,ivf,hnsw] [--quick]
+
+The engine moves the items, with its upkeep, as in production; at each share the gallery is
+searched in turns with two full stores of the same kind, one of each model.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from holdfast.arrays import Vectors, id_array
+from holdfast.hits import Hits, merge
+from holdfast.store.base import VectorStore
+from holdfast.store.memory import best
+from holdfast.store.registry import open_store
+from holdfast.upgrade.engine import Engine
+from holdfast.upgrade.gallery import Gallery
+from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.side import Side
+
+from .record import Record, arguments, interleaved, say, spread, writes
+from .twins import DATA, Ready, Twins, fill, names_of, places_of
+
+K = 10
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "edge": ("edge", {}),
+    "flat": ("faiss", {"index": "flat"}),
+    "ivf": ("faiss", {"index": "ivf"}),
+    "hnsw": ("faiss", {"index": "hnsw"}),
+    "memory": ("memory", {}),
+}
+TARGETS = {"edge": 1.5, "flat": 1.05, "ivf": 1.15, "hnsw": 1.5}
+RATIO = "time / one full store's search"
+
+
+class Exactly:
+    """A store whose searches compare with every row; all else is the store's own."""
+
+    def __init__(self, store: VectorStore, vectors: Vectors) -> None:
+        self._store, self._vectors = store, vectors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def search(self, queries: Vectors, k: int, where: Any = None) -> Hits:
+        """Exact hits among the visible rows."""
+        del where
+        shown = _shown(self._store)
+        out = Hits.empty(len(queries), k)
+        table = queries.array @ self._vectors.array[shown].T
+        places, scores = best(table, k)
+        width = places.shape[1]
+        out.ids[:, :width] = id_array(names_of(len(self._vectors)))[shown[places]]
+        out.scores[:, :width] = scores
+        return out
+
+
+def _shown(store: VectorStore) -> np.ndarray:
+    """(v,) numbers of the visible rows."""
+    found, after = [], None
+    while True:
+        page = store.scan(after, 20_000)
+        names = [n for n, away in zip(page.rows.ids, page.rows.hidden, strict=True) if not away]
+        found.append(places_of(names))
+        after = page.after
+        if after is None:
+            return np.sort(np.concatenate(found))
+
+
+class Bench:
+    """One kind of store: two full ones, and a gallery that moves.
+
+    Args:
+        kind: A key of `KINDS`.
+        twins: The data.
+        folder: For the stores.
+        batch: Queries in a batch.
+        alone: Queries asked one by one.
+        rounds: Times that everything is measured.
+    """
+
+    def __init__(
+        self, kind: str, twins: Twins, folder: Path, batch: int, alone: int, rounds: int
+    ) -> None:
+        self.kind, self.twins = kind, twins
+        self.batch, self.alone, self.rounds = batch, alone, rounds
+        self.store, self.options = KINDS[kind]
+        self.full_new = self._built(folder / "full-new", twins.new)
+        self.full_old = self._built(folder / "full-old", twins.old)
+        if self.store == "memory":
+            old = self._built(folder / "old", twins.old)
+        else:  # built once: the gallery starts on a copy
+            self.full_old.close()
+            shutil.copytree(folder / "full-old", folder / "old")
+            self.full_old = self._open(folder / "full-old", twins.old)
+            old = self._open(folder / "old", twins.old)
+        new = self._open(folder / "new", twins.new)
+        self.ledger = Ledger(folder / "ledger.sqlite", time.time)
+        plan = Plan(batch_size=1024, max_batch_size=1024)
+        self.ledger.begin(plan.model_dump(), twins.old.space, twins.new.space)
+        self.gallery = self._gallery(old, new)
+        self.ranked = self._gallery(old, new, mode="by_rank")
+        self.engine = Engine(self.gallery, Ready(twins.new), plan)
+
+    def _open(self, folder: Path, vectors: Vectors) -> VectorStore:
+        return open_store(self.store, folder, vectors.space, **self.options)
+
+    def _built(self, folder: Path, vectors: Vectors) -> VectorStore:
+        store = self._open(folder, vectors)
+        begun = time.perf_counter()
+        fill(store, vectors)
+        store.tend()
+        say(f"{self.kind}: {folder.name} built in {time.perf_counter() - begun:.1f} s")
+        return store
+
+    def _gallery(self, old: Any, new: Any, **options: Any) -> Gallery:
+        return Gallery(
+            Side(old), Side(new), self.ledger, clock=lambda: time.time_ns() // 1000, **options
+        )
+
+    def close(self) -> None:
+        """Let go of the stores."""
+        self.gallery.close()
+        self.full_old.close()
+        self.full_new.close()
+
+    def measure(self, record: Record, share: float) -> None:
+        """Move to a share, then time and judge."""
+        begun = time.perf_counter()
+        status = self.engine.run(share) if share else self.engine.status()
+        say(f"{self.kind}: {status.share:.0%} moved, {time.perf_counter() - begun:.1f} s more")
+        self.ranked.recover()
+        at = f"{self.kind}, share {share:.0%}"
+        self._judge(record, at, share)
+        queries = len(self.twins.old_queries)
+        sizes = {self.batch: f"batch of {self.batch}", min(100, queries): "batch of 100"}
+        for size, words in sizes.items():
+            asked = self._asked(slice(0, size))
+            self._time(record, f"{at}, {words}", share, [asked], size)
+        ones = [self._asked(slice(i, i + 1)) for i in range(min(self.alone, queries))]
+        self._time(record, f"{at}, one query", share, ones, len(ones))
+
+    def _asked(self, some: slice) -> list[Vectors]:
+        return [self.twins.old_queries.take(some), self.twins.new_queries.take(some)]
+
+    def _time(
+        self, record: Record, cell: str, share: float, asked: list[list[Vectors]], queries: int
+    ) -> None:
+        def each(search: Callable[[list[Vectors]], Any]) -> Callable[[], None]:
+            def run() -> None:
+                for vectors in asked:
+                    search(vectors)
+
+            return run
+
+        old, new = self.full_old, self.full_new
+        if share in (0.0, 1.0):  # the very same store, without the gallery
+            old, new = self.gallery.old.store, self.gallery.new.store  # type: ignore[union-attr]
+        tasks = {"mixed": each(lambda v: self.gallery.search(v, K))}
+        if share < 1.0:
+            tasks["old"] = each(lambda v: old.search(v[0], K))
+        if share > 0.0:
+            tasks["new"] = each(lambda v: new.search(v[1], K))
+        if 0.0 < share < 1.0:
+            tasks["by rank"] = each(lambda v: self.ranked.search(v, K))
+        seconds = interleaved(tasks, self.rounds)
+        zero = [0.0] * self.rounds
+        sides = zip(seconds.get("old", zero), seconds.get("new", zero), strict=True)
+        peers = [(1.0 - share) * a + share * b for a, b in sides]
+        peer = (1.0 - share) * min(seconds.get("old", zero)) + share * min(seconds.get("new", zero))
+        bound = TARGETS.get(self.kind) if 0.0 < share < 1.0 else 1.02
+        for name in ("mixed", "by rank"):
+            if name in seconds:
+                aim = f"<= {bound}" if name == "mixed" and bound else ""
+                words = cell if name == "mixed" else f"{cell}, merged by rank"
+                ends = spread(seconds[name], peers)
+                record.add(RATIO, words, min(seconds[name]) / peer, target=aim, **ends)
+        record.add("microseconds a query, one full store", cell, peer / queries * 1e6)
+
+    def _judge(self, record: Record, at: str, share: float) -> None:
+        """R@10 of the gallery, and of each full store, against exact search."""
+        asked = [self.twins.old_queries, self.twins.new_queries]
+        got = self.gallery.search(asked, K)
+        if share in (0.0, 1.0):
+            store = self.gallery.old.store if share == 0.0 else self.gallery.new.store  # type: ignore[union-attr]
+            alone = store.search(asked[int(share)], K)
+            same = np.array_equal(got.ids, alone.ids) and np.array_equal(got.scores, alone.scores)
+            record.add("differs from the one store's bits", at, not same, target="= 0")
+        new = self.gallery.new
+        assert new is not None
+        exact = self._gallery(
+            Exactly(self.gallery.old.store, self.twins.old), Exactly(new.store, self.twins.new)
+        )
+        truth = exact.search(asked, K)
+        floor = ">= 0.95" if self.kind != "memory" else "= 1"
+        record.add("R@10 against exact mixed search", at, recall(got, truth), target=floor)
+        if share == 0.5:
+            ranked = self.ranked.search(asked, K)
+            record.add("R@10 of merging by rank against it", at, recall(ranked, truth))
+            for name, full, vectors, queries in (
+                ("old", self.full_old, self.twins.old, asked[0]),
+                ("new", self.full_new, self.twins.new, asked[1]),
+            ):
+                hits = Exactly(full, vectors).search(queries, K)
+                found = recall(full.search(queries, K), hits)
+                record.add("R@10 against exact search", f"{self.kind}, full {name} store", found)
+
+
+def recall(got: Hits, truth: Hits) -> float:
+    """Mean part of the true hits that were got."""
+    pairs = zip(got.ids.tolist(), truth.ids.tolist(), strict=True)
+    return float(np.mean([len(set(a) & set(b)) / len(set(b)) for a, b in pairs]))
+
+
+def joining(record: Record, bench: Bench) -> None:
+    """What merging, and calibrating before it, takes by itself."""
+    asked = bench._asked(slice(0, bench.batch))
+    sides = bench.full_old.search(asked[0], K), bench.full_new.search(asked[1], K)
+    ones = [(sides[0].take(slice(i, i + 1)), sides[1].take(slice(i, i + 1))) for i in range(200)]
+    queries = [bench._asked(slice(i, i + 1)) for i in range(200)]
+    calibrate = bench.gallery._reference.calibrate
+    seconds = interleaved(
+        {
+            "alone": lambda: [merge(b, a, K) for a, b in ones],
+            "batch": lambda: merge(sides[1], sides[0], K),
+            "calibrate alone": lambda: [
+                calibrate(a, *q) for (a, _), q in zip(ones, queries, strict=True)
+            ],
+            "calibrate batch": lambda: calibrate(sides[0], *asked),
+        },
+        rounds=15,
+    )
+    least = {name: min(times) * 1e6 for name, times in seconds.items()}
+    metric, size = "microseconds a query", f"batch of {bench.batch}"
+    record.add(metric, "merging two top-10, one query", least["alone"] / 200, target="<= 5")
+    record.add(metric, f"merging two top-10, {size}", least["batch"] / bench.batch, target="<= 1")
+    record.add(metric, "calibrating top-10, one query", least["calibrate alone"] / 200)
+    record.add(metric, f"calibrating top-10, {size}", least["calibrate batch"] / bench.batch)
+
+
+def main() -> int:
+    """See the module's docstring."""
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--items", type=int)
+    parser.add_argument("--stores", default="edge,flat,ivf,hnsw")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    items = options.items or (10_000 if options.quick else 100_000)
+    rounds = options.rounds or (3 if options.quick else 7)
+    batch, alone = (200, 50) if options.quick else (1000, 200)
+    record = Record(
+        "mixed_search",
+        "what a search over a gallery that is part old, part new costs",
+        DATA.format(n=items, d=384),
+        options.seed,
+        notes=[
+            (
+                "k = 10. The peer at a share s is (1 - s) x a search of a full store of old vectors + "
+                "s x one of new vectors, same kind and settings, timed in turns; least of "
+                f"{rounds} rounds, the ends are those of single rounds. At shares 0 and 1 the peer is "
+                "the gallery's own store, searched without the gallery. Merging is calibrated, its "
+                "cost is inside. Items are moved by the engine, with its upkeep."
+            )
+        ],
+        aims=not options.quick,
+    )
+    begun = time.perf_counter()
+    twins = Twins.made(items, batch, seed=options.seed)
+    say(f"data made in {time.perf_counter() - begun:.1f} s")
+    for kind in options.stores.split(","):
+        with tempfile.TemporaryDirectory(prefix="holdfast-mixed-") as folder:
+            bench = Bench(kind, twins, Path(folder), batch, alone, rounds)
+            for share in SHARES:
+                bench.measure(record, share)
+                if share == 0.5 and kind == options.stores.split(",")[0]:
+                    joining(record, bench)
+            bench.close()
+        say(f"{kind}: done after {time.perf_counter() - begun:.0f} s in all")
+    return record.finish(writes(options))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
