@@ -290,6 +290,23 @@ def test_a_locked_file_is_a_passing_trouble(path, monkeypatch):
         ask(encoder, ["b"])
 
 
+def test_a_failing_write_leaves_nothing_behind(path, monkeypatch):
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with CachedEncoder(Counting(), path, max_bytes=ROW_BYTES) as encoder:
+        ask(encoder, ["a"])
+        with monkeypatch.context() as patched:
+            patched.setattr("holdfast.encode.cache._evict", full)
+            with pytest.raises(EncoderUnavailable, match=r"disk is full.*the space on the disk"):
+                encoder.encode(["b"], "document")
+        assert stored(path) == 1
+        ask(encoder, ["a"])
+        assert (encoder.hits, encoder.misses) == (1, 2)
+        ask(encoder, ["b"])
+        assert stored(path) == 1
+
+
 def test_threads_share_one_encoder(path):
     with CachedEncoder(Counting(), path) as encoder, ThreadPoolExecutor(8) as pool:
         calls = [[f"text {(i + j) % 30}" for j in range(10)] for i in range(60)]

@@ -368,16 +368,17 @@ def test_a_token_that_cannot_be_sent_is_named_by_its_variable(serve, monkeypatch
     assert endpoint.asked == []
 
 
+@pytest.mark.parametrize("before", [0, 145])  # whole in the excerpt, and across its cut
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
-def test_the_token_is_in_no_text(serve, monkeypatch, caplog, status):
+def test_the_token_is_in_no_text(serve, monkeypatch, caplog, status, before):
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("TOY_TOKEN", TOKEN)
-    # The server repeats the token where the excerpt is cut.
-    echo = fails(status, "x" * 160 + f" you sent Bearer {TOKEN} to us")
+    echo = fails(status, "x" * before + f" you sent Bearer {TOKEN} to us")
     endpoint, encoder, _ = serve(*[echo] * 4, token_env="TOY_TOKEN")
     with pytest.raises(EncoderError) as caught:
         encoder.encode(TEXTS, "document")
     assert TOKEN in endpoint.headers[0]["Authorization"]
+    assert "Bearer ***" in caught.value.got
     seen = [
         repr(encoder),
         str(encoder),
@@ -424,6 +425,14 @@ def test_the_concurrency_limit_holds_over_all_threads(serve):
         np.testing.assert_allclose(future.result().array, rows([f"lone {i}"]), rtol=1e-6, atol=1e-7)
     assert len(endpoint.asked) == 20
     assert endpoint.most == 3
+
+
+def test_waiting_for_a_turn_is_not_a_time_out(serve):
+    endpoint, encoder, waits = serve(seconds=0.15, concurrency=1, timeout=0.5)
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda i: encoder.encode([f"text {i}"], "query"), range(6)))
+    assert len(made) == len(endpoint.asked) == 6
+    assert waits == []
 
 
 def test_one_at_a_time(serve):

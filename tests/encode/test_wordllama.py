@@ -106,6 +106,22 @@ def test_long_and_short_texts_go_together(encoder):
         np.testing.assert_allclose(together[place], alone, atol=1e-5)
 
 
+def test_a_long_text_is_not_padded_to_by_short_ones(encoder, monkeypatch):
+    model, sizes = encoder._loaded, []
+    embed = model.embed
+
+    def measured(texts, **options):
+        sizes.append((len(texts), max(map(len, texts))))
+        return embed(texts, **options)
+
+    monkeypatch.setattr(model, "embed", measured)
+    encoder.encode(
+        [f"{'kelp ' * 20_000 if i % 40 == 0 else ''}text {i}" for i in range(120)], "query"
+    )
+    assert sum(count for count, _ in sizes) == 120
+    assert [size for size in sizes if size[1] > 1000] == [(1, 100_006), (1, 100_007), (1, 100_007)]
+
+
 def test_batches_are_bounded_in_texts_and_characters():
     lengths = np.sort(np.random.default_rng(0).integers(1, 40_000, size=400))
     lengths = np.sort(np.append(lengths, [5] * 200 + [500_000, 900_000]))
