@@ -22,7 +22,7 @@ from ..space import Space
 from .base import Limits, Page, Rows
 from .columns import Columns
 from .faiss_build import FLOOR, HELD, SMALLEST, build, insert, tune
-from .faiss_index import BoolArray, Flat, Found, Graph, Kind, Lists, enlarged, require, scan
+from .faiss_index import BoolArray, Flat, Found, Graph, Kind, Lists, enlarged, prepare, scan
 from .faiss_saved import forget_index, load_index, save_index
 from .hold import Hold
 from .memory import check_batch, check_k
@@ -74,7 +74,7 @@ class FaissStore:
     ) -> None:
         if index not in get_args(Choice):
             raise InvalidInput("FaissStore", f"index among {get_args(Choice)}", repr(index))
-        require()
+        prepare(space.dim)
         self.folder, self.space = Path(folder), space
         self._choice: Choice = index
         self._exact_below = max(check_k(exact_below, "FaissStore", "exact_below"), SMALLEST)

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import FloatArray, IntArray
+from ..arrays import FloatArray, IntArray, squared_norms
 from ..optional import need
 from ..space import Metric
 
@@ -29,22 +29,26 @@ LINKS = 16  # of a node in the graph; twice as many in its lowest layer
 _BLOCK = 32_768  # rows scanned at once
 _BREADTH = 100  # candidates when a node is linked
 _SPARE = 16  # candidates beyond k whose distances are computed once more
+_ERROR = 1e-5  # of a squared distance as a product, in squared lengths of the query
 # Above how many numbers in a batch of queries faiss multiplies matrices. Its own 128,000
 # makes batches of 16 to 256 queries of 384 numbers 5 to 17 times slower.
+# One query at a time is quicker than a product, whatever its length.
 _UPSTREAM_THRESHOLD, _THRESHOLD = 128_000, 1_280
 
 
-def require() -> None:
-    """Raise `MissingExtra` now rather than at the first search."""
-    _faiss()
+def prepare(dim: int) -> None:
+    """Make faiss ready for rows of a length; `MissingExtra` where it is not installed.
+
+    This changes its threshold for the whole process, unless somebody else has.
+    """
+    variables: Any = _faiss().cvar
+    found = variables.distance_compute_blas_threshold
+    found = _THRESHOLD if found == _UPSTREAM_THRESHOLD else found
+    variables.distance_compute_blas_threshold = max(found, 2 * dim)  # one query is no batch
 
 
 def _faiss() -> ModuleType:
-    faiss = need("faiss")
-    variables: Any = faiss.cvar
-    if variables.distance_compute_blas_threshold == _UPSTREAM_THRESHOLD:
-        variables.distance_compute_blas_threshold = _THRESHOLD
-    return faiss
+    return need("faiss")
 
 
 def _code(metric: Metric) -> Any:
@@ -62,17 +66,32 @@ def _as_scores(distances: FloatArray, metric: Metric) -> FloatArray:
 def nearest(queries: FloatArray, rows: FloatArray, k: int, metric: Metric) -> Found:
     """(q, k) scores and positions of the best rows, exactly; k is at most len(rows)."""
     faiss = _faiss()
-    blurred = metric == "euclidean" and queries.size >= _THRESHOLD
-    width = min(k + _SPARE, len(rows)) if blurred else k
-    distances, places = faiss.knn(queries, rows, width, _code(metric))
-    if blurred:
-        # As a matrix product a small distance is a difference of large numbers.
-        gaps = rows[places] - queries[:, None, :]
-        distances = np.einsum("qkd,qkd->qk", gaps, gaps)
-        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
-        distances = np.take_along_axis(distances, order, axis=1)
-        places = np.take_along_axis(places, order, axis=1)
+    threshold: int = faiss.cvar.distance_compute_blas_threshold
+    if metric == "euclidean" and queries.size >= threshold:
+        return _nearest_refined(queries, rows, k)
+    distances, places = faiss.knn(queries, rows, k, _code(metric))
     return _as_scores(distances, metric), places
+
+
+def _nearest_refined(queries: FloatArray, rows: FloatArray, k: int) -> Found:
+    """Distances of a batch, computed once more where a matrix product has lost digits.
+
+    It gives a small distance as the difference of large numbers. So some rows more than k
+    are taken, and a query is asked again alone where a row left out could still belong.
+    """
+    faiss, width = _faiss(), min(k + _SPARE, len(rows))
+    blurred, places = faiss.knn(queries, rows, width, faiss.METRIC_L2)
+    gaps = rows[places] - queries[:, None, :]
+    distances = np.einsum("qkd,qkd->qk", gaps, gaps)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    distances = np.take_along_axis(distances, order, axis=1)
+    places = np.take_along_axis(places, order, axis=1)
+    if width < len(rows):
+        error = _ERROR * squared_norms(queries)
+        for query in np.flatnonzero(distances[:, -1] > blurred[:, -1] - error):
+            alone = faiss.knn(queries[query : query + 1], rows, k, faiss.METRIC_L2)
+            distances[query], places[query] = alone[0][0], alone[1][0]
+    return _as_scores(distances, "euclidean"), places
 
 
 def scan(queries: FloatArray, k: int, slots: IntArray, read: Read, metric: Metric) -> Found:

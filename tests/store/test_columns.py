@@ -1,0 +1,75 @@
+"""Filters by columns of codes: the same answer as `where.matches`, row by row."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.store.columns import Columns
+from holdfast.store.where import And, Equals, Not, OneOf, Or, Range, matches
+
+scalars = st.sampled_from(["a", "b", "1", "", 0, 1, 2, 1.0, 2.5, -1, True, False, 2**60])
+values = scalars | st.none() | st.lists(scalars | st.none(), max_size=3) | st.just({"a": 1})
+payloads = st.dictionaries(st.sampled_from(["x", "y"]), values)
+names = st.sampled_from(["x", "y", "z"])
+bounds = st.none() | st.sampled_from([0, 1, 1.5, 2])
+leaves = st.one_of(
+    st.builds(Equals, names, scalars),
+    st.builds(OneOf, names, st.lists(scalars, max_size=3).map(tuple)),
+    st.builds(Range, names, bounds, bounds, bounds, bounds),
+)
+trees = st.recursive(
+    leaves,
+    lambda parts: st.one_of(
+        st.builds(And, st.lists(parts, max_size=3).map(tuple)),
+        st.builds(Or, st.lists(parts, max_size=3).map(tuple)),
+        st.builds(Not, parts),
+    ),
+    max_leaves=4,
+)
+
+
+@given(
+    st.lists(payloads, max_size=12), st.lists(payloads, max_size=12), st.lists(trees, max_size=4)
+)
+def test_columns_agree_with_matches(stored, later, filters):
+    columns = Columns(lambda first, last: [*enumerate(stored)][first:last])
+    for tree in filters:
+        columns.prepare(tree, len(stored))
+        assert columns.ready(tree)
+        expected = [matches(tree, payload) for payload in stored]
+        assert columns.passing(tree, len(stored)).tolist() == expected
+    columns.extend(len(stored), later)
+    rows = stored + later
+    for tree in filters:
+        expected = [matches(tree, payload) for payload in rows]
+        assert columns.passing(tree, len(rows)).tolist() == expected
+    alive = np.arange(len(rows))[::2]
+    columns.renumber(alive)
+    for tree in filters:
+        expected = [matches(tree, payload) for payload in rows[::2]]
+        assert columns.passing(tree, len(alive)).tolist() == expected
+
+
+def test_dead_slots_are_no_rows_and_a_field_is_read_once():
+    asked = []
+
+    def read(first, last):
+        asked.append((first, last))
+        return [(slot, {"x": slot}) for slot in (1, 3) if first <= slot < last]
+
+    columns, tree = Columns(read), Range("x", gte=1)
+    assert not columns.ready(tree)
+    columns.prepare(tree, 5)
+    columns.prepare(And((tree, Equals("x", 3))), 5)
+    assert columns.passing(tree, 5).tolist() == [False, True, False, True, False]
+    assert asked == [(0, 5)]
+
+
+def test_many_ranges_are_decided_rightly_beyond_what_is_remembered():
+    columns = Columns(lambda first, last: [(slot, {"x": slot}) for slot in range(first, last)])
+    columns.prepare(Equals("x", 0), 50)
+    for _ in range(2):
+        for bound in range(40):
+            assert columns.passing(Range("x", gte=bound), 50).sum() == 50 - bound
