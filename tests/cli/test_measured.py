@@ -1,0 +1,68 @@
+"""Quality at every tenth, and the exit code of a gate."""
+
+import numpy as np
+import pytest
+
+from tests.cli import toys
+
+
+def recall(home, model):
+    """R@10 by brute force: each query has one answer."""
+    scores = model(list(home.queries.values())) @ model(list(home.documents.values())).T
+    own = scores[np.arange(len(home.queries)), np.arange(len(home.queries))]
+    return float(((scores > own[:, None]).sum(axis=1) < 10).mean())
+
+
+@pytest.fixture
+def judged(home):
+    home.configure(judged=True)
+    home.done("build")
+    home.done("plan")
+    return home
+
+
+def test_both_ends_are_what_brute_force_says(judged):
+    data = judged.data("backfill")
+    cells = [finding["cell"] for finding in data["findings"]]
+    assert cells == ["old/old", *(f"mixed@{tenth}0%" for tenth in range(1, 10)), "new/new"]
+    values = [finding["value"] for finding in data["findings"]]
+    assert values[0] == pytest.approx(recall(judged, toys.old))
+    assert values[-1] == pytest.approx(recall(judged, toys.new))
+    assert all(f["low"] <= f["value"] <= f["high"] for f in data["findings"])
+    assert judged.data("status")["findings"] == data["findings"]
+
+
+def test_a_backfill_in_two_parts_measures_each_tenth_once(judged):
+    first = judged.data("backfill", "--until", "30%")["findings"]
+    assert [f["cell"] for f in first] == ["old/old", "mixed@10%", "mixed@20%", "mixed@30%"]
+    second = judged.data("backfill")["findings"]
+    assert [f["cell"] for f in second][:2] == ["mixed@40%", "mixed@50%"]
+    assert len(first) + len(second) == 11
+
+
+def test_lines_for_people_stand_in_columns(judged):
+    lines = [line for line in judged.done("backfill").splitlines() if "R@10" in line]
+    assert len(lines) == 11
+    assert len({line.index("R@10") for line in lines}) == 1
+
+
+def test_a_model_that_is_worse_fails_the_gate_with_exit_code_one(home):
+    home.configure(new="awful", judged=True)
+    home.done("build")
+    home.done("plan")
+    data = home.data("backfill", code=1)
+    assert data["failed"][-1] == "new/new"
+    assert data["state"] == "ready"
+    verdicts = {f["cell"]: f["verdict"] for f in data["findings"]}
+    assert {cell for cell, verdict in verdicts.items() if verdict == "fail"} == set(data["failed"])
+    assert verdicts["old/old"] == "info"
+
+
+def test_a_failed_gate_names_the_cells(home):
+    home.configure(new="awful", judged=True)
+    home.done("build")
+    home.done("plan")
+    result = home.run("backfill")
+    assert result.exit_code == 1
+    assert "gate failed: below old/old at" in result.stderr
+    assert "new/new" in result.stderr

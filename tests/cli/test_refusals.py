@@ -1,0 +1,166 @@
+"""Wrong input: exit code 2, one sentence on stderr, and nothing written."""
+
+import json
+import os
+import sys
+
+import pytest
+
+from holdfast.space import Space
+from holdfast.store.registry import open_store
+
+
+def change(home, old, new):
+    text = home.config.read_text(encoding="utf-8")
+    assert old in text
+    home.config.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_missing_configuration(home):
+    home.config.unlink()
+    for command in ("build", "plan", "backfill", "status", "cutover", "rollback", "report"):
+        said = home.refused(command)
+        assert "expected a configuration, got no file. Write one with: holdfast init." in said
+
+
+def test_an_unknown_setting_is_named(home):
+    change(home, "batch_size", "bach_size")
+    said = home.refused("build")
+    assert said.startswith("holdfast: holdfast.toml: upgrade.bach_size: expected a known setting")
+    assert said.count("\n") == 1
+
+
+def test_a_file_that_is_not_toml(home):
+    home.config.write_text("version = = 1")
+    assert "readable TOML" in home.refused("build")
+
+
+def test_an_unknown_encoder_store_and_source(home):
+    original = home.config.read_text(encoding="utf-8")
+    for old, new, named in (
+        ('encoder = "python"', 'encoder = "pyton"', "'pyton'"),
+        ('kind = "jsonl"', 'kind = "jsonnl"', "'jsonnl'"),
+        ("version = 1", 'version = 1\n[store]\nkind = "egde"', "'egde'"),
+        ("toys:old", "toys:nobody", "nobody"),
+        ("dim = 16", "dimm = 16", "'dimm'"),
+    ):
+        home.config.write_text(original.replace(old, new, 1), encoding="utf-8")
+        result = home.run("build")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert named in result.stderr
+
+
+def test_a_missing_source_names_the_file(home):
+    (home.folder / "docs.jsonl").unlink()
+    assert "docs.jsonl" in home.run("build").stderr
+    assert home.run("build").exit_code == 2
+
+
+@pytest.mark.parametrize("share", ["30", "0", "0%", "101%", "-5%", "1.5", "half", "nan", ""])
+def test_a_share_that_is_none(planned, share):
+    assert "expected a share such as 30% or 0.3" in planned.refused("backfill", "--until", share)
+
+
+def test_commands_without_a_gallery_or_a_plan(home):
+    assert "holdfast build" in home.refused("plan", "--dry-run")
+    assert "Plan an upgrade first" in home.refused("status")
+    home.done("build")
+    for command in ("backfill", "cutover", "rollback", "quarantine", "finish"):
+        said = home.run(command, *(["--yes-give-up-the-old-side"] if command == "finish" else []))
+        assert said.exit_code == 2
+        assert "expected a plan, got none. Write one with: holdfast plan." in said.stderr
+
+
+def test_commands_at_the_wrong_moment(planned):
+    assert "no upgrade under way" in planned.refused("plan")
+    assert "no upgrade under way" in planned.refused("build")
+    assert "an upgrade that is cut over" in planned.refused("finish", "--yes-give-up-the-old-side")
+    assert "an upgrade that is ready" in planned.run("cutover").stderr
+    assert "a backfill that runs" in planned.refused("pause")
+
+
+def test_a_damaged_ledger_is_named_and_left_alone(planned):
+    ledger = planned.folder / "gallery" / "ledger.sqlite"
+    for beside in ledger.parent.glob("ledger.sqlite-*"):
+        beside.unlink()
+    ledger.write_bytes(b"this is no database, whatever its name says" * 200)
+    for command in ("status", "backfill", "plan", "rollback", "report"):
+        said = planned.refused(command)
+        assert "expected a readable ledger" in said
+        assert "ledger.sqlite" in said
+
+
+def test_a_missing_extra_says_how_to_get_it(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wordllama", None)
+    change(
+        home,
+        'encoder = "python"\nfunction = "tests.cli.toys:old"\ndim = 16',
+        'encoder = "wordllama"',
+    )
+    result = home.run("build")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "pip install 'holdfast[wordllama]'" in result.stderr
+
+
+def test_a_gallery_that_another_holder_has(planned):
+    status = planned.data("status")
+    space = Space.from_json(status["old"])
+    (folder,) = (planned.folder / "gallery" / "stores").glob(f"*{space.fingerprint}")
+    store = open_store("edge", folder, space)
+    try:
+        for command in ("backfill", "search", "cutover", "rollback", "plan"):
+            result = planned.run(command, *(["w1"] if command == "search" else []))
+            assert (result.exit_code, result.stdout) == (2, "")
+        assert f"held by process {os.getpid()}" in planned.run("search", "w1").stderr
+        held = planned.data("inspect")["stores"]["old"]
+        assert f"process {os.getpid()}" in held["problem"]
+        assert held["items"] is None
+        assert planned.data("status")["state"] == "planned"
+    finally:
+        store.close()
+    assert planned.data("inspect")["stores"]["old"]["problem"] is None
+
+
+def test_a_filter_nobody_can_read(planned):
+    assert "a JSON object" in planned.refused("search", "w1", "--where", "{lang: en}")
+    assert planned.run("search", "w1", "--where", '{"lang": {"like": "e"}}').exit_code == 2
+
+
+def test_init_refuses_what_it_would_regret(home):
+    assert "one that exists" in home.refused("init")
+    home.config.unlink()
+    for options, said in (
+        (("--source", str(home.folder / "nothing.jsonl")), "which is not there"),
+        (("--source", str(home.folder / "qrels.tsv")), "a file among"),
+        (("--old", "wordlama"), "'wordlama'"),
+        (("--new", "python:a:b,dim"), "SETTING=VALUE"),
+        (("--queries", "queries.jsonl"), "--qrels"),
+    ):
+        assert said in home.refused("init", *options)
+
+
+def test_errors_are_json_where_json_was_asked_for(home):
+    home.config.unlink()
+    result = home.run("status", "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    error = json.loads(result.stderr)
+    assert list(error) == ["error", "message", "who", "expected", "got", "fix"]
+    assert error["error"] == "ConfigError"
+    assert error["got"] == "no file"
+    usage = json.loads(home.run("backfill", "--json", "--until", "30").stderr)
+    assert usage["error"] == "BadParameter"
+    assert list(usage) == list(error)
+
+
+def test_usage_errors_point_at_help(home):
+    result = home.run("backfill", "--untill", "30%")
+    assert result.exit_code == 2
+    assert "See: holdfast backfill --help" in result.stderr.replace("main ", "holdfast ")
+    assert home.run("backfil").exit_code == 2
+
+
+def test_a_defect_of_ours_is_not_taken_for_a_gate(home, monkeypatch):
+    monkeypatch.setattr("holdfast.upgrade.project.Project.build", lambda *_: 1 // 0)
+    result = home.run("build")
+    assert result.exit_code == 2
+    assert "ZeroDivisionError" in result.stderr

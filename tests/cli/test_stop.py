@@ -1,0 +1,94 @@
+"""Stopping: by a signal, by a command, by death; and looking on from another process."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from tests.cli.conftest import ITEMS, Home
+
+BUSY = {"TOY_SECONDS": "0.2"}  # 15 batches of 8 items: three seconds
+
+
+@pytest.fixture
+def slow(home) -> Home:
+    home.configure(new="slow")
+    home.done("build")
+    home.done("plan")
+    return home
+
+
+def wait_for_items(home, count=8, seconds=60.0):
+    """Until that many items have moved; answers the status then."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        status = home.data("status")
+        if status["queued"] and status["queued"] - status["todo"] >= count:
+            return status
+        time.sleep(0.05)
+    raise TimeoutError(status)
+
+
+def complete(home):
+    """All items are found, each once, and the upgrade comes to its end."""
+    assert home.data("backfill")["state"] == "ready"
+    assert home.data("cutover")["mended"] == {"missing": 0, "stale": 0, "doubled": 0, "deleted": 0}
+    found = [name for name, _ in home.found("w1 w2", k=2 * ITEMS)]
+    assert sorted(found) == sorted(home.documents)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_pauses_after_the_batch_under_way(slow, number):
+    process = slow.process("backfill", "--json", **BUSY)
+    wait_for_items(slow)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    data = json.loads(out)
+    assert data["state"] == "paused"
+    assert data["paused_by"] == {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[number]
+    assert 0.0 < data["share"] < 1.0
+    assert slow.data("status")["state"] == "paused"
+    complete(slow)
+
+
+def test_killed_in_the_middle_and_started_again(slow):
+    process = slow.process("backfill", **BUSY)
+    wait_for_items(slow)
+    process.kill()
+    process.communicate(timeout=60)
+    status = slow.data("status")
+    assert (status["state"], status["running"]) == ("copying", False)
+    assert "cut off" in slow.done("status")
+    assert "is gone" in slow.refused("pause")
+    found = [name for name, _ in slow.found("w1 w2", k=2 * ITEMS)]
+    assert sorted(found) == sorted(slow.documents)
+    complete(slow)
+
+
+def test_others_look_on_ask_for_a_pause_and_are_kept_out(slow):
+    process = slow.process("backfill", "--json", **BUSY)
+    status = wait_for_items(slow)
+    assert (status["state"], status["running"], status["pid"]) == ("copying", True, process.pid)
+    assert 0.0 < status["share"] < 1.0
+
+    kept_out = slow.run("search", "w1")
+    assert kept_out.exit_code == 2
+    assert f"held by process {process.pid}" in kept_out.stderr
+    assert f"process {process.pid}" in slow.data("inspect")["stores"]["old"]["problem"]
+
+    assert slow.data("pause") == {"state": "paused", "answered": True}
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["state"] == "paused"
+    complete(slow)
+
+
+def test_a_wish_from_before_does_not_stop_a_new_run(planned):
+    from holdfast.upgrade.ledger import Ledger
+
+    ledger = Ledger(planned.folder / "gallery" / "ledger.sqlite", time.time)
+    ledger.ask("pause")
+    ledger.close()
+    assert planned.data("backfill")["state"] == "ready"

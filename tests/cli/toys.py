@@ -1,0 +1,51 @@
+"""Models for the tests of the command line: bags of words, projected at random.
+
+Named in configuration files as "tests.cli.toys:old", in other processes too.
+"""
+
+import hashlib
+import os
+import time
+
+import numpy as np
+
+OLD_DIM, NEW_DIM = 16, 24
+
+
+def _row(word: str, dim: int) -> np.ndarray:
+    seed = int.from_bytes(hashlib.sha256(f"{word}/{dim}".encode()).digest()[:8], "big")
+    return np.random.default_rng(seed).normal(size=dim)
+
+
+def _bags(texts, dim):
+    rows = np.array([sum(_row(word, dim) for word in text.split()) for text in texts])
+    rows = rows.reshape(len(texts), dim)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def old(texts):
+    return _bags(texts, OLD_DIM)
+
+
+def new(texts):
+    return _bags(texts, NEW_DIM)
+
+
+def slow(texts):
+    """As `new`, and as slow as the environment says."""
+    time.sleep(float(os.environ.get("TOY_SECONDS", "0.05")))
+    return new(texts)
+
+
+def awful(texts):
+    """Says nothing about the words, so that it answers no query."""
+    return _bags([text.replace(" ", "-") for text in texts], NEW_DIM)
+
+
+def picky(texts):
+    """Cannot read one word."""
+    rows = new(texts)
+    for place, text in enumerate(texts):
+        if "w13" in text.split() and not os.environ.get("TOY_MENDED"):
+            rows[place] = np.nan
+    return rows
