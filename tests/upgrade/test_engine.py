@@ -392,6 +392,62 @@ def test_a_delete_waits_while_a_batch_is_read(setup):
     assert len(one.old) == len(one.new) == one.new.visible == 59
 
 
+def test_a_rollback_while_the_new_side_is_tended_is_not_undone(setup):
+    one = setup()
+    engine = one.engine()
+
+    def roll_back():
+        other = threading.Thread(target=engine.roll_back)
+        other.start()
+        other.join()
+
+    one.new.tend = roll_back
+    engine.run()
+    assert one.gallery.state == "rolled back"
+    assert (one.old.visible, one.new.visible) == (300, 0)
+
+
+def test_what_is_written_while_the_queue_is_filled_moves_too(setup):
+    one = setup(count=50)
+    fill = one.ledger.fill
+
+    def and_write(ids):
+        fill(ids)
+        one.gallery.upsert([Item("late", (0.9, -0.8, 0.7, -0.6))])
+
+    one.ledger.fill = and_write
+    one.source.items["late"] = (0.9, -0.8, 0.7, -0.6)
+    engine = one.engine()
+    assert engine.run().share == 1.0
+    engine.cut_over()
+    assert one.gallery.search([(0.9, -0.8, 0.7, -0.6)], 1).ids.tolist() == [["late"]]
+
+
+def test_a_write_that_fails_on_the_new_side_at_the_last_moment_prevents_the_cut_over(setup):
+    one = setup(count=50)
+    engine = one.engine()
+    engine.run()
+    counts, asked = one.ledger.counts, []
+
+    def and_write():
+        found = counts()
+        if not asked:
+            asked.append(found)
+            one.new_model.fail = [EncoderError("model", "an answer", "none")]
+            one.gallery.upsert([Item("late", (0.9, -0.8, 0.7, -0.6))])
+        return found
+
+    one.ledger.counts = and_write
+    with pytest.raises(UpgradeError, match="1 that are not"):
+        engine.cut_over()
+    assert asked[0]["todo"] == 0
+    assert one.gallery.state == "copying"
+    one.source.items["late"] = (0.9, -0.8, 0.7, -0.6)
+    assert engine.run().share == 1.0
+    engine.cut_over()
+    assert one.gallery.search([(0.9, -0.8, 0.7, -0.6)], 1).ids.tolist() == [["late"]]
+
+
 def test_searches_beside_a_backfill_always_see_every_item(setup):
     one = setup(count=400)
     queries = [one.items[f"i{n}"] for n in range(0, 400, 40)]

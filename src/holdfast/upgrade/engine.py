@@ -129,32 +129,33 @@ class Engine:
     def start(self) -> None:
         """Fill the queue, if it is not, and begin or go on copying."""
         self._allow("start", "planned", "paused", "copying", "ready")
-        upgrade = self._ledger.upgrade()
+        before, upgrade = self.gallery.state, self._ledger.upgrade()
         if upgrade is not None and not upgrade.queued:
             ids, revisions = read_rows(self._old)
             order = arrange(self.plan.order, ids, revisions, self.plan.seed, self._given)
             self._ledger.fill(order)
-        if len(self._new) and self.gallery.state == "planned":
+        if len(self._new) and before == "planned":
             reconcile(self.gallery)
         self._after, self._under_way, self._stop = 0, 0, False
         self._moved, self._since = 0, self._clock()
-        if self.gallery.state != "copying":
-            self.gallery.set_state("copying")
+        if before != "copying" and not self.gallery.set_state("copying", before):
+            self._allow("start", "copying")
+        if before == "planned":
+            reconcile(self.gallery)  # items that were written while the queue was filled
 
     def pause(self, why: str = "asked for") -> None:
         """Stop after the batches under way; allowed while copying."""
         self._allow("pause", "copying", "ready", "paused")
         self._stop = True
-        if self.gallery.state == "copying":
-            self.gallery.set_state("paused", why=why)
+        self.gallery.set_state("paused", "copying", why=why)
 
     def retry(self) -> int:
         """Give all quarantined items another try; answers how many."""
         self._allow("retry", "planned", "copying", "paused", "ready")
         released = self._ledger.release()
         self._after = 0
-        if released and self.gallery.state == "ready":
-            self.gallery.set_state("paused", why="quarantined items are tried again")
+        if released:
+            self.gallery.set_state("paused", "ready", why="quarantined items are tried again")
         return released
 
     def cut_over(self, leave_behind: bool = False) -> Reconciled:
@@ -171,23 +172,28 @@ class Engine:
         self._allow("cut over", "ready")
         found = reconcile(self.gallery)
         counts = self._ledger.counts()
-        if counts["todo"]:
-            self.gallery.set_state("copying", why="the reconciling scan found more to do")
-            raise UpgradeError(
-                "cut over",
-                "every item on the new side",
-                f"{counts['todo']} that were written past the gallery",
-                "They are queued: backfill again, then cut over.",
-            )
-        if counts["quarantined"] and not leave_behind:
+        left = counts["quarantined"]
+        if left and not counts["todo"] and not leave_behind:
             raise UpgradeError(
                 "cut over",
                 "no quarantined items",
-                f"{counts['quarantined']}",
+                f"{left}",
                 "Mend them and retry, or leave them behind explicitly: they would not be found.",
             )
-        self.gallery.set_state("cut over", left_behind=counts["quarantined"])
-        return found
+        # A write whose new model fails may queue its items until the very last moment.
+        if self.gallery.set_state(
+            "cut over", "ready", lambda: self._ledger.todo(1), left_behind=left
+        ):
+            return found
+        self._allow("cut over", "ready")
+        self.gallery.set_state("copying", "ready", why="there is more to do")
+        raise UpgradeError(
+            "cut over",
+            "every item on the new side",
+            f"{self._ledger.counts()['todo']} that are not: written past the gallery, or while "
+            "the new model failed",
+            "They are queued: backfill again, then cut over.",
+        )
 
     def roll_back(self) -> None:
         """Read the old side alone; the items written since are there too.
@@ -213,13 +219,13 @@ class Engine:
             after = page.after
             if after is None:
                 break
-        self.gallery.set_state("rolled back")
+        self.gallery.set_state("rolled back", "rolling back")
         self._old.tend()
 
     def finish(self) -> None:
         """Give up the old side. Nothing is deleted here, but nothing leads back any more."""
         self._allow("finish", "cut over")
-        self.gallery.set_state("finished")
+        self.gallery.set_state("finished", "cut over")
 
     def _allow(self, command: str, *states: State) -> None:
         if self.gallery.state not in states:
@@ -263,8 +269,7 @@ class Engine:
                     self._obey()
                     self._listener(self.status())
         except BaseException as error:
-            if self.gallery.state == "copying":
-                self.gallery.set_state("paused", why=f"{type(error).__name__}: {error}")
+            self.gallery.set_state("paused", "copying", why=f"{type(error).__name__}: {error}")
             raise
         if self.gallery.state == "copying":
             if self._ledger.todo(1):
@@ -282,7 +287,7 @@ class Engine:
     def _become_ready(self) -> None:
         if self.gallery.state == "copying":
             self._upkeep.at_end()
-            self.gallery.set_state("ready")
+            self.gallery.set_state("ready", "copying")
 
     def _batches(self, until: float) -> Iterator[Batch]:
         while not self._stop and not self._reached(until):

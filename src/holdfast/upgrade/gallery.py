@@ -115,11 +115,29 @@ class Gallery:
         """Which side answers: "old", "new" or "both"."""
         return READS[self._state] if self.new else "old"
 
-    def set_state(self, state: State, **detail: Any) -> None:
-        """Change what is read and written, for all threads at once."""
+    def set_state(
+        self,
+        state: State,
+        since: State | None = None,
+        unless: Callable[[], Any] | None = None,
+        **detail: Any,
+    ) -> bool:
+        """Change what is read and written, for all threads at once.
+
+        Args:
+            state: The one to enter.
+            since: Only from this one: another thread may have left it meanwhile.
+            unless: Asked while nobody writes; anything but false forbids the change.
+            detail: For the event.
+        Returns:
+            Whether it was changed.
+        """
         with self._gate.writing():
+            if (since and self._state != since) or (unless and unless()):
+                return False
             self._ledger().set_state(state, **detail)
             self._state = state
+            return True
 
     def alone(self) -> AbstractContextManager[None]:
         """Nobody else reads or writes inside of this; do not call the gallery from within."""
