@@ -304,6 +304,7 @@ def test_a_failing_write_leaves_nothing_behind(path, monkeypatch):
         ask(encoder, ["a"])
         assert (encoder.hits, encoder.misses) == (1, 2)
         ask(encoder, ["b"])
+        assert (encoder.hits, encoder.misses) == (1, 3)
         assert stored(path) == 1
 
 

@@ -159,7 +159,10 @@ class HttpEncoder:
         with self._opening:
             if self._opened is None:
                 httpx = need("httpx")
-                limits = httpx.Limits(max_connections=self.concurrency)
+                # `_slots` bounds the connections; a bound here would count waiting as a time-out.
+                limits = httpx.Limits(
+                    max_connections=None, max_keepalive_connections=self.concurrency
+                )
                 client = httpx.Client(timeout=self.timeout, limits=limits)
                 self._opened = client, ThreadPoolExecutor(self.concurrency, "holdfast-http")
             return self._opened
