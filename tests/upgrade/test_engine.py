@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from holdfast.arrays import Vectors
-from holdfast.errors import EncoderError, NotFinite, Throttled, UpgradeError
+from holdfast.errors import EncoderError, EncoderMisconfigured, NotFinite, Throttled, UpgradeError
 from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
@@ -182,6 +182,15 @@ def test_a_source_that_lost_everything_pauses_instead_of_quarantining_all(setup)
         engine.run()
     assert engine.status().state == "paused"
     assert one.ledger.counts()["quarantined"] < 200
+
+
+def test_a_refused_token_pauses_and_blames_no_item(setup):
+    one = setup()
+    one.new_model.fail = [EncoderMisconfigured("model", "a token", "401")]
+    with pytest.raises(EncoderMisconfigured):
+        one.engine().run()
+    assert one.gallery.state == "paused"
+    assert one.ledger.counts() == {"todo": 300, "quarantined": 0}
 
 
 def test_a_command_from_elsewhere_pauses_and_throttles(setup):

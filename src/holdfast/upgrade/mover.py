@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..arrays import Vectors, as_vectors
-from ..errors import EncoderError, InvalidInput, WrongCount
+from ..errors import EncoderError, EncoderMisconfigured, InvalidInput, WrongCount
 from ..items import Item
 from ..space import Space
 from ..store.base import Rows
@@ -99,8 +99,8 @@ class ReEmbed:
         try:
             return places, [self._checked(contents)]
         except (EncoderError, InvalidInput) as error:
-            if getattr(error, "transient", False):
-                raise
+            if isinstance(error, EncoderMisconfigured) or getattr(error, "transient", False):
+                raise  # no item is at fault
             if len(places) == 1:
                 failed[ids[places[0]]] = str(error)
                 return places[:0], []

@@ -105,8 +105,10 @@ class Quality:
 
 
 def measured(ledger: Ledger) -> dict[float, dict[str, Any]]:
-    """The latest record at each share, shares rising; as `Quality` left them."""
-    latest = {float(record["share"]): record for record in ledger.findings()}
+    """The latest record at each share, shares rising; of the metric measured last, all queries."""
+    records = [r for r in ledger.findings() if r["finding"]["slice"] == "all"]
+    metric = records[-1]["finding"]["metric"] if records else None
+    latest = {float(r["share"]): r for r in records if r["finding"]["metric"] == metric}
     return dict(sorted(latest.items()))
 
 
