@@ -169,10 +169,11 @@ def main() -> int:
         options.seed,
         notes=[
             (
-                "One process holds the gallery; four threads insert, update and delete, one searches, "
-                "one goes round copying, pausing, cutting over, rolling back and planning again. It "
-                "is killed by SIGKILL at a random moment and started again on what is left. After each "
-                "kill a fresh process reads every row of both stores. Counts are over all kills."
+                "One process holds the gallery; four threads insert, update and delete, one "
+                "searches, one goes round copying, pausing, cutting over, rolling back and "
+                "planning again. It is killed by SIGKILL at a random moment and started again on "
+                "what is left. After each kill a fresh process reads every row of both stores. "
+                "Counts are over all kills."
             )
         ],
     )

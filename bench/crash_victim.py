@@ -88,6 +88,16 @@ def read(gallery: Gallery, writers: list[Writer], chance: random.Random) -> None
         time.sleep(0.01)
 
 
+def meddle(engine: Engine, dice: float) -> None:
+    """Another thread's command while the engine runs; now and then none."""
+    if dice < 0.5:
+        return
+    try:
+        (engine.pause if dice < 0.8 else engine.roll_back)()
+    except UpgradeError:
+        engine.gallery.ledger.event("refused", {"state": engine.gallery.state})
+
+
 def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
     """Go round: copy, pause, copy on, be ready, cut over, roll back, plan again."""
     source = StorePayloadSource(gallery.old.store)
@@ -97,9 +107,15 @@ def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
         engine = Engine(gallery, ReEmbed(source, new), world.plan, executor)
         state = gallery.state
         if state in ("planned", "paused", "copying"):
-            engine.run(chance.choice((0.3, 0.6, 1.0, 1.0)))
-            if chance.random() < 0.15:
-                engine.roll_back()
+            meddler = threading.Timer(chance.uniform(0.0, 3.0), meddle, (engine, chance.random()))
+            meddler.daemon = True
+            meddler.start()
+            try:
+                engine.run(chance.choice((0.3, 0.6, 1.0, 1.0)))
+            except UpgradeError:
+                gallery.ledger.event("refused", {"state": gallery.state})
+            meddler.cancel()
+            meddler.join()
         elif state == "ready":
             time.sleep(chance.uniform(0.0, 0.4))
             try:

@@ -267,11 +267,11 @@ def main() -> int:
         options.seed,
         notes=[
             (
-                "k = 10. The peer at a share s is (1 - s) x a search of a full store of old vectors + "
-                "s x one of new vectors, same kind and settings, timed in turns; least of "
-                f"{rounds} rounds, the ends are those of single rounds. At shares 0 and 1 the peer is "
-                "the gallery's own store, searched without the gallery. Merging is calibrated, its "
-                "cost is inside. Items are moved by the engine, with its upkeep."
+                "k = 10. The peer at a share s is (1 - s) x a search of a full store of old "
+                "vectors + s x one of new vectors, same kind and settings, timed in turns; least "
+                f"of {rounds} rounds, the ends are those of single rounds. At shares 0 and 1 the "
+                "peer is the gallery's own store, searched without the gallery. Merging is "
+                "calibrated, its cost is inside. Items are moved by the engine, with its upkeep."
             )
         ],
         aims=not options.quick,
