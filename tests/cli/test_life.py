@@ -1,20 +1,25 @@
 """A whole upgrade by commands alone, and back, and again."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from holdfast import Bridge
+from holdfast.cli import main
 from tests.cli import toys
 from tests.cli.conftest import ITEMS, snapshot
 
 QUERY = "w3 w14 w15"
 
 
-def exact(home, model, query=QUERY, k=10):
+def exact(home, model, asked=None, k=10):
     """The k nearest by brute force."""
     names = list(home.documents)
-    scores = model(list(home.documents.values())) @ model([query])[0]
+    asked = model([QUERY])[0] if asked is None else asked
+    scores = model(list(home.documents.values())) @ asked
     order = np.argsort(-scores, kind="stable")[:k]
     return [(names[i], float(scores[i])) for i in order]
 
@@ -112,6 +117,52 @@ def test_looking_is_an_answer_also_when_quiet(planned):
     assert "planned" in planned.done("status", "--quiet")
     assert "d" in planned.done("search", "--quiet", QUERY)
     assert "planned" in planned.done("inspect", "--quiet")
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "state"),
+    [("give up the old side", 0, "finished"), ("yes", 2, "cut over"), ("", 2, "cut over")],
+)
+def test_finish_asks_for_the_word_where_somebody_is_there(planned, monkeypatch, said, code, state):
+    for command in ("backfill", "cutover"):
+        planned.done(command)
+    monkeypatch.setattr(sys.modules["holdfast.cli.cutover"], "_somebody_is_there", lambda: True)
+    result = CliRunner().invoke(main, planned.words("finish"), input=f"{said}\n")
+    assert result.exit_code == code, result.output
+    assert planned.data("status")["state"] == state
+    stores = list((planned.folder / "gallery" / "stores").iterdir())
+    assert len(stores) == (1 if code == 0 else 2)
+
+
+def test_finish_goes_on_where_it_was_cut_off(planned, monkeypatch):
+    for command in ("backfill", "cutover"):
+        planned.done(command)
+    with monkeypatch.context() as patch:
+        patch.setattr("holdfast.upgrade.project.Project.drop_old", lambda _: 1 // 0)
+        assert planned.run("finish", "--yes-give-up-the-old-side").exit_code == 2
+    assert len(list((planned.folder / "gallery" / "stores").iterdir())) == 2
+    done = planned.data("finish", "--yes-give-up-the-old-side")
+    assert done == {"state": "finished", "changed": False, "dropped": True}
+    assert len(list((planned.folder / "gallery" / "stores").iterdir())) == 1
+
+
+def test_a_dead_model_is_reached_through_a_bridge(home):
+    home.done("build")
+    told = home.config.read_text(encoding="utf-8")
+    old = 'encoder = "python"\nfunction = "tests.cli.toys:old"\ndim = 16'
+    assert old in told
+    home.config.write_text(told.replace(old, 'encoder = "none"'), encoding="utf-8")
+    plan = home.data("plan")
+    assert plan["old_model"].startswith("dead")
+    (bridge,) = plan["bridges"]
+    assert sum(rung["chosen"] for rung in bridge["tried"]) == 1
+    home.done("backfill", "--until", "50%")
+    assert len(home.found(QUERY, k=2 * ITEMS)) == ITEMS
+    home.done("rollback")
+    (path,) = (home.folder / "gallery" / "bridges").glob("*.safetensors")
+    asked = Bridge.load(path).transform(toys.new([QUERY])).array
+    agree(home.found(QUERY), exact(home, toys.old, asked=asked[0]))
+    assert "Bridge" in home.done("plan")
 
 
 def test_filters_and_several_queries(planned):

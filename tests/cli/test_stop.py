@@ -53,6 +53,19 @@ def test_a_signal_pauses_after_the_batch_under_way(slow, number):
     complete(slow)
 
 
+def test_a_second_signal_stops_at_once(slow):
+    process = slow.process("backfill", "--json", TOY_SECONDS="0.5")
+    wait_for_items(slow)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert json.loads(err)["message"] == "Interrupted."
+    assert slow.data("status")["state"] == "paused"
+    complete(slow)
+
+
 def test_killed_in_the_middle_and_started_again(slow):
     process = slow.process("backfill", **BUSY)
     wait_for_items(slow)

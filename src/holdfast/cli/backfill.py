@@ -213,10 +213,13 @@ def _spoken(data: dict[str, Any]) -> list[tuple[str, Any]]:
         ("state", data["state"]),
         ("old", f"{data['old']['name']}, {data['old']['dim']}-d"),
         ("new", f"{data['new']['name']}, {data['new']['dim']}-d"),
-        ("share", f"{percent(data['share'])} of {data['queued']:,} items"),
-        ("to move", f"{data['todo']:,}"),
-        ("quarantined", f"{data['quarantined']:,}"),
     ]
+    if data["queued"]:
+        rows += [
+            ("share", f"{percent(data['share'])} of {data['queued']:,} items"),
+            ("to move", f"{data['todo']:,}"),
+            ("quarantined", f"{data['quarantined']:,}"),
+        ]
     if data["running"]:
         left = data["seconds_left"]
         words = f"process {data['pid']}, {data['rate']:,.0f} items a second"

@@ -95,7 +95,7 @@ def _confirm(face: Face, word: bool) -> None:
     """The dangerous word, on the command line or typed in full."""
     if word:
         return
-    if face.as_json or not sys.stdin.isatty():
+    if face.as_json or not _somebody_is_there():
         raise UpgradeError(
             "finish",
             "--yes-give-up-the-old-side",
@@ -105,6 +105,10 @@ def _confirm(face: Face, word: bool) -> None:
     said = click.prompt(f"This deletes the old store. To go on, type: {WORD}", err=True)
     if said.strip() != WORD:
         raise click.Abort
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 def _state(face: Face, verb: str) -> State:

@@ -118,8 +118,10 @@ def _source(home: Path, told: dict[str, Any]) -> str:
         f"kind = {_toml(kind)}",
         f"path = {_toml(_relative(path or Path('documents.jsonl'), home))}",
         f"id = {_toml(name)}",
-        f'text = {_toml(text)}                   # or a list of fields, or "{{title}}: {{text}}"',
-        f"payload = {_toml(rest)}                    # fields kept for filters and for display",
+        '# a field, a list of fields, or a template: "{title}: {text}"',
+        f"text = {_toml(text)}",
+        "# fields kept beside the vectors, for filters and for display",
+        f"payload = {_toml(rest)}",
     ]
     return "\n".join(lines)
 

@@ -110,18 +110,20 @@ def _store(project: Project, space: Space) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> dict[str, int]:
-    """Bytes of what lies in the folder, one entry for each store, bridge and file."""
+    """Bytes on disk, one entry for each store, bridge and file of the folder."""
     if not folder.is_dir():
         return {}
     tops = [path for path in folder.iterdir() if path.name not in ("stores", "bridges")]
     for name in ("stores", "bridges"):
         tops += (folder / name).iterdir() if (folder / name).is_dir() else []
-    return {str(path.relative_to(folder)): _size(path) for path in sorted(tops)}
+    sizes = {str(path.relative_to(folder)): _size(path) for path in sorted(tops)}
+    return {name: size for name, size in sizes.items() if size}
 
 
 def _size(path: Path) -> int:
+    """What it takes on disk; stores reserve more than they use."""
     parts = path.rglob("*") if path.is_dir() else [path]
-    return sum(part.stat().st_size for part in parts if part.is_file())
+    return sum(512 * part.stat().st_blocks for part in parts if part.is_file())
 
 
 def _spoken(data: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 BAR = 30  # columns of a full bar: a rate of 1
 
 
-def facts(rows: Iterable[tuple[str, Any]]) -> Table:
-    """Names and values, one pair a line."""
-    from rich.table import Table
+def facts(rows: Iterable[tuple[str, Any]]) -> str:
+    """Names and values, one pair a line; values that are None are left out.
 
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, "" if value is None else str(value))
-    return table
+    Example:
+        >>> print(facts([("state", "ready"), ("to move", 0), ("rate", None)]))
+        state    ready
+        to move  0
+    """
+    told = [(name, str(value)) for name, value in rows if value is not None]
+    width = max((len(name) for name, _ in told), default=0)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in told)
 
 
 def grid(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
