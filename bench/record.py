@@ -69,6 +69,7 @@ class Record:
         data: Which data, in words; for all rows that say nothing else.
         seed: Of the data.
         notes: How to read the figures; a paragraph each.
+        aims: Whether targets count; those of speed are for the full size.
     """
 
     name: str
@@ -76,12 +77,15 @@ class Record:
     data: str
     seed: int = 0
     notes: list[str] = field(default_factory=list)
+    aims: bool = True
     rows: list[Row] = field(default_factory=list)
 
     def add(self, metric: str, cell: str, value: float, **more: Any) -> Row:
         """Keep a figure, and show it."""
         more.setdefault("data", self.data)
         more.setdefault("seed", self.seed)
+        if not self.aims:
+            more["target"] = ""
         row = Row(metric, cell, float(value), **more)
         self.rows.append(row)
         aim = f"   (target {row.target}{'' if row.met else ': MISSED'})" if row.target else ""
