@@ -146,7 +146,7 @@ def _words(data: dict[str, Any], findings: list[Finding], again: bool) -> list[A
         words += [finding_line(finding) for finding in findings]
     if not data["below_old"]:
         words.append(_risen(findings))
-    words += [f"\n“{example['query']}”", grid(("before", "after"), rows)]
+    words += [f"\n“{example['query']}”", grid(("before", "after"), rows), ""]
     config = f"-c {folder}/{CONFIG}"
     words.append(f"The report: {data['report']} ({lasting(data['seconds'])} in all)")
     words.append("\nTry next:")

@@ -55,4 +55,4 @@ def _words(answer: dict[str, Any]) -> list[Any]:
         (place, f"{hit['score']:.4f}", hit["id"], spoken(hit["payload"]))
         for place, hit in enumerate(answer["hits"], start=1)
     ]
-    return [answer["query"], grid(("", "score", "id", "payload"), rows)]
+    return [f"“{answer['query']}”", grid(("", "score", "id", "payload"), rows), ""]

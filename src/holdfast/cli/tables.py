@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ..measure.finding import Finding
 
 BAR = 30  # columns of a full bar: a rate of 1
@@ -26,17 +24,21 @@ def facts(rows: Iterable[tuple[str, Any]]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in told)
 
 
-def grid(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
-    """Columns under names."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def grid(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Columns under names; never wrapped, so that they can be cut and sorted.
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    return table
+    Example:
+        >>> print(grid(("id", "reason"), [("a1", "too long"), ("b", "gone")]))
+        id  reason
+        a1  too long
+        b   gone
+    """
+    told = [tuple(header), *(tuple(map(str, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*told, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in told
+    )
 
 
 def finding_line(finding: Finding) -> str:
