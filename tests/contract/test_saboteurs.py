@@ -591,9 +591,34 @@ class RecallBelowItsFloor(MemoryStore):
 
     def search(self, queries, k, where=None):
         hits = super().search(queries, 4 * k, where)
-        if len(self) < 1000:
+        if self.visible < 1000:
             return hits.top(k)
         return Hits.of([hits.row(q)[::4] for q in range(len(hits))], k)
+
+
+@caught_by("check_index_hidden", "check_index_filter")
+class IndexIgnoresHidden(MemoryStore):
+    """Right until there are many rows; then the graph walks over hidden ones as well."""
+
+    def search(self, queries, k, where=None):
+        shown = self._shown.copy()
+        if len(self) > 1000:
+            self._shown[:] = True
+        try:
+            return super().search(queries, k, where)
+        finally:
+            self._shown = shown
+
+
+@caught_by("check_index_reopen", reopen=reopen)
+class IndexOfYesterday(Kept):
+    """Opens the index that was saved, though rows were deleted after it was."""
+
+    def again(self, space):
+        store = super().again(space)
+        if len(store) > 1000:
+            store._shown[: len(store)] = True
+        return store
 
 
 @caught_by("check_scores", "check_recall")
@@ -844,4 +869,5 @@ def test_what_is_not_owed_is_said_with_its_reason():
         "check_reopen_and_write",
         "check_reopen_as_another_space",
         "check_reopen_empty",
+        "check_index_reopen",
     }

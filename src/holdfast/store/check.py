@@ -25,17 +25,18 @@ from types import MappingProxyType, ModuleType
 
 from ..errors import ContractBroken
 from ..space import Metric, Space
-from .checks import answering, filtering, hiding, lasting, reading, rejecting, writing
+from .checks import answering, filtering, hiding, indexing, lasting, reading, rejecting, writing
 from .checks.bench import Bench, Make, Reopen
 
-_DIM = 16
-_FILES = (answering, writing, rejecting, reading, filtering, hiding, lasting)
+_FILES = (answering, writing, rejecting, reading, filtering, hiding, lasting, indexing)
 
 # Check -> the limit a store must declare before it owes it.
 _NEEDS = MappingProxyType(
     {
         **{name: "filters" for name in vars(filtering) if name.startswith("check_filter")},
         "check_filter_hidden": "filters",
+        "check_index_filter": "filters",
+        "check_index_reopen": "persistent",
         **{name: "persistent" for name in vars(lasting) if name.startswith("check_reopen")},
         "check_threads": "threads",
     }
@@ -65,19 +66,24 @@ class Check:
     def __str__(self) -> str:
         return f"{self.name}[{self.metric}]"
 
-    def __call__(self, make: Make, reopen: Reopen | None = None) -> str | None:
+    def __call__(
+        self, make: Make, reopen: Reopen | None = None, *, dim: int = 16, rows: int = 3000
+    ) -> str | None:
         """Try it.
 
         Args:
             make: Makes a new, empty store of a space; called several times.
             reopen: Opens again what a closed store has left, as a store of the given space;
                 only needed where `limits.persistent`.
+            dim: Length of the vectors.
+            rows: How many rows the checks of an index begin with: more than the store at hand
+                compares one by one.
         Returns:
             Why the store does not owe this, or None where it was tried and holds.
         Raises:
             ContractBroken: The statement is false, or the store raised what nobody expects.
         """
-        bench = Bench(make, Space(f"contract {self.metric}", _DIM, self.metric), reopen)
+        bench = Bench(make, Space(f"contract {self.metric}", dim, self.metric), reopen, rows)
         need = _NEEDS.get(self.name)
         try:
             with closing(bench):
@@ -115,6 +121,8 @@ def check_store(
     *,
     metrics: Sequence[Metric] = ("cosine", "dot", "euclidean"),
     reopen: Reopen | None = None,
+    dim: int = 16,
+    rows: int = 3000,
 ) -> dict[str, str]:
     """Run the whole contract and report every check that fails at once.
 
@@ -123,6 +131,9 @@ def check_store(
         metrics: Metrics the store claims to know.
         reopen: Opens again what a closed store has left, as a store of the given space;
             needed where `limits.persistent`.
+        dim: Length of the vectors.
+        rows: How many rows the checks of an index begin with: more than the store at hand
+            compares one by one.
     Returns:
         Checks the store does not owe, with the reason.
     Raises:
@@ -135,7 +146,7 @@ def check_store(
     failures, skipped, checks = [], {}, store_checks(metrics)
     for check in checks:
         try:
-            reason = check(make, reopen)
+            reason = check(make, reopen, dim=dim, rows=rows)
         except ContractBroken as broken:
             failures.append(f"  {broken}")
         else:

@@ -119,24 +119,6 @@ def check_kinds_of_queries(bench: Bench) -> None:
             raise broken(f"search for queries {kind}", "the hits of the exact store", problem)
 
 
-def check_recall(bench: Bench) -> None:
-    """Thousands of clustered rows, before and after upkeep, deleted and replaced rows among them.
-
-    An exact store finds the nearest; another one keeps its recall floor.
-    """
-    pair = bench.pair(3000)
-    queries = bench.rows(40, seed=1)
-    pair.agree("in 3000 rows", queries, 10)
-    pair.store.tend()
-    pair.agree("in 3000 rows after upkeep", queries, 10)
-    ids = names(3000)
-    pair.delete(ids[::3])
-    pair.upsert(ids[1::6], bench.rows(500, seed=2))
-    pair.agree("in 2000 rows, 500 of them replaced", queries, 10)
-    pair.store.tend()
-    pair.agree("in 2000 rows after upkeep", queries, 10)
-
-
 def check_rejected_queries(bench: Bench) -> None:
     """Queries that cannot be answered are refused by the right error."""
     pair = bench.pair(10)
