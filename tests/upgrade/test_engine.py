@@ -432,6 +432,39 @@ def test_what_is_written_while_the_queue_is_filled_moves_too(setup):
     assert one.gallery.search([(0.9, -0.8, 0.7, -0.6)], 1).ids.tolist() == [["late"]]
 
 
+def test_an_upgrade_that_died_before_its_queue_was_filled_fills_it(setup):
+    one = setup(count=50)
+    one.gallery.set_state("copying")
+    engine = one.engine()
+    while engine.step().state != "ready":
+        pass
+    assert one.moved_correctly()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_written_while_the_queue_is_read_moves_too(setup, again):
+    one = setup(count=50)
+    if again:
+        one.engine().run()
+        one.engine().roll_back()
+        one.ledger.begin(one.plan.model_dump(), OLD, NEW)
+        one.gallery.recover()
+    fill = one.ledger.fill
+
+    def write_and(ids):
+        if "late" not in one.source.items:
+            one.items["late"] = one.source.items["late"] = (0.9, -0.8, 0.7, -0.6)
+            one.gallery.upsert([Item("late", one.source.items["late"])])
+        fill(ids)
+
+    one.ledger.fill = write_and
+    engine = one.engine()
+    assert engine.run().share == 1.0
+    engine.cut_over()
+    assert "late" in one.items
+    assert one.moved_correctly()
+
+
 def test_a_write_that_fails_on_the_new_side_at_the_last_moment_prevents_the_cut_over(setup):
     one = setup(count=50)
     engine = one.engine()

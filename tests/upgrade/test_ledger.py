@@ -62,14 +62,17 @@ def test_a_place_is_never_given_twice(ledger):
     ledger.enqueue(["b"])
     ledger.done([place])
     assert [name for _, name in ledger.todo(9)] == ["a", "b"]
+    ledger.fill(["b", "x"])
+    assert [name for _, name in ledger.todo(9)] == ["a", "b", "x"], "what is there keeps its place"
+    ledger.begin({}, OLD, NEW)
     ledger.fill(["x"])
-    assert ledger.todo(9) == [(1, "x")], "a filled queue counts from one again"
+    assert ledger.todo(9) == [(1, "x")], "the queue of another upgrade counts from one again"
 
 
 def test_a_failed_transaction_leaves_nothing(ledger):
     ledger.begin({}, OLD, NEW)
     with pytest.raises(sqlite3.IntegrityError):
-        ledger.fill(["a", "b", "a"])
+        ledger.fill(["a", "b", None])
     assert ledger.todo(9) == []
     assert not ledger.upgrade().queued
 

@@ -39,7 +39,7 @@ from .executor import Done, Executor, Inline
 from .gallery import Gallery
 from .ledger import Ledger
 from .mover import Moved, Mover
-from .order import arrange, read_rows
+from .order import queue_up
 from .pace import BatchSize, RateLimit, delay
 from .plan import Plan
 from .reconcile import Reconciled, reconcile
@@ -129,19 +129,21 @@ class Engine:
     def start(self) -> None:
         """Fill the queue, if it is not, and begin or go on copying."""
         self._allow("start", "planned", "paused", "copying", "ready")
-        before, upgrade = self.gallery.state, self._ledger.upgrade()
-        if upgrade is not None and not upgrade.queued:
-            ids, revisions = read_rows(self._old)
-            order = arrange(self.plan.order, ids, revisions, self.plan.seed, self._given)
-            self._ledger.fill(order)
-        if len(self._new) and before == "planned":
+        before, planned = self.gallery.state, self.gallery.state == "planned"
+        fill = self._ledger, self._old, self.plan.order, self.plan.seed, self._given
+        if planned and len(self._new):  # left by an earlier upgrade
+            queue_up(*fill)
             reconcile(self.gallery)
         self._after, self._under_way, self._stop = 0, 0, False
         self._moved, self._since = 0, self._clock()
         if before != "copying" and not self.gallery.set_state("copying", before):
             self._allow("start", "copying")
-        if before == "planned":
-            reconcile(self.gallery)  # items that were written while the queue was filled
+        if planned or not self._queued():  # from now on writes need no queue
+            queue_up(*fill)
+
+    def _queued(self) -> bool:
+        upgrade = self._ledger.upgrade()
+        return upgrade is None or upgrade.queued
 
     def pause(self, why: str = "asked for") -> None:
         """Stop after the batches under way; allowed while copying."""
@@ -240,7 +242,7 @@ class Engine:
 
     def step(self) -> Status:
         """Move one batch; the state becomes "ready" when there is none left."""
-        if self.gallery.state in ("planned", "paused"):
+        if self.gallery.state in ("planned", "paused") or not self._queued():
             self.start()
         self._allow("step", "copying", "ready")
         self._after = 0
@@ -356,11 +358,13 @@ class Engine:
             self.gallery.move(batch.ready, None, batch.ready_places)
         if moved is None:
             return
+        begun = self._clock()
         place_of = dict(zip(batch.rows.ids, batch.places, strict=True))
         places = [place_of[name] for name in moved.rows.ids]
         self.gallery.move(moved.rows, moved.vectors, places)
+        # Writing counts: what it costs a batch, whatever its size, is why larger ones pay.
+        self._size.succeeded(len(batch.rows), seconds + self._clock() - begun)
         self._upkeep.after_batch()
-        self._size.succeeded(len(batch.rows), seconds)
         self._moved += len(moved.rows)
         if moved.failed:
             self._ledger.quarantine(moved.failed)

@@ -14,6 +14,7 @@ import numpy as np
 from ..arrays import IdArray, IntArray, id_array
 from ..errors import ConfigError
 from ..store.base import VectorStore
+from .ledger import Ledger
 from .reference import SIZE
 
 _PAGE = 10_000
@@ -69,6 +70,14 @@ def arrange(
     rest = order[~np.isin(order, first)]
     ordered: list[str] = ids[np.concatenate([first, rest])].tolist()
     return ordered
+
+
+def queue_up(
+    ledger: Ledger, store: VectorStore, name: str, seed: int, given: Sequence[str] | None
+) -> None:
+    """Put all items of a store that are not there into the queue; see `arrange`."""
+    ids, revisions = read_rows(store)
+    ledger.fill(arrange(name, ids, revisions, seed, given))
 
 
 def read_ids(path: Path) -> list[str]:

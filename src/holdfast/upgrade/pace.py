@@ -22,11 +22,11 @@ class BatchSize:
         self._best = 0.0
 
     def succeeded(self, items: int, seconds: float) -> None:
-        """Learn from a full batch: go on growing while the rate rises by a twentieth."""
+        """Learn from a full batch: go on growing while the rate rises by a fiftieth."""
         if items < self.value:
             return
         rate = items / max(seconds, 1e-9)
-        if rate > 1.05 * self._best:
+        if rate > 1.02 * self._best:
             self._best = rate
             self.value = min(2 * self.value, self._largest)
 

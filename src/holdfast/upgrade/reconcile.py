@@ -74,7 +74,9 @@ def _compare(gallery: Gallery, scanned: Rows, found: Reconciled) -> None:
     stale = there & (revisions < rows.revisions)
     doubled = ~hidden & there & ~stale
     doubled[doubled] = ~new.get(names[doubled].tolist(), vectors=False).hidden
-    waiting = np.isin(names, list(gallery.ledger.waiting(rows.ids)))
+    open_ones = gallery.ledger.waiting(rows.ids)
+    # numpy's isin compares each object with each.
+    waiting = np.array([name in open_ones for name in rows.ids], dtype=bool)
     missing = ~there & (hidden | ~waiting)
     new.delete(names[stale].tolist())
     old.unhide(names[hidden & (stale | missing)].tolist())
