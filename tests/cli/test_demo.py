@@ -63,7 +63,7 @@ def test_killed_half_way_started_again_and_run_once_more(tmp_path):
     assert result.exit_code == (1 if data["below_old"] else 0), result.stderr
     assert data["state"] == "cut over"
     values = {f["cell"]: f["value"] for f in data["findings"]}
-    cells = ["old/old", *(f"mixed@{tenth}0%" for tenth in range(1, 10)), "new/new"]
+    cells = ["old/old", "mixed@0%", *(f"mixed@{tenth}0%" for tenth in range(1, 11)), "new/new"]
     assert [cell for cell in cells if cell not in values] == []
     assert data["below_old"] == [c for c, v in values.items() if v < values["old/old"]]
     assert values["new/new"] > values["old/old"]

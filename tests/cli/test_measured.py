@@ -24,7 +24,7 @@ def judged(home):
 def test_both_ends_are_what_brute_force_says(judged):
     data = judged.data("backfill")
     cells = [finding["cell"] for finding in data["findings"]]
-    assert cells == ["old/old", *(f"mixed@{tenth}0%" for tenth in range(1, 10)), "new/new"]
+    assert cells == ["old/old", "mixed@0%", *(f"mixed@{tenth}0%" for tenth in range(1, 11))]
     values = [finding["value"] for finding in data["findings"]]
     assert values[0] == pytest.approx(recall(judged, toys.old))
     assert values[-1] == pytest.approx(recall(judged, toys.new))
@@ -34,15 +34,18 @@ def test_both_ends_are_what_brute_force_says(judged):
 
 def test_a_backfill_in_two_parts_measures_each_tenth_once(judged):
     first = judged.data("backfill", "--until", "30%")["findings"]
-    assert [f["cell"] for f in first] == ["old/old", "mixed@10%", "mixed@20%", "mixed@30%"]
+    assert [f["cell"] for f in first] == [
+        "old/old",
+        *("mixed@0%", "mixed@10%", "mixed@20%", "mixed@30%"),
+    ]
     second = judged.data("backfill")["findings"]
     assert [f["cell"] for f in second][:2] == ["mixed@40%", "mixed@50%"]
-    assert len(first) + len(second) == 11
+    assert len(first) + len(second) == 12
 
 
 def test_lines_for_people_stand_in_columns(judged):
     lines = [line for line in judged.done("backfill").splitlines() if "R@10" in line]
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert len({line.index("R@10") for line in lines}) == 1
 
 
@@ -51,7 +54,7 @@ def test_a_model_that_is_worse_fails_the_gate_with_exit_code_one(home):
     home.done("build")
     home.done("plan")
     data = home.data("backfill", code=1)
-    assert data["failed"][-1] == "new/new"
+    assert data["failed"][-1] == "mixed@100%"
     assert data["state"] == "ready"
     verdicts = {f["cell"]: f["verdict"] for f in data["findings"]}
     assert {cell for cell, verdict in verdicts.items() if verdict == "fail"} == set(data["failed"])
@@ -65,4 +68,5 @@ def test_a_failed_gate_names_the_cells(home):
     result = home.run("backfill")
     assert result.exit_code == 1
     assert "gate failed: below old/old at" in result.stderr
-    assert "new/new" in result.stderr
+    assert "mixed@100%" in result.stderr
+    assert "below old/old at new/new" in home.run("cutover").stderr

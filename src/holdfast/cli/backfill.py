@@ -88,12 +88,11 @@ def move(
 def _run(
     face: Face, project: Project, engine: Engine, gallery: Gallery, until: float
 ) -> tuple[Status, list[Finding]]:
-    judgements, told = project.judgements(), project.config.judgements
-    if judgements is None or told is None:
+    quality = project.quality(gallery)
+    if quality is None:
         return engine.run(until), []
-    from ..upgrade.quality import Quality, run_measured
+    from ..upgrade.quality import run_measured
 
-    quality = Quality(gallery, judgements, told.metric, told.k)
     status, findings = run_measured(
         engine, quality, until, tell=lambda finding: face.note(finding_line(finding))
     )

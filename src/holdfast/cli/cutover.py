@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UpgradeError
-from .face import Face, command
+from .face import Face, command, gate_failed
 from .progress import bar
+from .tables import finding_line
 
 if TYPE_CHECKING:
     from ..upgrade.records import State
@@ -33,14 +34,27 @@ def cutover(face: Face, leave_behind_quarantined: bool) -> None:
         found = face.project.engine(gallery).cut_over(leave_behind=leave_behind_quarantined)
         left = gallery.ledger.counts()["quarantined"] if gallery.ledger else 0
         items = len(gallery)
-    data = {"state": "cut over", "changed": True, "left_behind": left, "mended": asdict(found)}
+        quality = face.project.quality(gallery)
+        finding = quality.measure() if quality else None
+    data = {
+        "state": "cut over",
+        "changed": True,
+        "left_behind": left,
+        "mended": asdict(found),
+        "finding": finding.to_json() if finding else None,
+    }
     words = f"Cut over: {items:,} items answer from the new side."
     if left:
         words += f" {left:,} quarantined ones are left behind."
     if found:
         words += f" The scan mended {_counted(asdict(found))}."
     _tell(face, data, words)
+    if finding:
+        face.note(finding_line(finding))
     face.note("The old side is kept up to date: holdfast rollback leads back, finish ends that.")
+    if finding and finding.verdict == "fail":
+        click.echo("holdfast: gate failed: below old/old at new/new.", err=True)
+        gate_failed()
 
 
 @command("rollback")

@@ -88,6 +88,9 @@ def _upgrade(face: Face, state: str | None) -> bool:
         if wish.name:
             return False
         project.engine(gallery).cut_over()
+        quality = project.quality(gallery)
+        if quality is not None:
+            face.note(finding_line(quality.measure()))
         _keep_example(gallery, _AFTER)
     face.note("\nCut over: the new side answers alone; the old one is kept up to date.")
     return True
@@ -100,11 +103,10 @@ def _show_measured(face: Face) -> None:
 
 
 def _findings(ledger: Ledger) -> list[Finding]:
-    """The latest measurement at each share, shares rising."""
-    from ..measure.finding import Finding
-    from ..upgrade.quality import measured
+    """The latest measurement of each cell, in the order of an upgrade."""
+    from ..upgrade.quality import cells
 
-    return [Finding.from_json(record["finding"]) for record in measured(ledger).values()]
+    return cells(ledger)
 
 
 def _keep_example(gallery: Gallery, key: str) -> None:

@@ -25,6 +25,7 @@ from .mover import Copy, Mover, ReEmbed, Translate
 from .order import read_ids
 from .parts import Parts
 from .plan import Plan
+from .quality import Quality
 from .records import Upgrade
 from .side import Bridged, Side
 from .status import Status
@@ -278,6 +279,13 @@ class Project(Parts):
             given=given,
             listener=listener,
         )
+
+    def quality(self, gallery: Gallery) -> Quality | None:
+        """Measures an open gallery; None where the file names no judged queries."""
+        judgements, told = self.judgements(), self.config.judgements
+        if judgements is None or told is None:
+            return None
+        return Quality(gallery, judgements, told.metric, told.k)
 
     def _mover(self, plan: Plan, upgrade: Upgrade, store: VectorStore) -> Mover:
         if plan.mover == "translate":

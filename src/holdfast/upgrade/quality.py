@@ -46,14 +46,14 @@ class Quality:
     def measure(self) -> Finding:
         """Ask every judged query; answers the finding for the present cell.
 
-        At a share between 0 and 1 the finding is compared with `old/old`, query by query: it
-        fails when the whole interval of the difference lies below zero.
+        Every later cell is compared with the first one at share 0, query by query: it fails
+        when the whole interval of the difference lies below zero.
         """
         share = self.gallery.share
         values = self.metric.per_query(self._search(), self.judgements)
         finding = Finding.of(str(self.metric), self._cell(share), bootstrap(values))
         base = self._kept(0.0)
-        if base is not None and len(base) == len(values) and share > 0.0:
+        if base is not None and len(base) == len(values):
             gap = paired_difference(base, values)
             worse = gap.high < 0.0
             note = f"against old/old: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
@@ -78,10 +78,10 @@ class Quality:
         return finding
 
     def _cell(self, share: float) -> str:
+        if self.gallery.reads == "both":
+            return mixed(share)
         asks = "bridged" if self.gallery.old.encoder is None else "old"
-        if share == 0.0:
-            return f"{asks}/old"
-        return "new/new" if share == 1.0 else mixed(share)
+        return "new/new" if self.gallery.reads == "new" else f"{asks}/old"
 
     def _search(self) -> Hits:
         """Encode each query once for each space, whatever the number of measurements."""
@@ -110,6 +110,15 @@ def measured(ledger: Ledger) -> dict[float, dict[str, Any]]:
     metric = records[-1]["finding"]["metric"] if records else None
     latest = {float(r["share"]): r for r in records if r["finding"]["metric"] == metric}
     return dict(sorted(latest.items()))
+
+
+def cells(ledger: Ledger) -> list[Finding]:
+    """The latest finding for each cell, in the order in which an upgrade passes them."""
+    records = [r for r in ledger.findings() if r["finding"]["slice"] == "all"]
+    latest = {r["finding"]["cell"]: r for r in records}
+    ends = {"old/old": 0, "bridged/old": 0, "new/new": 2}
+    passed = sorted(latest.values(), key=lambda r: (r["share"], ends.get(r["finding"]["cell"], 1)))
+    return [Finding.from_json(r["finding"]) for r in passed]
 
 
 def curve(ledger: Ledger) -> Curve | None:
@@ -150,16 +159,20 @@ def run_measured(
         if tell:
             tell(found[-1])
 
-    ledger = quality.gallery.ledger
-    known = measured(ledger) if ledger else {}
-    here = quality.gallery.share
-    off = abs(here * STEPS - round(here * STEPS)) / STEPS * len(quality.gallery)
-    if off < 1.0 and here not in known:  # the start, or a tenth that was reached and cut off
+    gallery = quality.gallery
+    known = measured(gallery.ledger) if gallery.ledger else {}
+    if gallery.reads == "old":
+        if not known:
+            measure()
+        engine.start()
         measure()
+    off = abs(gallery.share * STEPS - round(gallery.share * STEPS)) / STEPS * len(gallery)
+    if off < 1.0 and gallery.share > 0.0 and gallery.share not in known:
+        measure()  # a tenth that was reached and cut off before it was measured
     status = engine.status()
     for tenth in range(1, STEPS + 1):
         stop = min(tenth / STEPS, until)
-        if quality.gallery.share < stop or (stop == 1.0 and status.state != "ready"):
+        if gallery.share < stop or (stop == 1.0 and status.state != "ready"):
             status = engine.run(stop)
             if status.share < stop and status.todo:
                 break  # somebody asked for a pause
