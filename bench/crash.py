@@ -179,7 +179,7 @@ def main() -> int:
     )
     for store in ("edge", "faiss") if options.store == "both" else (options.store,):
         extra = {"index": options.index, "exact_below": 2000} if store == "faiss" else {}
-        world = World(store, items, rate=max(items / 4, 1000.0), options=extra)
+        world = World(store, items, rate=max(items / 2, 1000.0), options=extra)
         measure(record, world, count, span, options.keep)
     return record.finish(writes(options))
 

@@ -117,18 +117,18 @@ def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
             meddler.cancel()
             meddler.join()
         elif state == "ready":
-            time.sleep(chance.uniform(0.0, 0.4))
+            time.sleep(chance.uniform(0.0, 0.8))
             try:
                 (engine.cut_over if chance.random() < 0.8 else engine.roll_back)()
             except UpgradeError:  # the scan found items to move
                 gallery.ledger.event("found more", {})
         elif state == "cut over":
-            time.sleep(chance.uniform(0.0, 0.6))
+            time.sleep(chance.uniform(0.0, 2.0))
             engine.roll_back()
         elif state == "rolling back":
             engine.roll_back()
         else:  # rolled back
-            time.sleep(chance.uniform(0.0, 0.2))
+            time.sleep(chance.uniform(0.0, 0.4))
             with gallery.alone():
                 gallery.ledger.begin(world.plan.model_dump(), *world.spaces)
             gallery.recover()
