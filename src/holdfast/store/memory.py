@@ -43,7 +43,7 @@ def check_batch(
     """
     rows = as_vectors(vectors, space, owner)
     names = check_ids(ids, owner, len(rows))
-    given = [{}] * len(names) if payloads is None else _as_payloads(payloads, owner)
+    given = [{}] * len(names) if payloads is None else as_payloads(payloads, owner)
     if len(given) != len(names):
         raise InvalidInput(owner, f"{len(names)} payloads, one per row", str(len(given)))
     if revisions is None:
@@ -51,7 +51,7 @@ def check_batch(
     return names, rows, given, _as_revisions(revisions, owner, len(names))
 
 
-def _as_payloads(payloads: Sequence[Mapping[str, Any]], owner: str) -> list[Mapping[str, Any]]:
+def as_payloads(payloads: Sequence[Mapping[str, Any]], owner: str) -> list[Mapping[str, Any]]:
     """Copies that share nothing with the caller, through JSON, so that they are JSON."""
     fix = "A payload is a dict of strings, finite numbers, true, false, null, lists and dicts."
     if isinstance(payloads, Mapping) or not all(isinstance(p, Mapping) for p in payloads):

@@ -29,10 +29,10 @@ import numpy as np
 from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
 from ..errors import ConfigError, EncoderError, UpgradeError
 from ..hits import Hits, merge
-from ..items import Item
+from ..items import Item, Payload
 from ..space import relation
 from ..store.base import Rows, VectorStore
-from ..store.memory import check_k
+from ..store.memory import as_payloads, check_k
 from ..store.where import WhereLike, parse
 from .extend import search_extended
 from .journal import Journal
@@ -262,7 +262,7 @@ class Gallery:
         """
         batch = list(items)
         names = check_ids([item.id for item in batch], "Gallery.upsert")
-        payloads = [dict(item.payload) for item in batch]
+        payloads = as_payloads([item.payload for item in batch], "Gallery.upsert")
         routes = Routes(self.old, self.new, [item.content for item in batch], "document")
         while batch:
             state = self._state
@@ -292,7 +292,7 @@ class Gallery:
     def _write(
         self,
         names: list[str],
-        payloads: list[dict[str, Any]],
+        payloads: Sequence[Payload],
         old: Vectors | None,
         new: Vectors | None,
     ) -> None:
