@@ -44,6 +44,9 @@ class NoUpkeep:
     def after_batch(self) -> None:
         """Nothing."""
 
+    def at_rest(self) -> None:
+        """Nothing."""
+
     def at_end(self) -> None:
         """Nothing."""
 

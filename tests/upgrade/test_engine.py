@@ -91,6 +91,18 @@ def test_a_budget_stops_at_the_share_and_goes_on_from_there(setup):
     assert engine.run().state == "ready"
 
 
+def test_both_sides_are_tended_where_a_budget_stops(setup):
+    one = setup()
+    tended = []
+    one.old.tend = lambda: tended.append(("old", one.old.visible))
+    one.new.tend = lambda: tended.append(("new", one.new.visible))
+    one.engine().run(0.5)
+    assert tended == [("old", 150), ("new", 150)]
+    tended.clear()
+    one.engine().run()
+    assert tended == [("new", 300)], "the old side is not searched any more"
+
+
 def test_a_budget_is_kept_by_threads_too(setup):
     assert setup().engine(executor=Threads(3)).run(0.3).share == pytest.approx(0.3, abs=1 / 300)
 

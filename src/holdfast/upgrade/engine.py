@@ -192,8 +192,7 @@ class Engine:
         raise UpgradeError(
             "cut over",
             "every item on the new side",
-            f"{self._ledger.counts()['todo']} that are not: written past the gallery, or while "
-            "the new model failed",
+            f"{self._ledger.counts()['todo']} that are not: written past the gallery or a model",
             "They are queued: backfill again, then cut over.",
         )
 
@@ -275,6 +274,7 @@ class Engine:
             raise
         if self.gallery.state == "copying":
             if self._ledger.todo(1):
+                self._upkeep.at_rest()
                 self.pause(f"reached {self.gallery.share:.0%}")
             else:
                 self._become_ready()

@@ -35,6 +35,11 @@ class Upkeep:
             self._new.tend()
             self._new_at = shown
 
+    def at_rest(self) -> None:
+        """Tend both sides: this mix will be searched for some time."""
+        self._old.tend()
+        self.at_end()
+
     def at_end(self) -> None:
         """Tend the new side for good."""
         self._new.tend()
