@@ -147,7 +147,7 @@ class Project(Parts):
         Raises:
             UpgradeError: One is under way, or there is nothing to change.
         """
-        if dry_run and not (self.folder / "ledger.sqlite").exists():
+        if not (self.folder / "ledger.sqlite").exists():
             raise UpgradeError("plan", "a gallery", "none yet", "Build it first: holdfast build.")
         ledger = self.ledger(readonly=dry_run)
         try:
