@@ -16,7 +16,7 @@ PIP := $(BIN)/pip --no-input install
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check build clean distclean
+.PHONY: help install demo test check docs build clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 14
@@ -37,6 +37,9 @@ check: $(VENV)/.installed ## lint, formatting, types, and the direction of impor
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff --quiet .; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/.installed ## write the pages of the reference that come from the code
+	@$(BIN)/python docs/generate.py
 
 build: $(VENV)/.installed ## build the wheel into dist/
 	@$(BIN)/pip wheel $(PIP_FLAGS) --no-deps --wheel-dir dist .

@@ -11,7 +11,13 @@ from .tables import grid
 
 @command("quarantine")
 @click.option("--retry", is_flag=True, help="Give all of them another try at the next backfill.")
-@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Items to list at most.",
+)
 def quarantine(face: Face, retry: bool, limit: int) -> None:
     """List the items that were set aside, each with its reason."""
     with face.ledger() as ledger:

