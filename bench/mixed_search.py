@@ -258,7 +258,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     items = options.items or (10_000 if options.quick else 100_000)
-    rounds = options.rounds or (3 if options.quick else 7)
+    rounds = options.rounds or (3 if options.quick else 5)
     batch, alone = (200, 50) if options.quick else (1000, 200)
     record = Record(
         "mixed_search",
