@@ -331,7 +331,7 @@ class FaissStore:
             return kind if rows >= least else None
         if isinstance(index, Lists):
             return "ivf" if index.added > _OUTGROWN * index.built else None
-        return "hnsw" if index.dead > len(index) else None
+        return "hnsw" if index.dead >= len(index) else None
 
     def _is_untuned(self, index: Lists | Graph) -> bool:
         changed = index.added - index.tuned > _CHANGED * len(index)
