@@ -70,3 +70,15 @@ def test_a_failed_gate_names_the_cells(home):
     assert "gate failed: below old/old at" in result.stderr
     assert "mixed@100%" in result.stderr
     assert "below old/old at new/new" in home.run("cutover").stderr
+
+
+def test_the_same_answers_pass_whatever_digits_of_them_are_kept(home):
+    home.configure(judged=True)
+    text = home.config.read_text(encoding="utf-8")
+    home.config.write_text(text.replace('"R@10"', '"nDCG@10"'), encoding="utf-8")
+    home.done("build")
+    home.done("plan")
+    findings = home.data("backfill", "--until", "10%")["findings"]
+    verdicts = {finding["cell"]: finding["verdict"] for finding in findings}
+    assert 0.0 < findings[0]["value"] < 1.0  # with digits that no file keeps
+    assert verdicts["mixed@0%"] == "pass"

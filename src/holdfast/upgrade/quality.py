@@ -22,6 +22,7 @@ from .status import Status
 
 STEPS = 10  # a curve has a point at every tenth
 _BLOCK = 256  # queries asked at once
+_DIGITS = 6  # of a query's value that are kept; compared with no more
 
 
 class Quality:
@@ -54,7 +55,7 @@ class Quality:
         finding = Finding.of(str(self.metric), self._cell(share), bootstrap(values))
         base = self._kept(0.0)
         if base is not None and len(base) == len(values):
-            gap = paired_difference(base, values)
+            gap = paired_difference(base, np.round(values, _DIGITS))  # as the base was kept
             worse = gap.high < 0.0
             note = f"against old/old: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
             finding = Finding(
@@ -72,7 +73,7 @@ class Quality:
                 {
                     "finding": finding.to_json(),
                     "share": share,
-                    "per_query": [round(float(value), 6) for value in values],
+                    "per_query": [round(float(value), _DIGITS) for value in values],
                 }
             )
         return finding
