@@ -161,7 +161,7 @@ def check_ids(ids: Sequence[str], owner: str, count: int | None = None) -> list[
         count: How many there must be.
     Raises:
         DuplicateIds: One id twice.
-        InvalidInput: Not strings, empty, or a wrong number of them.
+        InvalidInput: Not strings, empty, not Unicode, or a wrong number of them.
     """
     if isinstance(ids, str):
         raise InvalidInput(owner, "a sequence of ids", "one string", "Put it in a list.")
@@ -171,6 +171,13 @@ def check_ids(ids: Sequence[str], owner: str, count: int | None = None) -> list[
     for value in checked:
         if not isinstance(value, str) or not value:
             raise InvalidInput(owner, "ids that are non-empty strings", repr(value), "Use str(id).")
+    try:
+        "".join(checked).encode()
+    except UnicodeEncodeError as cause:  # half of a surrogate pair
+        bad = ascii(cause.object[cause.start])
+        raise InvalidInput(
+            owner, "ids that can be written as UTF-8", bad, "Decode them properly."
+        ) from cause
     if len(set(checked)) != len(checked):
         seen: set[str] = set()
         twice = next(i for i in checked if i in seen or seen.add(i))  # type: ignore[func-returns-value]

@@ -367,7 +367,7 @@ class Engine:
         self._upkeep.after_batch()
         self._moved += len(moved.rows)
         if moved.failed:
-            self._ledger.quarantine(moved.failed)
+            self._ledger.quarantine(moved.failed, place_of)
             self._check_quarantine(moved.failed)
 
     def _check_quarantine(self, failed: dict[str, str]) -> None:

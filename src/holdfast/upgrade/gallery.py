@@ -20,14 +20,14 @@ so a search never sees an item change sides. Models run outside of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
-from ..errors import ConfigError, EncoderError, UpgradeError
+from ..errors import ConfigError, EncoderError, InvalidInput, UpgradeError
 from ..hits import Hits, merge
 from ..items import Item, Payload
 from ..space import relation
@@ -38,24 +38,11 @@ from .extend import search_extended
 from .journal import Journal
 from .ledger import Ledger
 from .merge import Calibrator, Mode, ZScore, by_rank
-from .records import State
+from .records import FORWARD, READS, State
 from .reference import Reference
 from .routes import Queries, Routes
 from .side import Side
 from .turnstile import Turnstile
-
-READS: dict[State | None, str] = {
-    None: "old",
-    "planned": "old",
-    "copying": "both",
-    "paused": "both",
-    "ready": "both",
-    "cut over": "new",
-    "rolling back": "both",
-    "rolled back": "old",
-    "finished": "new",
-}
-_FORWARD: tuple[State, ...] = ("copying", "paused", "ready", "cut over")
 
 
 class Gallery:
@@ -70,6 +57,7 @@ class Gallery:
         clock: Answers microseconds since 1970: the revisions of writes.
     Raises:
         ConfigError: Mode "compatible" between spaces that are not.
+        UpgradeError: The ledger speaks of other spaces.
     """
 
     def __init__(
@@ -85,7 +73,8 @@ class Gallery:
         if (new is None) != (ledger is None):
             raise ConfigError("Gallery", "a new side and a ledger, or neither", "one of them")
         self.old, self.new, self.ledger, self.mode = old, new, ledger, mode
-        self._clock = clock
+        self._clock, self._latest = clock, 0
+        self._cut_off = False  # whether the last change may be half done
         self._gate = Turnstile()
         self._extends = False
         if new is not None:
@@ -132,16 +121,25 @@ class Gallery:
         Returns:
             Whether it was changed.
         """
-        with self._gate.writing():
+        with self.alone():
             if (since and self._state != since) or (unless and unless()):
                 return False
             self._ledger().set_state(state, **detail)
             self._state = state
             return True
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Nobody else reads or writes inside of this; do not call the gallery from within."""
-        return self._gate.writing()
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else reads or writes inside of this; do not call the gallery from within.
+
+        A change that an error cut off is finished first: replayed later, it would undo this.
+        """
+        with self._gate.writing():
+            if self._cut_off:
+                self._settle()
+            self._cut_off = self.new is not None
+            yield
+            self._cut_off = False
 
     def steady(self) -> AbstractContextManager[None]:
         """Nobody writes inside of this, searches go on; do not call the gallery from within."""
@@ -152,9 +150,22 @@ class Gallery:
         if self.new is None:
             return 0
         with self._gate.writing():
-            upgrade = self._ledger().upgrade()
-            self._state = upgrade.state if upgrade else None
-            return self._journal().replay()
+            self._cut_off = True
+            count = self._settle()
+            self._cut_off = False
+            return count
+
+    def _settle(self) -> int:
+        upgrade, sides = self._ledger().upgrade(), (self.old.space, self._new().space)
+        if upgrade and (upgrade.old, upgrade.new) != sides:
+            raise UpgradeError(
+                "Gallery",
+                f"an upgrade from {sides[0]} to {sides[1]}",
+                f"one from {upgrade.old} to {upgrade.new} in the ledger",
+                "Open the stores of that upgrade, or plan one between these.",
+            )
+        self._state = upgrade.state if upgrade else None
+        return self._journal().replay()
 
     def _ledger(self) -> Ledger:
         if self.ledger is None:
@@ -170,7 +181,7 @@ class Gallery:
         return self.new
 
     def _forward(self) -> bool:
-        return self._state in _FORWARD
+        return self._state in FORWARD
 
     def __len__(self) -> int:
         return len(self._keeper())
@@ -259,6 +270,7 @@ class Gallery:
 
         Raises:
             EncoderError: A model that is needed gave no answer; nothing was written.
+            InvalidInput: Neither was anything where items cannot be stored.
         """
         batch = list(items)
         names = check_ids([item.id for item in batch], "Gallery.upsert")
@@ -267,7 +279,7 @@ class Gallery:
         while batch:
             state = self._state
             old, new = self._encoded(state, routes)
-            with self._gate.writing():
+            with self.alone():
                 if self._state == state:
                     self._write(names, payloads, old, new)
                     return
@@ -283,7 +295,7 @@ class Gallery:
             return routes.into(self.old), None
         try:
             new = routes.into(self.new)
-        except EncoderError:
+        except (EncoderError, InvalidInput):
             if state == "cut over" or self.old.encoder is None:
                 raise
             return routes.into(self.old), None
@@ -310,18 +322,23 @@ class Gallery:
         stored = self._keeper().revisions(names)
         if self.new is not None and self._state != "finished":
             stored = np.maximum(stored, self.new.store.revisions(names))
-        return [int(r) for r in np.maximum(stored + 1, self._clock())]
+        # A clock may stand still or go back, and a deleted item leaves no revision behind.
+        revisions = np.maximum(stored + 1, max(self._clock(), self._latest + 1))
+        self._latest = int(revisions.max(initial=self._latest))
+        return [int(r) for r in revisions]
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove items; absent ids are fine. When this returns they stay gone."""
         names = check_ids(ids, "Gallery.delete")
-        with self._gate.writing():
-            if self.new is None:
-                self.old.store.delete(names)
-            elif self._state == "finished":
-                self.new.store.delete(names)
-            else:
+        with self.alone():
+            if self._state not in (None, "planned", "rolled back", "finished"):
                 self._journal().delete(names)
+                return
+            # One side serves: what the other one loses ahead of it can be made again.
+            if self.new is not None:
+                self.new.store.delete(names)
+            if self._state != "finished":
+                self.old.store.delete(names)
 
     # moving, for the engine
 
@@ -342,7 +359,7 @@ class Gallery:
             if vectors is None
             else as_vectors(vectors, new.space, f"backfill of {new.space.name}")
         )
-        with self._gate.writing():
+        with self.alone():
             if not self._forward():
                 return
             same = np.flatnonzero(self.old.store.revisions(rows.ids) == rows.revisions)
@@ -353,8 +370,13 @@ class Gallery:
 
     def back(self, ids: Sequence[str]) -> None:
         """Make items visible on the old side instead of the new one."""
-        with self._gate.writing():
+        with self.alone():
             self._journal().back(ids)
+
+    def requeue(self, ids: Sequence[str]) -> None:
+        """Give up items' new vectors, show them on the old side and queue them; call it `alone`."""
+        if len(ids):
+            self._journal().requeue(ids)
 
     def close(self) -> None:
         """Close the stores and the ledger."""

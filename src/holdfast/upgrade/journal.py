@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Vectors
+from ..errors import InvalidInput
 from ..space import Space
 from ..store.base import NO_REVISION, Rows, VectorStore
 from .ledger import Ledger
@@ -48,7 +49,12 @@ class Journal:
             old.array.tobytes(),
             None if new is None else new.array.tobytes(),
         )
-        self._apply_write(ids, payloads, revisions, old, new)
+        try:
+            self._old.upsert(ids, old, payloads, revisions)
+        except InvalidInput:  # refused: nothing was written, nor ever could be
+            self._ledger.close_entry(number)
+            raise
+        self._follow(ids, payloads, revisions, new)
         self._ledger.close_entry(number)
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -76,6 +82,12 @@ class Journal:
         self._apply_back(ids)
         self._ledger.close_entry(number)
 
+    def requeue(self, ids: Sequence[str]) -> None:
+        """Give up new vectors; the items return to the old side and are to be moved again."""
+        number = self._ledger.write_entry("requeue", ids)
+        self._apply_requeue(ids)
+        self._ledger.close_entry(number)
+
     def replay(self) -> int:
         """Finish what was announced and not closed; answers how many entries there were."""
         entries = self._ledger.journal()
@@ -87,39 +99,42 @@ class Journal:
     def _replay(self, entry: Entry) -> None:
         match entry.kind:
             case "write":
-                self._apply_write(
-                    entry.ids,
-                    entry.payloads or [],
-                    entry.revisions or [],
-                    _rows(entry.old or b"", self._old.space),
-                    None if entry.new is None else _rows(entry.new, self._new.space),
-                )
+                payloads, revisions = entry.payloads or [], entry.revisions or []
+                old = _rows(entry.old or b"", self._old.space)
+                new = None if entry.new is None else _rows(entry.new, self._new.space)
+                self._old.upsert(entry.ids, old, payloads, revisions)
+                self._follow(entry.ids, payloads, revisions, new)
             case "delete":
                 self._apply_delete(entry.ids)
             case "move":
                 self._finish_move(entry.ids)
             case "back":
                 self._apply_back(entry.ids)
+            case "requeue":
+                self._apply_requeue(entry.ids)
 
-    def _apply_write(
+    def _follow(
         self,
         ids: list[str],
         payloads: Sequence[Mapping[str, Any]],
         revisions: Sequence[int],
-        old: Vectors,
         new: Vectors | None,
     ) -> None:
-        self._old.upsert(ids, old, payloads, revisions)
+        """What a write does once the old side has it."""
         if new is not None:
             self._new.upsert(ids, new, payloads, revisions)
             self._new.unhide(ids)
             self._old.hide(ids)
-            return
-        self._apply_back(ids)
-        if self._forward:
-            # The stale vectors must not be shown again, nor be taken for up to date.
-            self._new.delete(ids)
-            self._ledger.enqueue(ids)
+        elif self._forward:
+            self._apply_requeue(ids)
+        else:
+            self._apply_back(ids)
+
+    def _apply_requeue(self, ids: Sequence[str]) -> None:
+        self._old.unhide(ids)
+        # The stale vectors must not be shown again, nor be taken for up to date.
+        self._new.delete(ids)
+        self._ledger.enqueue(ids)
 
     def _apply_delete(self, ids: Sequence[str]) -> None:
         self._old.delete(ids)

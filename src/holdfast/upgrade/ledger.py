@@ -26,9 +26,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import LedgerError
+from ..errors import InvalidInput, LedgerError
 from ..space import Space
 from .records import FORMAT, SCHEMA, Entry, State, Upgrade
+
+_CHUNK = 900  # values in one statement; old SQLite takes 999
 
 
 class Ledger:
@@ -101,10 +103,11 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite ends some of itself
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -228,12 +231,21 @@ class Ledger:
             if entry is not None:
                 self._db.execute("DELETE FROM journal WHERE number = ?", (entry,))
 
-    def quarantine(self, reasons: Mapping[str, str]) -> None:
-        """Set items aside, each with the reason why it cannot be moved."""
+    def quarantine(
+        self, reasons: Mapping[str, str], places: Mapping[str, int] | None = None
+    ) -> None:
+        """Set items aside, each with the reason why it cannot be moved.
+
+        Args:
+            reasons: By id.
+            places: Where they stood; who was queued again since is not set aside.
+        """
+        rows = [(why, name, places and places[name]) for name, why in reasons.items()]
         with self._change():
             self._db.executemany(
-                "UPDATE queue SET status = 'quarantined', reason = ? WHERE id = ?",
-                ((reason, name) for name, reason in reasons.items()),
+                "UPDATE queue SET status = 'quarantined', reason = ? "
+                "WHERE id = ? AND place = coalesce(?, place) AND status = 'todo'",
+                rows,
             )
             self.event("quarantined", {"items": len(reasons)})
 
@@ -246,12 +258,13 @@ class Ledger:
 
     def waiting(self, ids: Sequence[str]) -> set[str]:
         """Those of some items that are in the queue and not done, quarantined ones included."""
-        rows = self._rows(
-            "SELECT id FROM queue WHERE status <> 'done' "
-            "AND id IN (SELECT value FROM json_each(?))",
-            json.dumps(list(ids)),
-        )
-        return {name for (name,) in rows}
+        found: set[str] = set()
+        for start in range(0, len(ids), _CHUNK):
+            part = ids[start : start + _CHUNK]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT id FROM queue WHERE status <> 'done' AND id IN ({marks})"
+            found.update(name for (name,) in self._rows(sql, *part))
+        return found
 
     def settle(self, ids: Iterable[str]) -> None:
         """Items that need nothing more."""
@@ -289,21 +302,33 @@ class Ledger:
         old: bytes | None = None,
         new: bytes | None = None,
     ) -> int:
-        """Announce a change of two stores; answers the number of the entry."""
-        with self._change():
-            cursor = self._db.execute(
-                "INSERT INTO journal (kind, ids, revisions, payloads, old, new) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    kind,
-                    json.dumps(list(ids)),
-                    None if revisions is None else json.dumps([int(r) for r in revisions]),
-                    None if payloads is None else json.dumps([dict(p) for p in payloads]),
-                    old,
-                    new,
-                ),
-            )
-            return int(cursor.lastrowid or 0)
+        """Announce a change of two stores; answers the number of the entry.
+
+        Raises:
+            InvalidInput: More than SQLite takes at once: a gigabyte of vectors, or of payloads.
+        """
+        row = (
+            kind,
+            json.dumps(list(ids)),
+            None if revisions is None else json.dumps([int(r) for r in revisions]),
+            None if payloads is None else json.dumps([dict(p) for p in payloads]),
+            old,
+            new,
+        )
+        sql = (
+            "INSERT INTO journal (kind, ids, revisions, payloads, old, new) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        try:
+            with self._change():
+                return int(self._db.execute(sql, row).lastrowid or 0)
+        except (sqlite3.DataError, OverflowError) as cause:
+            raise InvalidInput(
+                f"{kind} of {len(ids)} items",
+                "at most a gigabyte in one call",
+                str(cause),
+                "Pass smaller pieces.",
+            ) from cause
 
     def close_entry(self, number: int) -> None:
         """The change is complete on both sides."""

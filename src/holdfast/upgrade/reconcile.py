@@ -19,8 +19,9 @@ class Reconciled:
 
     Args:
         missing: Items that were only on the old side: queued.
-        stale: Items whose old side is newer: returned to the old side and queued.
-        doubled: Items that were visible on both sides: hidden on the old one.
+        stale: Items of another revision than on the old side: returned there and queued.
+        doubled: Items that were visible on both sides: hidden on the old one, or on the new one
+            before it is read.
         deleted: Items that are gone from the old side: deleted from the new one.
     """
 
@@ -71,17 +72,15 @@ def _compare(gallery: Gallery, scanned: Rows, found: Reconciled) -> None:
     hidden = np.asarray(rows.hidden, dtype=bool)
     revisions = new.revisions(rows.ids)
     there = revisions != NO_REVISION
-    stale = there & (revisions < rows.revisions)
+    stale = there & (revisions != rows.revisions)
     doubled = ~hidden & there & ~stale
     doubled[doubled] = ~new.get(names[doubled].tolist(), vectors=False).hidden
     open_ones = gallery.ledger.waiting(rows.ids)
     # numpy's isin compares each object with each.
     waiting = np.array([name in open_ones for name in rows.ids], dtype=bool)
     missing = ~there & (hidden | ~waiting)
-    new.delete(names[stale].tolist())
-    old.unhide(names[hidden & (stale | missing)].tolist())
-    gallery.ledger.enqueue(names[(stale | missing) & ~waiting].tolist())
-    old.hide(names[doubled].tolist())
+    gallery.requeue(names[stale | missing].tolist())
+    (new if gallery.reads == "old" else old).hide(names[doubled].tolist())
     found.missing += int(missing.sum())
     found.stale += int(stale.sum())
     found.doubled += int(doubled.sum())

@@ -21,6 +21,21 @@ State: TypeAlias = Literal[
     "rolled back",
 ]
 
+# Which side answers; the table in `gallery.py` says what is written.
+READS: dict[State | None, str] = {
+    None: "old",
+    "planned": "old",
+    "copying": "both",
+    "paused": "both",
+    "ready": "both",
+    "cut over": "new",
+    "rolling back": "both",
+    "rolled back": "old",
+    "finished": "new",
+}
+# Items belong to the new side once they are there.
+FORWARD: tuple[State, ...] = ("copying", "paused", "ready", "cut over")
+
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE upgrade (
@@ -76,7 +91,7 @@ class Entry:
 
     Args:
         number: Where it stands in the journal.
-        kind: "write", "delete", "move" or "back".
+        kind: "write", "delete", "move", "back" or "requeue".
         ids: The items it touches.
         revisions: One for each item of a write.
         payloads: One for each item of a write.

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arrays import Vectors
-from ..errors import ConfigError, InvalidInput, WrongSpace
+from ..arrays import Vectors, as_vectors
+from ..errors import ConfigError, InvalidInput, WrongCount, WrongSpace
 from ..items import Content
 from .side import Side
 
@@ -42,11 +42,26 @@ class Routes:
             if vectors.space == side.space:
                 return vectors
         if self._contents is not None:
-            made = side.reach(self._contents, self._role, lambda: self.into(self._other(side)))
+            made = self._checked(
+                side.reach(self._contents, self._role, lambda: self.into(self._other(side))),
+                side,
+                len(self._contents),
+            )
         else:
             made = self._bridged(side)
         self._ready.append(made)
         return made
+
+    def _checked(self, made: Any, side: Side, count: int) -> Vectors:
+        owner = f"the model of {side.space.name}"
+        if len(made) != count:
+            raise WrongCount(
+                owner,
+                f"{count} vectors, one per item",
+                str(len(made)),
+                "The encoder must answer every item, in order.",
+            )
+        return as_vectors(made, side.space, owner)
 
     def _other(self, side: Side) -> Side:
         other = self._new if side is self._old else self._old
