@@ -120,6 +120,18 @@ def test_throttling_is_waited_out_and_halves_the_batch(setup):
     assert 1.0 <= one.slept[1] <= 2.0, "second attempt: twice the back-off, jittered downwards"
 
 
+def test_a_pause_does_not_wait_for_a_model_that_is_away(setup):
+    one = setup()
+    one.new_model.fail = [Throttled("model", "room", "429") for _ in range(9)]
+    engine = one.engine()
+    engine._sleep = lambda seconds: engine.pause()
+    assert engine.run().state == "paused"
+    assert one.ledger.events()[-1][2] == {"why": "asked for"}
+    one.new_model.fail.clear()
+    assert engine.run().state == "ready"
+    assert one.moved_correctly()
+
+
 def test_a_model_that_stays_away_pauses_the_upgrade_and_loses_nothing(setup):
     one = setup(attempts=3)
     one.new_model.fail = [Throttled("model", "room", "429") for _ in range(3)]
@@ -394,6 +406,7 @@ def test_a_mover_into_the_wrong_space_is_refused(setup):
 
 def test_a_delete_waits_while_a_batch_is_read(setup):
     one = setup(count=60)
+    one.gallery.delete(["i3"])  # so that the batch is looked up before it is read
     revisions, deleting = one.old.revisions, []
 
     def and_then_delete(names):
@@ -404,13 +417,15 @@ def test_a_delete_waits_while_a_batch_is_read(setup):
             deleting[0].join(0.1)
         return found
 
-    one.old.revisions = and_then_delete
     engine = one.engine()
     engine.start()
-    engine.step()
+    one.gallery.delete(["i5"])
+    one.old.revisions = and_then_delete
+    while not deleting:
+        engine.step()
     deleting[0].join()
     assert engine.run().state == "ready"
-    assert len(one.old) == len(one.new) == one.new.visible == 59
+    assert len(one.old) == len(one.new) == one.new.visible == 57
 
 
 def test_a_rollback_while_the_new_side_is_tended_is_not_undone(setup):

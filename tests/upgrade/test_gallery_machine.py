@@ -201,6 +201,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.state in ("copying", "paused", "ready"))
     @rule()
     def compare(self) -> None:
+        if not self.ledger.upgrade().queued:  # it died before the queue was filled
+            self.engine.start()
         assert not reconcile(self.gallery), "nobody wrote past the gallery"
 
     @precondition(lambda self: self.state in ("copying", "paused", "ready"))

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EncoderError, HoldfastError, UpgradeError
-from ..store.base import NO_REVISION
+from .batch import Batch, sort_out
 from .executor import Done, Executor, Inline
 from .gallery import Gallery
 from .ledger import Ledger
@@ -44,7 +44,7 @@ from .pace import BatchSize, RateLimit, delay
 from .plan import Plan
 from .reconcile import Reconciled, reconcile
 from .records import State
-from .status import Batch, Status
+from .status import Status
 from .upkeep import Upkeep
 
 _MANY = 100  # quarantined items that are tolerated whatever their part of the queue
@@ -316,24 +316,9 @@ class Engine:
         if not claimed:
             return None
         self._after = claimed[-1][0]
-        return self._sort_out({name: place for place, name in claimed})
-
-    def _sort_out(self, places: dict[str, int]) -> Batch:
-        """Drop what is gone or moved, and set apart what the new side has already."""
-        names = list(places)
-        with self.gallery.steady():  # so that what is there is still there when it is read
-            there = self._old.revisions(names) != NO_REVISION
-            rows = self._old.get(
-                [name for name, known in zip(names, there, strict=True) if known],
-                vectors=self.mover.reads_vectors,
-            )
-        shown = ~np.asarray(rows.hidden, dtype=bool)
-        known = self._new.revisions(rows.ids) == rows.revisions if len(self._new) else ~shown
-        needs = rows.take(np.flatnonzero(shown & ~known))
-        ready = rows.take(np.flatnonzero(shown & known))
-        wanted = [places[name] for name in needs.ids]
-        rest = set(places.values()) - set(wanted)
-        return Batch(needs, wanted, ready, sorted(rest), len(places))
+        return sort_out(
+            self.gallery, self._old, self._new, self.mover, {name: place for place, name in claimed}
+        )
 
     def _compute(self, batch: Batch) -> tuple[Moved | None, float]:
         """Run the mover, again and again while it fails in a way that may pass."""
@@ -352,16 +337,18 @@ class Engine:
 
     def _finish_batch(self, done: Done[Batch, tuple[Moved | None, float]]) -> None:
         if done.error is not None or done.result is None:
+            if self._stop and getattr(done.error, "transient", False):
+                return  # the pause cut the waiting for the model short; the batch stays queued
             raise done.error or UpgradeError("backfill", "a finished batch", "nothing")
         batch, (moved, seconds) = done.batch, done.result
         if batch.ready_places:
-            self.gallery.move(batch.ready, None, batch.ready_places)
+            self.gallery.move(batch.ready, None, batch.ready_places, batch.since)
         if moved is None:
             return
         begun = self._clock()
         place_of = dict(zip(batch.rows.ids, batch.places, strict=True))
         places = [place_of[name] for name in moved.rows.ids]
-        self.gallery.move(moved.rows, moved.vectors, places)
+        self.gallery.move(moved.rows, moved.vectors, places, batch.since)
         # Writing counts: what it costs a batch, whatever its size, is why larger ones pay.
         self._size.succeeded(len(batch.rows), seconds + self._clock() - begun)
         self._upkeep.after_batch()

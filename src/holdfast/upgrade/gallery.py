@@ -75,6 +75,7 @@ class Gallery:
         self.old, self.new, self.ledger, self.mode = old, new, ledger, mode
         self._clock, self._latest = clock, 0
         self._cut_off = False  # whether the last change may be half done
+        self.changes = 0  # grows with every change but moves
         self._gate = Turnstile()
         self._extends = False
         if new is not None:
@@ -134,6 +135,12 @@ class Gallery:
 
         A change that an error cut off is finished first: replayed later, it would undo this.
         """
+        with self._exclusively():
+            self.changes += 1
+            yield
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
         with self._gate.writing():
             if self._cut_off:
                 self._settle()
@@ -342,7 +349,9 @@ class Gallery:
 
     # moving, for the engine
 
-    def move(self, rows: Rows, vectors: VectorsLike | None, places: Sequence[int]) -> None:
+    def move(
+        self, rows: Rows, vectors: VectorsLike | None, places: Sequence[int], since: int
+    ) -> None:
         """Make rows visible on the new side instead of the old one.
 
         Rows that were deleted or written since they were read are left as they are; a write
@@ -352,6 +361,7 @@ class Gallery:
             rows: As read from the old store.
             vectors: Their vectors in the new space; None where the new store has them.
             places: Their places in the queue; closed with the move.
+            since: What `changes` was when the rows were read.
         """
         new = self._new()
         checked = (
@@ -359,11 +369,11 @@ class Gallery:
             if vectors is None
             else as_vectors(vectors, new.space, f"backfill of {new.space.name}")
         )
-        with self.alone():
+        with self._exclusively():
             if not self._forward():
                 return
-            same = np.flatnonzero(self.old.store.revisions(rows.ids) == rows.revisions)
-            if len(same) < len(rows):
+            if since != self.changes:
+                same = np.flatnonzero(self.old.store.revisions(rows.ids) == rows.revisions)
                 rows = rows.take(same)
                 checked = None if checked is None else checked.take(same)
             self._journal().move(rows, checked, places)

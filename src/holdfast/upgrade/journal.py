@@ -72,7 +72,7 @@ class Journal:
         if vectors is not None and len(rows):
             self._new.upsert(rows.ids, vectors, rows.payloads, rows.revisions)
         if len(rows):
-            self._new.unhide(rows.ids)
+            self._show_new(rows.ids)
             self._old.hide(rows.ids)
         self._ledger.done(places, number)
 
@@ -123,7 +123,7 @@ class Journal:
         """What a write does once the old side has it."""
         if new is not None:
             self._new.upsert(ids, new, payloads, revisions)
-            self._new.unhide(ids)
+            self._show_new(ids)
             self._old.hide(ids)
         elif self._forward:
             self._apply_requeue(ids)
@@ -135,6 +135,10 @@ class Journal:
         # The stale vectors must not be shown again, nor be taken for up to date.
         self._new.delete(ids)
         self._ledger.enqueue(ids)
+
+    def _show_new(self, ids: Sequence[str]) -> None:
+        if self._new.visible < len(self._new):  # hidden rows are left by an earlier upgrade
+            self._new.unhide(ids)
 
     def _apply_delete(self, ids: Sequence[str]) -> None:
         self._old.delete(ids)

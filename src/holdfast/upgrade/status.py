@@ -1,10 +1,9 @@
-"""Where an upgrade stands, and one piece of its work."""
+"""Where an upgrade stands."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..store.base import Rows
 from .records import State
 
 
@@ -34,22 +33,3 @@ class Status:
     def seconds_left(self) -> float | None:
         """Estimate for what is still to move; None while there is no rate."""
         return self.todo / self.rate if self.rate > 0 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A claimed piece of the queue.
-
-    Args:
-        rows: Rows that need vectors.
-        places: Their places in the queue.
-        ready: Rows whose vectors the new side has already.
-        ready_places: Their places, and those of items that need nothing.
-        claimed: Places that were drawn from the queue for it.
-    """
-
-    rows: Rows
-    places: list[int]
-    ready: Rows
-    ready_places: list[int]
-    claimed: int
