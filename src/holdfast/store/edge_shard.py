@@ -36,6 +36,7 @@ _DELETED = 0.4  # a part with this share of removed rows is rebuilt: halvings al
 _LEAST = 1_000  # parts with fewer rows are never rebuilt for removed ones
 _NEVER = 2**50  # kilobytes
 _M, _EF_CONSTRUCT = 16, 100
+_EF_ROWS = 100_000  # rows for which `ef` is meant
 _GROUP = 16  # queries in one call
 _CARRY = 1_000  # points in one call
 _FLUSH_ROWS = 50_000  # rows after which the write-ahead log is cut, to keep opening fast
@@ -48,7 +49,8 @@ class Shard:
         folder: Held by this process.
         space: The space of the vectors.
         exact: Compare with every row; no graph is built.
-        ef: Length of the candidate list when the graph is searched.
+        ef: Length of the candidate list when a graph of 100,000 rows is searched; grows and
+            shrinks with the root of their number, down to a third and up to three times.
     Raises:
         OccupiedStore: The folder holds vectors of another space.
         StoreHeld: Another program has the folder open in the engine.
@@ -134,7 +136,7 @@ class Shard:
         """For each query its best points, best first, with `score` and `payload`."""
         engine = self._engine
         passing = None if where is None else condition(where, engine, self._wanted)
-        how = engine.SearchParams(hnsw_ef=max(self._ef, k), exact=self._exact)
+        how = engine.SearchParams(hnsw_ef=max(self._effort(), k), exact=self._exact)
         requests = (
             engine.QueryRequest(
                 limit=k,
@@ -147,6 +149,13 @@ class Shard:
         )
         while group := list(islice(requests, _GROUP)):
             yield from self._call(_query_batch(engine.QueryBatchRequest(group)))
+
+    def _effort(self) -> int:
+        """Candidates of a graph search: fewer rows need fewer for the same recall, so that two
+        parts of a gallery do not cost twice a whole one.
+        """
+        scaled = self._ef * (self.count / _EF_ROWS) ** 0.5
+        return int(min(max(scaled, self._ef / 3), 3 * self._ef))
 
     def flush(self) -> None:
         """Bring the write-ahead log into the segments, on disk."""
