@@ -90,6 +90,18 @@ class World:
         old, new = self.shown()
         return old | new == set(names) and not old & new
 
+    def true(self, items):
+        """The old store has every item as it was last written, the new one what it shows."""
+        shown = sorted(self.shown()[1])
+        pairs = ((self.old, self.old_model, sorted(items)), (self.new, self.new_model, shown))
+        return len(self.old) == len(items) and all(
+            np.array_equal(
+                store.get(names).vectors.array,
+                model.encode([items[n] for n in names], "document").array,
+            )
+            for store, model, names in pairs
+        )
+
 
 @pytest.fixture
 def world(tmp_path):
@@ -134,6 +146,18 @@ def test_a_batch_that_failed_is_not_moved_after_a_rollback(world):
     world.plan_again()
     assert world.old.visible == 40
     assert len(set(world.gallery.search([A], 40).ids[0])) == 40
+
+
+def test_a_batch_read_after_a_delete_that_failed_brings_nothing_back(world):
+    world.engine.run(0.5)
+    name = world.ledger.todo(1)[0][1]
+    world.fail_once(world.old, "delete")
+    with pytest.raises(StoreError):
+        world.gallery.delete([name])
+    world.engine.run()
+    del world.items[name]
+    assert world.new.revisions([name])[0] == -1
+    assert world.sound(world.items)
 
 
 def test_a_write_without_new_vectors_that_failed_does_not_empty_the_new_side_later(world):

@@ -43,7 +43,7 @@ from .order import queue_up
 from .pace import BatchSize, RateLimit, delay
 from .plan import Plan
 from .reconcile import Reconciled, reconcile
-from .records import State
+from .records import BEFORE_FINISHED, State
 from .status import Status
 from .upkeep import Upkeep
 
@@ -202,14 +202,14 @@ class Engine:
         Items move back piece by piece, so that searches see each of them at every moment. A
         rollback that was cut off goes on where it was.
         """
-        self._allow(
-            "roll back",
-            *("planned", "copying", "paused", "ready", "cut over", "rolling back", "rolled back"),
-        )
-        if self.gallery.state == "rolled back":
-            return
-        self._stop = True
-        self.gallery.set_state("rolling back")
+        while True:
+            state = self.gallery.state
+            self._allow("roll back", *BEFORE_FINISHED)
+            if state == "rolled back":
+                return
+            self._stop = True
+            if self.gallery.set_state("rolling back", state):
+                break  # otherwise another thread has turned it meanwhile
         after: str | None = None
         while True:
             page = self._old.scan(after, _BACK)
@@ -262,7 +262,7 @@ class Engine:
         """
         self.start()
         try:
-            while not self._stop and not self._reached(until) and self._ledger.todo(1):
+            while self._goes_on() and not self._reached(until) and self._ledger.todo(1):
                 self._after = 0  # items may have been queued again behind us
                 for done in self.executor.map(self._compute, self._batches(until)):
                     self._under_way -= done.batch.claimed
@@ -292,13 +292,17 @@ class Engine:
             self.gallery.set_state("ready", "copying")
 
     def _batches(self, until: float) -> Iterator[Batch]:
-        while not self._stop and not self._reached(until):
+        while self._goes_on() and not self._reached(until):
             batch = self._claim(until)
             if batch is None:
                 return
             self._limit.wait(len(batch.rows))
             self._under_way += batch.claimed
             yield batch
+
+    def _goes_on(self) -> bool:
+        # Another engine may have paused, or turned, the gallery.
+        return not self._stop and self.gallery.state == "copying"
 
     def _reached(self, until: float) -> bool:
         """Whether what has moved and what is under way make up the share."""
@@ -345,6 +349,10 @@ class Engine:
             self.gallery.move(batch.ready, None, batch.ready_places, batch.since)
         if moved is None:
             return
+        if len(moved.rows) + len(moved.failed) < len(batch.rows):
+            raise UpgradeError(
+                "mover", "word of every row of a batch", f"{len(moved.rows)} of {len(batch.rows)}"
+            )
         begun = self._clock()
         place_of = dict(zip(batch.rows.ids, batch.places, strict=True))
         places = [place_of[name] for name in moved.rows.ids]
@@ -379,9 +387,11 @@ class Engine:
                     raise UpgradeError("engine", f"one of {', '.join(known)}", repr(name))
                 known[name](**detail)
                 self._ledger.answer(number, "done")
-            except (HoldfastError, TypeError) as error:
+            except (HoldfastError, TypeError, ValueError) as error:
                 self._ledger.answer(number, f"refused: {error}")
 
     def _set_rate(self, rate: float) -> None:
+        if not float(rate) >= 0.0:
+            raise UpgradeError("rate", "items a second, 0 for no limit", repr(rate))
         self._limit.rate = float(rate)
         self._ledger.event("rate", {"items_per_second": float(rate)})

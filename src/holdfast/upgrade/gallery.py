@@ -172,6 +172,7 @@ class Gallery:
                 "Open the stores of that upgrade, or plan one between these.",
             )
         self._state = upgrade.state if upgrade else None
+        self.changes += 1
         return self._journal().replay()
 
     def _ledger(self) -> Ledger:
@@ -264,8 +265,9 @@ class Gallery:
         Raises:
             MissingIds: An id is not in the gallery.
         """
+        names = check_ids(ids, "Gallery.get")
         with self._gate.reading():
-            return self._keeper().get(ids, vectors=False)
+            return self._keeper().get(names, vectors=False)
 
     # writing
 

@@ -107,11 +107,15 @@ class Quantile:
     _FLOOR = 1e-3  # least slope between knots: keeps the map strictly increasing
 
     def __init__(self) -> None:
-        self._from: Scores | None = None
-        self._to: Scores | None = None
+        # Replaced in one go: other threads may be searching by it.
+        self._knots: tuple[Scores, Scores] | None = None
 
     def fit(self, sample: ScoreSample) -> Self:
         """Learn the map between the two standardised, pooled distributions."""
+        self._knots = self._learned(sample)
+        return self
+
+    def _learned(self, sample: ScoreSample) -> tuple[Scores, Scores]:
         levels = np.linspace(0.0, 1.0, _KNOTS)
         pooled = []
         for side in (sample.old, sample.new):
@@ -119,31 +123,26 @@ class Quantile:
             pooled.append(np.quantile((side - mean) / spread, levels))
         known, places = np.unique(pooled[0], return_index=True)
         if len(known) < 2:
-            self._from = self._to = np.array([-1.0, 1.0])
-            return self
+            return np.array([-1.0, 1.0]), np.array([-1.0, 1.0])
         steps = np.maximum(np.diff(pooled[1][places]), self._FLOOR * np.diff(known))
-        self._from = known
-        self._to = pooled[1][places[0]] + np.concatenate([[0.0], np.cumsum(steps)])
-        return self
+        return known, pooled[1][places[0]] + np.concatenate([[0.0], np.cumsum(steps)])
 
     def __call__(self, scores: FloatArray, sample: ScoreSample) -> FloatArray:
-        if self._from is None or self._to is None:
-            self.fit(sample)
+        x, y = self._knots or self._learned(sample)
         old_mean, old_spread = _moments(sample.old)
         new_mean, new_spread = _moments(sample.new)
-        mapped = self._shape((scores - old_mean) / old_spread)
+        mapped = _along((scores - old_mean) / old_spread, x, y)
         return (mapped * new_spread + new_mean).astype(np.float32)
 
-    def _shape(self, z: Scores) -> Scores:
-        if self._from is None or self._to is None:  # pragma: no cover - __call__ has fitted
-            return z
-        x, y = self._from, self._to
-        tenth = max(1, len(x) // 10)
-        low = (y[tenth] - y[0]) / (x[tenth] - x[0])
-        high = (y[-1] - y[-1 - tenth]) / (x[-1] - x[-1 - tenth])
-        inside: Scores = np.interp(z, x, y)
-        outside: Scores = np.minimum(z - x[0], 0.0) * low + np.maximum(z - x[-1], 0.0) * high
-        return inside + outside
+
+def _along(z: Scores, x: Scores, y: Scores) -> Scores:
+    """The map through the knots (x, y), which goes on beyond them."""
+    tenth = max(1, len(x) // 10)
+    low = (y[tenth] - y[0]) / (x[tenth] - x[0])
+    high = (y[-1] - y[-1 - tenth]) / (x[-1] - x[-1 - tenth])
+    inside: Scores = np.interp(z, x, y)
+    outside: Scores = np.minimum(z - x[0], 0.0) * low + np.maximum(z - x[-1], 0.0) * high
+    return inside + outside
 
 
 CALIBRATORS: dict[str, type[ZScore] | type[Quantile]] = {"quantile": Quantile, "zscore": ZScore}

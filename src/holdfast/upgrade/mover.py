@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..arrays import Vectors, as_vectors
-from ..errors import EncoderError, EncoderMisconfigured, InvalidInput, WrongCount
+from ..errors import EncoderError, EncoderMisconfigured, InvalidInput, SourceError, WrongCount
 from ..items import Item
 from ..space import Space
 from ..store.base import Rows
@@ -78,7 +78,7 @@ class ReEmbed:
         return self.encoder.space
 
     def move(self, rows: Rows) -> Moved:
-        items = self.source.get(rows.ids)
+        items = self._read(rows.ids)
         there = [i for i, item in enumerate(items) if item is not None]
         failed = {rows.ids[i]: GONE for i, item in enumerate(items) if item is None}
         contents = [item.content for item in items if item is not None]
@@ -90,6 +90,21 @@ class ReEmbed:
         )
         kept_rows = rows if len(kept) == len(rows) else rows.take(kept)
         return Moved(kept_rows, Vectors(self.target, array), failed)
+
+    def _read(self, ids: list[str]) -> list[Item | None]:
+        """A source that loses count or order would give items each other's vectors."""
+        items = self.source.get(ids)
+        if len(items) != len(ids):
+            raise SourceError(
+                "source",
+                f"{len(ids)} answers, one per id",
+                str(len(items)),
+                "None for what is gone.",
+            )
+        for name, item in zip(ids, items, strict=True):
+            if item is not None and item.id != name:
+                raise SourceError("source", f"the item {name!r}", repr(item.id), "Keep the order.")
+        return items
 
     def _encode(
         self, places: np.ndarray, contents: list[object], ids: list[str], failed: dict[str, str]

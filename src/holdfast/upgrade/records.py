@@ -21,6 +21,11 @@ State: TypeAlias = Literal[
     "rolled back",
 ]
 
+BEFORE_FINISHED: tuple[State, ...] = (
+    *("planned", "copying", "paused", "ready", "cut over"),
+    *("rolling back", "rolled back"),
+)
+
 # Which side answers; the table in `gallery.py` says what is written.
 READS: dict[State | None, str] = {
     None: "old",

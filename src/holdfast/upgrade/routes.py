@@ -31,6 +31,10 @@ class Routes:
                 "a bare array",
                 "Write Vectors through as_vectors(array, space, 'query').",
             )
+        elif isinstance(given, str):
+            raise InvalidInput(
+                "Gallery.search", "a sequence of contents", "one string", "Put it in a list."
+            )
         elif len(given) and all(isinstance(v, Vectors) for v in given):
             self._ready = list(given)
         else:
