@@ -108,6 +108,14 @@ def test_a_store_refuses_and_stays_as_it_was(store, call, error, message):
     assert everything(store) == before
 
 
+@pytest.mark.parametrize("method", ["delete", "hide", "unhide", "get", "revisions"])
+def test_one_string_is_no_list_of_ids(store, method):
+    before = everything(store)
+    with pytest.raises(errors.InvalidInput, match=r"sequence of ids, got one string"):
+        getattr(store, method)("ab")
+    assert everything(store) == before
+
+
 @pytest.mark.parametrize("kind", KINDS[1:], ids=lambda kind: kind[0])
 def test_a_store_of_another_space_is_not_opened(kind, tmp_path):
     name, options = kind

@@ -152,6 +152,17 @@ def _check_numbers(array: FloatArray, space: Space, owner: str) -> None:
             )
 
 
+def ids_given(ids: Sequence[str], owner: str) -> Sequence[str]:
+    """The ids of one call; one string would pass for the list of its letters.
+
+    Raises:
+        InvalidInput: A string.
+    """
+    if isinstance(ids, str):
+        raise InvalidInput(owner, "a sequence of ids", "one string", "Put it in a list.")
+    return ids
+
+
 def check_ids(ids: Sequence[str], owner: str, count: int | None = None) -> list[str]:
     """Check that ids are non-empty strings, distinct, and as many as there are rows.
 
@@ -163,9 +174,7 @@ def check_ids(ids: Sequence[str], owner: str, count: int | None = None) -> list[
         DuplicateIds: One id twice.
         InvalidInput: Not strings, empty, not Unicode, or a wrong number of them.
     """
-    if isinstance(ids, str):
-        raise InvalidInput(owner, "a sequence of ids", "one string", "Put it in a list.")
-    checked = list(ids)
+    checked = list(ids_given(ids, owner))
     if count is not None and len(checked) != count:
         raise InvalidInput(owner, f"{count} ids, one per row", str(len(checked)))
     for value in checked:

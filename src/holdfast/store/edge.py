@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import IntArray, Vectors, VectorsLike, as_vectors
+from ..arrays import IntArray, Vectors, VectorsLike, as_vectors, ids_given
 from ..artifact import Artifact, load, save
 from ..errors import ArtifactError, InvalidInput, MissingIds, StoreError
 from ..hits import Hits
@@ -203,7 +203,7 @@ class EdgeStore:
         self._each(ids, self._delete_piece)
 
     def _each(self, ids: Sequence[str], do: Any) -> None:
-        names = list(dict.fromkeys(ids))
+        names = list(dict.fromkeys(ids_given(ids, self._owner)))
         for start in range(0, len(names), _PIECE):
             with self._lock:
                 self._settle()
@@ -250,10 +250,10 @@ class EdgeStore:
 
     def revisions(self, ids: Sequence[str]) -> IntArray:
         with self._lock:
-            return self._stored(list(ids))[0]
+            return self._stored(list(ids_given(ids, self._owner)))[0]
 
     def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
-        names = list(ids)
+        names = list(ids_given(ids, self._owner))
         with self._lock:
             unique = list(dict.fromkeys(names))
             shown = self._read_shown(unique, vectors)

@@ -17,6 +17,7 @@ from ..arrays import (
     VectorsLike,
     as_vectors,
     check_ids,
+    ids_given,
     squared_norms,
 )
 from ..errors import InvalidInput, MissingIds
@@ -181,7 +182,7 @@ class MemoryStore:
 
     def delete(self, ids: Sequence[str]) -> None:
         with self._lock:
-            for name in ids:
+            for name in ids_given(ids, f"delete from {self.space.name}"):
                 slot = self._slot.pop(name, None)
                 if slot is None:
                     continue
@@ -196,6 +197,7 @@ class MemoryStore:
 
     def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
         with self._lock:
+            ids = ids_given(ids, f"get from {self.space.name}")
             missing = [name for name in ids if name not in self._slot]
             if missing:
                 raise MissingIds(
@@ -217,6 +219,7 @@ class MemoryStore:
 
     def revisions(self, ids: Sequence[str]) -> IntArray:
         with self._lock:
+            ids = ids_given(ids, f"revisions of {self.space.name}")
             found = [self._slot.get(name, NO_REVISION) for name in ids]
             return np.array(
                 [NO_REVISION if slot < 0 else self._revision[slot] for slot in found],
@@ -257,7 +260,7 @@ class MemoryStore:
 
     def _show(self, ids: Sequence[str], shown: bool) -> None:
         with self._lock:
-            for name in ids:
+            for name in ids_given(ids, f"hide in {self.space.name}"):
                 slot = self._slot.get(name)
                 if slot is not None:
                     self._shown[slot] = shown

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array
+from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array, ids_given
 from ..errors import InvalidInput, MissingIds
 from ..space import Space
 from .base import NO_REVISION, Page, Rows
@@ -192,7 +192,7 @@ class RowFile:
     def _run(self, statement: str, before: tuple[int, ...], ids: Sequence[str]) -> list[Any]:
         """All answers of one statement with a place for ids, over chunks of them."""
         found: list[Any] = []
-        for chunk in _chunks(_storable(ids)):
+        for chunk in _chunks(_storable(ids_given(ids, f"rows of {self.space.name}"))):
             sql = statement.format(_marks(chunk))
             found += self._data.connection.execute(sql, (*before, *chunk)).fetchall()
         return found
@@ -211,7 +211,7 @@ class RowFile:
     def revisions(self, ids: Sequence[str]) -> IntArray:
         """(n,) revisions, -1 for ids that are not stored."""
         with self._lock, self._data.reported():
-            return self._find(ids)[1]
+            return self._find(ids_given(ids, f"revisions of {self.space.name}"))[1]
 
     def slots_of(self, ids: Sequence[str]) -> IntArray:
         """(n,) slots, -1 for ids that are not stored."""
