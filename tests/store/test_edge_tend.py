@@ -26,10 +26,11 @@ def clustered(count, seed):
 def small_graphs(monkeypatch):
     """Build graphs from 1,600 rows of 16-d on; the child reads the same number."""
     monkeypatch.setattr(edge_shard, "_GRAPH_KB", 100)
+    monkeypatch.setattr(edge_shard, "_PART_KB", 100)
     monkeypatch.setattr(
         edge_build,
         "_CHILD",
-        "from holdfast.store import edge_shard as e; e._GRAPH_KB = 100; e.rebuild()",
+        "from holdfast.store import edge_shard as e; e._GRAPH_KB = e._PART_KB = 100; e.rebuild()",
     )
 
 

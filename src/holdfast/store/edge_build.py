@@ -31,14 +31,18 @@ class Build:
         space: The space of its vectors.
         exact: Whether to go without a graph.
         fields: Payload paths to index before.
+        large: Whether there are rows enough for a graph, so that it should hold all of them.
     """
 
-    def __init__(self, path: Path, space: Space, exact: bool, fields: list[str]) -> None:
+    def __init__(
+        self, path: Path, space: Space, exact: bool, fields: list[str], large: bool
+    ) -> None:
         task = {
             "path": str(path),
             "space": space.to_json(),
             "exact": exact,
             "fields": fields,
+            "large": large,
             "parent": os.getpid(),
         }
         self._path, self._stopped = path, False

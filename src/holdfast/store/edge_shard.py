@@ -32,11 +32,14 @@ from .edge_pointer import RESTORE, Pointer, read_pointer
 from .where import Where
 
 _GRAPH_KB = 10_000  # smaller parts are scanned: 0.3 ms for the 6,500 rows of 384-d it holds
-_DELETED = 0.4  # a part with this share of removed rows is rebuilt: halvings always are
+_PART_KB = 1_000  # beside a graph, rows that are not in it may take 0.03 ms to scan
+_WORTH = 0.01  # part of all rows that must have come before a graph is built again
+_DELETED = 0.2  # a part with this share of removed rows is rebuilt: halvings always are
 _LEAST = 1_000  # parts with fewer rows are never rebuilt for removed ones
 _NEVER = 2**50  # kilobytes
 _M, _EF_CONSTRUCT = 16, 100
 _EF_ROWS = 100_000  # rows for which `ef` is meant
+_EF_GROWTH = 0.65  # exponent at which recall stayed about the same from 25,000 to 100,000 rows
 _GROUP = 16  # queries in one call
 _CARRY = 1_000  # points in one call
 _FLUSH_ROWS = 50_000  # rows after which the write-ahead log is cut, to keep opening fast
@@ -50,7 +53,7 @@ class Shard:
         space: The space of the vectors.
         exact: Compare with every row; no graph is built.
         ef: Length of the candidate list when a graph of 100,000 rows is searched; grows and
-            shrinks with the root of their number, down to a third and up to three times.
+            shrinks with their number, down to a third and up to three times.
     Raises:
         OccupiedStore: The folder holds vectors of another space.
         StoreHeld: Another program has the folder open in the engine.
@@ -154,7 +157,7 @@ class Shard:
         """Candidates of a graph search: fewer rows need fewer for the same recall, so that two
         parts of a gallery do not cost twice a whole one.
         """
-        scaled = self._ef * (self.count / _EF_ROWS) ** 0.5
+        scaled = self._ef * (self.count / _EF_ROWS) ** _EF_GROWTH
         return int(min(max(scaled, self._ef / 3), 3 * self._ef))
 
     def flush(self) -> None:
@@ -202,7 +205,9 @@ class Shard:
         self._touched = set()
         copy = self._pointer.path(self._folder, ahead=1)
         shutil.copytree(self._pointer.path(self._folder), copy)
-        self._build = edge_build.Build(copy, self._space, self._exact, fields)
+        self._build = edge_build.Build(
+            copy, self._space, self._exact, fields, self._kilobytes(self.count) >= _GRAPH_KB
+        )
         if self._closing:  # `close` came while the copy was made and saw no build
             self._build.stop()
         return self._build
@@ -212,7 +217,12 @@ class Shard:
         if self._written + self._removed < self._declined:
             return False
         built = self._pointer.built
-        grown = not self._exact and self._kilobytes(self._written) >= _GRAPH_KB
+        grown = (
+            not self._exact
+            and self._kilobytes(self.count) >= _GRAPH_KB
+            and self._kilobytes(self._written) >= _PART_KB
+            and self._written >= _WORTH * self.count
+        )
         return grown or (built >= _LEAST and self._removed >= _DELETED * built)
 
     def _kilobytes(self, rows: int) -> float:
@@ -268,7 +278,8 @@ def rebuild() -> None:
     """What the child process of `edge_build.Build` does."""
     task = json.loads(sys.argv[1])
     edge_build.become_child(task["parent"])
-    shard = _load(Path(task["path"]), Space.from_json(task["space"]), task["exact"])
+    threshold = _PART_KB if task["large"] else _GRAPH_KB
+    shard = _load(Path(task["path"]), Space.from_json(task["space"]), task["exact"], threshold)
     changed = _optimise(shard, task["fields"])
     shard.flush()
     shard.close()
@@ -282,7 +293,7 @@ def _engine() -> ModuleType:
     return qdrant_edge
 
 
-def _config(space: Space, exact: bool) -> Any:
+def _config(space: Space, exact: bool, threshold: int = _GRAPH_KB) -> Any:
     engine = _engine()
     # Rows of a cosine space come as unit rows, whose product is the cosine: the engine need
     # not scale them again, and what was stored is read back bit for bit.
@@ -294,13 +305,13 @@ def _config(space: Space, exact: bool) -> Any:
             deleted_threshold=_DELETED,
             vacuum_min_vector_number=_LEAST,
             default_segment_number=1,
-            indexing_threshold=_NEVER if exact else _GRAPH_KB,
+            indexing_threshold=_NEVER if exact else threshold,
         ),
     )
 
 
-def _load(path: Path, space: Space, exact: bool) -> Any:
-    return _engine().EdgeShard.load(str(path), _config(space, exact))
+def _load(path: Path, space: Space, exact: bool, threshold: int = _GRAPH_KB) -> Any:
+    return _engine().EdgeShard.load(str(path), _config(space, exact, threshold))
 
 
 def _retrieve(keys: list[str], fields: Any, vectors: bool) -> Callable[[Any], Any]:
