@@ -198,6 +198,19 @@ def test_quarantined_items_can_be_left_behind_and_come_back_with_a_rollback(setu
     assert one.gallery.search([one.items["i7"]], 1).ids.tolist() == [["i7"]]
 
 
+def test_finishing_with_items_left_behind_takes_a_word(setup):
+    one = setup()
+    del one.source.items["i7"]
+    engine = one.engine()
+    engine.run()
+    engine.cut_over(leave_behind=True)
+    with pytest.raises(UpgradeError, match="1 quarantined ones, left behind"):
+        engine.finish()
+    assert one.gallery.state == "cut over"
+    engine.finish(leave_behind=True)
+    assert one.gallery.state == "finished"
+
+
 def test_a_source_that_lost_everything_pauses_instead_of_quarantining_all(setup):
     one = setup(count=600, max_quarantined=0.1)
     one.source.items.clear()

@@ -108,7 +108,9 @@ def drop_stale(ledger: Ledger) -> None:
 def _outcome(status: Status, stopped: str) -> str:
     words = f"{percent(status.share)} of {status.items:,} items moved"
     if status.state == "ready":
-        words = f"All {status.items:,} items moved"
+        words = f"All {status.items - status.quarantined:,} items that can move have moved"
+        if not status.quarantined:
+            words = f"All {status.items:,} items moved"
     if status.quarantined:
         words += f", {status.quarantined:,} quarantined (see holdfast quarantine)"
     if status.state == "ready":

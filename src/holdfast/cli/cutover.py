@@ -43,7 +43,7 @@ def cutover(face: Face, leave_behind_quarantined: bool) -> None:
         "mended": asdict(found),
         "finding": finding.to_json() if finding else None,
     }
-    words = f"Cut over: {items:,} items answer from the new side."
+    words = f"Cut over: {items - left:,} items answer from the new side."
     if left:
         words += f" {left:,} quarantined ones are left behind."
     if found:
@@ -85,7 +85,12 @@ def rollback(face: Face) -> None:
     is_flag=True,
     help="Without it you are asked, where there is somebody to ask.",
 )
-def finish(face: Face, word: bool) -> None:
+@click.option(
+    "--leave-behind-quarantined",
+    is_flag=True,
+    help="Accept that quarantined items, which only the old store has, are lost.",
+)
+def finish(face: Face, word: bool, leave_behind_quarantined: bool) -> None:
     """Give up the old side for good and delete its store. There is no way back."""
     state = _state(face, "finish")
     if state not in ("cut over", "finished"):
@@ -95,7 +100,7 @@ def finish(face: Face, word: bool) -> None:
     _confirm(face, word)
     if state == "cut over":
         with face.gallery() as gallery:
-            face.project.engine(gallery).finish()
+            face.project.engine(gallery).finish(leave_behind=leave_behind_quarantined)
     face.project.drop_old()
     _tell(
         face,

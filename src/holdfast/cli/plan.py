@@ -22,7 +22,7 @@ def plan(face: Face, dry_run: bool) -> None:
     shown = {key: value for key, value in summary.items() if key != "bridges"}
     words: list[Any] = [facts((key.replace("_", " "), value) for key, value in shown.items())]
     for bridge in summary.get("bridges", []):
-        words.append(f"\nBridge {bridge['bridge']}, from {bridge['pairs']:,} pairs:")
+        words.append(f"\nB{bridge['bridge'][1:]}, from {bridge['pairs']:,} pairs:")
         rows = [
             (r["aligner"], f"{r['cosine']:.3f}", f"{r['R@1']:.3f}", "chosen" if r["chosen"] else "")
             for r in bridge["tried"]

@@ -29,11 +29,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
-from ..errors import EncoderError, HoldfastError, UpgradeError
+from ..errors import EncoderError, UpgradeError
 from .batch import Batch, sort_out
 from .executor import Done, Executor, Inline
 from .gallery import Gallery
@@ -180,7 +179,8 @@ class Engine:
                 "cut over",
                 "no quarantined items",
                 f"{left}",
-                "Mend them and retry, or leave them behind explicitly: they would not be found.",
+                "Mend them and try again (holdfast quarantine --retry), or give them up until a "
+                "rollback (holdfast cutover --leave-behind-quarantined).",
             )
         # A write whose new model fails may queue its items until the very last moment.
         if self.gallery.set_state(
@@ -223,10 +223,23 @@ class Engine:
         self.gallery.set_state("rolled back", "rolling back")
         self._old.tend()
 
-    def finish(self) -> None:
-        """Give up the old side. Nothing is deleted here, but nothing leads back any more."""
+    def finish(self, leave_behind: bool = False) -> None:
+        """Give up the old side. Nothing is deleted here, but nothing leads back any more.
+
+        Args:
+            leave_behind: Accept that quarantined items, which only the old side has, are lost.
+        """
         self._allow("finish", "cut over")
-        self.gallery.set_state("finished", "cut over")
+        left = self._ledger.counts()["quarantined"]
+        if left and not leave_behind:
+            raise UpgradeError(
+                "finish",
+                "no items that only the old side has",
+                f"{left} quarantined ones, left behind at the cut-over",
+                "Roll back, mend them and upgrade again, or say explicitly that they may be lost "
+                "(holdfast finish --leave-behind-quarantined).",
+            )
+        self.gallery.set_state("finished", "cut over", left_behind=left)
 
     def _allow(self, command: str, *states: State) -> None:
         if self.gallery.state not in states:
@@ -380,15 +393,7 @@ class Engine:
     # commands from other processes
 
     def _obey(self) -> None:
-        known: dict[str, Callable[..., Any]] = {"pause": self.pause, "rate": self._set_rate}
-        for number, name, detail in self._ledger.asked():
-            try:
-                if name not in known:
-                    raise UpgradeError("engine", f"one of {', '.join(known)}", repr(name))
-                known[name](**detail)
-                self._ledger.answer(number, "done")
-            except (HoldfastError, TypeError, ValueError) as error:
-                self._ledger.answer(number, f"refused: {error}")
+        self._ledger.obey({"pause": self.pause, "rate": self._set_rate})
 
     def _set_rate(self, rate: float) -> None:
         if not float(rate) >= 0.0:

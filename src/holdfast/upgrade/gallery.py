@@ -37,7 +37,7 @@ from ..store.where import WhereLike, parse
 from .extend import search_extended
 from .journal import Journal
 from .ledger import Ledger
-from .merge import Calibrator, Mode, ZScore, by_rank
+from .merge import Calibrator, Mode, ZScore, by_rank, check_mode
 from .records import FORWARD, READS, State
 from .reference import Reference
 from .routes import Queries, Routes
@@ -79,15 +79,8 @@ class Gallery:
         self._gate = Turnstile()
         self._extends = False
         if new is not None:
-            related = relation(new.space, old.space)
-            self._extends = related == "extends"
-            if mode == "compatible" and related not in ("same", "extends"):
-                raise ConfigError(
-                    "merge mode 'compatible'",
-                    f"a new space that is, or extends, {old.space}",
-                    f"{new.space}, which is unrelated",
-                    "Use 'calibrated'.",
-                )
+            self._extends = relation(new.space, old.space) == "extends"
+            check_mode(mode, old.space, new.space)
         if new is not None and ledger is not None:
             self._reference = Reference(old.store, new.store, ledger, calibrator or ZScore())
         self._state: State | None = None

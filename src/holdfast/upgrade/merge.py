@@ -26,12 +26,28 @@ import numpy.typing as npt
 from ..arrays import FloatArray
 from ..errors import ConfigError
 from ..hits import Hits, merge
+from ..space import Space, relation
 
 Mode: TypeAlias = Literal["compatible", "calibrated", "by_rank"]
 Scores: TypeAlias = npt.NDArray[np.float64]
 
 _RANK_OFFSET = 60.0  # the constant of reciprocal rank fusion, Cormack et al. 2009
 _KNOTS = 257
+
+
+def check_mode(mode: Mode, old: Space, new: Space) -> None:
+    """Refuse to compare scores of spaces that have nothing to do with each other.
+
+    Raises:
+        ConfigError: Mode "compatible" between unrelated spaces.
+    """
+    if mode == "compatible" and relation(new, old) not in ("same", "extends"):
+        raise ConfigError(
+            "merge mode 'compatible'",
+            f"a new space that is, or extends, {old}",
+            f"{new}, which is unrelated",
+            "Use 'calibrated'.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

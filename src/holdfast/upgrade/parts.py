@@ -74,7 +74,6 @@ class Parts:
         if config.cache:
             from ..encode.cache import CachedEncoder
 
-            self.folder.mkdir(parents=True, exist_ok=True)
             return CachedEncoder(encoder, self.folder / "cache.sqlite")
         return encoder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from .engine import Engine
 from .executor import Executor, Inline, Threads
 from .gallery import Gallery
 from .ledger import Ledger
-from .merge import calibrator
+from .merge import calibrator, check_mode
 from .mover import Copy, Mover, ReEmbed, Translate
 from .order import read_ids
 from .parts import Parts
@@ -53,6 +54,9 @@ class Project(Parts):
         Raises:
             ConfigError: Nothing was built yet and the old model is dead.
         """
+        upgrade = ledger.upgrade()
+        if upgrade and upgrade.state == "finished":
+            return upgrade.new
         known = ledger.meta(SERVING)
         if known is not None:
             import json
@@ -79,9 +83,14 @@ class Project(Parts):
         Items that are stored already are left alone, so a build that was cut off goes on.
         """
         ledger = self.ledger()
-        space = self.serving(ledger)
-        encoder = self._encoder_of(space)
-        store = self.store(space)
+        try:
+            _refuse_under_way("build", ledger.upgrade())
+            space = self.serving(ledger)
+            encoder = self._encoder_of(space)
+            store = self.store(space)
+        except BaseException:
+            ledger.close()
+            raise
         try:
             self._set_serving(ledger, space)
             total, done = len(self.source), 0
@@ -152,7 +161,7 @@ class Project(Parts):
         ledger = self.ledger(readonly=dry_run)
         try:
             old, new = self.serving(ledger), self.new_encoder.space
-            self._check_new(ledger.upgrade(), old, new)
+            self._check_plan(ledger.upgrade(), old, new)
             store = self.store(old)
             try:
                 summary = self._summary(store, old, new)
@@ -167,14 +176,17 @@ class Project(Parts):
         finally:
             ledger.close()
 
-    def _check_new(self, last: Upgrade | None, old: Space, new: Space) -> None:
-        if last and last.state not in ("finished", "rolled back"):
-            raise UpgradeError(
-                "plan",
-                "no upgrade under way",
-                f"one from {last.old.name} to {last.new.name} that is {last.state}",
-                "Go on with it, or roll it back.",
+    def _check_plan(self, last: Upgrade | None, old: Space, new: Space) -> None:
+        """What could not be carried out must not be recorded: a gallery would not open."""
+        _refuse_under_way("plan", last)
+        plan = self.config.upgrade
+        check_mode(plan.merge, old, new)
+        if plan.mover == "copy":
+            raise ConfigError(
+                "plan: mover", "re-embed or translate", "'copy'", "It moves within one space."
             )
+        if plan.order == "given":
+            self._given(plan)
         if old == new:
             raise UpgradeError("plan", f"a new model other than {old}", "the same", "Change [new].")
 
@@ -226,29 +238,29 @@ class Project(Parts):
 
     def gallery(self) -> Gallery:
         """Open what is served, both sides while an upgrade is under way."""
-        ledger = self.ledger()
-        upgrade = ledger.upgrade()
-        if upgrade is None or upgrade.state in ("finished", "rolled back"):
-            space = self.serving(ledger)
-            if upgrade and upgrade.state == "finished":
-                self._set_serving(ledger, upgrade.new)
-                space = upgrade.new
-            encoder = self._encoder_of(space) or self._stand_in(space)
-            ledger.close()
-            return Gallery(Side(self.store(space), encoder), clock=microseconds)
-        plan = Plan(**upgrade.plan)
-        encoder = self._encoder_of(upgrade.old)
-        old_store = self.store(upgrade.old)
-        new_store = self.store(upgrade.new)
-        old = Side(old_store, encoder, self._bridge(upgrade.new, upgrade.old, encoder))
-        return Gallery(
-            old,
-            Side(new_store, self._encoder_of(upgrade.new)),
-            ledger,
-            mode=plan.merge,
-            calibrator=calibrator(plan.calibrator),
-            clock=microseconds,
-        )
+        with ExitStack() as opened:  # closed again if one of them does not open
+            ledger = opened.enter_context(closing(self.ledger()))
+            upgrade = ledger.upgrade()
+            if upgrade is None or upgrade.state in ("finished", "rolled back"):
+                space = self.serving(ledger)
+                encoder = self._encoder_of(space) or self._stand_in(space)
+                return Gallery(Side(self.store(space), encoder), clock=microseconds)
+            plan = Plan(**upgrade.plan)
+            encoder = self._encoder_of(upgrade.old)
+            bridge = self._bridge(upgrade.new, upgrade.old, encoder)
+            new_encoder = self._encoder_of(upgrade.new)
+            old = opened.enter_context(closing(self.store(upgrade.old)))
+            new = opened.enter_context(closing(self.store(upgrade.new)))
+            gallery = Gallery(
+                Side(old, encoder, bridge),
+                Side(new, new_encoder),
+                ledger,
+                mode=plan.merge,
+                calibrator=calibrator(plan.calibrator),
+                clock=microseconds,
+            )
+            opened.pop_all()
+            return gallery
 
     def _bridge(self, origin: Space, target: Space, encoder: Any) -> Bridge | None:
         """Leads into the space of a dead model."""
@@ -268,8 +280,8 @@ class Project(Parts):
             raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
         plan = Plan(**upgrade.plan)
         given = None
-        if plan.order == "given" and plan.order_file:
-            given = read_ids(self.path.parent / plan.order_file)
+        if plan.order == "given" and not upgrade.queued:
+            given = self._given(plan)
         executor: Executor = Threads(plan.workers) if plan.workers > 1 else Inline()
         return Engine(
             gallery,
@@ -279,6 +291,13 @@ class Project(Parts):
             given=given,
             listener=listener,
         )
+
+    def _given(self, plan: Plan) -> list[str]:
+        if not plan.order_file:
+            raise ConfigError(
+                "plan: order_file", "a file of ids", "none", "Order 'given' needs it."
+            )
+        return read_ids(self.path.parent / plan.order_file)
 
     def quality(self, gallery: Gallery) -> Quality | None:
         """Measures an open gallery; None where the file names no judged queries."""
@@ -307,10 +326,25 @@ class Project(Parts):
                     "Cut over and finish first.",
                 )
             self._set_serving(ledger, upgrade.new)
-            shutil.rmtree(self.store_folder(upgrade.old), ignore_errors=True)
+            folder = self.store_folder(upgrade.old)
+            for dropped in folder.parent.glob("*.dropped"):  # an earlier call was cut off
+                shutil.rmtree(dropped)
+            if folder.exists():
+                # All at once: half a store could not be opened again.
+                shutil.rmtree(folder.rename(folder.with_name(f"{folder.name}.dropped")))
             ledger.event("dropped", {"space": str(upgrade.old)})
         finally:
             ledger.close()
+
+
+def _refuse_under_way(who: str, last: Upgrade | None) -> None:
+    if last and last.state not in ("finished", "rolled back"):
+        raise UpgradeError(
+            who,
+            "no upgrade under way",
+            f"one from {last.old.name} to {last.new.name} that is {last.state}",
+            "Go on with it, or roll it back.",
+        )
 
 
 def _told(choice: Choice) -> dict[str, Any]:

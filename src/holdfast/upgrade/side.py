@@ -108,5 +108,5 @@ class Side:
             f"the side of {self.space.name}",
             "an encoder, or a bridge from the other side",
             "neither",
-            "Give the model, or fit a bridge into this space and name it.",
+            "Give the model, or plan an upgrade, which fits a bridge into this space.",
         )
