@@ -34,6 +34,7 @@ import numpy as np
 
 from ..errors import EncoderError, UpgradeError
 from .batch import Batch, sort_out
+from .commands import obey
 from .executor import Done, Executor, Inline
 from .gallery import Gallery
 from .ledger import Ledger
@@ -280,7 +281,7 @@ class Engine:
                 for done in self.executor.map(self._compute, self._batches(until)):
                     self._under_way -= done.batch.claimed
                     self._finish_batch(done)
-                    self._obey()
+                    obey(self._ledger, {"pause": self.pause, "rate": self._set_rate})
                     self._listener(self.status())
         except BaseException as error:
             self.gallery.set_state("paused", "copying", why=f"{type(error).__name__}: {error}")
@@ -391,9 +392,6 @@ class Engine:
             )
 
     # commands from other processes
-
-    def _obey(self) -> None:
-        self._ledger.obey({"pause": self.pause, "rate": self._set_rate})
 
     def _set_rate(self, rate: float) -> None:
         if not float(rate) >= 0.0:

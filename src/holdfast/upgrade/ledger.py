@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -370,17 +370,6 @@ class Ledger:
             "SELECT number, name, detail FROM command WHERE answer IS NULL ORDER BY number"
         )
         return [(number, name, json.loads(detail)) for number, name, detail in rows]
-
-    def obey(self, known: Mapping[str, Callable[..., Any]]) -> None:
-        """Do what others asked for, by name, and say what became of it."""
-        for number, name, detail in self.asked():
-            try:
-                if name not in known:
-                    raise UpgradeError("engine", f"one of {', '.join(known)}", repr(name))
-                known[name](**detail)
-                self.answer(number, "done")
-            except (HoldfastError, TypeError) as error:
-                self.answer(number, f"refused: {error}")
 
     def answer(self, number: int, text: str) -> None:
         """Say what became of a command."""
