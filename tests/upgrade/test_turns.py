@@ -247,6 +247,19 @@ def test_filters_meet_hidden_rows_on_both_sides(tmp_path, until):
     world.ledger.close()
 
 
+@pytest.mark.parametrize("how", ["written", "deleted"])
+def test_items_left_behind_that_came_over_or_went_do_not_hold_up_the_finish(world, how):
+    del world.source.items["i7"]
+    world.engine.run()
+    world.engine.cut_over(leave_behind=True)
+    if how == "written":
+        world.gallery.upsert([Item("i7", (0.9, -0.8, 0.7, -0.6))])
+    else:
+        world.gallery.delete(["i7"])
+    world.engine.finish()
+    assert world.gallery.state == "finished"
+
+
 def test_one_string_is_no_list_of_contents(world):
     with pytest.raises(InvalidInput, match="one string"):
         world.gallery.search("kelp")

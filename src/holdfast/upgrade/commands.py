@@ -17,5 +17,5 @@ def obey(ledger: Ledger, known: Mapping[str, Callable[..., Any]]) -> None:
                 raise UpgradeError("engine", f"one of {', '.join(known)}", repr(name))
             known[name](**detail)
             ledger.answer(number, "done")
-        except (HoldfastError, TypeError) as error:
+        except (HoldfastError, TypeError, ValueError) as error:
             ledger.answer(number, f"refused: {error}")

@@ -42,7 +42,7 @@ from .mover import Moved, Mover
 from .order import queue_up
 from .pace import BatchSize, RateLimit, delay
 from .plan import Plan
-from .reconcile import Reconciled, reconcile
+from .reconcile import Reconciled, left_behind, reconcile
 from .records import BEFORE_FINISHED, State
 from .status import Status
 from .upkeep import Upkeep
@@ -231,7 +231,7 @@ class Engine:
             leave_behind: Accept that quarantined items, which only the old side has, are lost.
         """
         self._allow("finish", "cut over")
-        left = self._ledger.counts()["quarantined"]
+        left = left_behind(self.gallery)
         if left and not leave_behind:
             raise UpgradeError(
                 "finish",

@@ -103,6 +103,12 @@ def _drop_deleted(gallery: Gallery, found: Reconciled) -> None:
             return
 
 
+def left_behind(gallery: Gallery) -> int:
+    """How many items only the old side has, once the new one is read alone."""
+    _close_settled(gallery)
+    return gallery.ledger.counts()["quarantined"] if gallery.ledger else 0
+
+
 def _close_settled(gallery: Gallery) -> None:
     """Quarantined items that were deleted, or written again with success, need no care."""
     if gallery.ledger is None:

@@ -1,0 +1,307 @@
+"""The steps of an upgrade as a holdfast.toml describes it: refusals, and several in a row."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from holdfast.errors import ConfigError, StoreError, UpgradeError
+from holdfast.items import Item
+from holdfast.upgrade import project as project_module
+from holdfast.upgrade.project import Project
+
+WORDS = [f"w{n}" for n in range(30)]
+CONFIG = """\
+version = 1
+[store]
+kind = "{store}"
+{options}
+[source]
+kind = "jsonl"
+path = "docs.jsonl"
+payload = ["even"]
+[old]
+encoder = "{old}"
+{old_options}
+[new]
+encoder = "python"
+function = "tests.cli.toys:{new}"
+dim = {dim}
+name = "{name}"
+{more}
+[upgrade]
+batch_size = 8
+{plan}
+"""
+
+
+class Home:
+    """A folder with documents, and a configuration that changes from step to step."""
+
+    def __init__(self, folder: Path, count: int = 60) -> None:
+        self.folder, rng = folder, np.random.default_rng(3)
+        self.documents = {
+            f"d{n}": " ".join(rng.choice(WORDS, size=12)) + f" own{n}" for n in range(count)
+        }
+        self.write()
+
+    def write(self) -> None:
+        lines = [
+            json.dumps({"id": name, "text": text, "even": int(name[1:]) % 2 == 0})
+            for name, text in self.documents.items()
+        ]
+        (self.folder / "docs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+    def project(self, old="old", new="new", dim=24, name="new@1", plan="", more="") -> Project:
+        dims = {"old": ("old@1", 16), "new": ("new@1", 24), "third": ("third@1", 24)}
+        functions = {"third": "awful"}
+        options = ""
+        if old != "none":
+            label, size = dims[old]
+            function = f"tests.cli.toys:{functions.get(old, old)}"
+            options = f'function = "{function}"\ndim = {size}\nname = "{label}"'
+        text = CONFIG.format(
+            store="faiss",
+            options='index = "flat"',
+            old="none" if old == "none" else "python",
+            old_options=options,
+            new=new,
+            dim=dim,
+            name=name,
+            plan=plan,
+            more=more,
+        )
+        (self.folder / "holdfast.toml").write_text(text, encoding="utf-8")
+        return Project(self.folder / "holdfast.toml")
+
+    def upgrade(self, project: Project) -> None:
+        project.plan()
+        gallery = project.gallery()
+        engine = project.engine(gallery)
+        assert engine.run().state == "ready"
+        engine.cut_over()
+        gallery.close()
+
+    def finds_itself(self, project: Project) -> bool:
+        gallery = project.gallery()
+        try:
+            hits = gallery.search(list(self.documents.values()), 1)
+            return hits.ids[:, 0].tolist() == list(self.documents)
+        finally:
+            gallery.close()
+
+
+@pytest.fixture
+def home(tmp_path):
+    pytest.importorskip("faiss")
+    return Home(tmp_path)
+
+
+def state(project: Project) -> str | None:
+    ledger = project.ledger(readonly=True)
+    upgrade = ledger.upgrade()
+    ledger.close()
+    return upgrade and upgrade.state
+
+
+def finish(project: Project) -> None:
+    gallery = project.gallery()
+    project.engine(gallery).finish()
+    gallery.close()
+
+
+def test_three_upgrades_in_a_row_and_back_to_the_first_space(home):
+    home.project().build()
+    home.upgrade(project := home.project())
+    finish(project)
+    project.drop_old()
+    assert home.finds_itself(project)
+    home.upgrade(project := home.project(old="new", new="awful", name="third@1"))
+    finish(project)
+    project.drop_old()
+    assert home.finds_itself(project)
+    home.upgrade(project := home.project(old="third", new="old", dim=16, name="old@1"))
+    finish(project)
+    assert home.finds_itself(project)
+
+
+def test_a_plan_right_after_a_finish_leaves_from_the_new_space(home):
+    """Though the process died before the old store was dropped."""
+    home.project().build()
+    home.upgrade(project := home.project())
+    gallery = project.gallery()
+    gallery.upsert([Item("late", "a text written after the cut-over", {})])
+    project.engine(gallery).finish()
+    gallery.close()
+    third = home.project(old="new", new="awful", name="third@1")
+    assert third.plan(dry_run=True)["old"].startswith("new@1")
+    assert third.plan()["items"] == 61
+
+
+def test_a_store_that_was_half_dropped_is_not_met_again(home, monkeypatch):
+    home.project().build()
+    home.upgrade(project := home.project())
+    finish(project)
+
+    def interrupted(path, *given, **more):
+        next(Path(path).rglob("*.sqlite")).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(project_module.shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            project.drop_old()
+    home.upgrade(project := home.project(old="new", new="old", dim=16, name="old@1"))
+    assert home.finds_itself(project)
+    finish(project)
+    project.drop_old()
+    assert len(list((project.folder / "stores").iterdir())) == 1
+
+
+@pytest.mark.parametrize("where", ["planned", "copying", "cut over", "rolled back", "finished"])
+def test_building_is_refused_while_an_upgrade_is_under_way(home, where):
+    project = home.project()
+    project.build()
+    project.plan()
+    gallery = project.gallery()
+    engine = project.engine(gallery)
+    if where == "copying":
+        engine.run(0.5)
+    elif where in ("cut over", "finished"):
+        engine.run()
+        engine.cut_over()
+    if where == "finished":
+        engine.finish()
+    if where == "rolled back":
+        engine.roll_back()
+    gallery.close()
+    home.documents["d60"] = "one more document"
+    home.write()
+    fresh = home.project()
+    if where in ("rolled back", "finished"):
+        assert fresh.build() == 61
+        return
+    with pytest.raises(UpgradeError, match="build: expected no upgrade under way"):
+        fresh.build()
+    gallery = fresh.gallery()
+    assert len(gallery) == 60
+    gallery.close()
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ('merge = "compatible"', "unrelated"),
+        ('order = "given"', "order_file"),
+        ('order = "given"\norder_file = "nowhere.txt"', "nowhere.txt"),
+        ('mover = "copy"', "copy"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_plan_that_could_not_be_carried_out_is_not_recorded(home, plan, words, dry_run):
+    home.project().build()
+    with pytest.raises(ConfigError, match=words):
+        home.project(plan=plan).plan(dry_run=dry_run)
+    assert state(home.project()) is None
+    assert home.finds_itself(home.project())
+
+
+def test_a_dead_model_is_reached_through_its_bridge_in_every_state(home):
+    rng = np.random.default_rng(4)
+    for n in range(60, 400):
+        home.documents[f"d{n}"] = " ".join(rng.choice(WORDS, size=12)) + f" own{n}"
+    home.write()
+    home.project().build()
+
+    def near(project, share=0.5):
+        gallery = project.gallery()
+        hits = gallery.search(list(home.documents.values()), 10)
+        found = [name in row for name, row in zip(home.documents, hits.ids, strict=True)]
+        gallery.close()
+        return np.mean(found) >= share
+
+    project = home.project(old="none")
+    project.plan()
+    assert near(project)
+    gallery = project.gallery()
+    engine = project.engine(gallery)
+    engine.run(0.5)
+    home.documents["d9"] = "quite another text own9"
+    home.write()
+    gallery.upsert([Item("d9", home.documents["d9"], {"even": False})])
+    gallery.delete(["d8"])
+    del home.documents["d8"]
+    gallery.close()
+    project = home.project(old="none")  # a source is as it was when it was opened
+    assert near(project)
+    gallery = project.gallery()
+    engine = project.engine(gallery)
+    engine.run()
+    engine.cut_over()
+    home.documents["d500"] = "written after the cut-over own500"
+    gallery.upsert([Item("d500", home.documents["d500"], {"even": True})])
+    gallery.close()
+    assert near(project, 1.0)
+    gallery = project.gallery()
+    project.engine(gallery).roll_back()
+    gallery.close()
+    project = home.project(old="none")
+    assert near(project)
+    gallery = project.gallery()
+    assert gallery.search([home.documents["d500"]], 1).ids.tolist() == [["d500"]]
+    assert len(gallery) == 400
+    gallery.upsert([Item("d501", "written after the rollback", {})])
+    gallery.close()
+    home.documents["d501"] = "written after the rollback"
+    home.write()
+    home.upgrade(project := home.project(old="none"))
+    assert near(project, 1.0)
+
+
+def test_translating_needs_no_documents(home):
+    rng = np.random.default_rng(4)
+    for n in range(60, 400):
+        home.documents[f"d{n}"] = " ".join(rng.choice(WORDS, size=12)) + f" own{n}"
+    home.write()
+    home.project().build()
+    project = home.project(plan='mover = "translate"')
+    project.plan()
+    (home.folder / "docs.jsonl").unlink()
+    gallery = home.project(plan='mover = "translate"').gallery()
+    engine = project.engine(gallery)
+    assert engine.run().state == "ready"
+    engine.cut_over()
+    hits = gallery.search(list(home.documents.values()), 10).ids
+    assert np.mean([n in row for n, row in zip(home.documents, hits, strict=True)]) > 0.8
+    gallery.close()
+
+
+def test_a_gallery_whose_second_store_does_not_open_lets_go_of_the_first(home):
+    project = home.project()
+    project.build()
+    project.plan()
+    project.gallery().close()
+    new = project.store_folder(project.new_encoder.space)
+    shutil.copy(new / "rows.sqlite", home.folder / "kept")
+    (new / "rows.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError):
+        project.gallery()
+    shutil.copy(home.folder / "kept", new / "rows.sqlite")
+    assert home.finds_itself(project)
+
+
+def test_a_cache_makes_no_file_before_something_is_encoded(home):
+    home.project().build()
+    project = home.project(more="cache = true")
+    project.plan(dry_run=True)
+    assert not (project.folder / "cache.sqlite").exists()
+    nowhere = Project(home.folder / "holdfast.toml", project.config)
+    nowhere.folder = home.folder / "nowhere"
+    assert nowhere.new_encoder.space.dim == 24
+    assert not nowhere.folder.exists()
+    nowhere.new_encoder.encode(["kelp"], "document")
+    assert (nowhere.folder / "cache.sqlite").exists()
