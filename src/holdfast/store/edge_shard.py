@@ -53,7 +53,7 @@ class Shard:
         space: The space of the vectors.
         exact: Compare with every row; no graph is built.
         ef: Length of the candidate list when a graph of 100,000 rows is searched; grows and
-            shrinks with their number, down to a third and up to three times.
+            shrinks with their number, down to a half and up to three times.
     Raises:
         OccupiedStore: The folder holds vectors of another space.
         StoreHeld: Another program has the folder open in the engine.
@@ -158,7 +158,7 @@ class Shard:
         parts of a gallery do not cost twice a whole one.
         """
         scaled = self._ef * (self.count / _EF_ROWS) ** _EF_GROWTH
-        return int(min(max(scaled, self._ef / 3), 3 * self._ef))
+        return int(min(max(scaled, self._ef / 2), 3 * self._ef))
 
     def flush(self) -> None:
         """Bring the write-ahead log into the segments, on disk."""
