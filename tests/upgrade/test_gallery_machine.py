@@ -1,5 +1,9 @@
 """Any interleaving of writes, moves, crashes and turns: the gallery answers as an oracle does.
 
+Several upgrades follow each other, into other spaces, onto what earlier ones left behind. One
+machine each for scores that are calibrated, comparable, or compared by rank, and for an old
+model that is dead and reached through a bridge.
+
 A crash is an exception that no code catches, raised before the n-th write to a store or to the
 ledger; afterwards a new gallery is opened over what was written, as a new process would.
 """
@@ -21,7 +25,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from holdfast.errors import UpgradeError
+from holdfast.arrays import Vectors, as_vectors
+from holdfast.errors import EncoderError, UpgradeError
 from holdfast.hits import Hits, difference
 from holdfast.items import Item
 from holdfast.space import Space
@@ -32,10 +37,11 @@ from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.reconcile import reconcile
-from holdfast.upgrade.side import Side
+from holdfast.upgrade.side import Bridged, Side
 from tests.upgrade.toys import Clock, ToyEncoder, ToySource
 
-OLD, NEW = Space("old", 3), Space("new", 5, "euclidean")
+SPACES = [Space("one", 3), Space("two", 5, "euclidean"), Space("three", 4, "dot")]
+MOVING = ("planned", "copying", "paused", "ready")
 IDS = [f"i{n}" for n in range(14)]
 GROUPS = ["a", "b"]
 
@@ -74,16 +80,24 @@ def fused(kind: type, fuse: Fuse, names: tuple[str, ...]) -> type:
     return type(f"Fused{kind.__name__}", (kind,), {name: wrap(name) for name in names})
 
 
+class Map:
+    """A bridge from the second space into the first."""
+
+    origin, target = SPACES[1], SPACES[0]
+    _matrix = np.random.default_rng(7).normal(size=(5, 3))
+
+    def transform(self, vectors: Vectors) -> Vectors:
+        return as_vectors(vectors.array.astype(float) @ self._matrix, self.target, "map")
+
+
 class Machine(RuleBasedStateMachine):
-    mode = "calibrated"
+    mode, spaces, dead = "calibrated", SPACES, False
 
     @initialize(count=st.integers(0, len(IDS)), seed=st.integers(0, 99))
     def open_first(self, count: int, seed: int) -> None:
         self.fuse = Fuse()
         self.folder = tempfile.TemporaryDirectory()
-        store = fused(MemoryStore, self.fuse, ("upsert", "delete", "hide", "unhide"))
-        self.old, self.new = store(OLD), store(NEW)
-        self.old_model, self.new_model = ToyEncoder(OLD, seed=1), ToyEncoder(NEW, seed=2)
+        self.stores: dict[int, MemoryStore] = {}
         self.clock = Clock()
         self.rng = np.random.default_rng(seed)
         self.truth: dict[str, tuple[tuple[float, ...], str]] = {}
@@ -93,6 +107,7 @@ class Machine(RuleBasedStateMachine):
             self.fuse,
             ("write_entry", "close_entry", "done", "set_state", "enqueue", "fill", "quarantine"),
         )
+        self._between(0, 1)
         for name in IDS[:count]:
             self._accept(name, *self._draw())
         if self.truth:
@@ -101,7 +116,23 @@ class Machine(RuleBasedStateMachine):
             self.old.upsert(list(self.truth), vectors, payloads, [self.clock() for _ in self.truth])
         self.ledger = self._open_ledger()
         self.plan = Plan(batch_size=3, max_batch_size=3, merge=self.mode)
-        self.ledger.begin(self.plan.model_dump(), OLD, NEW)
+        self._plan()
+
+    def _between(self, old: int, new: int) -> None:
+        self.ends = old, new
+        kind = fused(MemoryStore, self.fuse, ("upsert", "delete", "hide", "unhide"))
+        for slot in self.ends:
+            self.stores.setdefault(slot, kind(self.spaces[slot]))
+        self.old, self.new = self.stores[old], self.stores[new]
+        self.new_model = self._model(new)
+        self.old_model = Bridged(self.new_model, Map()) if self.dead else self._model(old)
+
+    def _model(self, slot: int) -> ToyEncoder:
+        space = self.spaces[slot]
+        return ToyEncoder(space, seed=space.dim)
+
+    def _plan(self) -> None:
+        self.ledger.begin(self.plan.model_dump(), self.old.space, self.new.space)
         self._open()
 
     def teardown(self) -> None:
@@ -114,7 +145,7 @@ class Machine(RuleBasedStateMachine):
 
     def _open(self) -> None:
         self.gallery = Gallery(
-            Side(self.old, self.old_model),
+            Side(self.old, None, Map()) if self.dead else Side(self.old, self.old_model),
             Side(self.new, self.new_model),
             self.ledger,
             mode=self.mode,
@@ -124,8 +155,10 @@ class Machine(RuleBasedStateMachine):
         self.engine = Engine(self.gallery, mover, self.plan, sleep=lambda s: None)
 
     def _draw(self) -> tuple[tuple[float, ...], str]:
-        # Few distinct contents, so that ties and doubles occur.
-        content = tuple(float(v) for v in self.rng.integers(-1, 2, size=4) + 0.25)
+        # Few distinct contents, so that ties and doubles occur; ranks would break ties at will.
+        drawn = self.rng.integers(-1, 2, size=4) + 0.25
+        drawn = self.rng.normal(size=4) if self.mode == "by_rank" else drawn
+        content = tuple(float(v) for v in drawn)
         return content, GROUPS[int(self.rng.integers(2))]
 
     def _accept(self, name: str, content: tuple[float, ...], group: str) -> None:
@@ -148,6 +181,52 @@ class Machine(RuleBasedStateMachine):
         else:
             self._settle(name, before, (content, group))
 
+    @rule(
+        names=st.lists(st.sampled_from(IDS), min_size=2, max_size=6, unique=True),
+        crash=st.none() | st.integers(0, 12),
+    )
+    def write_several(self, names: list[str], crash: int | None) -> None:
+        drawn = {name: self._draw() for name in names}
+        before = {name: self.truth.get(name) for name in names}
+        for name, (content, _) in drawn.items():
+            self.source.items[name] = content
+        items = [Item(name, content, {"group": g}) for name, (content, g) in drawn.items()]
+        done = self._run(crash, lambda: self.gallery.upsert(items))
+        for name in names:
+            if done:
+                self._accept(name, *drawn[name])
+            else:
+                self._settle(name, before[name], drawn[name])
+        changed = {self.truth.get(n) == drawn[n] for n in names if before[n] != drawn[n]}
+        assert len(changed) <= 1, "half a batch was written"
+
+    @rule(name=st.sampled_from(IDS))
+    def write_while_the_new_model_fails(self, name: str) -> None:
+        content, group = self._draw()
+        before = dict(self.source.items)
+        self.source.items[name] = content
+        self.new_model.fail = [EncoderError("model", "an answer", "none")] * 3
+        try:
+            self.gallery.upsert([Item(name, content, {"group": group})])
+            self._accept(name, content, group)
+        except EncoderError:
+            assert self.dead or self.state in ("cut over", "finished")
+            self.source.items = before
+            self._open()
+        finally:
+            self.new_model.fail = []
+
+    @rule(name=st.sampled_from(IDS))
+    def lose_its_content(self, name: str) -> None:
+        self.source.items.pop(name, None)
+
+    @precondition(lambda self: self.state in MOVING)
+    @rule()
+    def mend_and_retry(self) -> None:
+        self.source.items.update({name: content for name, (content, _) in self.truth.items()})
+        self.engine.retry()
+        assert not self.ledger.quarantined()
+
     @rule(name=st.sampled_from(IDS), crash=st.none() | st.integers(0, 8))
     def remove(self, name: str, crash: int | None) -> None:
         before = self.truth.get(name)
@@ -156,12 +235,12 @@ class Machine(RuleBasedStateMachine):
         else:
             self._settle(name, before, None)
 
-    @precondition(lambda self: self.state in ("planned", "copying", "paused", "ready"))
+    @precondition(lambda self: self.state in MOVING)
     @rule(crash=st.none() | st.integers(0, 12))
     def step(self, crash: int | None) -> None:
         self._run(crash, self.engine.step)
 
-    @precondition(lambda self: self.state in ("planned", "copying", "paused", "ready"))
+    @precondition(lambda self: self.state in MOVING)
     @rule(name=st.sampled_from(IDS))
     def write_while_a_batch_is_encoded(self, name: str) -> None:
         content, group = self._draw()
@@ -180,7 +259,7 @@ class Machine(RuleBasedStateMachine):
         finally:
             self.new_model.encode = encode
 
-    @precondition(lambda self: self.state in ("planned", "copying", "paused", "ready"))
+    @precondition(lambda self: self.state in MOVING)
     @rule(name=st.sampled_from(IDS))
     def delete_while_a_batch_is_encoded(self, name: str) -> None:
         encode = self.new_model.encode
@@ -220,6 +299,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.state in ("copying", "ready"))
     @rule(crash=st.none() | st.integers(0, 12))
     def cut_over(self, crash: int | None) -> None:
+        self.mend_and_retry()
         while self.ledger.todo(1):
             self.engine.step()
         if self.state == "copying":
@@ -234,11 +314,25 @@ class Machine(RuleBasedStateMachine):
     def roll_back(self, crash: int | None) -> None:
         self._run(crash, self.engine.roll_back)
 
+    @precondition(lambda self: self.state == "cut over")
+    @rule(crash=st.none() | st.integers(0, 3))
+    def finish(self, crash: int | None) -> None:
+        self._run(crash, self.engine.finish)
+
     @precondition(lambda self: self.state == "rolled back")
     @rule()
     def plan_again(self) -> None:
-        self.ledger.begin(self.plan.model_dump(), OLD, NEW)
-        self._open()
+        self._plan()
+
+    @precondition(lambda self: self.state in ("rolled back", "finished") and not self.dead)
+    @rule(step=st.sampled_from([1, 2]), drop=st.booleans())
+    def plan_into_another_space(self, step: int, drop: bool) -> None:
+        serving = self.ends[self.state == "finished"]
+        target = (serving + step) % 3
+        if drop:
+            self.stores.pop(target, None)
+        self._between(serving, target)
+        self._plan()
 
     @rule()
     def restart(self) -> None:
@@ -263,15 +357,17 @@ class Machine(RuleBasedStateMachine):
 
     def _settle(self, name: str, before: Any, after: Any) -> None:
         """A write that was not acknowledged happened entirely or not at all."""
-        stored = self.old.revisions([name])[0] >= 0
+        finished = self.state == "finished"
+        store, model = (self.new, self.new_model) if finished else (self.old, self.old_model)
+        stored = store.revisions([name])[0] >= 0
         found = None
         if stored:
-            row = self.old.get([name])
+            row = store.get([name])
             for option in (before, after):
                 if option is None:
                     continue
-                vectors = self.old_model.encode([option[0]], "document").array
-                same = np.array_equal(vectors, row.vectors.array)
+                vectors = model.encode([option[0]], "document").array
+                same = np.allclose(vectors, row.vectors.array)
                 if same and row.payloads[0]["group"] == option[1]:
                     found = option
         assert found in (before, after)
@@ -285,11 +381,13 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def every_item_is_on_exactly_one_side(self) -> None:
-        if not hasattr(self, "gallery") or self.gallery.reads != "both":
+        if not hasattr(self, "gallery"):
             return
-        new_ids = self._shown(self.new)
-        assert self._shown(self.old) | new_ids == set(self.truth)
-        assert not self._shown(self.old) & new_ids
+        reads, old, new = self.gallery.reads, self._shown(self.old), self._shown(self.new)
+        assert {"old": old, "new": new, "both": old | new}[reads] == set(self.truth)
+        assert reads != "both" or not old & new
+        assert len(self.gallery) == len(self.truth)
+        assert len(self.ledger.journal()) == 0
 
     @invariant()
     def search_answers_as_the_oracle(self) -> None:
@@ -312,23 +410,34 @@ class Machine(RuleBasedStateMachine):
         on_new = self._shown(self.new) if reads == "both" else set(self.truth)
         rows = []
         for query in queries:
-            scored = []
+            old, new = [], []
             for name, (content, group) in self.truth.items():
                 if where and group != where["group"]:
                     continue
                 if reads == "new" or (reads == "both" and name in on_new):
-                    scored.append((name, self._score(self.new_model, query, content)))
+                    new.append((name, self._score(self.new_model, query, content)))
                 else:
-                    old = self._score(self.old_model, query, content)
-                    alone = reads == "old" or not on_new
-                    scored.append((name, old if alone else self._calibrated(old, query)))
-            rows.append(sorted(scored, key=lambda pair: -pair[1]))
+                    old.append((name, self._score(self.old_model, query, content)))
+            if reads == "both" and on_new and self._shown(self.old):
+                old, new = self._on_one_scale(old, new, query)
+            rows.append(sorted(new + old, key=lambda pair: -pair[1]))
         return Hits.of(rows, k=len(IDS))
 
-    def _score(self, model: ToyEncoder, query: Any, content: Any) -> float:
+    def _on_one_scale(self, old: list[Any], new: list[Any], query: Any) -> tuple[Any, Any]:
+        if self.mode == "compatible":
+            return old, new
+        if self.mode == "calibrated":
+            return [(name, self._calibrated(score, query)) for name, score in old], new
+        ranked = [sorted(side, key=lambda pair: -pair[1]) for side in (old, new)]
+        return tuple([(n, 1 / (61 + i)) for i, (n, _) in enumerate(side)] for side in ranked)
+
+    def _score(self, model: Any, query: Any, content: Any) -> float:
         a = model.encode([query], "query").array[0].astype(float)
         b = model.encode([content], "document").array[0].astype(float)
-        return float(a @ b) if model is self.old_model else -float(np.linalg.norm(a - b))
+        return self._between_two(model.space, a, b)
+
+    def _between_two(self, space: Space, a: Any, b: Any) -> float:
+        return -float(np.linalg.norm(a - b)) if space.metric == "euclidean" else float(a @ b)
 
     def _calibrated(self, score: float, query: Any) -> float:
         pair = self.gallery._reference._pair()
@@ -336,15 +445,37 @@ class Machine(RuleBasedStateMachine):
             return score
         a = self.old_model.encode([query], "query").array[0].astype(float)
         b = self.new_model.encode([query], "query").array[0].astype(float)
-        old = [float(a @ row) for row in pair[0].array.astype(float)]
-        new = [-float(np.linalg.norm(b - row)) for row in pair[1].array.astype(float)]
+        spaces = self.old.space, self.new.space
+        samples = [rows.array.astype(float) for rows in pair]
+        old = [self._between_two(spaces[0], a, row) for row in samples[0]]
+        new = [self._between_two(spaces[1], b, row) for row in samples[1]]
         return (score - np.mean(old)) / np.std(old) * np.std(new) + float(np.mean(new))
 
 
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+class ByRank(Machine):
+    mode = "by_rank"
+
+
+class Compatible(Machine):
+    mode, spaces = "compatible", [SPACES[0]] * 3
+
+
+class DeadOldModel(Machine):
+    dead = True
+
+
+def case(machine: type[Machine], examples: int) -> Any:
+    made = machine.TestCase
+    made.settings = settings(
+        max_examples=examples,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    return made
+
+
+TestMachine = case(Machine, 60)
+TestByRank = case(ByRank, 20)
+TestCompatible = case(Compatible, 20)
+TestDeadOldModel = case(DeadOldModel, 25)

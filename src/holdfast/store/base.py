@@ -32,7 +32,9 @@ class Limits:
 
     Args:
         exact: Search returns the true nearest rows.
-        recall_floor: R@10 against the exact answer that an inexact store keeps at its defaults.
+        recall_floor: R@10 against the exact answer that an inexact store keeps at its defaults,
+            for queries like the stored rows: on such it is measured. Queries from elsewhere,
+            far from every row, may find less.
         filters: `where` is honoured.
         persistent: Rows survive `close`, and the death of the process.
         threads: Searches may run while another thread writes.
