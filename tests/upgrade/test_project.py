@@ -294,6 +294,15 @@ def test_a_gallery_whose_second_store_does_not_open_lets_go_of_the_first(home):
     assert home.finds_itself(project)
 
 
+def test_a_gallery_that_was_never_built_is_not_made_by_looking_for_it(home):
+    project = home.project()
+    with pytest.raises(UpgradeError, match="holdfast build"):
+        project.gallery()
+    with pytest.raises(UpgradeError, match="holdfast build"):
+        project.plan()
+    assert not project.folder.exists()
+
+
 def test_a_cache_makes_no_file_before_something_is_encoded(home):
     home.project().build()
     project = home.project(more="cache = true")

@@ -24,7 +24,7 @@ from .ledger import Ledger
 from .merge import calibrator, check_mode
 from .mover import Copy, Mover, ReEmbed, Translate
 from .order import read_ids
-from .parts import Parts
+from .parts import PAYLOAD, Parts
 from .plan import Plan
 from .quality import Quality
 from .records import Upgrade
@@ -156,8 +156,7 @@ class Project(Parts):
         Raises:
             UpgradeError: One is under way, or there is nothing to change.
         """
-        if not (self.folder / "ledger.sqlite").exists():
-            raise UpgradeError("plan", "a gallery", "none yet", "Build it first: holdfast build.")
+        self._refuse_unbuilt("plan")
         ledger = self.ledger(readonly=dry_run)
         try:
             old, new = self.serving(ledger), self.new_encoder.space
@@ -175,6 +174,10 @@ class Project(Parts):
             return summary
         finally:
             ledger.close()
+
+    def _refuse_unbuilt(self, who: str) -> None:
+        if not (self.folder / "ledger.sqlite").exists():
+            raise UpgradeError(who, "a gallery", "none yet", "Build it first: holdfast build.")
 
     def _check_plan(self, last: Upgrade | None, old: Space, new: Space) -> None:
         """What could not be carried out must not be recorded: a gallery would not open."""
@@ -238,6 +241,8 @@ class Project(Parts):
 
     def gallery(self) -> Gallery:
         """Open what is served, both sides while an upgrade is under way."""
+        if self.config.source.kind != PAYLOAD:  # with that, applications fill it
+            self._refuse_unbuilt("gallery")
         with ExitStack() as opened:  # closed again if one of them does not open
             ledger = opened.enter_context(closing(self.ledger()))
             upgrade = ledger.upgrade()
