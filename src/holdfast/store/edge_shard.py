@@ -148,7 +148,7 @@ class Shard:
                 filter=passing,
                 params=how,
             )
-            for query in queries
+            for query in queries.tolist()  # the engine takes a list faster than an array
         )
         while group := list(islice(requests, _GROUP)):
             yield from self._call(_query_batch(engine.QueryBatchRequest(group)))
