@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from holdfast.errors import InvalidInput, SourceError, Throttled, UpgradeError
+from holdfast.errors import InvalidInput, SourceError, StoreError, Throttled, UpgradeError
 from holdfast.hits import difference
 from holdfast.items import Item
 from holdfast.store.memory import MemoryStore
@@ -267,6 +267,25 @@ def test_one_string_is_no_list_of_contents(world):
         with pytest.raises(InvalidInput, match="one string"):
             call("i1")
     assert len(world.gallery) == 40
+
+
+@pytest.mark.parametrize("sides", [1, 2])
+def test_a_closed_gallery_says_so(world, sides):
+    gallery = world.gallery if sides == 2 else Gallery(world.gallery.old, clock=world.clock)
+    if sides == 2:
+        world.engine.run(0.5)
+    gallery.close()
+    gallery.close()
+    calls = (
+        lambda: gallery.search([(0.1, 0.2, 0.3, 0.4)], 3),
+        lambda: gallery.get(["i1"]),
+        lambda: gallery.upsert([Item("x", (0.1, 0.2, 0.3, 0.4))]),
+        lambda: gallery.delete(["i1"]),
+    )
+    for call in calls:
+        with pytest.raises(StoreError, match="got a closed one"):
+            call()
+    assert len(world.old) == 40
 
 
 def test_quantiles_are_never_seen_half_learned(monkeypatch):

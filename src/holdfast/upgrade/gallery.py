@@ -385,7 +385,7 @@ class Gallery:
 
     def close(self) -> None:
         """Close the stores and the ledger."""
-        with self._gate.writing():
+        with self._gate.closing():
             self.old.store.close()
             if self.new is not None:
                 self.new.store.close()
