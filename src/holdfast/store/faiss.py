@@ -40,7 +40,7 @@ _FEW = 0.2  # share of rows below which those that pass a filter are scanned
 _DEEP = 0.1  # share of rows that a search may ask for before all are scanned
 _STALE = 0.2  # share of rows missing in a saved index that makes it not worth completing
 _CHANGED = 0.25  # share of rows that came since an index was tuned, to tune it again
-_OUTGROWN = 5  # times the rows lists were made for that came since, to make them again
+_OUTGROWN = 1  # times the rows lists were made for that came since, to make them again
 _DOUBLED = 2  # times the rows at which an index missed the floor, to try again
 
 

@@ -21,6 +21,7 @@ HELD = 256  # rows searched to measure
 # What stored rows, places between them and queries of late must show. A margin over the
 # floor where the next queries will differ; none where they are harder than queries.
 _TARGETS = (0.97, FLOOR, 0.97)
+_ASIDE = 0.25  # how far from one row towards another; half-way costs many times the effort
 _K = 10
 _NOBODY = -2  # the slot of a query that is not a row
 _SAMPLE = 64  # rows for each list to train
@@ -73,9 +74,9 @@ def tune(
 ) -> bool:
     """Set the least effort, from the present one up, at which enough neighbours are found.
 
-    Searched for are rows, places half-way between two rows, and what was asked of late: a
-    query is rarely as close to what is stored as stored rows are to each other. Each of
-    the three must reach the floor.
+    Searched for are rows, places a part of the way from one row to another, and what was
+    asked of late: a query is rarely as close to what is stored as stored rows are to each
+    other. Each of the three must reach the floor.
 
     Args:
         index: It may hold the rows or not; a row is never counted as its own neighbour.
@@ -89,7 +90,8 @@ def tune(
     living = index.slots()
     living = np.sort(living[living >= 0])
     rows = read(held)
-    between = (rows + read(np.random.default_rng(1).choice(living, size=len(held)))) / 2.0
+    others = read(np.random.default_rng(1).choice(living, size=len(held)))
+    between = (1.0 - _ASIDE) * rows + _ASIDE * others
     if metric == "cosine":
         between = unit_rows(between)
     queries = np.concatenate([rows, between, asked])
