@@ -139,7 +139,9 @@ class Shard:
         """For each query its best points, best first, with `score` and `payload`."""
         engine = self._engine
         passing = None if where is None else condition(where, engine, self._wanted)
-        how = engine.SearchParams(hnsw_ef=max(self._effort(), k), exact=self._exact)
+        # A graph of which most was removed falls apart: what is left is scanned until `tend`.
+        broken = 2 * self.count < self._pointer.built
+        how = engine.SearchParams(hnsw_ef=max(self._effort(), k), exact=self._exact or broken)
         requests = (
             engine.QueryRequest(
                 limit=k,
@@ -157,8 +159,10 @@ class Shard:
         """Candidates of a graph search: fewer rows need fewer for the same recall, so that two
         parts of a gallery do not cost twice a whole one.
         """
-        scaled = self._ef * (self.count / _EF_ROWS) ** _EF_GROWTH
-        return int(min(max(scaled, self._ef / 2), 3 * self._ef))
+        rows = max(self.count, self._pointer.built)
+        scaled = max(self._ef * (rows / _EF_ROWS) ** _EF_GROWTH, self._ef / 2)
+        # Removed rows stay in the graph until it is rebuilt, and stand in the way.
+        return int(min(scaled * (rows / max(self.count, 1)) ** 0.5, 3 * self._ef))
 
     def flush(self) -> None:
         """Bring the write-ahead log into the segments, on disk."""
