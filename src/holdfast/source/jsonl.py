@@ -17,14 +17,14 @@ from typing import IO, Any
 
 from ..errors import SourceError
 from ..items import Item
-from .base import ItemPage, check_limit
 from .fields import Fields, TextLike
+from .filed import Filed
 from .watch import Watch
 
 _MARK = b"\xef\xbb\xbf"  # some programs put it at the start of UTF-8 files
 
 
-class JsonlSource:
+class JsonlSource(Filed):
     """Reads items from a file of JSON objects, in the order of its lines.
 
     Opening reads the file once, checks every line and keeps where each one starts; after
@@ -60,25 +60,6 @@ class JsonlSource:
         self._starts, self._lengths = array("q"), array("q")
         self._row: dict[str, int] = {}
         self._index()
-
-    def __len__(self) -> int:
-        return len(self._row)
-
-    def get(self, ids: Sequence[str]) -> list[Item | None]:
-        rows = [self._row.get(name) for name in ids]
-        wanted = sorted({row for row in rows if row is not None})
-        found = dict(zip(wanted, self._read(wanted), strict=True))
-        return [None if row is None else found[row] for row in rows]
-
-    def scan(self, after: str | None = None, limit: int = 1000) -> ItemPage:
-        start = 0
-        if after is not None:
-            if after not in self._row:
-                raise SourceError(f"scan of {self.path}", "a cursor from this file", repr(after))
-            start = self._row[after] + 1
-        stop = min(start + check_limit(limit), len(self))
-        items = self._read(range(start, stop))
-        return ItemPage(items, items[-1].id if stop < len(self) else None)
 
     def _index(self) -> None:
         unused = set(self._fields.payload)

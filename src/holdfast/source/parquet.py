@@ -12,14 +12,14 @@ from typing import Any
 from ..errors import SourceError
 from ..items import Item
 from ..optional import need
-from .base import ItemPage, check_limit
 from .fields import Fields, TextLike
+from .filed import Filed
 from .watch import Watch
 
 _BATCH = 65_536  # ids read at once while indexing
 
 
-class ParquetSource:
+class ParquetSource(Filed):
     """Reads items from one Parquet file, in the order of its rows.
 
     Opening reads the id column only. Later reads hold the needed columns of one row group
@@ -60,25 +60,6 @@ class ParquetSource:
         self._ends = list(accumulate(sizes))
         self._held: tuple[int, Any] | None = None
         self._row = self._index()
-
-    def __len__(self) -> int:
-        return len(self._row)
-
-    def get(self, ids: Sequence[str]) -> list[Item | None]:
-        rows = [self._row.get(name) for name in ids]
-        wanted = sorted({row for row in rows if row is not None})
-        found = dict(zip(wanted, self._read(wanted), strict=True))
-        return [None if row is None else found[row] for row in rows]
-
-    def scan(self, after: str | None = None, limit: int = 1000) -> ItemPage:
-        start = 0
-        if after is not None:
-            if after not in self._row:
-                raise SourceError(f"scan of {self.path}", "a cursor from this file", repr(after))
-            start = self._row[after] + 1
-        stop = min(start + check_limit(limit), len(self))
-        items = self._read(range(start, stop))
-        return ItemPage(items, items[-1].id if stop < len(self) else None)
 
     def _check_columns(self) -> None:
         schema = self._file.schema_arrow
