@@ -11,8 +11,13 @@ from .base import Aligner
 # name in files -> (module beside this one, class)
 ALIGNERS = MappingProxyType(
     {
+        "fastfill": ("forward", "FastFill"),
+        "forward": ("forward", "Forward"),
         "low_rank": ("low_rank", "LowRank"),
+        "metric_compatible": ("metric_compatible", "MetricCompatible"),
         "procrustes": ("procrustes", "Procrustes"),
+        "residual_mlp": ("mlp", "ResidualMLP"),
+        "reverse_query": ("metric_compatible", "ReverseQuery"),
         "ridge": ("linear", "Ridge"),
     }
 )
