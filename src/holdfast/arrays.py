@@ -68,13 +68,32 @@ def squared_norms(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def unit_rows(array: FloatArray) -> FloatArray:
     """Rows scaled to length one; rows that already are keep their bits. Zero rows stay zero."""
-    squares = squared_norms(array)
+    scale = _unit_scale(squared_norms(array))
+    return array if scale is None else array * scale[:, None]
+
+
+def scale_to_unit(array: FloatArray) -> FloatArray:
+    """As `unit_rows`, but in place: for fresh rows that nobody else holds.
+
+    Returns:
+        (n,) squared lengths before, for `check_squares`.
+    """
+    squares = quiet_squares(array)
+    scale = _unit_scale(squares)
+    if scale is not None:
+        with np.errstate(invalid="ignore"):  # infinity times nothing: refused by its square
+            array *= scale[:, None]
+    return squares
+
+
+def _unit_scale(squares: FloatArray) -> FloatArray | None:
+    """(n,) factors to length one; None where no row needs any."""
     off = (np.abs(squares - 1.0) > _UNIT_TOLERANCE) & (squares > 0.0)
     if not off.any():
-        return array
-    scale = np.ones(len(array), dtype=np.float32)
+        return None
+    scale = np.ones(len(squares), dtype=np.float32)
     scale[off] = 1.0 / np.sqrt(squares[off])
-    return array * scale[:, None]
+    return scale
 
 
 def as_vectors(values: VectorsLike, space: Space, owner: str) -> Vectors:
@@ -111,8 +130,10 @@ def as_vectors(values: VectorsLike, space: Space, owner: str) -> Vectors:
             f"shape {array.shape}",
             "Each row is one item. Did another model make these vectors?",
         )
-    _check_numbers(array, space, owner)
-    return Vectors(space, unit_rows(array) if space.metric == "cosine" else array)
+    squares = quiet_squares(array)
+    check_squares(squares, space, owner)
+    scale = _unit_scale(squares) if space.metric == "cosine" else None
+    return Vectors(space, array if scale is None else array * scale[:, None])
 
 
 def _as_floats(values: Any, owner: str) -> FloatArray:
@@ -128,16 +149,30 @@ def _as_floats(values: Any, owner: str) -> FloatArray:
         ) from cause
 
 
-def _check_numbers(array: FloatArray, space: Space, owner: str) -> None:
+def quiet_squares(array: FloatArray) -> FloatArray:
+    """(n,) squared lengths of rows that may hold NaN or infinity, without a warning."""
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = squared_norms(array)
+        return squared_norms(array)
+
+
+def check_squares(squares: FloatArray, space: Space, owner: str) -> None:
+    """Refuse rows that are not finite, or have no direction where the space needs one.
+
+    Args:
+        squares: (n,) squared lengths of the rows.
+        space: The space they must live in.
+        owner: Who asks, for the message.
+    Raises:
+        NotFinite: NaN or infinity.
+        ZeroVector: A row of length zero (below 1e-17) where the metric is cosine.
+    """
     # A row sum is finite exactly when the row is, short of overflow, which is as bad.
     bad = np.flatnonzero(~np.isfinite(squares))
     if len(bad):
         raise NotFinite(
             owner,
             "finite numbers",
-            f"NaN or infinity in row {bad[0]} ({len(bad)} of {len(array)} rows)",
+            f"NaN or infinity in row {bad[0]} ({len(bad)} of {len(squares)} rows)",
             "Look at what the encoder answered for these items.",
         )
     if space.metric == "cosine":
@@ -147,7 +182,7 @@ def _check_numbers(array: FloatArray, space: Space, owner: str) -> None:
             raise ZeroVector(
                 owner,
                 "vectors with a direction, since the metric is cosine",
-                f"length {length:.3g} in row {zero[0]} ({len(zero)} of {len(array)} rows)",
+                f"length {length:.3g} in row {zero[0]} ({len(zero)} of {len(squares)} rows)",
                 "Leave these items out, or look at what the encoder answered for them.",
             )
 

@@ -16,8 +16,10 @@ from holdfast.align.procrustes import Procrustes
 from holdfast.arrays import Vectors, as_vectors
 from holdfast.errors import (
     ArtifactError,
+    DimensionMismatch,
     InvalidInput,
     NotEnoughPairs,
+    NotFinite,
     NotFitted,
     NotInvertible,
     WrongDirection,
@@ -334,3 +336,38 @@ def test_vectors_are_left_as_they_were(bridge):
     mapped = bridge.transform(frozen)
     assert X.array.tobytes() == before
     np.testing.assert_allclose(np.linalg.norm(mapped.array, axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+def test_blocks_answer_what_mapping_all_at_once_and_checking_then_would(monkeypatch, metric):
+    target = Space(f"{metric}@1", 12, metric)
+    X, Y = pairs(new=target)
+    bridge = Bridge.fit(Ridge(), X, Y)
+    whole = as_vectors(bridge.aligner.transform(X.array), target, "test").array
+    assert bridge.transform(X).array.tobytes() == whole.tobytes()
+    monkeypatch.setattr("holdfast.align.bridge.BLOCK", 64)
+    np.testing.assert_allclose(bridge.transform(X).array, whole, atol=1e-6)
+
+
+def test_a_row_that_maps_to_no_number_is_refused_with_its_place(monkeypatch):
+    dot = Space("dot@1", 8, "dot")
+    X = as_vectors(np.random.default_rng(0).normal(size=(60, 8)), dot, "test")
+    bridge = Bridge.fit(Ridge(), X, pairs(60)[1])
+    far = X.array.copy()
+    far[[41, 57]] *= np.float32(1e38)
+    monkeypatch.setattr("holdfast.align.bridge.BLOCK", 16)
+    with np.errstate(over="ignore"), pytest.raises(NotFinite, match=r"in row 41 \(2 of 60 rows\)"):
+        bridge.transform(Vectors(dot, far))
+    nothing = as_vectors(np.zeros((0, 8)), dot, "test")
+    assert bridge.transform(nothing).array.shape == (0, 12)
+
+
+def test_an_aligner_that_answers_another_shape_is_refused(bridge):
+    class Broken(Procrustes):
+        def _map(self, X):
+            return super()._map(X)[:, :1]
+
+    aligner = Broken().fit(*(v.array for v in pairs()))
+    broken = Bridge(aligner, OLD, NEW, bridge.evidence)
+    with pytest.raises(DimensionMismatch):
+        broken.transform(pairs()[0])

@@ -94,6 +94,11 @@ class Aligner(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self._check_fitted("transform")
         return self._map(as_rows(X, type(self).__name__, "source", self.n_features_in_))
 
+    def map_checked(self, X: FloatArray) -> FloatArray:
+        """As `transform`, for rows that were checked before: float32, finite, of this width."""
+        self._check_fitted("transform")
+        return self._map(X)
+
     def inverse_transform(self, Y: Any) -> FloatArray:
         """Map rows of the target back.
 

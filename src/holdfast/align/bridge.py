@@ -12,7 +12,14 @@ import numpy as np
 from sklearn.base import clone
 
 from .. import artifact
-from ..arrays import Vectors, VectorsLike, as_vectors
+from ..arrays import (
+    Vectors,
+    VectorsLike,
+    as_vectors,
+    check_squares,
+    quiet_squares,
+    scale_to_unit,
+)
 from ..errors import (
     ArtifactError,
     HoldfastError,
@@ -22,6 +29,7 @@ from ..errors import (
     WrongSpace,
 )
 from ..space import Space
+from .affine import BLOCK
 from .base import Aligner
 from .evidence import Evidence
 from .registry import aligner_class
@@ -105,8 +113,20 @@ class Bridge:
         owner = str(self)
         if isinstance(vectors, Vectors):
             self._check_direction(vectors.space)
-        rows = as_vectors(vectors, self.origin, owner)
-        return as_vectors(self.aligner.transform(rows.array), self.target, owner)
+        rows = as_vectors(vectors, self.origin, owner).array
+        out = np.empty((len(rows), self.target.dim), dtype=np.float32)
+        squares = np.empty(len(rows), dtype=np.float32)
+        finish = scale_to_unit if self.target.metric == "cosine" else quiet_squares
+        # Mapped, measured and scaled while a block is in the cache: one pass over memory.
+        for start in range(0, len(rows), BLOCK):
+            part = slice(start, start + BLOCK)
+            mapped = self.aligner.map_checked(rows[part])
+            if mapped.shape != out[part].shape:
+                as_vectors(mapped, self.target, owner)  # refuses it
+            out[part] = mapped
+            squares[part] = finish(out[part])
+        check_squares(squares, self.target, owner)
+        return Vectors(self.target, out)
 
     def inverse(self) -> Bridge:
         """The bridge from `target` to `origin`, with the evidence about that way.
