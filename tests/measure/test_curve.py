@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import InvalidInput
-from holdfast.measure.curve import Curve
-from holdfast.measure.interval import bootstrap
+from holdfast.measure.curve import Curve, compare_areas, cuts, rule_weights
+from holdfast.measure.interval import bootstrap, paired_difference
 
 SHARES = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0]
 
@@ -89,3 +89,66 @@ def test_json_round_trip(values):
 def test_shares_must_rise_from_zero_to_one(shares):
     with pytest.raises(InvalidInput, match="from 0 to 1"):
         Curve.of("AP", shares, np.zeros((3, 4)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=25))
+def test_the_two_rules_are_related_on_even_points(values):
+    s, even = len(values), np.linspace(0, 1, len(values))
+    mean, trapezoid = (float(rule_weights(r, even) @ values) for r in ("mean", "trapezoid"))
+    assert mean == pytest.approx(np.mean(values))
+    expected = (s * mean - (values[0] + values[-1]) / 2) / (s - 1)
+    assert trapezoid == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["trapezoid", "mean"])
+def test_a_constant_curve_keeps_its_value_under_both_rules(rule):
+    got = Curve.of("AP", [0, 0.5, 1], np.full((3, 4), 0.3), resamples=20, rule=rule)
+    assert (got.area.value, got.area.low, got.area.high) == pytest.approx((0.3, 0.3, 0.3))
+    assert Curve.from_json(got.to_json()).rule == rule
+    assert got.summary()[0].metric == f"area({rule}) of AP"
+    assert len(got.summary()) == 1
+
+
+def test_json_written_before_rules_were_kept_is_a_plain_trapezoid():
+    data = curve([0.1, 0.2, 0.3, 0.3, 0.5, 0.6]).to_json()
+    del data["by_traffic"], data["rule"]
+    assert (Curve.from_json(data).rule, Curve.from_json(data).by_traffic) == ("trapezoid", False)
+
+
+@given(st.integers(1, 5000), st.integers(2, 30))
+def test_cuts_rise_from_nothing_to_all_and_suit_the_mean(n, points):
+    if n < points - 1:
+        with pytest.raises(InvalidInput, match="cuts"):
+            cuts(n, points)
+        return
+    got = cuts(n, points)
+    assert (got[0], got[-1], len(got)) == (0, n, points)
+    assert got == [int(i * n / (points - 1) + 1e-9) for i in range(points)]
+    if n >= 2 * points:
+        assert rule_weights("mean", [c / n for c in got]) == pytest.approx([1 / points] * points)
+
+
+def test_the_mean_of_uneven_points_is_refused():
+    with pytest.raises(InvalidInput, match="evenly spaced"):
+        Curve.of("AP", [0.0, 0.9, 1.0], np.zeros((3, 4)), rule="mean")
+    with pytest.raises(InvalidInput, match="a rule among trapezoid, mean"):
+        Curve.of("AP", [0.0, 1.0], np.zeros((2, 4)), rule="simpson")
+
+
+@pytest.mark.parametrize("rule", ["trapezoid", "mean"])
+def test_areas_are_compared_query_by_query(rule):
+    random = np.random.default_rng(4)
+    shares = np.linspace(0, 1, 6)
+    before = np.sort(random.random((6, 30)), axis=0)
+    after = before + 0.1 * np.sin(np.pi * shares)[:, None] + 0.02 * random.standard_normal((6, 30))
+    got = compare_areas(shares, before, after, rule)
+    areas = [
+        np.trapezoid(table, shares, axis=0) if rule == "trapezoid" else table.mean(axis=0)
+        for table in (before, after)
+    ]
+    want = paired_difference(*areas)
+    assert (got.difference.value, got.difference.low) == pytest.approx((want.value, want.low))
+    assert got.outcome == "better"
+    with pytest.raises(InvalidInput, match="from 0 to 1"):
+        compare_areas(shares, before[1:], after[1:])

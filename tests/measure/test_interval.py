@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from holdfast.errors import InvalidInput, NotFinite
 from holdfast.measure import interval as module
@@ -13,6 +13,7 @@ from holdfast.measure.interval import (
     bootstrap_of,
     bootstrap_rows,
     paired_difference,
+    rate,
     resampled_means,
 )
 
@@ -117,3 +118,24 @@ def test_senseless_settings_are_refused():
         bootstrap([1.0, 2.0], resamples=0)
     with pytest.raises(InvalidInput, match="2 queries on both sides"):
         paired_difference([1.0, 2.0], [1.0])
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 50), (50, 50), (3, 40), (120, 300), (0, 1)])
+def test_a_rate_holds_exactly_the_shares_that_a_score_test_does_not_reject(successes, n):
+    got = rate([True] * successes + [False] * (n - successes), level=0.9)
+    z = norm.ppf(0.95)
+    for end in (got.low, got.high):
+        if 0.0 < end < 1.0:
+            assert abs(successes / n - end) == pytest.approx(z * np.sqrt(end * (1 - end) / n))
+    assert got.low <= got.value == successes / n <= got.high
+    assert (got.low == 0.0) == (successes == 0)
+    assert (got.high == 1.0) == (successes == n)
+    assert got.high - got.low > 0.0
+
+
+def test_a_rate_refuses_what_is_no_success():
+    for bad in ([], [0.5], [[True]]):
+        with pytest.raises(InvalidInput, match="rate"):
+            rate(bad)
+    with pytest.raises(InvalidInput, match="level"):
+        rate([True], level=95)

@@ -6,12 +6,16 @@ drawn once for all columns.
 
 Source: Efron 1979 (bootstrap), percentile intervals. Departs from it: nothing. With fewer
 than some twenty queries such intervals are too narrow; `n` is always told.
+
+The bootstrap of a rate that is 0 has no width, however few the queries. `rate` is therefore
+Wilson's interval: 0 of 50 queries is up to 0.07.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,7 @@ from ..errors import InvalidInput, NotFinite
 
 RESAMPLES = 2000
 LEVEL = 0.95
+FEW = 20  # with fewer queries nothing is ever called shown
 _CELLS = 4_000_000  # counts held at once: 32 MB
 
 Floats = npt.NDArray[np.float64]
@@ -85,14 +90,53 @@ def bootstrap_rows(
     Args:
         rows: (m, q) numbers: m measurements of the same q queries.
     """
-    table = _table(rows)
-    drawn = resampled_means(table, resamples, seed)
-    means = _means(table)
+    table = as_table(rows)
+    return intervals(
+        exact_means(table), resampled_means(table, resamples, seed), level, table.shape[1]
+    )
+
+
+def intervals(values: Floats, drawn: Floats, level: float, n: int) -> list[Interval]:
+    """Intervals from m values and what they were in each draw.
+
+    Args:
+        values: (m,) statistics of the queries as they are.
+        drawn: (r, m) the same statistics in each of r draws.
+        level: Between 0 and 1.
+        n: Number of queries.
+    """
     lows, highs = ends(drawn, level)
     return [
-        Interval(float(v), float(low), float(high), level, table.shape[1], resamples)
-        for v, low, high in zip(means, lows, highs, strict=True)
+        Interval(float(v), float(low), float(high), level, n, len(drawn))
+        for v, low, high in zip(values, lows, highs, strict=True)
     ]
+
+
+def rate(successes: npt.ArrayLike, level: float = LEVEL) -> Interval:
+    """Interval of a share of queries, which has a width even where the share is 0 or 1.
+
+    Args:
+        successes: (q,) true or false, or 1 and 0.
+        level: Between 0 and 1.
+    Raises:
+        InvalidInput: Other values, no queries, or a level that makes no sense.
+    Example:
+        >>> print(rate([False] * 50))
+        0.000 [0.000, 0.071]
+
+    Source: Wilson 1927. Departs from it: nothing.
+    """
+    array = np.asarray(successes)
+    if array.ndim != 1 or not len(array) or not np.isin(array, (0, 1)).all():
+        raise InvalidInput("rate", "(q,) successes, each true or false", str(array.shape))
+    _check_level(level)
+    n, share = len(array), float(np.mean(array))
+    square = NormalDist().inv_cdf(0.5 + level / 2.0) ** 2
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    reach = np.sqrt(square * (share * (1 - share) / n + square / (4 * n * n))) / (1 + square / n)
+    # The ends are exactly 0 and 1 in theory; rounding must not leave the value outside.
+    low, high = float(max(0.0, middle - reach)), float(min(1.0, middle + reach))
+    return Interval(share, min(low, share), max(high, share), level, n)
 
 
 def paired_difference(
@@ -111,10 +155,16 @@ def paired_difference(
         >>> paired_difference([0.0, 0.5], [0.5, 1.0]).low
         0.5
     """
-    old, new = _table(np.asarray(before)[None])[0], _table(np.asarray(after)[None])[0]
-    if old.shape != new.shape:
-        raise InvalidInput("paired_difference", f"{len(old)} queries on both sides", str(len(new)))
+    old, new = paired(before, after, "paired_difference")
     return bootstrap(new - old, level, resamples, seed)
+
+
+def paired(before: npt.ArrayLike, after: npt.ArrayLike, who: str) -> tuple[Floats, Floats]:
+    """Two (q,) arrays of finite numbers about the same queries."""
+    old, new = as_table(np.asarray(before)[None])[0], as_table(np.asarray(after)[None])[0]
+    if old.shape != new.shape:
+        raise InvalidInput(who, f"{len(old)} queries on both sides", str(len(new)))
+    return old, new
 
 
 def bootstrap_of(
@@ -133,8 +183,8 @@ def bootstrap_of(
     Raises:
         InvalidInput: The statistic is not a number on the queries as they are.
     """
-    table = _table(rows)
-    value = float(statistic(_means(table)[None, :])[0])
+    table = as_table(rows)
+    value = float(statistic(exact_means(table)[None, :])[0])
     if not np.isfinite(value):
         raise InvalidInput("bootstrap_of", "a finite statistic", str(value))
     drawn = statistic(resampled_means(table, resamples, seed))
@@ -148,13 +198,13 @@ def resampled_means(rows: npt.ArrayLike, resamples: int = RESAMPLES, seed: int =
     Memory is bounded: counts are drawn in blocks of at most 32 MB (one row of q where
     that is more).
     """
-    table = _table(rows)
+    table = as_table(rows)
     queries = table.shape[1]
     if resamples < 1:
         raise InvalidInput("bootstrap", "at least 1 resample", str(resamples))
     random = np.random.default_rng(seed)
     # Around the mean: equal values then have a spread of exactly zero.
-    centre = _means(table)
+    centre = exact_means(table)
     spread = (table - centre[:, None]).T
     out = np.empty((resamples, len(table)))
     block = max(1, _CELLS // queries)
@@ -169,14 +219,18 @@ def resampled_means(rows: npt.ArrayLike, resamples: int = RESAMPLES, seed: int =
 
 def ends(drawn: Floats, level: float) -> tuple[Floats, Floats]:
     """(m,) lower and upper ends of (resamples, m) draws."""
-    if not 0.0 < level < 1.0:
-        raise InvalidInput("bootstrap", "a level between 0 and 1", str(level))
+    _check_level(level)
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(drawn, [tail, 1.0 - tail], axis=0)
     return low, high
 
 
-def _means(table: Floats) -> Floats:
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise InvalidInput("bootstrap", "a level between 0 and 1", str(level))
+
+
+def exact_means(table: Floats) -> Floats:
     """(m,) row means; of equal values that very value, where adding up would round."""
     first = table[:, 0]
     same = (table == first[:, None]).all(axis=1)
@@ -184,7 +238,8 @@ def _means(table: Floats) -> Floats:
     return means
 
 
-def _table(rows: npt.ArrayLike) -> Floats:
+def as_table(rows: npt.ArrayLike) -> Floats:
+    """(m, q) finite numbers: m measurements of the same q queries, q at least 1."""
     try:
         table = np.asarray(rows, dtype=np.float64)
     except (TypeError, ValueError) as cause:

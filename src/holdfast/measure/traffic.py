@@ -1,0 +1,111 @@
+"""Traffic: what is asked often counts more than what is never asked.
+
+Weights may belong to queries (how often each is asked) or to items (how often each is
+read); `by_item` turns the second kind into the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidInput
+from .interval import Floats, as_table, exact_means, resampled_means
+from .judgements import Judgements
+
+
+def zipf(n: int, exponent: float = 1.0) -> Floats:
+    """(n,) weights of a Zipf log, most popular first, adding up to 1.
+
+    Args:
+        n: How many queries or items.
+        exponent: The r-th weighs 1 / r to this power; 0 for all alike.
+    Raises:
+        InvalidInput: Nothing to weigh, or a negative exponent.
+    Example:
+        >>> zipf(3).round(3).tolist()
+        [0.545, 0.273, 0.182]
+    """
+    if n < 1 or not 0.0 <= exponent < np.inf:
+        raise InvalidInput("zipf", "n >= 1 and exponent >= 0", f"n {n}, exponent {exponent}")
+    weights: Floats = np.arange(1.0, n + 1.0) ** -exponent
+    weights /= weights.sum()
+    return weights
+
+
+def by_item(judgements: Judgements, weights: Mapping[str, float]) -> Floats:
+    """(q,) weights of queries from the weights of the items that answer them.
+
+    The weight of an item is split evenly among the queries that it answers: what is counted
+    in the end is the weight of the items, each once. Items that are not in `weights` have
+    none.
+
+    Raises:
+        InvalidInput: A weight that is negative or not finite, or no item with a weight.
+    Example:
+        >>> judged = Judgements.from_dict({"p": {"a": 1}, "q": {"a": 1, "b": 2}})
+        >>> by_item(judged, {"a": 4.0, "b": 1.0}).tolist()
+        [2.0, 3.0]
+    """
+    bad = [name for name, weight in weights.items() if not 0.0 <= weight < np.inf]
+    if bad:
+        raise InvalidInput("by_item", "weights of 0 and above", f"{weights[bad[0]]} for {bad[0]!r}")
+    answers = [[d for d, g in judgements.qrels[q].items() if g > 0] for q in judgements.query_ids]
+    asked: dict[str, int] = {}
+    for names in answers:
+        for name in names:
+            asked[name] = asked.get(name, 0) + 1
+    total = [sum(weights.get(name, 0.0) / asked[name] for name in names) for names in answers]
+    out: Floats = np.array(total, dtype=np.float64)
+    if not out.any():
+        raise InvalidInput("by_item", "an item that answers a query and has a weight", "none")
+    return out
+
+
+def effective_count(weights: npt.ArrayLike) -> float:
+    """How many queries of equal weight say as much: (sum of w)^2 / sum of w^2.
+
+    Example:
+        >>> effective_count([1.0, 1.0, 0.0])
+        2.0
+
+    Source: Kish 1965. Departs from it: nothing.
+    """
+    counts = np.asarray(weights, dtype=np.float64)
+    return float(counts.sum() ** 2 / (counts**2).sum())
+
+
+def weighted(
+    table: Floats, weights: npt.ArrayLike | None, resamples: int, seed: int
+) -> tuple[Floats, Floats]:
+    """Means of the rows, and the means in each draw of queries.
+
+    Args:
+        table: (m, q) m measurements of the same q queries.
+        weights: (q,) how much each query counts, or None.
+        resamples: How many draws.
+        seed: Same seed, same draws.
+    Returns:
+        (m,) and (resamples, m). A draw of which no query has a weight is left out.
+    Raises:
+        InvalidInput: Weights of another number, negative, not finite, or all zero.
+    """
+    table = as_table(table)
+    if weights is None:
+        return exact_means(table), resampled_means(table, resamples, seed)
+    counts = np.asarray(weights, dtype=np.float64)
+    if counts.shape != table.shape[1:] or not (counts >= 0).all() or not 0 < counts.sum() < np.inf:
+        raise InvalidInput(
+            "weights",
+            f"{table.shape[1]} numbers, none negative and not all zero",
+            f"shape {counts.shape}",
+        )
+    # Around the mean, so that equal values have a spread of exactly zero.
+    same = (table == table[:, :1]).all(axis=1)
+    means = np.where(same, table[:, 0], table @ counts / counts.sum())
+    rows = np.vstack([(table - means[:, None]) * counts, counts])
+    drawn = resampled_means(rows, resamples, seed)
+    drawn = drawn[drawn[:, -1] > 1e-12 * counts.mean()]
+    return means, means + drawn[:, :-1] / drawn[:, -1:]

@@ -1,0 +1,88 @@
+"""Traffic: weights that add up, and what a weighted curve says."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdfast.errors import InvalidInput
+from holdfast.measure.curve import Curve
+from holdfast.measure.judgements import Judgements
+from holdfast.measure.traffic import by_item, effective_count, weighted, zipf
+
+
+@given(st.integers(1, 300), st.floats(0, 3))
+def test_zipf_adds_up_and_keeps_its_ratios(n, exponent):
+    got = zipf(n, exponent)
+    assert got.sum() == pytest.approx(1.0)
+    ranks = np.arange(1, n + 1)
+    np.testing.assert_allclose(got / got[0], (1.0 / ranks) ** exponent)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_weight_of_items_is_shared_out_whole(seed):
+    random = np.random.default_rng(seed)
+    qrels = {
+        f"q{i}": {f"d{d}": int(g) for d, g in zip(*random.integers(0, 3, (2, 4)), strict=True)}
+        | {f"d{random.integers(0, 9)}": 1}
+        for i in range(6)
+    }
+    weights = {f"d{d}": float(w) for d, w in enumerate(random.random(12))}
+    got = by_item(Judgements.from_dict(qrels), weights)
+    answering = {d for grades in qrels.values() for d, g in grades.items() if g > 0}
+    assert got.sum() == pytest.approx(sum(weights[d] for d in answering))
+    asked = {d: sum(q.get(d, 0) > 0 for q in qrels.values()) for d in answering}
+    for value, grades in zip(got, qrels.values(), strict=True):
+        slow = sum(weights[d] / asked[d] for d, g in grades.items() if g > 0)
+        assert value == pytest.approx(slow)
+
+
+def test_draws_of_weighted_queries_equal_a_slow_loop():
+    random = np.random.default_rng(3)
+    table, weights = random.random((3, 9)), random.random(9)
+    means, drawn = weighted(table, weights, 30, 5)
+    np.testing.assert_allclose(means, np.average(table, axis=1, weights=weights))
+    rows = np.random.default_rng(5).integers(0, 9, (30, 9))
+    slow = [np.average(table[:, r], axis=1, weights=weights[r]) for r in rows]
+    np.testing.assert_allclose(drawn, slow)
+
+
+def test_a_popular_query_decides_a_weighted_curve():
+    shares = [0.0, 0.5, 1.0]
+    # Query 0 gains at once, the other nine only at the end.
+    table = np.zeros((3, 10))
+    table[1, 0] = 1.0
+    table[2] = 1.0
+    plain = Curve.of("R@1", shares, table, resamples=50)
+    popular = np.append([90.0], np.ones(9))
+    by_traffic = Curve.of("R@1", shares, table, resamples=50, weights=popular)
+    assert plain.area.value == pytest.approx(0.25 + 0.5 * 0.1)
+    assert by_traffic.area.value == pytest.approx(0.25 + 0.5 * 90 / 99)
+    assert by_traffic.gain.value == pytest.approx(by_traffic.area.value)
+    assert (plain.by_traffic, by_traffic.by_traffic) == (False, True)
+    assert "by traffic" in by_traffic.summary()[0].metric
+
+
+def test_equal_weights_change_nothing_in_a_curve():
+    table = np.random.default_rng(1).random((3, 40))
+    one = Curve.of("AP", [0, 0.3, 1], table, resamples=100)
+    two = Curve.of("AP", [0, 0.3, 1], table, resamples=100, weights=np.full(40, 7.0))
+    assert two.area.value == pytest.approx(one.area.value)
+    assert (two.area.low, two.gain.high) == pytest.approx((one.area.low, one.gain.high))
+
+
+def test_effective_count_of_equal_weights_is_their_number():
+    assert effective_count(np.full(17, 0.3)) == pytest.approx(17)
+    assert effective_count(zipf(1000)) == pytest.approx(7.4855**2 / 1.6439, rel=1e-3)
+
+
+def test_senseless_weights_are_refused():
+    judged = Judgements.from_dict({"q": {"a": 1}})
+    for n, exponent in ((0, 1.0), (3, -1.0), (3, np.inf), (3, np.nan)):
+        with pytest.raises(InvalidInput, match="zipf"):
+            zipf(n, exponent)
+    with pytest.raises(InvalidInput, match="-1"):
+        by_item(judged, {"a": -1.0})
+    with pytest.raises(InvalidInput, match="has a weight"):
+        by_item(judged, {"b": 1.0})
