@@ -50,15 +50,42 @@ def test_at_k_the_change_is_that_of_success():
         assert all(old[i] == 1 and new[i] == 0 for i in got.lost)
         assert all(old[i] == 0 and new[i] == 1 for i in got.won)
     same = flips_at(3, before, before, judgements, resamples=20)
-    assert (same.negative.high, same.positive.high) == (0.0, 0.0)
+    assert (same.negative.value, same.positive.value, same.change.high) == (0.0, 0.0, 0.0)
+    # None of 50 queries flipped: Wilson's upper end for 0 of 50.
+    assert same.negative.high == same.positive.high == pytest.approx(0.0713, abs=1e-4)
 
 
 def test_findings_carry_the_rates():
-    negative, positive = flips([1, 1, 0, 0], [0, 1, 1, 1], resamples=50).findings(10, "new/old")
+    found = flips([1, 1, 0, 0], [0, 1, 1, 0], resamples=50).findings(10, "new/old")
+    negative, positive, inconsistency = found
     assert (negative.metric, negative.cell, negative.value, negative.n) == (
         "NFR@10", "new/old", 0.25, 4
     )  # fmt: skip
-    assert (positive.metric, positive.value) == ("PFR@10", 0.5)
+    assert (positive.metric, positive.value) == ("PFR@10", 0.25)
+    assert (inconsistency.metric, inconsistency.value) == ("NFI@10", 0.5)  # one of two failures
+    assert len(flips([1, 0], [1, 1], resamples=50).findings(1, "new/new")) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
+def test_the_ratios_equal_slow_counts_and_exist_where_they_can(pairs):
+    before, after = (np.array(side) for side in zip(*pairs, strict=True))
+    got = flips(before, after, resamples=20)
+    lost, fails = (before & ~after).mean(), (~after).mean()
+    if not fails:
+        assert (got.inconsistency, got.relative) == (None, None)
+        return
+    assert got.inconsistency.value == pytest.approx(lost / fails)
+    if before.any():
+        assert got.relative.value == pytest.approx(lost / (before.mean() * fails))
+    else:
+        assert got.relative is None
+
+
+def test_independent_systems_have_a_relative_rate_of_one():
+    random = np.random.default_rng(0)
+    before, after = random.random((2, 20_000)) < [[0.6], [0.7]]
+    assert flips(before, after, resamples=50).relative.value == pytest.approx(1.0, abs=0.03)
 
 
 @pytest.mark.parametrize(

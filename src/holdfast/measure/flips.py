@@ -3,6 +3,13 @@
 NFR@k is the share of queries that succeeded before and fail now; PFR@k the share that
 failed and succeed now. Their difference is the change of Success@k: PFR - NFR.
 
+NFR alone is low for every good system. Two ratios correct for that:
+
+    inconsistency (NFI)   NFR over the share that fails now: how much of what is wrong now
+                          used to be right
+    relative              NFR over what independent systems of the same two error rates
+                          would flip: 1 as many as chance, 0 none
+
 Source: Yan et al. 2021 (positive-congruent training), for top-1 classification. Departs
 from it: success is a relevant item among the first k hits.
 """
@@ -19,7 +26,15 @@ from ..errors import InvalidInput
 from ..hits import Hits
 from .finding import Finding
 from .grades import Judge
-from .interval import LEVEL, RESAMPLES, Interval, bootstrap_rows
+from .interval import (
+    LEVEL,
+    RESAMPLES,
+    Floats,
+    Interval,
+    bootstrap_of,
+    paired_difference,
+    rate,
+)
 from .ranking import Metric
 
 
@@ -33,6 +48,8 @@ class Flips:
         change: Success after minus before; equals PFR - NFR.
         lost: Positions of the queries lost, rising.
         won: Positions of the queries won, rising.
+        inconsistency: NFI; None where nothing fails now.
+        relative: Relative NFR; None where nothing succeeded before or nothing fails now.
     """
 
     negative: Interval
@@ -40,13 +57,18 @@ class Flips:
     change: Interval
     lost: IntArray
     won: IntArray
+    inconsistency: Interval | None = None
+    relative: Interval | None = None
 
     def findings(self, k: int, cell: str) -> list[Finding]:
-        """NFR@k and PFR@k of one cell, not yet judged."""
-        return [
+        """NFR@k, PFR@k and, where it exists, NFI@k of one cell, not yet judged."""
+        found = [
             Finding.of(f"NFR@{k}", cell, self.negative),
             Finding.of(f"PFR@{k}", cell, self.positive),
         ]
+        if self.inconsistency is not None:
+            found.append(Finding.of(f"NFI@{k}", cell, self.inconsistency))
+        return found
 
 
 def flips(
@@ -58,6 +80,9 @@ def flips(
 ) -> Flips:
     """Compare two systems query by query.
 
+    The two rates have Wilson's interval, so that no flip among few queries is not taken for
+    no flip at all; the rest is drawn query by query.
+
     Args:
         before: (q,) success of each query in the system that is deployed: true or false,
             or 1 and 0.
@@ -68,13 +93,20 @@ def flips(
         >>> flips([1, 1, 0, 0], [1, 0, 1, 0]).negative.value
         0.25
     """
-    old, new = _successes(before), _successes(after)
+    old, new = successes(before), successes(after)
     if old.shape != new.shape:
         raise InvalidInput("flips", f"{len(old)} queries on both sides", str(len(new)))
     lost, won = old & ~new, ~old & new
-    rows = np.stack([lost, won, won.astype(np.int64) - lost])
-    negative, positive, change = bootstrap_rows(rows, level, resamples, seed)
-    return Flips(negative, positive, change, np.flatnonzero(lost), np.flatnonzero(won))
+    draw = (level, resamples, seed)
+    return Flips(
+        rate(lost, level),
+        rate(won, level),
+        paired_difference(old, new, *draw),
+        np.flatnonzero(lost),
+        np.flatnonzero(won),
+        bootstrap_of(_inconsistency, [lost, ~new], *draw) if not new.all() else None,
+        bootstrap_of(_relative, [lost, old, ~new], *draw) if old.any() and not new.all() else None,
+    )
 
 
 def flips_at(
@@ -97,8 +129,28 @@ def flips_at(
     )
 
 
-def _successes(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def successes(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """(q,) bool from true and false, or 1 and 0.
+
+    Raises:
+        InvalidInput: Other values, or no queries.
+    """
     array = np.asarray(values)
     if array.ndim != 1 or not len(array) or not np.isin(array, (0, 1)).all():
         raise InvalidInput("flips", "(q,) successes, each true or false", str(array.shape))
     return array.astype(bool)
+
+
+def _inconsistency(means: Floats) -> Floats:
+    return _over(means[:, 0], means[:, 1])
+
+
+def _relative(means: Floats) -> Floats:
+    return _over(means[:, 0], means[:, 1] * means[:, 2])
+
+
+def _over(flipped: Floats, possible: Floats) -> Floats:
+    # A draw in which nothing could flip says nothing; rounding leaves 1e-17 there.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: Floats = np.where(possible < 1e-12, np.nan, flipped / possible)
+    return ratio
