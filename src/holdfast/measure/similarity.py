@@ -23,10 +23,14 @@ def as_rows(values: npt.ArrayLike, who: str) -> FloatArray:
     """(n, d) float32 rows, finite.
 
     Raises:
+        InvalidInput: Not numbers.
         DimensionMismatch: Not two-dimensional.
         NotFinite: NaN or infinity.
     """
-    rows = np.ascontiguousarray(values, dtype=np.float32)
+    try:
+        rows = np.ascontiguousarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as cause:
+        raise InvalidInput(who, "(n, d) rows of numbers", str(cause)) from cause
     if rows.ndim != 2:
         raise DimensionMismatch(who, "(n, d) rows", f"shape {rows.shape}")
     if not np.isfinite(rows).all():
