@@ -1,0 +1,127 @@
+"""Slices: an average may rise while a language, a tenant or a shelf gets worse.
+
+What is said of a change is said together: of all queries, how many slices got worse by
+value and beyond doubt, which one most, and then of every slice. A slice with fewer than
+`FEW` queries is shown and never judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidInput
+from .comparison import Comparison, compare
+from .finding import Finding, Verdict
+from .interval import FEW, LEVEL
+
+NONE = "(none)"  # label of what has no value
+
+
+def labels_of(payloads: Sequence[Mapping[str, Any] | None], field: str) -> list[str]:
+    """One label for each query, from a field of its payload.
+
+    Args:
+        payloads: One for each query; None where there is none.
+        field: Its value becomes the label; a missing one, or None, becomes "(none)".
+    Example:
+        >>> labels_of([{"lang": "de"}, {}, None], "lang")
+        ['de', '(none)', '(none)']
+    """
+    values = [None if payload is None else payload.get(field) for payload in payloads]
+    return [NONE if value is None else str(value) for value in values]
+
+
+def slice_findings(
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
+    labels: Sequence[str],
+    metric: str,
+    cell: str,
+    name: str = "slice",
+    higher_is_better: bool = True,
+    level: float = LEVEL,
+) -> list[Finding]:
+    """The change of a metric, with what the average hides.
+
+    Args:
+        before: (q,) values of the system to compare with.
+        after: (q,) values of the other one, query by query.
+        labels: (q,) slice of each query.
+        metric: Spelling of the metric.
+        cell: The cell of `after`.
+        name: What the labels are, "lang": the slices are then called "lang=de".
+        higher_is_better: False for an error or a time.
+        level: Of each interval. Nothing is corrected for the number of slices, since
+            missing a slice that got worse costs more than looking at one that did not; the
+            note says how many would seem worse by chance.
+    Returns:
+        The change over all queries; how many slices got worse beyond doubt (fails above 0)
+        and how many by value; the worst slice; then every slice, worst first.
+    Raises:
+        InvalidInput: Two different numbers of queries, or of labels.
+    """
+    options = (None, higher_is_better, level)
+    whole = compare(before, after, *options)
+    if len(labels) != whole.difference.n:
+        raise InvalidInput("slices", f"{whole.difference.n} labels", str(len(labels)))
+    old, new = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    names, codes = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)
+    parts = {
+        f"{name}={label}": compare(old[codes == code], new[codes == code], *options)
+        for code, label in enumerate(names.tolist())
+    }
+    sign = 1.0 if higher_is_better else -1.0
+    ordered = dict(sorted(parts.items(), key=lambda item: sign * item[1].difference.value))
+    return [
+        whole.finding(metric, cell),
+        *_counts(ordered, metric, cell, sign, level),
+        _worst(ordered, metric, cell),
+        *(part.finding(metric, cell, label) for label, part in ordered.items()),
+    ]
+
+
+def _counts(
+    parts: Mapping[str, Comparison], metric: str, cell: str, sign: float, level: float
+) -> list[Finding]:
+    judged = [part for part in parts.values() if part.difference.n >= FEW]
+    small = len(parts) - len(judged)
+    shown = sum(part.outcome == "worse" for part in judged)
+    fell = sum(sign * part.difference.value < 0.0 for part in parts.values())
+    n = sum(part.difference.n for part in parts.values())
+    chance = len(judged) * (1.0 - level) / 2.0
+    aside = f"; {small} of {len(parts)} slices have fewer than {FEW} queries" if small else ""
+    note = f"of {len(judged)} judged slices; {chance:.1f} would seem so by chance{aside}"
+    verdict: Verdict = "fail" if shown else "pass" if judged else "info"
+    return [
+        Finding(
+            f"slices worse beyond doubt in {metric}",
+            cell,
+            shown,
+            shown,
+            shown,
+            n,
+            "all",
+            verdict,
+            note,
+        ),
+        Finding(
+            f"slices worse by value in {metric}",
+            cell,
+            fell,
+            fell,
+            fell,
+            n,
+            note=f"of {len(parts)} slices",
+        ),
+    ]
+
+
+def _worst(ordered: Mapping[str, Comparison], metric: str, cell: str) -> Finding:
+    """The worst slice that is large enough to judge, else the worst of all."""
+    large = [label for label, part in ordered.items() if part.difference.n >= FEW]
+    label = large[0] if large else next(iter(ordered))
+    return ordered[label].finding(metric, cell, label, "the worst slice")
