@@ -11,10 +11,14 @@ from .base import Aligner
 # name in files -> (module beside this one, class)
 ALIGNERS = MappingProxyType(
     {
+        "diagonal": ("diagonal", "Diagonal"),
         "fastfill": ("forward", "FastFill"),
         "forward": ("forward", "Forward"),
+        "kernel": ("kernel", "Kernel"),
         "low_rank": ("low_rank", "LowRank"),
+        "mean_drift": ("drift", "MeanDrift"),
         "metric_compatible": ("metric_compatible", "MetricCompatible"),
+        "orthogonal": ("orthogonal", "Orthogonal"),
         "procrustes": ("procrustes", "Procrustes"),
         "residual_mlp": ("mlp", "ResidualMLP"),
         "reverse_query": ("metric_compatible", "ReverseQuery"),

@@ -1,0 +1,116 @@
+"""A smooth map that bends: kernel regression on some of the pairs as landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import FloatArray, squared_norms
+from .base import Aligner, Promises
+from .moments import Float64Array
+
+_BLOCK = 4_096  # rows mapped at once: bounds the table of similarities
+_JITTER = 1e-5  # of the penalty: similarities of near landmarks are almost dependent
+_ROUNDING = 1e-9  # of the mean diagonal
+
+
+class Kernel(Aligner):
+    """Kernel ridge regression through landmarks, with a Gaussian kernel.
+
+    Where two models see the same things differently, no straight map leads from one to the
+    other; this one bends. Forward, from an old space to a new one, it predicts much better
+    than `Ridge` from about a thousand pairs on (`bench.align`). It costs
+    landmarks x (d_source + d_target) products a row, and has no way back.
+
+    The width of the kernel is not tuned: it is the mean squared distance of two rows, so
+    that the map does not depend on the scale of the source.
+
+    Args:
+        landmarks: Pairs whose rows span the map, drawn at random where there are more.
+        penalty: Of the coefficients; in units of the kernel, which is 1 on a row itself.
+        seed: Of the draw.
+    Attributes:
+        landmarks_: (m, d_source) rows.
+        coefficients_: (m, d_target).
+        bias_: (d_target,) mean of the targets.
+        width_: Mean squared distance of two rows.
+    Source: Saunders et al. 1998 (kernel ridge regression); Williams & Seeger 2001 (Nystroem).
+        Departs from them: all pairs are fitted, through the landmarks only.
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(300, 2))
+        >>> bent = np.sin(x)
+        >>> bool(np.abs(Kernel(penalty=1e-6).fit(x, bent).transform(x) - bent).max() < 0.05)
+        True
+    """
+
+    name: ClassVar[str] = "kernel"
+    learned: ClassVar[Mapping[str, int]] = {
+        "landmarks_": 2,
+        "coefficients_": 2,
+        "bias_": 1,
+        "width_": 0,
+    }
+    landmarks_: FloatArray
+    coefficients_: FloatArray
+    bias_: FloatArray
+    width_: float
+
+    def __init__(self, landmarks: int = 2_048, penalty: float = 0.03, seed: int = 0) -> None:
+        self.landmarks = landmarks
+        self.penalty = penalty
+        self.seed = seed
+
+    @property
+    def promises(self) -> Promises:
+        return Promises(no_inverse="what a bent map folds together cannot be told apart again")
+
+    def _fit(self, X: FloatArray, Y: FloatArray, y: Any) -> None:  # noqa: ARG002
+        kept = X
+        if len(X) > self.landmarks:
+            drawn = np.random.default_rng(self.seed).permutation(len(X))[: self.landmarks]
+            kept = X[np.sort(drawn)]
+        spread = float(squared_norms(X - X.mean(axis=0)).mean(dtype=np.float64))
+        self.width_ = 2.0 * spread if spread > 0.0 else 1.0
+        self.bias_ = Y.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.landmarks_ = kept.copy()
+        self.coefficients_ = self._solved(X, Y).astype(np.float32)
+
+    def _solved(self, X: FloatArray, Y: FloatArray) -> Float64Array:
+        """(m, d_target) coefficients, from sums over blocks of pairs."""
+        from scipy.linalg import cho_factor, cho_solve
+
+        kernel = self._similarities(self.landmarks_).astype(np.float64)
+        moments = self.penalty * kernel
+        products = np.zeros((len(kernel), Y.shape[1]))
+        for start in range(0, len(X), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            seen = self._similarities(X[rows]).astype(np.float64)
+            moments += seen.T @ seen
+            products += seen.T @ (Y[rows] - self.bias_)
+        rounding = _ROUNDING * np.trace(moments) / len(moments)
+        moments[np.diag_indices(len(moments))] += _JITTER * self.penalty + rounding
+        solved: Float64Array = cho_solve(cho_factor(moments, overwrite_a=True), products)
+        return solved
+
+    def _similarities(self, rows: FloatArray) -> npt.NDArray[np.float32]:
+        """(n, m) kernel between rows and landmarks."""
+        table = rows @ self.landmarks_.T
+        table *= 2.0
+        table -= squared_norms(self.landmarks_)[None, :]
+        table -= squared_norms(rows)[:, None]
+        np.minimum(table, 0.0, out=table)
+        table /= np.float32(self.width_)
+        similar: npt.NDArray[np.float32] = np.exp(table, out=table)
+        return similar
+
+    def _map(self, X: FloatArray) -> FloatArray:
+        mapped = np.empty((len(X), len(self.bias_)), dtype=np.float32)
+        for start in range(0, len(X), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            mapped[rows] = self._similarities(X[rows]) @ self.coefficients_
+        mapped += self.bias_
+        return mapped

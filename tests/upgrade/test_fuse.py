@@ -1,0 +1,96 @@
+"""Fusion: identities of its scores, and that it knows how good its predictions are."""
+
+import numpy as np
+import pytest
+
+from holdfast.align.kernel import Kernel
+from holdfast.arrays import as_vectors
+from holdfast.errors import InvalidInput
+from holdfast.space import Space
+from holdfast.upgrade.fuse import LATE, OLD, PREDICTED, Fusion
+
+OLD_SPACE, NEW_SPACE = Space("old", 6), Space("new", 8)
+
+
+def pairs(count, noise=0.0, seed=0, spaces=(OLD_SPACE, NEW_SPACE)):
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=(count, 6))
+    turn = np.linalg.qr(np.random.default_rng(7).normal(size=(8, 8)))[0][:6]
+    new = hidden @ turn + noise * rng.normal(size=(count, 8))
+    return as_vectors(hidden, spaces[0], "old"), as_vectors(new, spaces[1], "new")
+
+
+def test_agreement_is_one_where_the_old_space_tells_all_and_falls_with_noise():
+    agreements = [Fusion(*pairs(600, noise)).agreement for noise in (0.0, 0.5, 1.0, 5.0)]
+    assert agreements[0] > 0.95
+    assert agreements == sorted(agreements, reverse=True)
+    assert agreements[-1] < 0.3
+
+
+def test_the_weight_is_noise_over_signal():
+    fusion = Fusion(*pairs(400, 0.7))
+    r = fusion.agreement
+    assert fusion.weight == pytest.approx(1.0 / r**2 - 1.0)
+    assert Fusion(*pairs(8, 9.0)).weight <= 24.0 + 1e-9
+
+
+def test_scores_against_the_formula_written_out():
+    old, new = pairs(40, 0.3)
+    fusion = Fusion(old, new)
+    asked = pairs(3, 0.3, seed=5)
+    table = fusion.scales(*asked)
+    # The sample is the first half, then the second; each predicted by the other's map.
+    first, second = slice(0, 20), slice(20, 40)
+    halves = []
+    for seen, unseen in ((second, first), (first, second)):
+        mapped = Kernel().fit(old.array[seen], new.array[seen]).transform(old.array[unseen])
+        halves.append(mapped / np.linalg.norm(mapped, axis=1, keepdims=True))
+    predicted = np.concatenate(halves)
+    for i in range(3):
+        known_old = old.array @ asked[0].array[i]
+        known_new = new.array @ asked[1].array[i]
+        known_predicted = predicted @ asked[1].array[i]
+
+        def standard(value, sample):
+            return (value - sample.mean()) / sample.std()
+
+        moved = standard(0.4, known_new) + fusion.weight * standard(0.2, known_old)
+        waiting = (
+            PREDICTED * standard(0.3, known_predicted)
+            + (OLD + fusion.weight) * standard(0.2, known_old)
+            + LATE
+        )
+        got_moved = fusion.moved(table, np.full((3, 1), 0.2), np.full((3, 1), 0.4))
+        got_waiting = fusion.waiting(table, np.full((3, 1), 0.2), np.full((3, 1), 0.3))
+        assert got_moved[i, 0] == pytest.approx(moved, rel=1e-4)
+        assert got_waiting[i, 0] == pytest.approx(waiting, rel=1e-4)
+
+
+def test_rankings_do_not_depend_on_the_scale_of_a_product():
+    spaces = Space("old", 6, "dot"), Space("new", 8, "dot")
+    old, new = pairs(200, 0.3, spaces=spaces)
+    asked = pairs(4, 0.3, seed=3, spaces=spaces)
+    grown = as_vectors(10.0 * new.array, spaces[1], "new")
+    asked_grown = as_vectors(10.0 * asked[1].array, spaces[1], "new")
+    one, other = Fusion(old, new), Fusion(old, grown)
+    assert one.agreement == pytest.approx(other.agreement, abs=1e-4)
+    scores = np.linspace(-1, 1, 7)[None].repeat(4, axis=0)
+    np.testing.assert_allclose(
+        one.moved(one.scales(*asked), scores, scores),
+        other.moved(other.scales(asked[0], asked_grown), scores, 100.0 * scores),
+        atol=1e-3,
+    )
+
+
+def test_predicted_vectors_have_length_one_under_cosine():
+    old, new = pairs(100, 0.2)
+    lengths = np.linalg.norm(Fusion(old, new).predict(old.array).array, axis=1)
+    np.testing.assert_allclose(lengths, 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 7])
+def test_too_few_pairs_are_refused(count):
+    old, new = pairs(20)
+    rows = np.arange(count)
+    with pytest.raises(InvalidInput, match="at least 8 pairs"):
+        Fusion(old.take(rows), new.take(rows))
