@@ -22,7 +22,10 @@ from holdfast.align.check import (
     check_unfitted,
     check_way_back,
 )
+from holdfast.align.diagonal import Diagonal
+from holdfast.align.drift import MeanDrift
 from holdfast.align.linear import Ridge
+from holdfast.align.orthogonal import Orthogonal
 from holdfast.align.procrustes import Procrustes
 from holdfast.align.registry import ALIGNERS, aligner_class
 from holdfast.errors import ContractBroken, InvalidInput
@@ -32,6 +35,9 @@ ALL = [
     Procrustes(center=False),
     Procrustes(scale=True),
     Ridge(criterion="squared", grid=(1e-6,)),
+    Diagonal(after="nothing"),
+    Diagonal(after="ridge"),
+    Orthogonal(tolerance=0.5),
 ]
 
 
@@ -131,6 +137,17 @@ class ForgetsOnRefusal(Procrustes):
         return super().fit(X, Y, y)
 
 
+class TakesAnyWidth(Procrustes):
+    @property
+    def promises(self):
+        return Promises(recovers="rotation", orthogonal=True, same_dim=True)
+
+
+class MovesHalfWay(MeanDrift):
+    def _map(self, X):
+        return X + 0.5 * (super()._map(X) - X)
+
+
 class WritesToItsInput(Procrustes):
     def _fit(self, X, Y, y):
         super()._fit(X, Y, y)
@@ -165,6 +182,7 @@ class PromisesTooMuch(Procrustes):
 SABOTEURS = [
     (ForgetsTheMean, check_recovers),
     (PromisesTooMuch, check_recovers),
+    (MovesHalfWay, check_recovers),
     (AlmostTurns, check_orthogonal),
     (WrongWayBack, check_way_back),
     (HasAWayBackAfterAll, check_way_back),
@@ -180,6 +198,7 @@ SABOTEURS = [
     (MapsBeforeFit, check_unfitted),
     (SwallowsNaN, check_refuses),
     (ForgetsOnRefusal, check_refuses),
+    (TakesAnyWidth, check_refuses),
     (WritesToItsInput, check_inputs),
     (DrawsWithoutSeed, check_repeatable),
     (FitReturnsNothingUseful, check_scikit_learn),

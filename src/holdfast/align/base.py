@@ -23,6 +23,7 @@ from ..errors import InvalidInput, NotFitted, NotInvertible
 from .pairs import as_pairs, as_rows
 
 State = dict[str, npt.NDArray[Any]]
+Recovers = Literal["translation", "rotation", "affine", "nothing"]
 
 
 class NotFittedYet(NotFitted, NotFittedError):  # type: ignore[misc]
@@ -40,12 +41,14 @@ class Promises:
         orthogonal: Inner products of differences are kept, up to one factor for all, where
             the target has room for it.
         no_inverse: Why there is no way back; empty where `inverse` exists.
+        same_dim: Spaces of two dimensions are refused.
     """
 
-    recovers: Literal["rotation", "affine", "nothing"] = "nothing"
+    recovers: Recovers = "nothing"
     tolerance: float = 1e-5
     orthogonal: bool = False
     no_inverse: str = ""
+    same_dim: bool = False
 
 
 class Aligner(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -32,7 +32,10 @@ class RidgePath:
         mean_x, mean_y: (d_source,) and (d_target,) means.
         values: (d_source,) eigenvalues of the centred Gram matrix, none negative.
         basis: (d_source, d_source) its eigenvectors, in columns.
-        coefficients: (d_source, d_target) the centred cross product in that basis.
+        coefficients: (d_source, d_target) the centred cross product in that basis, less what
+            the anchor explains of it.
+        anchor: (d_source, d_target) the map that a penalty without bound leads to; without
+            one, the zero map. The penalty is on the distance from it.
     """
 
     mean_x: Float64Array
@@ -40,12 +43,15 @@ class RidgePath:
     values: Float64Array
     basis: Float64Array
     coefficients: Float64Array
+    anchor: Float64Array | None = None
 
     @classmethod
-    def of(cls, about: Centred) -> RidgePath:
+    def of(cls, about: Centred, anchor: Float64Array | None = None) -> RidgePath:
         """Decompose once."""
         values, basis = np.linalg.eigh(about.xx)
-        return cls(about.mean_x, about.mean_y, np.maximum(values, 0.0), basis, basis.T @ about.xy)
+        missed = about.xy if anchor is None else about.xy - about.xx @ anchor
+        values = np.maximum(values, 0.0)
+        return cls(about.mean_x, about.mean_y, values, basis, basis.T @ missed, anchor)
 
     def penalty(self, strength: float) -> float:
         """The absolute penalty for a strength relative to the mean eigenvalue."""
@@ -55,7 +61,7 @@ class RidgePath:
     def shrunk(self, penalty: float) -> Float64Array:
         """(d_source, d_target) the map in the basis of the eigenvectors."""
         out: Float64Array = self.coefficients / (self.values + penalty)[:, None]
-        return out
+        return out if self.anchor is None else out + self.basis.T @ self.anchor
 
     def weight(self, penalty: float) -> Float64Array:
         """(d_source, d_target) the map."""
@@ -106,6 +112,7 @@ def search(
     held_out: float,
     seed: int,
     owner: str,
+    anchor: Callable[[Centred], Float64Array] | None = None,
 ) -> Search:
     """Judge every strength of a grid on held-out pairs.
 
@@ -117,6 +124,7 @@ def search(
         held_out: Share of the pairs that judges.
         seed: Of the split.
         owner: Who asks, for the message.
+        anchor: From the moments of the pairs fitted on, the anchor of their path.
     Raises:
         InvalidInput: An unusable grid, criterion or share.
     """
@@ -128,7 +136,8 @@ def search(
     held = held_out_rows(len(X), held_out, seed, _HELD_OUT_MOST, owner)
     total = Moments.of(X, Y)
     x, truth = X[held], Y[held]
-    path = RidgePath.of(total.without(Moments.of(x, truth, total.shift)).centred())
+    about = total.without(Moments.of(x, truth, total.shift)).centred()
+    path = RidgePath.of(about, None if anchor is None else anchor(about))
     turned = (x - path.mean_x) @ path.basis
     scores = [
         score(turned @ path.shrunk(path.penalty(s)) + path.mean_y, truth, criterion)

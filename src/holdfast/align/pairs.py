@@ -80,6 +80,21 @@ def as_pairs(X: Any, Y: Any, owner: str) -> tuple[FloatArray, FloatArray]:
     return rows, targets
 
 
+def one_dimension(X: FloatArray, Y: FloatArray, owner: str, instead: str) -> None:
+    """Refuse spaces of two dimensions, for maps that work coordinate by coordinate.
+
+    Raises:
+        DimensionMismatch: They differ.
+    """
+    if X.shape[1] != Y.shape[1]:
+        raise DimensionMismatch(
+            owner,
+            "two spaces of one dimension, whose coordinates correspond",
+            f"{X.shape[1]} and {Y.shape[1]}",
+            f"Between dimensions, {instead} leads.",
+        )
+
+
 def held_out_rows(count: int, share: float, seed: int, most: int, owner: str) -> IntArray:
     """Positions held out: a random share, at least one, at most `most`; sorted.
 

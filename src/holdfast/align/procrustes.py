@@ -13,6 +13,12 @@ from .base import Promises
 from .moments import Float64Array, Moments
 
 
+def nearest_rotation(products: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """The semi-orthogonal matrix nearest to (d_source, d_target) products, and their sizes."""
+    left, sizes, right = np.linalg.svd(products, full_matrices=False)
+    return left @ right, sizes
+
+
 class Procrustes(Affine):
     """Orthogonal Procrustes between spaces of equal or different dimension.
 
@@ -77,8 +83,7 @@ class Procrustes(Affine):
         else:
             self.mean_source_, self.mean_target_ = moments.shift
             xx, xy, square_x = moments.xx, moments.xy, moments.square_x
-        left, sizes, right = np.linalg.svd(xy, full_matrices=False)
-        rotation = left @ right
+        rotation, sizes = nearest_rotation(xy)
         self.scale_ = 1.0
         if self.scale:
             length = square_x if xx is None else float(np.sum((xx @ rotation) * rotation))
