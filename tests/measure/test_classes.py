@@ -114,6 +114,18 @@ def test_equal_similarities_stand_in_the_order_of_the_gallery():
     ]
 
 
+def test_many_equal_similarities_stand_in_the_order_of_the_gallery():
+    random = np.random.default_rng(8)
+    stored = random.integers(0, 3, 200).tolist()
+    g = random.integers(0, 3, (200, 2)).astype(float)  # exact, and equal by the dozen
+    ranked = [slow_rank(g[i], g, "dot", i) for i in range(200)]
+    right = [[stored[j] == stored[i] for j in row] for i, row in enumerate(ranked)]
+    got = ByClass("mAP", stored, stored, "same", "dot")(g, g)
+    assert got == pytest.approx([slow_ap(row) for row in right])
+    got = ByClass("CMC@3", stored, stored, "same", "dot")(g, g)
+    assert got.tolist() == [float(any(row[:3])) for row in right]
+
+
 @pytest.mark.parametrize("metric", ["CMC@2", "mAP", "NCM"])
 def test_blocks_change_nothing(monkeypatch, metric):
     q, g, asked, stored = data(6)

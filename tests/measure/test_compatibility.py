@@ -177,6 +177,18 @@ def test_update_gain_is_its_formula_and_absent_without_a_better_model():
     assert UpdateGain.of(old, old, best).gain.value == pytest.approx(0.0)
 
 
+def test_draws_in_which_the_free_model_is_not_better_say_nothing_of_its_gain():
+    random = np.random.default_rng(1)
+    old, cross = random.random((2, 50))
+    best = old + 0.05 + 0.3 * random.standard_normal(50)
+    got = UpdateGain.of(old, cross, best)
+    drawn = np.random.default_rng(0).integers(0, 50, (2000, 50))
+    room, top = ((x[drawn] - old[drawn]).mean(axis=1) for x in (best, cross))
+    assert 0 < (room <= 0).sum() < 1000
+    want = np.quantile((top / room)[room > 0], [0.025, 0.975])
+    assert (got.gain.low, got.gain.high) == pytest.approx(tuple(want))
+
+
 def test_advbct_of_queries_has_the_value_of_their_means_and_an_interval():
     random = np.random.default_rng(0)
     sets = [[random.random(80) + d for d in (0.1, 0.2, 0.4, 0.5)] for _ in range(2)]

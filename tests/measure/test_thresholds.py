@@ -117,6 +117,19 @@ def test_a_threshold_that_accepts_nothing_or_all_still_does():
     assert everything.new == 3.0
 
 
+def test_a_score_equal_to_the_threshold_is_accepted():
+    rows = thresholds([0.1, 0.5, 0.9], [3.0, 2.0, 1.0], [0.5, 0.9], resamples=9)
+    assert [(row.new, row.accepted) for row in rows] == [(2.0, 2 / 3), (3.0, 1 / 3)]
+
+
+def test_a_threshold_never_parts_pairs_of_one_score():
+    # At 0.5 three are accepted, two of them relevant. On the new scale the two best would be
+    # 2 of 2 and the three best 2 of 3, but the last two score the same.
+    old, new = [0.9, 0.8, 0.5, 0.1], [0.9, 0.5, 0.3, 0.3]
+    row = thresholds(old, new, [0.5], [1, 1, 0, 0], "precision", resamples=9)[0]
+    assert row.new == 0.5
+
+
 def test_what_cannot_be_matched_is_refused():
     with pytest.raises(InvalidInput, match="3 pairs"):
         thresholds([0.1, 0.2, 0.3], [0.1, 0.2], [0.2])
