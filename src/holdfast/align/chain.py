@@ -6,6 +6,7 @@ is mapped with, and layers pile that up.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,14 +36,14 @@ def unpack(widths: IntArray, parameters: Float64Array) -> Chain:
     Raises:
         ValueError: The row has another length than the widths call for.
     """
-    chain, start = [], 0
-    for wide, narrow in zip(widths[:-1].tolist(), widths[1:].tolist(), strict=True):
-        middle, end = start + wide * narrow, start + (wide + 1) * narrow
-        weight = parameters[start:middle].reshape(wide, narrow)
-        chain.append((weight, parameters[middle:end].reshape(narrow)))
-        start = end
-    if start != len(parameters):
+    sizes = list(pairwise(widths.tolist()))
+    if any(size < 1 for size in widths) or len(parameters) != sum((a + 1) * b for a, b in sizes):
         raise ValueError(f"{len(parameters)} parameters for layers of {widths.tolist()}")
+    chain, start = [], 0
+    for wide, narrow in sizes:
+        middle, end = start + wide * narrow, start + (wide + 1) * narrow
+        chain.append((parameters[start:middle].reshape(wide, narrow), parameters[middle:end]))
+        start = end
     return chain
 
 

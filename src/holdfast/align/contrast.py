@@ -40,9 +40,9 @@ def distances(a: Tensor, b: Tensor, metric: Metric) -> Tensor:
 def contrast(old: Tensor, new: Tensor, alike: Alike, same: Alike, negatives: Negatives) -> Tensor:
     """Mean over the rows of both terms.
 
-    An item is alike to itself in the old system, where its query and its stored row are two
-    different things, and does not count in the new one, where they are one. Rows without
-    anything alike are left out of a term.
+    An item is no match for itself, since that is the easiest one to find. Where nothing else
+    is alike it counts in the old system, where query and stored row are two things; the new
+    term leaves such rows out.
 
     Args:
         old: (n, n) minus distance over temperature, row i the query, column j stored.
@@ -56,9 +56,10 @@ def contrast(old: Tensor, new: Tensor, alike: Alike, same: Alike, negatives: Neg
     n_old, n_new = _total(old, unlike), _total(new, unlike)
     if negatives == "both":
         n_old = n_new = torch.logaddexp(n_old, n_new)
-    out = _term(old, alike, n_old)
-    rest = alike & ~same
-    return out + _term(new, rest, n_new) if rest.any() else out
+    others = alike & ~same
+    alone = ~others.any(axis=1, keepdims=True)
+    out = _term(old, others | (same & alone), n_old)
+    return out if alone.all() else out + _term(new, others, n_new)
 
 
 def _total(logits: Tensor, counted: Alike) -> Tensor:

@@ -36,7 +36,7 @@ class Course:
     """How the network is built and trained.
 
     Args:
-        hidden: Widths of the hidden layers.
+        hidden: Widths of the hidden layers; without any the network is linear.
         epochs: Most passes over the pairs; 0 trains nothing.
         batch: Pairs in a step.
         rate: Adam's learning rate.
@@ -57,7 +57,8 @@ class Course:
             InvalidInput: One of them is unusable.
         """
         hidden = np.asarray(given.hidden)
-        if hidden.ndim != 1 or hidden.dtype.kind != "i" or not (hidden > 0).all():
+        whole = hidden.dtype.kind == "i" or not hidden.size
+        if hidden.ndim != 1 or not whole or not (hidden > 0).all():
             raise InvalidInput(owner, "hidden as widths from 1", repr(given.hidden))
         for name, least in (("epochs", 0), ("batch", 2)):
             value = getattr(given, name)
