@@ -140,7 +140,7 @@ class Fusion:
 
 
 def _fitted(old: Vectors, new: Vectors, landmarks: int) -> Kernel:
-    return Kernel(landmarks).fit(old.array, new.array)
+    return Kernel(landmarks, single=True).fit(old.array, new.array)
 
 
 def _predicted(kernel: Kernel, old: FloatArray, metric: str) -> FloatArray:
