@@ -18,11 +18,11 @@ import numpy as np
 
 from holdfast.arrays import Vectors
 from holdfast.space import Space
-from holdfast.store import database, rows, vectorfile
+from holdfast.store import database, flags, rows, vectorfile
 from holdfast.store.rows import RowFile
 
 SPACE = Space("killed", 4, "dot")
-WATCHED = {module.__file__ for module in (database, rows, vectorfile)}
+WATCHED = {module.__file__ for module in (database, flags, rows, vectorfile)}
 
 
 def batch(names, value):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
+from itertools import pairwise
 
 import pytest
 
 from holdfast.errors import LedgerError
 from holdfast.space import Space
 from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.records import runs
 
 OLD, NEW = Space("old", 3), Space("new", 5, "dot", extends="0123")
 
@@ -175,3 +178,18 @@ def test_looking_at_a_ledger_that_is_not_there_makes_none(tmp_path):
     with pytest.raises(LedgerError, match="no file"):
         Ledger(tmp_path / "nowhere" / "ledger.sqlite", lambda: 1.0, readonly=True)
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_places_are_closed_with_any_gaps_between_them_and_no_others(ledger, seed):
+    ledger.begin({}, OLD, NEW)
+    ledger.fill(f"i{n}" for n in range(1, 61))
+    chosen = random.Random(seed).sample(range(1, 61), 30)
+    ledger.done(chosen)
+    assert [place for place, _ in ledger.todo(99)] == sorted({*range(1, 61)} - {*chosen})
+    ledger.done([])
+    assert ledger.counts()["todo"] == 30
+    first_last = [pair for run in runs(chosen) for pair in range(run[0], run[1] + 1)]
+    assert first_last == sorted(chosen)
+    assert len(runs(chosen)) == 1 + sum(b > a + 1 for a, b in pairwise(sorted(chosen)))
+    assert runs([]) == []

@@ -21,6 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 from ..arrays import IntArray, Vectors, VectorsLike
 from ..hits import Hits
 from ..space import Space
+from .payloads import take
 from .where import WhereLike
 
 NO_REVISION = -1  # what `revisions` answers for an id that is not stored
@@ -56,14 +57,15 @@ class Rows:
     Args:
         ids: n ids.
         revisions: (n,) int64.
-        payloads: n JSON objects; the caller may keep but not change them.
+        payloads: n JSON objects; the caller may keep but not change them. Some stores hand
+            them out as `Payloads`, which are read when they are looked at.
         hidden: (n,) bool.
         vectors: (n, d), or None where they were not asked for.
     """
 
     ids: list[str]
     revisions: IntArray
-    payloads: list[Mapping[str, Any]]
+    payloads: Sequence[Mapping[str, Any]]
     hidden: Any
     vectors: Vectors | None = None
 
@@ -75,7 +77,7 @@ class Rows:
         return Rows(
             [self.ids[i] for i in places],
             self.revisions[places],
-            [self.payloads[i] for i in places],
+            take(self.payloads, places),
             self.hidden[places],
             None if self.vectors is None else self.vectors.take(places),
         )

@@ -55,6 +55,8 @@ class Columns:
 
     def extend(self, first: int, payloads: Sequence[Mapping[str, Any]]) -> None:
         """Take in the next slots, from `first` on."""
+        if not self._columns:
+            return
         page = [*enumerate(payloads, first)]
         for name, column in self._columns.items():
             column.extend(name, page, first + len(page))

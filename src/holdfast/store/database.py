@@ -12,11 +12,12 @@ from typing import Any
 
 from ..errors import OccupiedStore, StoreError
 from ..space import Space
+from .flags import TABLE, Flags
 
-FORMAT = 1
+FORMAT = 2
 ROWS = (
     "CREATE TABLE {} (slot INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
-    " revision INTEGER NOT NULL, payload TEXT NOT NULL, hidden INTEGER NOT NULL)"
+    " revision INTEGER NOT NULL, payload TEXT NOT NULL)"
 )
 _META = "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID"
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "cache_size=-32000", "busy_timeout=5000")
@@ -78,9 +79,11 @@ class Database:
             with self.transaction():
                 self.connection.execute(ROWS.format("rows"))
                 self.connection.execute(_META)
+                self.connection.execute(TABLE)
                 self.connection.executemany("INSERT INTO meta VALUES (?, ?)", [*meta.items()])
         self._check(space)
         self.counts = self._read_counts()
+        self.flags = Flags(self.connection)
 
     def _check(self, space: Space) -> None:
         meta = self._meta()
@@ -128,7 +131,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; `counts` follows the database either way."""
+        """All or nothing; `counts` and `flags` follow the database either way."""
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             yield
@@ -138,6 +141,7 @@ class Database:
                 self.connection.execute("ROLLBACK")
             with suppress(sqlite3.Error):  # the error on its way says it already
                 self.counts = self._read_counts()
+                self.flags.load()
             raise
 
     def count(self, **changed: int) -> None:

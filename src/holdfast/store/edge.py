@@ -20,21 +20,23 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 import numpy as np
 
-from ..arrays import IntArray, Vectors, VectorsLike, as_vectors, ids_given
+from ..arrays import FloatArray, IntArray, Vectors, VectorsLike, as_vectors, ids_given
 from ..artifact import Artifact, load, save
 from ..errors import ArtifactError, InvalidInput, MissingIds, StoreError
 from ..hits import Hits
 from ..space import Space
 from .base import NO_REVISION, Limits, Page, Rows
 from .edge_archive import Archive, join, place_of
-from .edge_payload import ID, REVISION, key_of, pack, unpack
+from .edge_payload import ID, PACKED, REVISION, key_of, packed
 from .edge_shard import Shard
 from .hold import Hold
 from .memory import check_batch, check_k
+from .payloads import Payloads
 from .where import WhereLike, parse
 
 _PIECE = 2_000  # rows moved at once between engine and archive
@@ -110,7 +112,7 @@ class EdgeStore:
         meta: dict[str, Any] = {"verb": verb, "ids": names}
         if rows is not None and rows.vectors is not None:
             arrays = {"vectors": rows.vectors.array, "revisions": rows.revisions}
-            meta["payloads"] = rows.payloads
+            meta["payloads"] = list(rows.payloads)
         save(self._intent, Artifact("intent", arrays, meta))
         yield
         self._intent.unlink()
@@ -175,7 +177,7 @@ class EdgeStore:
     ) -> None:
         stored, hidden = self._stored(names)
         numbers = stored + 1 if revisions is None else revisions
-        batch = Rows(names, numbers, list(payloads), hidden, vectors)
+        batch = Rows(names, numbers, payloads, hidden, vectors)
         current = numbers >= stored
         shown, away = np.flatnonzero(current & ~hidden), np.flatnonzero(current & hidden)
         new = int((stored[shown] == NO_REVISION).sum())
@@ -194,7 +196,7 @@ class EdgeStore:
         points = zip(
             [key_of(name) for name in rows.ids],
             rows.vectors.array.tolist(),  # a third faster to hand over than numpy rows
-            map(pack, rows.ids, rows.payloads, rows.revisions.tolist()),
+            packed(rows.ids, rows.payloads, rows.revisions.tolist()),
             strict=True,
         )
         self._engine.put(list(points), new)
@@ -283,17 +285,19 @@ class EdgeStore:
 
     def _from_records(self, records: list[Any], vectors: bool) -> Rows:
         stored = [record.payload for record in records]
-        array = np.empty((len(records), self.space.dim), dtype=np.float32)
-        if vectors:
-            for i, record in enumerate(records):
-                array[i] = record.vector
         return Rows(
             [p[ID] for p in stored],
             np.array([p[REVISION] for p in stored], dtype=np.int64),
-            [unpack(p) for p in stored],
+            Payloads(stored, PACKED),
             np.zeros(len(records), dtype=bool),
-            Vectors(self.space, array) if vectors else None,
+            Vectors(self.space, self._array(records)) if vectors else None,
         )
+
+    def _array(self, records: list[Any]) -> FloatArray:
+        """(n, d) vectors; twice as fast by `struct` as by numpy, which looks at each type."""
+        row = Struct(f"{self.space.dim}f").pack
+        data = bytearray().join([row(*record.vector) for record in records])
+        return np.frombuffer(data, dtype=np.float32).reshape(len(records), self.space.dim)
 
     def search(self, queries: VectorsLike, k: int, where: WhereLike = None) -> Hits:
         owner = f"search in {self.space.name}"

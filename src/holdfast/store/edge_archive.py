@@ -16,6 +16,7 @@ from ..arrays import IntArray, Vectors
 from ..space import Space
 from .base import Rows
 from .edge_payload import key_of
+from .payloads import join as join_payloads
 from .rows import NO_SLOT, RowFile
 
 
@@ -93,7 +94,7 @@ def join(a: Rows, b: Rows) -> Rows:
     return Rows(
         a.ids + b.ids,
         np.concatenate([a.revisions, b.revisions]),
-        a.payloads + b.payloads,
+        join_payloads(a.payloads, b.payloads),
         np.concatenate([a.hidden, b.hidden]),
         both,
     )

@@ -22,24 +22,24 @@ This file does not know the engine: a condition is made by calling the module it
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from types import ModuleType
 from typing import Any
 
+from .payloads import EMPTY, Form, Payloads, read, texts, write
 from .where import And, Equals, Not, OneOf, Or, Range, Scalar, Where, matches
 
 ID, REVISION, TEXT = "i", "r", "p"
+_FRACTION = "f"  # begins the keys of fractions
 _PLAIN = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]*")
 _MARK = "\x01"  # starts every string that stands for something else
 _LONG = 64  # characters from which on a string is replaced by its digest
 _WHOLE = 2**52  # from here on all floats are whole, and the engine keeps those exactly
 _LARGEST = 1e308  # nearer to the largest float the engine fails to read what it wrote
-_dumps = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _DOUBT = 4  # the engine's error in units of the last place, doubled
 
 
@@ -51,12 +51,21 @@ def key_of(name: str) -> str:
     return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def pack(name: str, payload: Mapping[str, Any], revision: int) -> dict[str, Any]:
-    """What is stored beside a vector."""
+def pack(
+    name: str, payload: Mapping[str, Any], revision: int, text: str | None = None
+) -> dict[str, Any]:
+    """What is stored beside a vector.
+
+    Args:
+        name: Id.
+        payload: A JSON object.
+        revision: Its number.
+        text: The payload as JSON text, if that is known.
+    """
     stored: dict[str, Any] = {ID: name, REVISION: revision}
     if not payload:
         return stored
-    stored[TEXT] = _dumps(payload)
+    stored[TEXT] = write(payload) if text is None else text
     for field, value in payload.items():
         for element in value if isinstance(value, list) else (value,):
             if not isinstance(element, str | int | float):
@@ -94,8 +103,33 @@ def _add(stored: dict[str, Any], key: str, value: Scalar) -> None:
 
 def unpack(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     """The payload that `pack` was given."""
-    payload: Mapping[str, Any] = json.loads(stored.get(TEXT, "{}"))
-    return payload
+    return read(stored.get(TEXT, EMPTY))
+
+
+def _text(stored: Mapping[str, Any]) -> str:
+    text: str = stored.get(TEXT, EMPTY)
+    return text
+
+
+PACKED = Form(unpack, _text)  # kept as `pack` made them
+
+
+def packed(
+    names: Sequence[str], payloads: Sequence[Mapping[str, Any]], revisions: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    """`pack` for many; what another shard has packed is taken over, but for its revision."""
+    if not isinstance(payloads, Payloads):
+        yield from map(pack, names, payloads, revisions)
+    elif payloads.form is PACKED:
+        for name, revision, kept in zip(names, revisions, payloads.kept, strict=True):
+            # The engine reads fractions back with an error, which must not add up.
+            exact = not any(key[0] == _FRACTION for key in kept)
+            if exact and kept[ID] == name:
+                yield {**kept, REVISION: revision}
+            else:
+                yield pack(name, unpack(kept), revision, _text(kept))
+    else:
+        yield from map(pack, names, payloads, revisions, texts(payloads))
 
 
 @lru_cache(maxsize=4096)

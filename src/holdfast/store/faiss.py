@@ -26,6 +26,7 @@ from .faiss_index import BoolArray, Flat, Found, Graph, Kind, Lists, enlarged, p
 from .faiss_saved import forget_index, load_index, save_index
 from .hold import Hold
 from .memory import check_batch, check_k
+from .payloads import take
 from .rows import NO_SLOT, RowFile
 from .sharedlock import SharedLock
 from .where import Where, WhereLike, parse
@@ -191,7 +192,7 @@ class FaissStore:
             gone = done.replaced[shown & (done.replaced != NO_SLOT)]
             places = done.places[shown]
             array = rows.array if len(places) == len(names) else rows.array[places]
-            written = [given[place] for place in done.places.tolist()]
+            written = take(given, done.places.tolist())
             with self._lock.alone():
                 first, self._known = self._known, int(done.slots[-1]) + 1
                 self._names = enlarged(self._names, self._known)

@@ -24,6 +24,7 @@ from ..errors import InvalidInput, MissingIds
 from ..hits import Hits
 from ..space import Metric, Space
 from .base import NO_REVISION, Limits, Page, Rows
+from .payloads import PARSED, Payloads
 from .where import WhereLike, matches, parse
 
 _BLOCK = 256  # queries scored at once: bounds the score matrix to 256 rows
@@ -36,7 +37,7 @@ def check_batch(
     vectors: VectorsLike,
     payloads: Sequence[Mapping[str, Any]] | None,
     revisions: Sequence[int] | IntArray | None,
-) -> tuple[list[str], Vectors, list[Mapping[str, Any]], IntArray | None]:
+) -> tuple[list[str], Vectors, Sequence[Mapping[str, Any]], IntArray | None]:
     """Check one upsert before anything is written; shared by all stores.
 
     Raises:
@@ -44,7 +45,9 @@ def check_batch(
     """
     rows = as_vectors(vectors, space, owner)
     names = check_ids(ids, owner, len(rows))
-    given = [{}] * len(names) if payloads is None else as_payloads(payloads, owner)
+    given: Sequence[Mapping[str, Any]] = [{}] * len(names)
+    if payloads is not None:
+        given = as_payloads(payloads, owner)
     if len(given) != len(names):
         raise InvalidInput(owner, f"{len(names)} payloads, one per row", str(len(given)))
     if revisions is None:
@@ -52,8 +55,13 @@ def check_batch(
     return names, rows, given, _as_revisions(revisions, owner, len(names))
 
 
-def as_payloads(payloads: Sequence[Mapping[str, Any]], owner: str) -> list[Mapping[str, Any]]:
-    """Copies that share nothing with the caller, through JSON, so that they are JSON."""
+def as_payloads(payloads: Sequence[Mapping[str, Any]], owner: str) -> Sequence[Mapping[str, Any]]:
+    """Copies that share nothing with the caller, through JSON, so that they are JSON.
+
+    What a store gave out is that already, and nobody may change it.
+    """
+    if isinstance(payloads, Payloads):
+        return payloads
     fix = "A payload is a dict of strings, finite numbers, true, false, null, lists and dicts."
     if isinstance(payloads, Mapping) or not all(isinstance(p, Mapping) for p in payloads):
         raise InvalidInput(owner, "a list of JSON objects as payloads", "something else", fix)
@@ -155,7 +163,7 @@ class MemoryStore:
             stored = self.revisions(names)
             numbers = stored + 1 if numbers is None else numbers
             self._reserve(len(self._slot) + int((stored == NO_REVISION).sum()))
-            for i in np.flatnonzero(numbers >= stored):
+            for i in np.flatnonzero(numbers >= stored).tolist():
                 self._put(names[i], rows.array[i], given[i], int(numbers[i]))
 
     def _reserve(self, size: int) -> None:
@@ -212,7 +220,7 @@ class MemoryStore:
         return Rows(
             ids,
             self._revision[at],
-            [self._payloads[slot] for slot in at],
+            Payloads([self._payloads[slot] for slot in at.tolist()], PARSED),
             ~self._shown[at],
             Vectors(self.space, self._array[at]) if vectors else None,
         )

@@ -12,7 +12,6 @@ copies the living slots to the file of the next generation; one transaction move
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from ..space import Space
 from .base import NO_REVISION, Page, Rows
 from .database import ROWS, Database, broken
 from .memory import check_k
+from .payloads import TEXT, Payloads, read, texts
 from .vectorfile import VectorFile, sync_folder
 
 NO_SLOT = -1
@@ -35,8 +35,7 @@ NO_SLOT = -1
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 _CHUNK = 900  # values in one statement; old SQLite takes 999
-_FIELDS = "slot, revision, payload, hidden"
-_dumps = json.JSONEncoder(separators=(",", ":")).encode
+_FIELDS = "slot, revision, payload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +146,7 @@ class RowFile:
             StoreError: The disk refused; nothing was written.
         """
         _check_text(names, f"upsert into {self.space.name}")
-        texts = [_dumps(payload) if payload else "{}" for payload in payloads]
+        written = texts(payloads)
         with self._lock, self._data.reported():
             slots, stored, hidden = self._find(names)
             numbers = stored + 1 if revisions is None else revisions
@@ -155,58 +154,70 @@ class RowFile:
             first, count, array = self.slots, len(places), vectors.array
             if count < len(names):
                 kept = places.tolist()
-                names, texts = [names[i] for i in kept], [texts[i] for i in kept]
+                names, written = [names[i] for i in kept], [written[i] for i in kept]
                 slots, hidden, numbers = slots[places], hidden[places], numbers[places]
                 array = array[places]
             fresh = np.arange(first, first + count, dtype=np.int64)
             if count:
                 self._vectors.write(first, array)
-                columns = (fresh.tolist(), names, numbers.tolist(), texts, hidden.tolist())
+                columns = (fresh.tolist(), names, numbers.tolist(), written)
                 new = int((slots == NO_SLOT).sum())
                 with self._data.transaction():
                     self._data.connection.executemany(
-                        "REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", zip(*columns, strict=True)
+                        "REPLACE INTO rows VALUES (?, ?, ?, ?)", zip(*columns, strict=True)
                     )
+                    if hidden.any():
+                        self._data.flags.put(slots[hidden], False)
+                        self._data.flags.put(fresh[hidden], True)
                     self._data.count(slots=first + count, total=self.total + new)
             return Written(list(names), fresh, slots, hidden, places)
 
     def delete(self, ids: Sequence[str]) -> IntArray:
         """Remove rows; absent ids are fine. Returns the slots that died."""
-        statement = "DELETE FROM rows WHERE id IN ({}) RETURNING slot, hidden"
+        statement = "DELETE FROM rows WHERE id IN ({}) RETURNING slot"
         with self._lock, self._data.reported(), self._data.transaction():
-            died = self._run(statement, (), ids)
-            counts, hidden = self._data.counts, sum(flag for _, flag in died)
-            self._data.count(total=counts.total - len(died), hidden=counts.hidden - hidden)
-        return np.array([slot for slot, _ in died], dtype=np.int64)
+            died = self._slots(statement, ids)
+            hidden = died[self._data.flags.of(died)]
+            self._data.flags.put(hidden, False)
+            counts = self._data.counts
+            self._data.count(total=counts.total - len(died), hidden=counts.hidden - len(hidden))
+        return died
 
     def set_hidden(self, ids: Sequence[str], hidden: bool) -> IntArray:
         """Flag rows; absent ids are fine. Returns the slots of rows whose flag changed."""
-        flag = int(hidden)
-        statement = "UPDATE rows SET hidden = ? WHERE hidden = ? AND id IN ({}) RETURNING slot"
-        with self._lock, self._data.reported(), self._data.transaction():
-            changed = self._run(statement, (flag, 1 - flag), ids)
-            change = len(changed) if hidden else -len(changed)
-            self._data.count(hidden=self._data.counts.hidden + change)
-        return np.array([slot for (slot,) in changed], dtype=np.int64)
+        with self._lock, self._data.reported():
+            slots = np.unique(self._slots("SELECT slot FROM rows WHERE id IN ({})", ids))
+            changed: IntArray = slots[self._data.flags.of(slots) != hidden]
+            if len(changed):
+                change = len(changed) if hidden else -len(changed)
+                with self._data.transaction():
+                    self._data.flags.put(changed, hidden)
+                    self._data.count(hidden=self._data.counts.hidden + change)
+        return changed
 
-    def _run(self, statement: str, before: tuple[int, ...], ids: Sequence[str]) -> list[Any]:
+    def _slots(self, statement: str, ids: Sequence[str]) -> IntArray:
+        found = self._run(statement, ids)
+        return np.fromiter((slot for (slot,) in found), dtype=np.int64, count=len(found))
+
+    def _run(self, statement: str, ids: Sequence[str]) -> list[Any]:
         """All answers of one statement with a place for ids, over chunks of them."""
         found: list[Any] = []
         for chunk in _chunks(_storable(ids_given(ids, f"rows of {self.space.name}"))):
             sql = statement.format(_marks(chunk))
-            found += self._data.connection.execute(sql, (*before, *chunk)).fetchall()
+            found += self._data.connection.execute(sql, chunk).fetchall()
         return found
 
     def _find(self, names: Sequence[str]) -> tuple[IntArray, IntArray, BoolArray]:
         """Slots, revisions and flags of ids; -1, -1 and False where absent."""
-        sql = "SELECT id, slot, revision, hidden FROM rows WHERE id IN ({})"
-        found = {row[0]: row[1:] for row in self._run(sql, (), names)} if self.total else {}
+        sql = "SELECT id, slot, revision FROM rows WHERE id IN ({})"
+        found = {row[0]: row[1:] for row in self._run(sql, names)} if self.total else {}
         if not found:
             absent = np.full(len(names), NO_SLOT, dtype=np.int64)
             return absent, np.full_like(absent, NO_REVISION), np.zeros(len(names), dtype=bool)
-        nothing = (NO_SLOT, NO_REVISION, 0)
+        nothing = (NO_SLOT, NO_REVISION)
         table = np.array([found.get(name, nothing) for name in names], dtype=np.int64)
-        return table[:, 0].copy(), table[:, 1].copy(), table[:, 2].astype(bool)
+        slots, revisions = table[:, 0].copy(), table[:, 1].copy()
+        return slots, revisions, self._data.flags.of(slots)
 
     def revisions(self, ids: Sequence[str]) -> IntArray:
         """(n,) revisions, -1 for ids that are not stored."""
@@ -226,7 +237,7 @@ class RowFile:
         """
         with self._lock, self._data.reported():
             sql = f"SELECT id, {_FIELDS} FROM rows WHERE id IN ({{}})"
-            found = {row[0]: row for row in self._run(sql, (), ids)}
+            found = {row[0]: row for row in self._run(sql, ids)}
             missing = [name for name in ids if name not in found]
             if missing:
                 raise MissingIds(
@@ -252,8 +263,8 @@ class RowFile:
         return Rows(
             [row[0] for row in found],
             np.array([row[2] for row in found], dtype=np.int64),
-            [_payload(row[3]) for row in found],
-            np.array([row[4] for row in found], dtype=bool),
+            Payloads([row[3] for row in found], TEXT),
+            self._data.flags.of(slots),
             Vectors(self.space, self._vectors.read(slots)) if vectors else None,
         )
 
@@ -265,10 +276,11 @@ class RowFile:
     def roster(self) -> tuple[IntArray, IdArray, BoolArray]:
         """Slots, rising, with the ids and the flags of all rows."""
         with self._lock, self._data.reported():
-            sql = "SELECT slot, id, hidden FROM rows ORDER BY slot"
+            sql = "SELECT slot, id FROM rows ORDER BY slot"
             found = self._data.connection.execute(sql).fetchall()
-        slots, ids, hidden = zip(*found, strict=True) if found else ((), (), ())
-        return np.array(slots, dtype=np.int64), id_array(ids), np.array(hidden, dtype=bool)
+            slots, ids = zip(*found, strict=True) if found else ((), ())
+            places = np.array(slots, dtype=np.int64)
+            return places, id_array(ids), self._data.flags.of(places)
 
     def ids_at(self, slots: IntArray) -> dict[int, str]:
         """Ids by slot; dead slots are left out."""
@@ -276,7 +288,7 @@ class RowFile:
 
     def payloads_at(self, slots: IntArray) -> dict[int, Mapping[str, Any]]:
         """Payloads by slot; dead slots are left out."""
-        return {slot: _payload(text) for slot, text in self._at(slots, "payload")}
+        return {slot: read(text) for slot, text in self._at(slots, "payload")}
 
     def _at(self, slots: IntArray, field: str) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
@@ -291,7 +303,7 @@ class RowFile:
         sql = "SELECT slot, payload FROM rows WHERE slot >= ? AND slot < ? ORDER BY slot"
         with self._lock, self._data.reported():
             found = self._data.connection.execute(sql, (first, last)).fetchall()
-        return [(slot, _payload(text)) for slot, text in found]
+        return [(slot, read(text)) for slot, text in found]
 
     def compact(self, force: bool = False) -> IntArray | None:
         """Give up dead slots when more than half of all are dead, or, by `force`, any.
@@ -313,10 +325,11 @@ class RowFile:
                 run(ROWS.format("fresh"))
                 run(
                     "INSERT INTO fresh SELECT row_number() OVER (ORDER BY slot) - 1,"
-                    " id, revision, payload, hidden FROM rows ORDER BY slot"
+                    " id, revision, payload FROM rows ORDER BY slot"
                 )
                 run("DROP TABLE rows")
                 run("ALTER TABLE fresh RENAME TO rows")
+                self._data.flags.renumber(alive)
                 self._data.count(generation=counts.generation + 1, slots=len(alive))
             self._vectors.close()
             self._vectors = self._open_vectors()
@@ -358,8 +371,3 @@ def _chunks(values: list[Any]) -> Iterator[list[Any]]:
 
 def _marks(chunk: Sequence[Any]) -> str:
     return ",".join("?" * len(chunk))
-
-
-def _payload(text: str) -> Mapping[str, Any]:
-    payload: dict[str, Any] = {} if text == "{}" else json.loads(text)
-    return payload

@@ -28,7 +28,7 @@ from typing import Any
 
 from ..errors import InvalidInput, LedgerError
 from ..space import Space
-from .records import FORMAT, SCHEMA, Entry, State, Upgrade
+from .records import FORMAT, SCHEMA, Entry, State, Upgrade, runs
 
 _CHUNK = 900  # values in one statement; old SQLite takes 999
 
@@ -225,8 +225,8 @@ class Ledger:
         """Mark places as done and close the journal entry that did it, in one transaction."""
         with self._change(hasty=True):
             self._db.executemany(
-                "UPDATE queue SET status = 'done', reason = '' WHERE place = ?",
-                ((place,) for place in places),
+                "UPDATE queue SET status = 'done', reason = '' WHERE place BETWEEN ? AND ?",
+                runs(places),  # a third of what place by place takes
             )
             if entry is not None:
                 self._db.execute("DELETE FROM journal WHERE number = ?", (entry,))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+import numpy as np
 
 from ..space import Space
 
@@ -111,3 +113,14 @@ class Entry:
     payloads: list[dict[str, Any]] | None = None
     old: bytes | None = None
     new: bytes | None = None
+
+
+def runs(places: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of each run of places without a gap, rising."""
+    rising = np.unique(np.asarray(places, dtype=np.int64))
+    ends = np.flatnonzero(np.diff(rising) > 1)
+    firsts = rising[np.concatenate([[0], ends + 1]).astype(np.intp)] if len(rising) else rising
+    lasts = (
+        rising[np.concatenate([ends, [len(rising) - 1]]).astype(np.intp)] if len(rising) else rising
+    )
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
