@@ -101,7 +101,7 @@ class Engine:
         self._clock, self._sleep = clock, sleep
         self._size = BatchSize(plan.batch_size, max(plan.batch_size, plan.max_batch_size))
         self._limit = RateLimit(plan.rate, clock, sleep)
-        self._upkeep = Upkeep(self._old, self._new)
+        self._upkeep = Upkeep(self._old, self._new, clock)
         self._after = 0  # the last place that was claimed
         self._under_way = 0  # items claimed and not finished
         self._stop = False

@@ -3,13 +3,22 @@
 A graph over rows of which most have left is slow, and rebuilding it on the survivors at
 each halving costs, all in all, no more than building it once did. The growing side is tended
 at each doubling for the same reason.
+
+That is worth it while the mix is searched for long: where items move faster than graphs are
+built, the new side's would be outgrown before they are done. So rebuilding takes at most half
+as long as moving does, and waits for the end when that is near.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from ..store.base import VectorStore
 
 LEAST = 5_000  # fewer rows are scanned quickly enough as they are
+_SHARE = 0.5  # seconds of upkeep for each second of moving
+_NEAR = 0.5  # rows still to come, for each one there, for which the end is waited for
 
 
 class Upkeep:
@@ -18,26 +27,44 @@ class Upkeep:
     Args:
         old: The shrinking store.
         new: The growing store.
+        clock: Answers seconds.
     """
 
-    def __init__(self, old: VectorStore, new: VectorStore) -> None:
-        self._old, self._new = old, new
+    def __init__(
+        self, old: VectorStore, new: VectorStore, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._old, self._new, self._clock = old, new, clock
         self._old_at, self._new_at = old.visible, new.visible
+        self._since = clock()
+        self._spent = 0.0  # seconds of upkeep, which are not seconds of moving
+        self._each = 0.0  # seconds a row, as the last upkeep took
 
     def after_batch(self) -> None:
-        """Tend a side that halved or doubled since it was last tended."""
-        shown = self._old.visible
-        if self._old_at >= LEAST and shown <= self._old_at // 2:
-            self._old.tend()
-            self._old_at = shown
-        shown = self._new.visible
-        if shown >= max(LEAST, 2 * self._new_at):
-            self._new.tend()
-            self._new_at = shown
+        """Tend a side that halved or doubled since it was last tended, if there is time."""
+        old, new = self._old.visible, self._new.visible
+        if self._old_at >= LEAST and old <= self._old_at // 2 and self._affords(old):
+            self._tend(self._old, old)
+            self._old_at = old
+        near = old <= _NEAR * new
+        if new >= max(LEAST, 2 * self._new_at) and not near and self._affords(new):
+            self._tend(self._new, new)
+            self._new_at = new
+
+    def _affords(self, rows: int) -> bool:
+        moving = self._clock() - self._since - self._spent
+        return self._spent + rows * self._each <= _SHARE * moving
+
+    def _tend(self, store: VectorStore, rows: int) -> None:
+        begun = self._clock()
+        store.tend()
+        seconds = self._clock() - begun
+        self._spent += seconds
+        self._each = seconds / max(rows, 1)
 
     def at_rest(self) -> None:
         """Tend both sides: this mix will be searched for some time."""
         self._old.tend()
+        self._old_at = self._old.visible
         self.at_end()
 
     def at_end(self) -> None:

@@ -1,0 +1,76 @@
+"""When stores are tended while items move: halvings and doublings, as far as time allows."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.upgrade.upkeep import LEAST, Upkeep
+
+
+class Store:
+    """Counts rows; its upkeep takes so many seconds a row."""
+
+    def __init__(self, world, name, visible):
+        self.world, self.name, self.visible = world, name, visible
+
+    def tend(self):
+        self.world.now += self.visible * self.world.cost
+        self.world.tended.append((self.name, self.visible))
+
+
+class World:
+    def __init__(self, items, cost):
+        self.now, self.cost, self.tended = 100.0, cost, []
+        self.old, self.new = Store(self, "old", items), Store(self, "new", 0)
+        self.upkeep = Upkeep(self.old, self.new, lambda: self.now)
+
+    def move(self, each, batch=1000):
+        while self.old.visible:
+            count = min(batch, self.old.visible)
+            self.now += count * each
+            self.old.visible -= count
+            self.new.visible += count
+            self.upkeep.after_batch()
+        self.upkeep.at_end()
+        return self.tended
+
+
+def test_where_models_are_slow_every_halving_and_doubling_is_tended():
+    assert World(64_000, cost=1.0).move(each=100.0) == [
+        ("new", 5_000),
+        ("new", 10_000),
+        ("new", 20_000),
+        ("old", 32_000),
+        ("new", 40_000),
+        ("old", 16_000),
+        ("old", 8_000),
+        ("old", 4_000),
+        ("new", 64_000),
+    ]
+
+
+@pytest.mark.parametrize("cost", [0.5, 1.0, 3.0, 10.0])
+def test_where_items_move_faster_than_graphs_are_built_moving_goes_first(cost):
+    world = World(400_000, cost)
+    tended = world.move(each=1.0)
+    assert tended[-1] == ("new", 400_000)
+    before_the_end = sum(rows for _, rows in tended[:-1]) * cost
+    first = tended[0][1] * cost  # what it costs is not known before
+    assert before_the_end <= 0.5 * 400_000 + first
+
+
+def test_the_new_side_waits_for_an_end_that_is_near():
+    world = World(15_000, cost=0.0)
+    at_doublings = [rows for name, rows in world.move(each=1.0) if name == "new"]
+    assert at_doublings == [5_000, 15_000]  # at 10,000 the end is as near as half of that
+
+
+def test_a_stop_tends_both_sides():
+    world = World(300, cost=1.0)
+    world.old.visible, world.new.visible = 200, 100
+    world.upkeep.at_rest()
+    assert world.tended == [("old", 200), ("new", 100)]
+
+
+def test_few_rows_are_not_tended_before_the_end():
+    assert World(LEAST - 1, cost=0.0).move(each=1.0) == [("new", LEAST - 1)]
