@@ -28,18 +28,17 @@ import numpy as np
 
 from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
 from ..errors import ConfigError, EncoderError, InvalidInput, UpgradeError
-from ..hits import Hits, merge
+from ..hits import Hits
 from ..items import Item, Payload
-from ..space import relation
 from ..store.base import Rows, VectorStore
 from ..store.memory import as_payloads, check_k
 from ..store.where import WhereLike, parse
-from .extend import search_extended
 from .journal import Journal
 from .ledger import Ledger
-from .merge import Calibrator, Mode, ZScore, by_rank, check_mode
+from .merge import Calibrator, Mode
+from .mixed import Mixed
+from .mover import Mover
 from .records import FORWARD, READS, State
-from .reference import Reference
 from .routes import Queries, Routes
 from .side import Side
 from .turnstile import Turnstile
@@ -54,6 +53,7 @@ class Gallery:
         ledger: The record; None for a plain gallery of one store.
         mode: How two ranked lists become one, see `merge.py`.
         calibrator: For mode "calibrated".
+        mover: For mode "cascade": computes new vectors while a search waits.
         clock: Answers microseconds since 1970: the revisions of writes.
     Raises:
         ConfigError: Mode "compatible" between spaces that are not.
@@ -68,6 +68,7 @@ class Gallery:
         *,
         mode: Mode = "calibrated",
         calibrator: Calibrator | None = None,
+        mover: Mover | None = None,
         clock: Callable[[], int],
     ) -> None:
         if (new is None) != (ledger is None):
@@ -77,12 +78,10 @@ class Gallery:
         self._cut_off = False  # whether the last change may be half done
         self.changes = 0  # grows with every change but moves
         self._gate = Turnstile()
-        self._extends = False
-        if new is not None:
-            self._extends = relation(new.space, old.space) == "extends"
-            check_mode(mode, old.space, new.space)
+        self._mixed: Mixed | None = None
         if new is not None and ledger is not None:
-            self._reference = Reference(old.store, new.store, ledger, calibrator or ZScore())
+            self._mixed = Mixed(old.store, new.store, ledger, mode, calibrator)
+        self._mover = mover if mode == "cascade" else None
         self._state: State | None = None
         self.recover()
 
@@ -222,8 +221,18 @@ class Gallery:
             needed = self._needed()
             asked = self._asked(routes, needed)
             with self._gate.reading():
-                if self._needed() == needed:
-                    return self._search(needed, asked, k, tree)
+                if self._needed() != needed:
+                    continue
+                if len(needed) == 1 or self._mixed is None:
+                    return needed[0].store.search(asked[0], k, tree)
+                both = asked[0], asked[1]
+                if self._mover is None or not self._forward():
+                    return self._mixed.search(both, k, tree)
+                found, since = self._mixed.candidates(both, k, tree), self.changes
+            hits, moved = self._mixed.cascaded(found, self._mover, k)
+            if moved is not None:
+                self.move(moved.rows, moved.vectors, [], since)
+            return hits
 
     def _needed(self) -> list[Side]:
         """The sides that can have hits; at least one."""
@@ -231,26 +240,13 @@ class Gallery:
             return [self.old]
         if self.reads == "new" or not self.old.store.visible:
             return [self.new]
-        return [self.old, self.new] if self.new.store.visible else [self.old]
+        new = self.new.store.visible or self._mover is not None
+        return [self.old, self.new] if new else [self.old]
 
     def _asked(self, routes: Routes, sides: list[Side]) -> list[Vectors]:
-        if len(sides) == 2 and self._extends and self.mode == "compatible":
+        if len(sides) == 2 and self._mixed is not None and self._mixed.extends:
             return [routes.into(sides[1])] * 2  # new queries serve both sides
         return [routes.into(side) for side in sides]
-
-    def _search(self, sides: list[Side], asked: list[Vectors], k: int, where: Any) -> Hits:
-        if len(sides) == 1:
-            return sides[0].store.search(asked[0], k, where)
-        old_queries, new_queries = asked
-        new = self._new().store.search(new_queries, k, where)
-        if old_queries.space != self.old.space:  # the new space extends the old one
-            return merge(new, search_extended(self.old.store, new_queries, k, where), k)
-        old = self.old.store.search(old_queries, k, where)
-        if self.mode == "by_rank":
-            return by_rank(old, new, k)
-        if self.mode == "calibrated":
-            old = self._reference.calibrate(old, old_queries, new_queries)
-        return merge(new, old, k)
 
     def get(self, ids: Sequence[str]) -> Rows:
         """Payloads and revisions of items.
@@ -372,6 +368,9 @@ class Gallery:
                 rows = rows.take(same)
                 checked = None if checked is None else checked.take(same)
             self._journal().move(rows, checked, places)
+        if self._mixed is not None:
+            with self._gate.reading():
+                self._mixed.learn()
 
     def back(self, ids: Sequence[str]) -> None:
         """Make items visible on the old side instead of the new one."""

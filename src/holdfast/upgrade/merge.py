@@ -6,13 +6,15 @@ of unrelated spaces must not be compared. A mode says what is done instead:
     compatible   nothing: the spaces are the same, or one extends the other
     calibrated   old-side scores are moved to the new side's scale, query by query
     by_rank      places are compared instead of scores (reciprocal rank fusion)
+    fused        every item has a score of both models, see `fuse.py`
+    cascade      fused, and what the old side found is embedded anew while it is asked for
 
 Calibration is free of labels. Some items have vectors on both sides: those already moved.
 A query is scored against a sample of them on both sides, and these two samples of scores,
 of the same items, say how the scales differ.
 
-Contract of every mode: one side empty gives exactly the other side's hits; the order
-within a side is never changed; equal scores are broken in favour of the new side.
+Contract of every mode: one side empty gives exactly the other side's hits; equal scores are
+broken in favour of the new side. Only "fused" and "cascade" change the order within a side.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from ..errors import ConfigError
 from ..hits import Hits, merge
 from ..space import Space, relation
 
-Mode: TypeAlias = Literal["compatible", "calibrated", "by_rank"]
+Mode: TypeAlias = Literal["compatible", "calibrated", "by_rank", "fused", "cascade"]
 Scores: TypeAlias = npt.NDArray[np.float64]
 
 _RANK_OFFSET = 60.0  # the constant of reciprocal rank fusion, Cormack et al. 2009

@@ -1,0 +1,166 @@
+"""Candidates: the best of both sides, with all that is known to rank them anew.
+
+Fetched while nobody writes, they can be ranked afterwards without either store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import FloatArray, IntArray, Vectors, squared_norms
+from ..errors import InvalidInput
+from ..hits import Hits, merge
+from ..space import Metric
+from ..store.base import Rows, VectorStore
+from .fuse import Floats, Fusion
+
+_BLOCK = 256  # queries whose candidates are scored at once: bounds the gathered rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What two sides answered.
+
+    Args:
+        old_queries: q rows of the old space.
+        new_queries: The same queries in the new space.
+        waiting: (q, c) hits of the old side.
+        moved: (q, c) hits of the new side.
+        rows: The distinct items of `waiting`, then those of `moved`, as the old side has them.
+        count: How many of them wait.
+        places: (q, c) where each hit of `waiting`, and of `moved`, stands among `rows`.
+    """
+
+    old_queries: Vectors
+    new_queries: Vectors
+    waiting: Hits
+    moved: Hits
+    rows: Rows
+    count: int
+    places: tuple[IntArray, IntArray]
+
+    @classmethod
+    def fetch(
+        cls,
+        sides: tuple[VectorStore, VectorStore],
+        queries: tuple[Vectors, Vectors],
+        count: int,
+        where: Any,
+    ) -> Candidates:
+        """Search both sides and read the old vectors of what they answer."""
+        old, new = sides
+        waiting = old.search(queries[0], count, where)
+        moved = new.search(queries[1], count, where)
+        index: dict[str, int] = {}
+        first = _places(waiting, index)
+        waits = len(index)
+        second = _places(moved, index)
+        rows = old.get(list(index))
+        return cls(*queries, waiting, moved, rows, waits, (first, second))
+
+    @property
+    def vectors(self) -> Vectors:
+        """Old vectors of the items."""
+        if self.rows.vectors is None:  # pragma: no cover - read with them
+            raise InvalidInput("candidates", "rows with vectors", "rows without")
+        return self.rows.vectors
+
+    def by_old(self, k: int) -> Hits:
+        """Ranked by the old scores of all."""
+        metric = self.old_queries.space.metric
+        scores = self._pairs(self.old_queries.array, self.vectors.array, 1, metric)
+        return self._joined(self.waiting.scores, scores, k)
+
+    def by_new(self, vectors: Vectors, k: int) -> Hits:
+        """Ranked by the new scores of all.
+
+        Args:
+            vectors: New vectors of the items that wait.
+            k: Columns.
+        """
+        metric = self.new_queries.space.metric
+        scores = self._pairs(self.new_queries.array, vectors.array, 0, metric)
+        return merge(_resorted(self.moved, self.moved.scores), _resorted(self.waiting, scores), k)
+
+    def fused(self, fusion: Fusion, k: int, known: tuple[IntArray, Vectors] | None = None) -> Hits:
+        """Ranked by `Fusion`, with scores brought back to the scale of the new ones.
+
+        Args:
+            fusion: What the items on both sides teach.
+            k: Columns.
+            known: Places among the items that wait, and their true new vectors.
+        """
+        scales = fusion.scales(self.old_queries, self.new_queries)
+        old_metric, new_metric = (
+            self.old_queries.space.metric,
+            self.new_queries.space.metric,
+        )
+        moved_old = self._pairs(self.old_queries.array, self.vectors.array, 1, old_metric)
+        moved = fusion.moved(scales, moved_old, _finite(self.moved.scores))
+        guess = fusion.predict(self.vectors.array[: self.count]).array
+        new = self._pairs(self.new_queries.array, guess, 0, new_metric)
+        waiting = fusion.waiting(scales, _finite(self.waiting.scores), new)
+        if known is not None and len(known[0]):
+            true = np.zeros(self.count, dtype=bool)
+            true[known[0]] = True
+            guess[known[0]] = known[1].array
+            new = self._pairs(self.new_queries.array, guess, 0, new_metric)
+            sure = fusion.moved(scales, _finite(self.waiting.scores), new)
+            waiting = np.where(true[np.minimum(self.places[0], self.count - 1)], sure, waiting)
+        mean, spread = scales.new
+        if known is not None:
+            old = _resorted(self.waiting, waiting * spread + mean)
+            return merge(_resorted(self.moved, moved * spread + mean), old, k)
+        return self._joined(waiting * spread + mean, moved * spread + mean, k)
+
+    def _pairs(
+        self, queries: FloatArray, rows: FloatArray, side: int, metric: Metric
+    ) -> FloatArray:
+        """(q, c) scores of each query with its own candidates of one side."""
+        places = self.places[side]
+        out = np.zeros(places.shape, dtype=np.float32)
+        if not len(rows):
+            return out
+        for start in range(0, len(queries), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            gathered = rows[np.minimum(places[part], len(rows) - 1)]
+            if metric == "euclidean":
+                gap = gathered - queries[part, None, :]
+                flat = gap.reshape(-1, gap.shape[2])
+                out[part] = -np.sqrt(squared_norms(flat)).reshape(gap.shape[:2])
+            else:
+                out[part] = np.matmul(gathered, queries[part, :, None])[:, :, 0]
+        return out
+
+    def _joined(self, waiting: Floats | FloatArray, moved: Floats | FloatArray, k: int) -> Hits:
+        """Both sides by their new scores; where one has no hit, the other's hits as they were."""
+        old, new = _resorted(self.waiting, waiting), _resorted(self.moved, moved)
+        joined = merge(new, old, k)
+        for side, other in ((self.moved, self.waiting), (self.waiting, self.moved)):
+            alone = ~np.isfinite(side.scores).any(axis=1)
+            if alone.any():
+                kept = merge(other.take(alone), side.take(alone), k)
+                joined.ids[alone], joined.scores[alone] = kept.ids, kept.scores
+        return joined
+
+
+def _places(hits: Hits, index: dict[str, int]) -> IntArray:
+    """Where each hit stands; new ones are entered. What is empty stands at 0."""
+    flat = [index.setdefault(name, len(index)) if name else 0 for name in hits.ids.ravel().tolist()]
+    return np.array(flat, dtype=np.int64).reshape(hits.ids.shape)
+
+
+def _finite(scores: FloatArray) -> FloatArray:
+    return np.where(np.isfinite(scores), scores, 0.0)
+
+
+def _resorted(hits: Hits, scores: Floats | FloatArray) -> Hits:
+    filled = np.isfinite(hits.scores)
+    ranked = np.where(filled, scores, -np.inf).astype(np.float32)
+    order = np.argsort(-ranked, axis=1, kind="stable")
+    return Hits(
+        np.take_along_axis(hits.ids, order, axis=1), np.take_along_axis(ranked, order, axis=1)
+    )

@@ -1,0 +1,156 @@
+"""Mixed search: one answer from two sides, in the mode that the plan names.
+
+What a search costs beyond one encoding of the query and one search:
+
+    mode         encodings             maps of vectors   searches   rows read
+    compatible   -                     -                 1 more     -
+    by_rank      1 by the old model    -                 1 more     -
+    calibrated   1 by the old model    -                 1 more     -
+    fused        1 by the old model    c                 1 more     2 c
+    cascade      1 by the old model    c                 1 more     2 c
+                 + up to c documents by the new one, once each
+
+c is the number of candidates of a side. Where the old model is dead, a bridge takes the
+place of its encoding, so every mode can do with one encoder.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from ..arrays import IntArray, Vectors
+from ..errors import EncoderError
+from ..hits import Hits, merge
+from ..space import relation
+from ..store.base import NO_REVISION, VectorStore
+from .candidates import Candidates
+from .extend import search_extended
+from .fuse import LEAST, PAIRS, Fusion
+from .ledger import Ledger
+from .merge import Calibrator, Mode, ZScore, by_rank, check_mode
+from .mover import Moved, Mover
+from .reference import Reference
+
+# Of each side; at least twice as many as hits are asked for.
+CANDIDATES = {"fused": 32, "cascade": 50}
+_GROWTH = 1.5  # what the new side must have grown by to learn again
+
+
+class Mixed:
+    """Searches two sides as one. The caller sees to it that nobody writes meanwhile.
+
+    Args:
+        old: The old store.
+        new: The new store.
+        ledger: Knows which items have moved.
+        mode: See `merge.py`.
+        calibrator: For mode "calibrated".
+    Raises:
+        ConfigError: Mode "compatible" between spaces that are not.
+    """
+
+    def __init__(
+        self,
+        old: VectorStore,
+        new: VectorStore,
+        ledger: Ledger,
+        mode: Mode,
+        calibrator: Calibrator | None = None,
+    ) -> None:
+        check_mode(mode, old.space, new.space)
+        self.mode = mode
+        self.extends = mode == "compatible" and relation(new.space, old.space) == "extends"
+        self._old, self._new, self._ledger = old, new, ledger
+        self._reference = Reference(old, new, ledger, calibrator or ZScore())
+        self._fusion: Fusion | None = None
+        self._learned_at = 0
+        self._learning = threading.Lock()
+
+    def search(self, queries: tuple[Vectors, Vectors], k: int, where: Any) -> Hits:
+        """The k best items.
+
+        Args:
+            queries: In the old space and in the new one; in the new one twice where it
+                extends the old one.
+            k: At least 1.
+            where: Filter over payloads.
+        """
+        if self.mode in ("fused", "cascade"):
+            return self.ranked(self.candidates(queries, k, where), k)
+        new = self._new.search(queries[1], k, where)
+        if self.extends:
+            return merge(new, search_extended(self._old, queries[1], k, where), k)
+        old = self._old.search(queries[0], k, where)
+        if self.mode == "by_rank":
+            return by_rank(old, new, k)
+        if self.mode == "calibrated":
+            old = self._reference.calibrate(old, *queries)
+        return merge(new, old, k)
+
+    def candidates(self, queries: tuple[Vectors, Vectors], k: int, where: Any) -> Candidates:
+        """What can be ranked later, without the stores."""
+        self.learn()
+        count = max(CANDIDATES[self.mode], 2 * k)
+        return Candidates.fetch((self._old, self._new), queries, count, where)
+
+    def ranked(
+        self, found: Candidates, k: int, known: tuple[IntArray, Vectors] | None = None
+    ) -> Hits:
+        """Rank candidates.
+
+        Args:
+            found: From `candidates`.
+            k: At least 1.
+            known: Places of items that wait, and their true new vectors.
+        """
+        fusion = self._fusion
+        if known is not None and len(known[0]) == found.count and fusion is None:
+            return found.by_new(known[1], k)
+        return found.by_old(k) if fusion is None else found.fused(fusion, k, known)
+
+    def learn(self) -> None:
+        """Learn from the items on both sides, if there are many more than the last time."""
+        if self.mode not in ("fused", "cascade") or self._learned_at >= PAIRS:
+            return
+        grown = self._new.visible
+        if grown < max(LEAST, _GROWTH * self._learned_at) or not self._learning.acquire(False):
+            return  # another thread is at it
+        try:
+            ids = self._shared(self._ledger.first_done(PAIRS))
+            if len(ids) < LEAST:
+                ids = self._shared(self._new.scan(limit=PAIRS).rows.ids)
+            if len(ids) < LEAST:
+                return
+            old, new = (side.get(ids).vectors for side in (self._old, self._new))
+            if old is not None and new is not None:
+                self._fusion = Fusion(old, new)
+                self._learned_at = grown
+        finally:
+            self._learning.release()
+
+    def _shared(self, ids: list[str]) -> list[str]:
+        old, new = self._old.revisions(ids), self._new.revisions(ids)
+        both = (old == new) & (old != NO_REVISION)
+        return [ids[i] for i in np.flatnonzero(both)]
+
+    def cascaded(self, found: Candidates, mover: Mover, k: int) -> tuple[Hits, Moved | None]:
+        """Rank candidates with the true new vectors of those that wait.
+
+        A search answers also when the model does not: by predicted scores then.
+
+        Returns:
+            The hits, and what can be kept as moved.
+        """
+        waiting = found.rows.take(np.arange(found.count))
+        if not len(waiting):
+            return self.ranked(found, k), None
+        try:
+            moved = mover.move(waiting)
+        except EncoderError:
+            return self.ranked(found, k), None
+        place = {name: i for i, name in enumerate(waiting.ids)}
+        known = np.array([place[name] for name in moved.rows.ids], dtype=np.int64)
+        return self.ranked(found, k, (known, moved.vectors)), moved

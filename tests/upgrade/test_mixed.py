@@ -1,0 +1,210 @@
+"""Fused and cascading search through a gallery, against scores worked out item by item."""
+
+import numpy as np
+import pytest
+
+from holdfast.errors import EncoderError
+from holdfast.hits import Hits, difference
+from holdfast.items import Item
+from holdfast.space import Space
+from holdfast.store.memory import MemoryStore
+from holdfast.upgrade.engine import Engine
+from holdfast.upgrade.gallery import Gallery
+from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.mover import ReEmbed
+from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.side import Side
+from tests.upgrade.toys import Clock, ToyEncoder, ToySource, contents
+
+COUNT = 90
+ASKED = list(contents(6, seed=42).values())
+METRICS = ("cosine", "dot", "euclidean")
+
+
+class Overloaded(EncoderError):
+    transient = True
+
+
+class World:
+    def __init__(self, path, mode, metric="cosine"):
+        spaces = Space("old", 5, metric), Space("new", 7, metric)
+        self.models = [ToyEncoder(space, seed=seed) for seed, space in enumerate(spaces)]
+        self.items = contents(COUNT)
+        self.source = ToySource(self.items)
+        self.stores = [MemoryStore(space) for space in spaces]
+        names = list(self.items)
+        vectors = self.models[0].encode(list(self.items.values()), "document")
+        kinds = [{"kind": "even" if i % 2 == 0 else "odd"} for i in range(COUNT)]
+        self.stores[0].upsert(names, vectors, kinds, [1] * COUNT)
+        self.ledger = Ledger(path / f"{mode}-{metric}.sqlite", Clock())
+        plan = Plan(batch_size=10, max_batch_size=10, merge=mode)
+        self.ledger.begin(plan.model_dump(), *spaces)
+        self.mover = ReEmbed(self.source, self.models[1])
+        self.gallery = Gallery(
+            *(Side(s, m) for s, m in zip(self.stores, self.models, strict=True)),
+            self.ledger,
+            mode=mode,
+            mover=self.mover,
+            clock=Clock(100),
+        )
+        self.engine = Engine(self.gallery, self.mover, plan)
+
+    def scores(self):
+        """(q, n) true scores of both models, and which items have moved."""
+        tables = []
+        for model in self.models:
+            asked = model.encode(ASKED, "query").array.astype(np.float64)
+            rows = model.encode(list(self.items.values()), "document").array.astype(np.float64)
+            if model.space.metric == "euclidean":
+                tables.append(-np.linalg.norm(asked[:, None] - rows[None], axis=2))
+            else:
+                tables.append(asked @ rows.T)
+        revisions = self.stores[1].revisions(list(self.items))
+        return *tables, revisions >= 0
+
+    def fused(self):
+        """What every item scores, by the rule of the module's docstring."""
+        old, new, moved = self.scores()
+        fusion = self.gallery._mixed._fusion
+        asked = [model.encode(ASKED, "query") for model in self.models]
+        scales = fusion.scales(*asked)
+        rows = self.models[0].encode(list(self.items.values()), "document").array
+        guess = fusion.predict(rows).array
+        query = asked[1].array
+        if asked[1].space.metric == "euclidean":
+            predicted = -np.linalg.norm(query[:, None] - guess[None], axis=2)
+        else:
+            predicted = query @ guess.T
+        mean, spread = scales.new
+        known = fusion.moved(scales, old, new) * spread + mean
+        waits = fusion.waiting(scales, old, predicted) * spread + mean
+        return np.where(moved, known, waits)
+
+    def ranked(self, table, keep=None):
+        names = np.array(list(self.items))
+        keep = np.ones(len(names), dtype=bool) if keep is None else keep
+        rows = []
+        for scores in table:
+            order = [i for i in np.argsort(-scores, kind="stable") if keep[i]]
+            rows.append([(names[i], float(scores[i])) for i in order])
+        return Hits.of(rows)
+
+
+@pytest.fixture
+def world(tmp_path):
+    opened = []
+
+    def make(mode, metric="cosine"):
+        opened.append(World(tmp_path, mode, metric))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.gallery.close()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_fused_search_scores_every_item_by_both_models(world, metric, share):
+    one = world("fused", metric)
+    one.engine.run(share)
+    hits = one.gallery.search(ASKED, COUNT)
+    assert difference(hits, one.ranked(one.fused()), 1e-3) is None
+
+
+@pytest.mark.parametrize("mode", ["fused", "cascade"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_ends_are_one_model_bit_for_bit(world, metric, mode):
+    one = world(mode, metric)
+    for store, model in zip(one.stores, one.models, strict=True):
+        alone = store.search(model.encode(ASKED, "query"), 10) if len(store) == COUNT else None
+        if alone is None:
+            one.engine.run()
+            alone = store.search(model.encode(ASKED, "query"), 10)
+        hits = one.gallery.search(ASKED, 10)
+        assert hits.ids.tolist() == alone.ids.tolist()
+        assert hits.scores.tobytes() == alone.scores.tobytes()
+
+
+def test_with_too_little_to_learn_from_the_old_scores_rank_all(world):
+    one = world("fused")
+    one.engine.run(7 / COUNT)
+    old, _, moved = one.scores()
+    assert moved.sum() == 7
+    hits = one.gallery.search(ASKED, COUNT)
+    assert difference(hits, one.ranked(old), 1e-4) is None
+
+
+def test_a_filter_holds_on_both_sides_and_one_side_alone_answers_as_it_is(world):
+    one = world("fused")
+    one.engine.run(0.5)
+    even = np.arange(COUNT) % 2 == 0
+    hits = one.gallery.search(ASKED, COUNT, {"kind": "even"})
+    assert difference(hits, one.ranked(one.fused(), even), 1e-3) is None
+    moved = one.scores()[2]
+    name = list(one.items)[int(np.flatnonzero(moved)[0])]
+    one.gallery.upsert([Item(name, one.items[name], {"kind": "alone"})])
+    hits = one.gallery.search(ASKED, 3, {"kind": "alone"})
+    new = one.stores[1].search(one.models[1].encode(ASKED, "query"), 3, {"kind": "alone"})
+    assert hits.scores.tobytes() == new.scores.tobytes()
+
+
+def test_a_cascade_ranks_by_true_vectors_and_keeps_them(world):
+    one = world("cascade")
+    one.engine.run(0.2)
+    before = one.scores()[2]
+    one.gallery._mixed.learn()
+    fusion = one.gallery._mixed._fusion  # a search learns before it moves anything
+    old, new, _ = one.scores()
+    scales = fusion.scales(*(model.encode(ASKED, "query") for model in one.models))
+    mean, spread = scales.new
+    hits = one.gallery.search(ASKED, COUNT)
+    expected = fusion.moved(scales, old, new) * spread + mean
+    assert difference(hits, one.ranked(expected), 1e-3) is None
+    assert before.sum() == 18
+    assert one.scores()[2].all()  # every item was a candidate
+    assert one.gallery.share == 1.0
+    one.engine.run()
+    assert one.engine.status().state == "ready"
+
+
+def test_a_cascade_at_share_0_is_ranked_by_the_new_model(world):
+    one = world("cascade")
+    one.engine.start()
+    hits = one.gallery.search(ASKED[:1], 5)
+    waited = one.scores()[2]
+    assert waited.sum() == 50  # its candidates moved
+    old, new, _ = one.scores()
+    asked_for = np.argsort(-old[0], kind="stable")[:50]
+    best = asked_for[np.argsort(-new[0][asked_for], kind="stable")[:5]]
+    assert hits.ids[0].tolist() == [list(one.items)[i] for i in best]
+
+
+def test_what_a_cascade_kept_is_not_embedded_again(world):
+    one = world("cascade")
+    one.engine.start()
+    one.gallery.search(ASKED[:1], 5)
+    seen = []
+    encode = one.models[1].encode
+    one.models[1].encode = lambda items, role: (seen.extend(items), encode(items, role))[1]
+    one.engine.run()
+    assert len(seen) == COUNT - 50
+    assert one.gallery.share == 1.0
+
+
+def test_a_cascade_answers_when_the_new_model_fails_on_documents(world):
+    one = world("cascade")
+    one.engine.run(0.5)
+    expected = one.ranked(one.fused())
+    real = one.mover.encoder.encode
+
+    def failing(items, role):
+        if role == "document":
+            raise Overloaded("model", "an answer", "none")
+        return real(items, role)
+
+    one.models[1].encode = failing
+    hits = one.gallery.search(ASKED, 10)
+    one.models[1].encode = real
+    assert difference(hits, expected, 1e-3) is None
+    assert one.gallery.share == pytest.approx(0.5)
