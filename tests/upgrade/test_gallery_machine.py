@@ -1,7 +1,7 @@
 """Any interleaving of writes, moves, crashes and turns: the gallery answers as an oracle does.
 
 Several upgrades follow each other, into other spaces, onto what earlier ones left behind. One
-machine each for scores that are calibrated, comparable, or compared by rank, and for an old
+machine each for scores that are calibrated, comparable, fused, or compared by rank, and for an old
 model that is dead and reached through a bridge.
 
 A crash is an exception that no code catches, raised before the n-th write to a store or to the
@@ -428,8 +428,36 @@ class Machine(RuleBasedStateMachine):
             return old, new
         if self.mode == "calibrated":
             return [(name, self._calibrated(score, query)) for name, score in old], new
+        if self.mode == "fused":
+            return self._fused(old, new, query) if old and new else (old, new)
         ranked = [sorted(side, key=lambda pair: -pair[1]) for side in (old, new)]
         return tuple([(n, 1 / (61 + i)) for i, (n, _) in enumerate(side)] for side in ranked)
+
+    def _fused(self, old: list[Any], new: list[Any], query: Any) -> tuple[Any, Any]:
+        """Every item by both models; the new score predicted where the item has not moved."""
+        fusion = self.gallery._mixed._fusion
+        by_old = {n: self._score(self.old_model, query, self.truth[n][0]) for n, _ in old + new}
+        if fusion is None:
+            return old, [(name, by_old[name]) for name, _ in new]
+        asked = [model.encode([query], "query") for model in (self.old_model, self.new_model)]
+        scales = fusion.scales(*asked)
+        rows = self.old_model.encode([self.truth[n][0] for n, _ in old], "document")
+        guesses = fusion.predict(rows.array).array.astype(float)
+        target = asked[1].array[0].astype(float)
+        guessed = [self._between_two(self.new.space, target, row) for row in guesses]
+        old_table = np.array([[by_old[n] for n, _ in old]])
+        waiting = fusion.waiting(scales, old_table, np.array([guessed]))[0]
+        known_old = np.array([[by_old[n] for n, _ in new]])
+        known_new = np.array([[score for _, score in new]])
+        moved = fusion.moved(scales, known_old, known_new)[0]
+        mean, spread = (float(part[0, 0]) for part in scales.new)
+        return tuple(
+            [
+                (name, float(score) * spread + mean)
+                for (name, _), score in zip(side, scores, strict=True)
+            ]
+            for side, scores in ((old, waiting), (new, moved))
+        )
 
     def _score(self, model: Any, query: Any, content: Any) -> float:
         a = model.encode([query], "query").array[0].astype(float)
@@ -440,7 +468,7 @@ class Machine(RuleBasedStateMachine):
         return -float(np.linalg.norm(a - b)) if space.metric == "euclidean" else float(a @ b)
 
     def _calibrated(self, score: float, query: Any) -> float:
-        pair = self.gallery._reference._pair()
+        pair = self.gallery._mixed._reference._pair()
         if pair is None:
             return score
         a = self.old_model.encode([query], "query").array[0].astype(float)
@@ -454,6 +482,10 @@ class Machine(RuleBasedStateMachine):
 
 class ByRank(Machine):
     mode = "by_rank"
+
+
+class FusedMode(Machine):
+    mode = "fused"
 
 
 class Compatible(Machine):
@@ -477,5 +509,6 @@ def case(machine: type[Machine], examples: int) -> Any:
 
 TestMachine = case(Machine, 45)
 TestByRank = case(ByRank, 15)
+TestFused = case(FusedMode, 20)
 TestCompatible = case(Compatible, 15)
 TestDeadOldModel = case(DeadOldModel, 20)

@@ -40,7 +40,7 @@ kind = {store}                   # edge, faiss (pip install 'holdfast[faiss]'), 
 {new}
 
 [upgrade]                       # every choice of the plan, at its default
-# merge = "calibrated"          # how two ranked lists become one: or by_rank, compatible
+# merge = "fused"               # how two ranked lists become one: or cascade, calibrated, ...
 # mover = "re-embed"            # or translate: map stored vectors through a bridge
 # order = "random"              # which items go first: or newest, given (see order_file)
 # rate = 0.0                    # items a second at most; 0 for no limit

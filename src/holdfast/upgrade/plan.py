@@ -36,7 +36,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    merge: Mode = "calibrated"
+    merge: Mode = "fused"
     calibrator: Literal["zscore", "quantile"] = "zscore"
     mover: MoverName = "re-embed"
     order: OrderName = "random"
