@@ -78,8 +78,10 @@ class MetricCompatible(Residual):
     then stored rows and queries of the new side must both pass through it. `transform`
     takes vectors as the model gives them in any case.
 
-    Under "euclidean" the map cannot change how long distances between stored old rows are:
-    where the two spaces differ much in scale, merge calibrated instead.
+    Under "euclidean" no map of queries can change how far stored old rows lie apart: where
+    the two spaces differ in scale this fails (see docs/benchmarks/toy.md), and a calibrated
+    merge does not. By itself, without a merge, it is no better a bridge than `Procrustes`
+    between the sentence models of `tests/golden`.
 
     Args:
         hidden: Widths of the hidden layers, each with a BatchNorm and a rectifier.
