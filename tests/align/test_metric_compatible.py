@@ -9,6 +9,7 @@ import torch
 from holdfast.align.affine import apply
 from holdfast.align.bridge import Bridge
 from holdfast.align.chain import add_net, pack
+from holdfast.align.check import CHECKS
 from holdfast.align.descent import Course, Pairs
 from holdfast.align.likeness import Neighbours, SameLabel
 from holdfast.align.linear import Ridge
@@ -21,6 +22,11 @@ from tests.align.learned import curved
 from tests.align.test_contrast import by_hand
 
 SMALL = {"hidden": (16,), "epochs": 6, "batch": 64, "rate": 1e-2}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_contract_holds_with_a_head(check):
+    check(MetricCompatible(**SMALL, head=True, metric="euclidean", negatives="own"))
 
 
 def labelled(count=300, seed=0):

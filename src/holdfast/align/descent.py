@@ -2,8 +2,8 @@
 
 Adam over batches, judged after every epoch on pairs that were held out, the best epoch
 kept, the closed form counting as epoch 0. Every draw comes from numpy's generators, so a
-seed gives the same bits again and torch's own generator is never touched. Rows are copied
-a batch at a time.
+seed gives the same bits again and torch's own generator is never touched. While it trains,
+rows are copied a batch at a time.
 """
 
 from __future__ import annotations
