@@ -12,6 +12,7 @@
     │   └── WrongDirection            a bridge used backwards
     ├── NotFitted (ValueError, AttributeError)
     ├── NotInvertible                 an aligner without a way back
+    ├── BelowStatusQuo                no bridge serves as well as what serves now
     ├── MissingIds (KeyError)         ids that are not stored
     ├── MissingExtra (ImportError)    an optional dependency is not installed
     ├── ArtifactError                 a file that is not, or no longer, one of ours
@@ -96,6 +97,12 @@ class NotFitted(HoldfastError, ValueError, AttributeError):
 
 class NotInvertible(HoldfastError):
     """An aligner without a way back."""
+
+
+class BelowStatusQuo(HoldfastError):
+    """No bridge serves as well as what serves now; `table` shows all that were tried."""
+
+    table = ""
 
 
 class MissingIds(HoldfastError, KeyError):

@@ -35,6 +35,8 @@ class Trial:
         naive: The same for the baselines, by name.
         back: The same for the way back, or None.
         naive_back: The same for the baselines of the way back.
+        part: The aligner fitted on the rest.
+        held: (m,) positions held out.
     """
 
     aligner: Aligner
@@ -46,6 +48,8 @@ class Trial:
     naive: Mapping[str, Float64Array]
     back: Float64Array | None
     naive_back: Mapping[str, Float64Array]
+    part: Aligner
+    held: IntArray
 
     @classmethod
     def of(
@@ -66,8 +70,8 @@ class Trial:
             back = measure(part.inverse().transform(truth.array), X.take(held))
             naive_back = _naive(Y, X, held, rest, None if plain is None else plain.inverse())
         baselines = _naive(X, Y, held, rest, plain)
-        rows = measure(mapped, truth)
-        return cls(clone(aligner), X, Y, y, seed, rows, baselines, back, naive_back)
+        rows, fresh = measure(mapped, truth), clone(aligner)
+        return cls(fresh, X, Y, y, seed, rows, baselines, back, naive_back, part, held)
 
     def evidence(self) -> Evidence:
         """What it says of the way there."""

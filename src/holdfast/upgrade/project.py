@@ -222,7 +222,9 @@ class Project(Parts):
         sample = self._sample(store, self.content(store))
         tried = []
         for origin, target, side in wanted:
-            choice = choose(sample[origin], sample[target], side=side)
+            # The plan wants a bridge: its old model is dead, or it said "translate". Whether
+            # what is served then is good enough is for the gate to say, on judgements.
+            choice = choose(sample[origin], sample[target], side=side, floor=False)
             choice.bridge.save(self.bridge_path(origin, target))
             tried.append(_told(choice))
         return tried
@@ -262,6 +264,7 @@ class Project(Parts):
                 ledger,
                 mode=plan.merge,
                 calibrator=calibrator(plan.calibrator),
+                mover=self._mover(plan, upgrade, old) if plan.merge == "cascade" else None,
                 clock=microseconds,
             )
             opened.pop_all()
