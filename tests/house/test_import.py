@@ -16,10 +16,13 @@ roots = {{name.partition(".")[0] for name in sys.modules}}
 print(json.dumps(sorted(roots - set(sys.stdlib_module_names))))
 """
 
+# Imports every module, or those of training, which are torch but for what lies below.
 EVERYTHING = """
 import importlib, pkgutil, holdfast
+light = {{"holdfast.train.interface", "holdfast.train.vertices"}}
 for module in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
-    if not module.name.endswith("__main__"):
+    trains = module.name.startswith("holdfast.train.") and module.name not in light
+    if trains == {training} and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 """
 
@@ -60,7 +63,11 @@ def test_values_and_the_memory_store_need_numpy_only(name):
 
 
 def test_no_module_loads_an_extra_when_it_is_imported():
-    assert loaded(EVERYTHING) & set(EXTRAS) == set()
+    assert loaded(EVERYTHING.format(training=False)) & set(EXTRAS) == set()
+
+
+def test_training_loads_torch_alone():
+    assert loaded(EVERYTHING.format(training=True)) & set(EXTRAS) == {"torch"}
 
 
 def test_importing_costs_a_fraction_of_importing_numpy():
