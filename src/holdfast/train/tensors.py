@@ -1,0 +1,95 @@
+"""torch, asked for politely, and the few operations that heads and losses share."""
+
+from __future__ import annotations
+
+from ..errors import DimensionMismatch, InvalidInput
+from ..optional import need
+
+need("torch")  # says what to install, which the import below would not
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+__all__ = [
+    "Tensor",
+    "as_labels",
+    "as_rows",
+    "cosines",
+    "functional",
+    "mean_where",
+    "nn",
+    "no_gradient",
+    "same_dim",
+    "torch",
+    "unit",
+]
+
+
+def unit(rows: Tensor) -> Tensor:
+    """(n, d) rows scaled to length one, in float32 at least; zero rows stay zero."""
+    return functional.normalize(at_least_float32(rows), dim=-1)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision widened: exponentials and sums of squares overflow in it."""
+    return values.float() if values.dtype in {torch.float16, torch.bfloat16} else values
+
+
+def cosines(a: Tensor, b: Tensor) -> Tensor:
+    """(n,) cosines of paired rows."""
+    return (unit(a) * unit(b)).sum(-1)
+
+
+def mean_where(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the values that count; zero, with a gradient of zero, where none does."""
+    kept = torch.where(counted, values, torch.zeros_like(values))
+    return kept.sum() / counted.sum().clamp(min=1)
+
+
+def no_gradient(values: Tensor | None) -> Tensor | None:
+    """What stays as it is while the new model is trained."""
+    return None if values is None else values.detach()
+
+
+def same_dim(a: Tensor, b: Tensor, owner: str) -> None:
+    """Refuse to compare rows of different length: nothing is cut in silence.
+
+    Raises:
+        DimensionMismatch: They differ.
+    """
+    if a.shape[-1] != b.shape[-1]:
+        raise DimensionMismatch(
+            owner,
+            "new and old vectors of one length",
+            f"{a.shape[-1]} and {b.shape[-1]}",
+            "Give Batch.shared: the coordinates that are compared with the old ones.",
+        )
+
+
+def as_rows(values: object, owner: str) -> Tensor:
+    """(n, d) floating-point rows that no gradient reaches.
+
+    Raises:
+        InvalidInput: Another shape, or numbers that are not finite.
+    """
+    rows = torch.as_tensor(values).detach()
+    rows = rows if rows.is_floating_point() else rows.float()
+    if rows.ndim != 2 or not bool(torch.isfinite(rows).all()):
+        raise InvalidInput(owner, "finite rows (n, d)", f"shape {tuple(rows.shape)}, or NaN")
+    return rows
+
+
+def as_labels(values: object, count: int, owner: str) -> Tensor:
+    """(n,) int64 class numbers.
+
+    Raises:
+        InvalidInput: Another number of them, or no integers from 0.
+    """
+    labels = torch.as_tensor(values)
+    whole = not labels.is_floating_point() and not labels.is_complex()
+    if labels.shape != (count,) or not whole or (count and int(labels.min()) < 0):
+        raise InvalidInput(
+            owner, f"{count} class numbers from 0", f"{labels.dtype} of {tuple(labels.shape)}"
+        )
+    return labels.long()
