@@ -1,0 +1,1 @@
+"""Losses of compatible training, one file a method. All are called with a `Batch`."""

@@ -1,0 +1,55 @@
+"""The alignment of OCA: the shared part of a vector lies where the old model puts its class."""
+
+from __future__ import annotations
+
+from ...errors import InvalidInput
+from ..tensors import Tensor, as_rows, cosines, functional, same_dim, unit
+from .base import Batch, Loss
+
+
+class OrthogonalAlignment(Loss):
+    """Classification behind the orthogonal layer, and alignment with old prototypes.
+
+    With h the shared coordinates, p_c the prototypes and CE_s the smoothed cross-entropy:
+
+        w0 CE_s(logits, y) + w1 CE_s(<h / |h|, p_c>, y) + w2 (1 - cos(h, p_y))
+
+    The scores of the second term are at most one, so that it cannot fall far: it aligns
+    rather than classifies. Sharper scores hurt.
+
+    Args:
+        prototypes: (classes, d_old) means of the old model's unit vectors of all classes,
+            including those it never saw, not scaled to length one: `class_means`.
+        weights: (w0, w1, w2).
+        smoothing: Of the labels.
+    Source: OCA (arXiv 2408.08793; weights 5, 10, 5 and smoothing 0.1). Departs from it:
+        nothing.
+    See also: `AlignedHead`.
+    """
+
+    needs = frozenset({"labels", "logits"})
+    prototypes: Tensor
+
+    def __init__(
+        self,
+        prototypes: object,
+        weights: tuple[float, float, float] = (5.0, 10.0, 5.0),
+        smoothing: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= smoothing < 1.0:
+            raise InvalidInput("OrthogonalAlignment", "smoothing in [0, 1)", repr(smoothing))
+        self.register_buffer("prototypes", as_rows(prototypes, "OrthogonalAlignment"))
+        self.weights, self.smoothing = weights, smoothing
+
+    def value(self, batch: Batch) -> Tensor:
+        """The three terms, weighted."""
+        same_dim(batch.compared, self.prototypes, "OrthogonalAlignment")
+        smooth, own = self.smoothing, self.prototypes[batch.labels]
+        scores = unit(batch.compared) @ self.prototypes.T
+        terms = (
+            functional.cross_entropy(batch.logits, batch.labels, label_smoothing=smooth),
+            functional.cross_entropy(scores, batch.labels, label_smoothing=smooth),
+            (1.0 - cosines(batch.compared, own)).mean(),
+        )
+        return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))

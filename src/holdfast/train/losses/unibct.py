@@ -1,0 +1,101 @@
+"""UniBCT: the influence loss with old prototypes that the new model has tidied up."""
+
+from __future__ import annotations
+
+from ...errors import InvalidInput
+from ..tensors import Tensor, as_labels, as_rows, same_dim, torch, unit
+from .base import Batch
+from .influence import Influence
+
+
+def refined_prototypes(
+    new: object,
+    old: object,
+    labels: object,
+    classes: int,
+    temperature: float = 0.05,
+    spread: float = 0.9,
+) -> Tensor:
+    """Class means of old vectors after they have passed along a graph of new ones.
+
+    Per class, with E the softmax over the other items of the cosines of new vectors, the old
+    vectors v become (1 - spread) (I - spread E)^-1 v: outliers, which no new vector is close
+    to, lose their weight. The mean needs one solve a class, for the weights of its items.
+
+    Args:
+        new: (n, d_new) vectors of the new model.
+        old: (n, d_old) of the old one, the same items.
+        labels: (n,) class numbers.
+        classes: Number of classes.
+        temperature: Of the softmax.
+        spread: How much of each vector comes from others, in [0, 1).
+    Returns:
+        (classes, d_old); zero rows for classes without items.
+    """
+    if not temperature > 0.0 or not 0.0 <= spread < 1.0:
+        raise InvalidInput(
+            "refined_prototypes", "temperature > 0, spread in [0, 1)", f"{temperature}, {spread}"
+        )
+    after, before = unit(as_rows(new, "UniBCT")), unit(as_rows(old, "UniBCT"))
+    numbers = as_labels(labels, len(after), "UniBCT").to(after.device)
+    out = before.new_zeros(classes, before.shape[1])
+    for number in numbers.unique().tolist():
+        mine = numbers == number
+        weights = _weights(after[mine], temperature, spread).to(before)
+        out[number] = weights @ before[mine]
+    return out
+
+
+def _weights(rows: Tensor, temperature: float, spread: float) -> Tensor:
+    """(m,) how much each item of a class counts in its prototype; they add up to one."""
+    count = len(rows)
+    even = rows.new_full((count,), 1.0 / count)
+    if count == 1:
+        return even
+    logits = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
+    system = torch.eye(count).to(rows) - spread * logits.softmax(1)
+    return (1.0 - spread) * torch.linalg.solve(system.T, even)
+
+
+class UniBCT(Influence):
+    """`Influence` that waits, and whose rows are refined while the model is trained.
+
+    Args:
+        rows: (classes, d_old) means of the old vectors: `class_means`.
+        scale: Factor of the cosines; None scores vectors as they are.
+        warm_up: Share of the training without this loss.
+    Attributes:
+        refine_at: Shares of the training at which to call `refine`.
+    Source: Zhang et al. 2022 (UniBCT; temperature 0.05, spread 0.9, warm-up of 10 epochs and
+        refinement at epochs 10 and 20). Departs from it: shares of the training instead of
+        epochs; an item alone in its class keeps its old vector.
+    """
+
+    refine_at = (1.0 / 3.0, 2.0 / 3.0)
+
+    def __init__(
+        self, rows: object, scale: float | None = None, warm_up: float = 1.0 / 3.0
+    ) -> None:
+        super().__init__(rows, scale=scale)
+        if not 0.0 <= warm_up <= 1.0:
+            raise InvalidInput("UniBCT", "warm_up in [0, 1]", repr(warm_up))
+        self.warm_up = warm_up
+
+    def value(self, batch: Batch) -> Tensor:
+        """Zero while warming up, then the influence."""
+        return batch.nothing() if batch.progress < self.warm_up else super().value(batch)
+
+    def refine(self, new: object, old: object, labels: object) -> None:
+        """Put refined prototypes into the rows; classes without items keep theirs.
+
+        Args:
+            new: (n, d_new) vectors of the model in training.
+            old: (n, d_old) of the old one, the same items.
+            labels: (n,) class numbers.
+        """
+        made = refined_prototypes(new, old, labels, len(self.rows)).to(self.rows)
+        same_dim(made, self.rows, "UniBCT")
+        made = unit(made) if self.scale else made
+        there = torch.zeros_like(self.known)
+        there[torch.as_tensor(labels).to(there.device)] = True
+        self.rows = torch.where(there[:, None], made, self.rows)
