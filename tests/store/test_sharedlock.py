@@ -50,7 +50,7 @@ def test_a_writer_waits_for_readers_and_comes_before_later_ones():
     threads = [start(first_reader)]
     assert inside.wait(PATIENCE)
     threads.append(start(writer))
-    while not lock._writers:  # until it waits
+    while not lock._turn.locked():  # until it waits
         pass
     threads.append(start(second_reader))
     threads[2].join(0.05)
