@@ -11,23 +11,22 @@ from typing import Any
 import numpy as np
 
 from ..arrays import (
-    FloatArray,
     IntArray,
     Vectors,
     VectorsLike,
     as_vectors,
     check_ids,
     ids_given,
-    squared_norms,
 )
 from ..errors import InvalidInput, MissingIds
 from ..hits import Hits
-from ..space import Metric, Space
+from ..space import Space
 from .base import NO_REVISION, Limits, Page, Rows
 from .payloads import PARSED, Payloads
+from .topk import best, scores, top
 from .where import WhereLike, matches, parse
 
-_BLOCK = 256  # queries scored at once: bounds the score matrix to 256 rows
+__all__ = ["MemoryStore", "as_payloads", "best", "check_batch", "check_k", "scores"]
 
 
 def check_batch(
@@ -90,30 +89,6 @@ def check_k(k: int, owner: str, name: str = "k") -> int:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise InvalidInput(owner, f"{name} of at least 1", repr(k))
     return int(k)
-
-
-def scores(queries: FloatArray, rows: FloatArray, metric: Metric) -> FloatArray:
-    """(q, n) scores, higher is better: cosine of unit rows, product, or minus the distance."""
-    if metric != "euclidean":
-        products: FloatArray = queries @ rows.T
-        return products
-    # In float32 the difference of large squares leaves near rows without a correct digit.
-    a, b = queries.astype(np.float64), rows.astype(np.float64)
-    squares = squared_norms(a)[:, None] + squared_norms(b)[None, :] - 2.0 * (a @ b.T)
-    negative: FloatArray = -np.sqrt(np.maximum(squares, 0.0)).astype(np.float32)
-    return negative
-
-
-def best(table: FloatArray, k: int) -> tuple[Any, FloatArray]:
-    """(q, k) positions and scores of the k largest of each row, largest first."""
-    width = min(k, table.shape[1])
-    if width < table.shape[1]:
-        part = np.argpartition(table, -width, axis=1)[:, -width:]
-    else:
-        part = np.broadcast_to(np.arange(width), table.shape)
-    kept = np.take_along_axis(table, part, axis=1)
-    order = np.argsort(-kept, axis=1, kind="stable")
-    return np.take_along_axis(part, order, axis=1), np.take_along_axis(kept, order, axis=1)
 
 
 class MemoryStore:
@@ -242,13 +217,14 @@ class MemoryStore:
             if tree is not None:
                 keep = [matches(tree, self._payloads[slot]) for slot in shown]
                 shown = shown[np.array(keep, dtype=bool)]
-            rows, ids = self._array[shown], self._ids[shown]
+            if len(shown) < len(self._slot):
+                rows, ids = self._array[shown], self._ids[shown]
+            else:  # copies as well, so that writes may go on, in half the time
+                rows, ids = self._array[: len(shown)].copy(), self._ids[: len(shown)].copy()
         out = Hits.empty(len(asked), k)
-        for start in range(0, len(asked) if len(rows) else 0, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            places, values = best(scores(asked.array[block], rows, self.space.metric), k)
-            out.ids[block, : places.shape[1]] = ids[places]
-            out.scores[block, : places.shape[1]] = values
+        places, values = top(asked.array, rows, k, self.space.metric)
+        out.ids[:, : places.shape[1]] = ids[places]
+        out.scores[:, : places.shape[1]] = values
         return out
 
     def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
