@@ -19,6 +19,7 @@ broken in favour of the new side. Only "fused" and "cascade" change the order wi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeAlias
 
@@ -86,6 +87,15 @@ def _moments(values: FloatArray) -> tuple[Scores, Scores]:
     return mean, np.where(spread > 1e-12, spread, 1.0)
 
 
+def _moments_of_one(values: FloatArray) -> tuple[float, float]:
+    """The same of one row as plain numbers, in a third of the time."""
+    wide = values[0].astype(np.float64)
+    mean = float(np.add.reduce(wide)) / len(wide)
+    wide -= mean
+    spread = math.sqrt(float(wide.dot(wide)) / len(wide))
+    return mean, spread if spread > 1e-12 else 1.0
+
+
 class ZScore:
     """Matches mean and spread of the two samples, for each query alone.
 
@@ -105,9 +115,10 @@ class ZScore:
         return self
 
     def __call__(self, scores: FloatArray, sample: ScoreSample) -> FloatArray:
-        old_mean, old_spread = _moments(sample.old)
-        new_mean, new_spread = _moments(sample.new)
-        mapped = (scores - old_mean) * (new_spread / old_spread) + new_mean
+        moments = _moments if len(scores) > 1 else _moments_of_one
+        old_mean, old_spread = moments(sample.old)
+        new_mean, new_spread = moments(sample.new)
+        mapped = (scores.astype(np.float64) - old_mean) * (new_spread / old_spread) + new_mean
         return mapped.astype(np.float32)
 
 

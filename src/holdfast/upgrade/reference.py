@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Vectors
 from ..hits import Hits
 from ..store.base import NO_REVISION, VectorStore
-from ..store.memory import scores
+from ..store.topk import scores
 from .ledger import Ledger
 from .merge import Calibrator, ScoreSample
 
@@ -44,6 +44,8 @@ class Reference:
         if pair is None:
             return hits
         sample = ScoreSample(_table(old_queries, pair[0]), _table(new_queries, pair[1]))
+        if np.isfinite(hits.scores[:, -1:]).all():  # a row is filled from the left
+            return Hits(hits.ids, self._calibrator(hits.scores, sample))
         filled = np.isfinite(hits.scores)
         mapped = self._calibrator(np.where(filled, hits.scores, 0.0), sample)
         return Hits(hits.ids, np.where(filled, mapped, -np.inf).astype(np.float32))
