@@ -17,12 +17,13 @@ import numpy as np
 
 from ..arrays import FloatArray, IntArray, VectorsLike, as_vectors
 from ..errors import HoldfastError, InvalidInput
-from ..hits import NO_ID, NO_SCORE, Hits
+from ..hits import NO_ID, Hits
 from ..space import Space
 from .base import Limits, Page, Rows
 from .columns import Columns
 from .faiss_build import FLOOR, HELD, SMALLEST, build, insert, tune
-from .faiss_index import BoolArray, Flat, Found, Graph, Kind, Lists, enlarged, prepare, scan
+from .faiss_flat import Flat
+from .faiss_index import BoolArray, Found, Graph, Kind, Lists, as_hits, enlarged, prepare, scan
 from .faiss_saved import forget_index, load_index, save_index
 from .hold import Hold
 from .memory import check_batch, check_k
@@ -42,6 +43,7 @@ _DEEP = 0.1  # share of rows that a search may ask for before all are scanned
 _STALE = 0.2  # share of rows missing in a saved index that makes it not worth completing
 _CHANGED = 0.25  # share of rows that came since an index was tuned, to tune it again
 _OUTGROWN = 1  # times the rows lists were made for that came since, to make them again
+_DEAD = 0.25  # dead nodes for each living one, to link a graph again
 _DOUBLED = 2  # times the rows at which an index missed the floor, to try again
 
 
@@ -254,16 +256,16 @@ class FaissStore:
                 self._columns.prepare(tree, self._known)
         self._asked.extend(asked.array[:_LISTENED].copy())
         self._news += len(asked)
-        out = Hits.empty(len(asked), k)
+        parts = []
         for start in range(0, len(asked), _QUERIES):
-            block = slice(start, start + _QUERIES)
+            block = asked.array[start : start + _QUERIES]
             with self._lock.shared():
-                scores, slots = self._answer(asked.array[block], k, tree)
-                ids = self._names[slots]
-            width = slots.shape[1]
-            out.ids[block, :width] = np.where(slots < 0, NO_ID, ids)
-            out.scores[block, :width] = np.where(slots < 0, NO_SCORE, scores)
-        return out
+                found = self._answer(block, k, tree)
+                ids = self._names[found[1]]
+            parts.append(as_hits(ids, found, k))
+        if len(parts) == 1:
+            return parts[0]
+        return Hits.concat(parts) if parts else Hits.empty(0, k)
 
     def _answer(self, queries: FloatArray, k: int, where: Where | None) -> Found:
         index, passing, count = self._index, None, len(self._index)
@@ -332,7 +334,7 @@ class FaissStore:
             return kind if rows >= least else None
         if isinstance(index, Lists):
             return "ivf" if index.added > _OUTGROWN * index.built else None
-        return "hnsw" if index.dead >= len(index) else None
+        return "hnsw" if index.dead >= _DEAD * len(index) else None
 
     def _is_untuned(self, index: Lists | Graph) -> bool:
         changed = index.added - index.tuned > _CHANGED * len(index)
@@ -360,7 +362,7 @@ class FaissStore:
         with self._changes:  # keeps writers out, searches go on
             held = np.random.default_rng(0).permutation(self._visible())[:HELD]
             read, metric = self._rows.vectors_at, self.space.metric
-            if not tune(index, held, read, metric, self._queries()):
+            if not tune(index, held, read, metric, self._queries(), keep=True):
                 self._refused = len(index)
                 with self._lock.alone():
                     self._index = self._flat()

@@ -6,8 +6,7 @@ searched at rising efforts until enough of their exact neighbours are found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from operator import ge
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -21,8 +20,10 @@ HELD = 256  # rows searched to measure
 # What stored rows, places between them and queries of late must show. A margin over the
 # floor where the next queries will differ; none where they are harder than queries.
 _TARGETS = (0.97, FLOOR, 0.97)
+_KEPT = (0.96, FLOOR, 0.96)  # and what is enough for an effort to stay
 _ASIDE = 0.25  # how far from one row towards another; half-way costs many times the effort
 _K = 10
+_FINE = 16  # an effort is found to this part of itself
 _NOBODY = -2  # the slot of a query that is not a row
 _SAMPLE = 64  # rows for each list to train
 _BLOCK = 32_768
@@ -70,13 +71,21 @@ def insert(index: Lists | Graph, slots: IntArray, read: Read) -> None:
 
 
 def tune(
-    index: Lists | Graph, held: IntArray, read: Read, metric: Metric, asked: FloatArray
+    index: Lists | Graph,
+    held: IntArray,
+    read: Read,
+    metric: Metric,
+    asked: FloatArray,
+    keep: bool = False,
 ) -> bool:
     """Set the least effort, from the present one up, at which enough neighbours are found.
 
-    Searched for are rows, places a part of the way from one row to another, and what was
-    asked of late: a query is rarely as close to what is stored as stored rows are to each
-    other. Each of the three must reach the floor.
+    Efforts rise by two fifths; between the last one that failed and the first that reached,
+    halving finds the least, to a sixteenth.
+
+    Searched for are rows and what was asked of late; while that is little, also places a part
+    of the way from one row to another: a query is rarely as close to what is stored as stored
+    rows are to each other. Each of these must reach the floor.
 
     Args:
         index: It may hold the rows or not; a row is never counted as its own neighbour.
@@ -84,14 +93,17 @@ def tune(
         read: Answers the rows in slots.
         metric: How rows are compared.
         asked: (q, d) queries of late, perhaps none.
+        keep: Stay at the present effort while it still finds nearly as much: measured anew,
+            half of all efforts would miss what they were tuned to by a little.
     Returns:
         Whether an effort reaches the floor.
     """
     living = index.slots()
     living = np.sort(living[living >= 0])
     rows = read(held)
-    others = read(np.random.default_rng(1).choice(living, size=len(held)))
-    between = (1.0 - _ASIDE) * rows + _ASIDE * others
+    unknown = len(held) if len(asked) < HELD else 0  # enough real queries need no stand-in
+    others = read(np.random.default_rng(1).choice(living, size=unknown))
+    between = (1.0 - _ASIDE) * rows[:unknown] + _ASIDE * others
     if metric == "cosine":
         between = unit_rows(between)
     queries = np.concatenate([rows, between, asked])
@@ -99,14 +111,33 @@ def tune(
     own = np.where(kinds == 0, np.resize(held, len(queries)), _NOBODY)
     worst = _tenth_best(queries, own, living, read, metric)
     index.tuned = index.added
-    for effort in _efforts(index.effort, index.most):
+
+    def reaches(effort: int, targets: tuple[float, ...] = _TARGETS) -> bool:
         index.effort = effort
         scores, found = index.search(queries, min(_K + 1, len(living)))
         recalls = _recalls(scores, found, own, worst)
-        reached = [recalls[kinds == kind].mean() for kind in np.unique(kinds)]
-        if all(map(ge, reached, _TARGETS)):
+        return all(recalls[kinds == kind].mean() >= targets[kind] for kind in np.unique(kinds))
+
+    if keep and reaches(index.effort, _KEPT):
+        return True
+    failed = index.effort - 1
+    for effort in _efforts(index.effort, index.most):
+        if reaches(effort):
+            index.effort = _least(reaches, failed, effort)
             return True
+        failed = effort
     return False
+
+
+def _least(reaches: Callable[[int], bool], failed: int, reached: int) -> int:
+    """The least effort that reaches, between one that does not and one that does."""
+    while reached - failed > max(reached // _FINE, 1):
+        middle = (failed + reached) // 2
+        if reaches(middle):
+            reached = middle
+        else:
+            failed = middle
+    return reached
 
 
 def _tenth_best(

@@ -1,13 +1,15 @@
 """Faiss indexes over slots of a file of rows: exact, inverted lists, and a graph.
 
-Each holds the visible rows only and answers with slots. The exact one keeps its rows in one
-compact array, the lists remove for real, the graph marks the dead and skips them. Parts that
-stay compact are what makes two of them cost no more than one while an upgrade runs.
+Each holds the visible rows only and answers with slots. The exact one, in `faiss_flat.py`, keeps
+its rows in one compact array, the lists remove for real, the graph marks the dead and skips
+them. Parts that stay compact are what makes two of them cost little more than one while an
+upgrade runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Protocol, TypeAlias
@@ -15,7 +17,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import FloatArray, IntArray, squared_norms
+from ..arrays import FloatArray, IdArray, IntArray, squared_norms
+from ..hits import NO_ID, NO_SCORE, Hits
 from ..optional import need
 from ..space import Metric
 
@@ -25,6 +28,9 @@ Read: TypeAlias = Callable[[IntArray], FloatArray]  # slots to rows
 Found: TypeAlias = tuple[FloatArray, IntArray]  # (q, k) scores, falling, and slots or -1
 
 EMPTY = -1
+WHOLE: tuple[float, ...] = (
+    1.0,
+) * 10  # the effort for the first 1 to 10 of ten neighbours, before it is measured
 LINKS = 16  # of a node in the graph; twice as many in its lowest layer
 _BLOCK = 32_768  # rows scanned at once
 _BREADTH = 100  # candidates when a node is linked
@@ -109,6 +115,29 @@ def scan(queries: FloatArray, k: int, slots: IntArray, read: Read, metric: Metri
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
+class _How:
+    """The parameters of searches; the last ones are kept, since making them takes 3 us.
+
+    Args:
+        kind: Name of a class of faiss.
+        effort: What it calls the effort.
+    """
+
+    def __init__(self, kind: str, effort: str) -> None:
+        self._kind, self._effort = kind, effort
+        self._last: tuple[int, Any] = (0, None)
+
+    def __call__(self, effort: int, bits: Any) -> Any:
+        """For an effort, and for rows marked in packed bits, or for all of them."""
+        faiss, last = _faiss(), self._last  # read once: other threads search too
+        if bits is not None:
+            options = {self._effort: effort, "sel": faiss.IDSelectorBitmap(bits)}
+            return getattr(faiss, self._kind)(**options)
+        if last[0] != effort:
+            last = self._last = effort, getattr(faiss, self._kind)(**{self._effort: effort})
+        return last[1]
+
+
 class Index(Protocol):
     """Rows that can be found; all slots passed to `remove` are in it, to `add` are not."""
 
@@ -133,64 +162,6 @@ class Index(Protocol):
         ...
 
 
-class Flat:
-    """All rows in one array without gaps: the last one moves into the place of one that goes.
-
-    Args:
-        dim: Length of a row.
-        metric: How rows are compared.
-    """
-
-    kind: Kind = "flat"
-
-    def __init__(self, dim: int, metric: Metric) -> None:
-        self._metric, self._count = metric, 0
-        self._rows: FloatArray = np.zeros((0, dim), dtype=np.float32)
-        self._slots: IntArray = np.zeros(0, dtype=np.int64)
-        self._place: IntArray = np.zeros(0, dtype=np.int64)  # by slot
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, slots: IntArray, rows: FloatArray) -> None:
-        first, self._count = self._count, self._count + len(slots)
-        self._rows = enlarged(self._rows, self._count)
-        self._slots = enlarged(self._slots, self._count)
-        self._rows[first : self._count] = rows
-        self._slots[first : self._count] = slots
-        self._place = enlarged(self._place, int(slots.max(initial=-1)) + 1)
-        self._place[slots] = np.arange(first, self._count)
-
-    def remove(self, slots: IntArray) -> None:
-        places, left = self._place[slots], self._count - len(slots)
-        stays = np.ones(len(slots), dtype=bool)
-        stays[places[places >= left] - left] = False
-        movers, holes = left + np.flatnonzero(stays), places[places < left]
-        self._rows[holes] = self._rows[movers]
-        self._slots[holes] = self._slots[movers]
-        self._place[self._slots[holes]] = holes
-        self._count = left
-        if len(self._rows) > 4 * max(left, 1024):  # give memory back as the rows move on
-            self._rows, self._slots = self._rows[: 2 * left].copy(), self._slots[: 2 * left].copy()
-
-    def search(self, queries: FloatArray, k: int, passing: BoolArray | None = None) -> Found:
-        rows, slots = self._rows[: self._count], self._slots[: self._count]
-        if passing is not None:
-            return scan(queries, k, slots[passing[slots]], self.rows_at, self._metric)
-        scores, places = nearest(queries, rows, k, self._metric)
-        return scores, slots[places]
-
-    def rows_at(self, slots: IntArray) -> FloatArray:
-        """(n, d) copies of rows."""
-        return self._rows[self._place[slots]]
-
-    def renumber(self, new: IntArray) -> None:
-        self._slots = new[self._slots[: self._count]]
-        self._rows = self._rows[: self._count]
-        self._place = np.zeros(int(self._slots.max(initial=-1)) + 1, dtype=np.int64)
-        self._place[self._slots] = np.arange(self._count)
-
-
 class Lists:
     """Inverted lists: rows by nearest centroid; a search reads the lists nearest to it.
 
@@ -203,6 +174,7 @@ class Lists:
 
     def __init__(self, index: Any, metric: Metric) -> None:
         self._index, self._metric = index, metric
+        self._how = _How("SearchParametersIVF", "nprobe")
         self.effort = 1  # lists read
         self.added = self.tuned = self.built = 0  # rows ever, up to the last tuning, at first
 
@@ -234,17 +206,15 @@ class Lists:
         self._index.remove_ids(_faiss().IDSelectorArray(slots))
 
     def search(self, queries: FloatArray, k: int, passing: BoolArray | None = None) -> Found:
-        faiss, share, bits, options = _faiss(), 1.0, None, {}
+        share, bits, rows = 1.0, None, max(len(self), 1)
         if passing is not None:
-            share = max(float(passing.sum()) / max(len(self), 1), 1e-3)
+            share = max(float(passing.sum()) / rows, 1e-3)
             bits = np.packbits(passing, bitorder="little")
-            options["sel"] = faiss.IDSelectorBitmap(bits)
-        rows = max(len(self), 1)
         full = 8 * k * self.most / rows  # lists that hold eight times k rows
         # Rows that came since may be of another kind, and lie in lists that suit them less.
         effort = self.effort * (1.0 + min((self.added - self.tuned) / rows, 1.0))
-        options["nprobe"] = int(min(np.ceil(max(effort, full) / share), self.most))
-        parameters = faiss.SearchParametersIVF(**options)
+        probes = min(ceil(max(effort, full) / share), self.most)
+        parameters = self._how(probes, bits)
         distances, slots = self._index.search(queries, k, params=parameters)
         return _as_scores(distances, self._metric), slots
 
@@ -287,6 +257,7 @@ class Graph:
 
     def __init__(self, index: Any, metric: Metric, slots: IntArray) -> None:
         self._index, self._metric = index, metric
+        self._how = _How("SearchParametersHNSW", "efSearch")
         self._nodes = len(slots)
         self._slots = np.array(slots, dtype=np.int64)  # by node
         self._place: IntArray = np.zeros(0, dtype=np.int64)  # node by slot
@@ -331,7 +302,7 @@ class Graph:
         self._count, self._bits = self._count - len(slots), None
 
     def search(self, queries: FloatArray, k: int, passing: BoolArray | None = None) -> Found:
-        faiss, options, known = _faiss(), {}, self._slots[: self._nodes]
+        known = self._slots[: self._nodes]
         share, bits = self._count / max(self._nodes, 1), None
         if passing is not None:
             kept = passing[known] & (known != EMPTY)
@@ -340,12 +311,12 @@ class Graph:
             bits = self._bits
             if bits is None:
                 bits = self._bits = np.packbits(known != EMPTY, bitorder="little")
-        if bits is not None:
-            options["sel"] = faiss.IDSelectorBitmap(bits)
-        options["efSearch"] = int(max(self.effort, 2 * k) / max(share, 1e-3))
-        parameters = faiss.SearchParametersHNSW(**options)
+        breadth = int(max(self.effort, 2 * k) / max(share, 1e-3))
+        parameters = self._how(breadth, bits)
         distances, nodes = self._index.search(queries, k, params=parameters)
-        slots = np.where(nodes < 0, EMPTY, known[nodes])
+        slots = known[nodes]
+        if nodes[:, -1].min(initial=0) < 0:  # a row is filled from the left
+            slots[nodes < 0] = EMPTY
         return _as_scores(distances, self._metric), slots
 
     def renumber(self, new: IntArray) -> None:
@@ -379,3 +350,15 @@ def enlarged(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     grown = np.empty((max(size, 2 * len(array)), *array.shape[1:]), dtype=array.dtype)
     grown[: len(array)] = array
     return grown
+
+
+def as_hits(ids: IdArray, found: Found, k: int) -> Hits:
+    """What was found, with k columns, and nothing where nothing was found."""
+    scores, slots = found
+    width = slots.shape[1]
+    if width == k and (slots[:, -1] >= 0).all():  # a row is filled from the left
+        return Hits(ids, scores)
+    out = Hits.empty(len(slots), k)
+    out.ids[:, :width] = np.where(slots < 0, NO_ID, ids)
+    out.scores[:, :width] = np.where(slots < 0, NO_SCORE, scores)
+    return out
