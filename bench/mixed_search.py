@@ -1,13 +1,18 @@
 """What a search over two half-filled stores costs, over a search of one full store.
 
 python -m bench.mixed_search [--items 100000] [--stores edge,flat,ivf,hnsw] [--quick]
+    [--threads 1] [--clock wall|cpu]
 
 The engine moves the items, with its upkeep, as in production; at each share the gallery is
-searched in turns with two full stores of the same kind, one of each model.
+searched in turns with two full stores of the same kind, one of each model. Stores that tune
+themselves by what is asked are asked other queries than those that are measured: the full
+ones before they build their index, the gallery's before each move.
 """
 
 from __future__ import annotations
 
+import argparse
+import math
 import shutil
 import tempfile
 import time
@@ -20,15 +25,15 @@ import numpy as np
 from holdfast.arrays import Vectors, id_array
 from holdfast.hits import Hits, merge
 from holdfast.store.base import VectorStore
-from holdfast.store.memory import best
 from holdfast.store.registry import open_store
+from holdfast.store.topk import best
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
 
-from .record import Record, arguments, interleaved, say, spread, writes
+from .record import CLOCKS, Record, arguments, held_to, interleaved, say, writes
 from .twins import DATA, Ready, Twins, fill, names_of, places_of
 
 K = 10
@@ -42,6 +47,9 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 TARGETS = {"edge": 1.5, "flat": 1.05, "ivf": 1.15, "hnsw": 1.5}
 RATIO = "time / one full store's search"
+TRAFFIC = 512  # queries that stores may learn from; more than any of them remembers
+LISTENED = 32  # asked at once, so that each is remembered
+LASTS = 0.06  # seconds that one timing takes at least
 
 
 class Exactly:
@@ -88,12 +96,20 @@ class Bench:
         batch: Queries in a batch.
         alone: Queries asked one by one.
         rounds: Times that everything is measured.
+        clock: Answers seconds.
     """
 
     def __init__(
-        self, kind: str, twins: Twins, folder: Path, batch: int, alone: int, rounds: int
+        self,
+        kind: str,
+        twins: Twins,
+        folder: Path,
+        batch: int,
+        alone: int,
+        rounds: int,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.kind, self.twins = kind, twins
+        self.kind, self.twins, self.clock = kind, twins, clock
         self.batch, self.alone, self.rounds = batch, alone, rounds
         self.store, self.options = KINDS[kind]
         self.full_new = self._built(folder / "full-new", twins.new)
@@ -120,9 +136,17 @@ class Bench:
         store = self._open(folder, vectors)
         begun = time.perf_counter()
         fill(store, vectors)
+        self._listen(store)
         store.tend()
         say(f"{self.kind}: {folder.name} built in {time.perf_counter() - begun:.1f} s")
         return store
+
+    def _listen(self, store: VectorStore) -> None:
+        """Let a store hear queries that are not measured, and forget those that were."""
+        twins = self.twins
+        queries = twins.old_queries if store.space == twins.old.space else twins.new_queries
+        for start in range(self.batch, len(queries), LISTENED):
+            store.search(queries.take(slice(start, start + LISTENED)), K)
 
     def _gallery(self, old: Any, new: Any, **options: Any) -> Gallery:
         return Gallery(
@@ -138,17 +162,18 @@ class Bench:
     def measure(self, record: Record, share: float) -> None:
         """Move to a share, then time and judge."""
         begun = time.perf_counter()
+        for store in (self.engine.gallery.old.store, self.engine.gallery.new.store):  # type: ignore[union-attr]
+            self._listen(store)
         status = self.engine.run(share) if share else self.engine.status()
         say(f"{self.kind}: {status.share:.0%} moved, {time.perf_counter() - begun:.1f} s more")
         self.ranked.recover()
         at = f"{self.kind}, share {share:.0%}"
         self._judge(record, at, share)
-        queries = len(self.twins.old_queries)
-        sizes = {self.batch: f"batch of {self.batch}", min(100, queries): "batch of 100"}
+        sizes = {self.batch: f"batch of {self.batch}", min(100, self.batch): "batch of 100"}
         for size, words in sizes.items():
             asked = self._asked(slice(0, size))
             self._time(record, f"{at}, {words}", share, [asked], size)
-        ones = [self._asked(slice(i, i + 1)) for i in range(min(self.alone, queries))]
+        ones = [self._asked(slice(i, i + 1)) for i in range(min(self.alone, self.batch))]
         self._time(record, f"{at}, one query", share, ones, len(ones))
 
     def _asked(self, some: slice) -> list[Vectors]:
@@ -157,10 +182,13 @@ class Bench:
     def _time(
         self, record: Record, cell: str, share: float, asked: list[list[Vectors]], queries: int
     ) -> None:
+        times = self._often(asked)
+
         def each(search: Callable[[list[Vectors]], Any]) -> Callable[[], None]:
             def run() -> None:
-                for vectors in asked:
-                    search(vectors)
+                for _ in range(times):
+                    for vectors in asked:
+                        search(vectors)
 
             return run
 
@@ -174,23 +202,28 @@ class Bench:
             tasks["new"] = each(lambda v: new.search(v[1], K))
         if 0.0 < share < 1.0:
             tasks["by rank"] = each(lambda v: self.ranked.search(v, K))
-        seconds = interleaved(tasks, self.rounds)
+        seconds = interleaved(tasks, self.rounds, clock=self.clock)
         zero = [0.0] * self.rounds
         sides = zip(seconds.get("old", zero), seconds.get("new", zero), strict=True)
         peers = [(1.0 - share) * a + share * b for a, b in sides]
-        peer = (1.0 - share) * min(seconds.get("old", zero)) + share * min(seconds.get("new", zero))
         bound = TARGETS.get(self.kind) if 0.0 < share < 1.0 else 1.02
-        for name in ("mixed", "by rank"):
-            if name in seconds:
-                aim = f"<= {bound}" if name == "mixed" and bound else ""
-                words = cell if name == "mixed" else f"{cell}, merged by rank"
-                ends = spread(seconds[name], peers)
-                record.add(RATIO, words, min(seconds[name]) / peer, target=aim, **ends)
-        record.add("microseconds a query, one full store", cell, peer / queries * 1e6)
+        aim = f"<= {bound}" if bound else ""
+        _ratio(record, cell, seconds["mixed"], peers, aim)
+        if "by rank" in seconds:
+            _ratio(record, f"{cell}, merged by rank", seconds["by rank"], peers, "")
+        peer = min(peers) / times / queries
+        record.add("microseconds a query, one full store", cell, peer * 1e6)
+
+    def _often(self, asked: list[list[Vectors]]) -> int:
+        """How often to ask all of this for one timing."""
+        begun = time.perf_counter()
+        for vectors in asked:
+            self.gallery.search(vectors, K)
+        return max(1, math.ceil(LASTS / (time.perf_counter() - begun)))
 
     def _judge(self, record: Record, at: str, share: float) -> None:
         """R@10 of the gallery, and of each full store, against exact search."""
-        asked = [self.twins.old_queries, self.twins.new_queries]
+        asked = self._asked(slice(0, self.batch))
         got = self.gallery.search(asked, K)
         if share in (0.0, 1.0):
             store = self.gallery.old.store if share == 0.0 else self.gallery.new.store  # type: ignore[union-attr]
@@ -217,6 +250,15 @@ class Bench:
                 record.add("R@10 against exact search", f"{self.kind}, full {name} store", found)
 
 
+def _ratio(
+    record: Record, cell: str, seconds: list[float], peers: list[float], target: str
+) -> None:
+    """The median of the rounds' ratios, and their ends."""
+    ratios = [a / b for a, b in zip(seconds, peers, strict=True)]
+    ends = {"low": min(ratios), "high": max(ratios)}
+    record.add(RATIO, cell, float(np.median(ratios)), target=target, **ends)
+
+
 def recall(got: Hits, truth: Hits) -> float:
     """Mean part of the true hits that were got."""
     pairs = zip(got.ids.tolist(), truth.ids.tolist(), strict=True)
@@ -229,7 +271,9 @@ def joining(record: Record, bench: Bench) -> None:
     sides = bench.full_old.search(asked[0], K), bench.full_new.search(asked[1], K)
     ones = [(sides[0].take(slice(i, i + 1)), sides[1].take(slice(i, i + 1))) for i in range(200)]
     queries = [bench._asked(slice(i, i + 1)) for i in range(200)]
-    calibrate = bench.gallery._reference.calibrate
+    mixed = bench.gallery._mixed
+    assert mixed is not None
+    calibrate = mixed._reference.calibrate
     seconds = interleaved(
         {
             "alone": lambda: [merge(b, a, K) for a, b in ones],
@@ -240,6 +284,7 @@ def joining(record: Record, bench: Bench) -> None:
             "calibrate batch": lambda: calibrate(sides[0], *asked),
         },
         rounds=15,
+        clock=bench.clock,
     )
     least = {name: min(times) * 1e6 for name, times in seconds.items()}
     metric, size = "microseconds a query", f"batch of {bench.batch}"
@@ -249,6 +294,12 @@ def joining(record: Record, bench: Bench) -> None:
     record.add(metric, f"calibrating top-10, {size}", least["calibrate batch"] / bench.batch)
 
 
+def _manner(options: argparse.Namespace) -> str:
+    threads = f"{options.threads} thread" if options.threads else "Threads as the libraries choose"
+    clock = "Processor time" if options.clock == "cpu" else "Wall clock"
+    return f"{clock}; {threads} in every library." if options.threads else f"{clock}. {threads}."
+
+
 def main() -> int:
     """See the module's docstring."""
     parser = arguments(__doc__.splitlines()[0])
@@ -256,9 +307,17 @@ def main() -> int:
     parser.add_argument("--stores", default="edge,flat,ivf,hnsw")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="of every library; 0 for its own")
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     options = parser.parse_args()
+    with held_to(options.threads):
+        return measured(options)
+
+
+def measured(options: argparse.Namespace) -> int:
+    """The whole of it."""
     items = options.items or (10_000 if options.quick else 100_000)
-    rounds = options.rounds or (3 if options.quick else 5)
+    rounds = options.rounds or (3 if options.quick else 9)
     batch, alone = (200, 50) if options.quick else (1000, 200)
     record = Record(
         "mixed_search",
@@ -268,20 +327,22 @@ def main() -> int:
         notes=[
             (
                 "k = 10. The peer at a share s is (1 - s) x a search of a full store of old "
-                "vectors + s x one of new vectors, same kind and settings, timed in turns; least "
-                f"of {rounds} rounds, the ends are those of single rounds. At shares 0 and 1 the "
+                "vectors + s x one of new vectors, same kind and settings, timed in turns; the "
+                f"median of the ratios of {rounds} rounds, and their ends. At shares 0 and 1 the "
                 "peer is the gallery's own store, searched without the gallery. Merging is "
-                "calibrated, its cost is inside. Items are moved by the engine, with its upkeep."
+                "calibrated, its cost is inside. Items are moved by the engine, with its upkeep. "
+                f"Stores tune themselves by {TRAFFIC} other queries. {_manner(options)}"
             )
         ],
         aims=not options.quick,
     )
     begun = time.perf_counter()
-    twins = Twins.made(items, batch, seed=options.seed)
+    twins = Twins.made(items, batch + TRAFFIC, seed=options.seed)
     say(f"data made in {time.perf_counter() - begun:.1f} s")
     for kind in options.stores.split(","):
         with tempfile.TemporaryDirectory(prefix="holdfast-mixed-") as folder:
-            bench = Bench(kind, twins, Path(folder), batch, alone, rounds)
+            clock = CLOCKS[options.clock]
+            bench = Bench(kind, twins, Path(folder), batch, alone, rounds, clock)
             for share in SHARES:
                 bench.measure(record, share)
                 if share == 0.5 and kind == options.stores.split(",")[0]:

@@ -13,11 +13,16 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "benchmarks"
@@ -192,8 +197,29 @@ def commit() -> str:
     return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")
 
 
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+@contextmanager
+def held_to(threads: int) -> Iterator[None]:
+    """Keep the thread pools of numpy and faiss to a number of threads; 0 leaves them alone.
+
+    A library that has more goes on spinning after its work, on the core of the next one.
+    """
+    if not threads:
+        yield
+        return
+    if find_spec("faiss"):  # its pool must be there to be held
+        import_module("faiss")
+    with threadpool_limits(threads):
+        yield
+
+
 def interleaved(
-    tasks: Mapping[str, Callable[[], Any]], rounds: int = 5, warm: int = 1
+    tasks: Mapping[str, Callable[[], Any]],
+    rounds: int = 5,
+    warm: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds of each task in each round; all of them in turns, in changing order."""
     names = list(tasks)
@@ -204,9 +230,9 @@ def interleaved(
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            begun = time.perf_counter()
+            begun = clock()
             tasks[name]()
-            seconds[name].append(time.perf_counter() - begun)
+            seconds[name].append(clock() - begun)
     return seconds
 
 
