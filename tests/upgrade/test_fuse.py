@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from holdfast.align.kernel import Kernel
+from holdfast.align.linear import Ridge
+from holdfast.align.procrustes import Procrustes
 from holdfast.arrays import as_vectors
 from holdfast.errors import InvalidInput
 from holdfast.space import Space
-from holdfast.upgrade.fuse import LATE, OLD, PREDICTED, Fusion
+from holdfast.upgrade.fuse import ALONE, LATE, OLD, PREDICTED, Fusion, fidelity
 
 OLD_SPACE, NEW_SPACE = Space("old", 6), Space("new", 8)
 
@@ -94,3 +96,57 @@ def test_too_few_pairs_are_refused(count):
     rows = np.arange(count)
     with pytest.raises(InvalidInput, match="at least 8 pairs"):
         Fusion(old.take(rows), new.take(rows))
+
+
+def test_fidelity_is_one_where_a_rotation_joins_the_spaces_and_falls_with_noise():
+    kept = [fidelity(Procrustes(), *pairs(600, noise)) for noise in (0.0, 0.5, 1.0, 5.0)]
+    assert kept[0] == pytest.approx(1.0, abs=1e-3)
+    assert kept == sorted(kept, reverse=True)
+    assert kept[-1] < 0.5
+
+
+def test_fidelity_against_correlations_worked_out_one_by_one():
+    old, new = pairs(40, 0.6)
+    halves = slice(0, 20), slice(20, 40)
+    bridged = np.empty_like(old.array)
+    for seen, unseen in (halves, halves[::-1]):
+        mapped = Ridge().fit(new.array[seen], old.array[seen]).transform(new.array[unseen])
+        bridged[unseen] = mapped / np.linalg.norm(mapped, axis=1, keepdims=True)
+    each = []
+    for i in range(40):
+        rest = np.arange(40) != i
+        one, other = old.array[rest] @ bridged[i], old.array[rest] @ old.array[i]
+        each.append(np.corrcoef(one, other)[0, 1])
+    assert fidelity(Ridge(), old, new) == pytest.approx(np.mean(each), abs=1e-4)
+
+
+def test_old_scores_are_heard_as_far_as_they_miss_less_than_predictions():
+    old, new = pairs(300, 0.7)
+    r = Fusion(old, new).agreement
+    halfway = Fusion(old, new, fidelity=np.sqrt(1.0 - 0.5 * (1.0 - r**2)))
+    assert halfway.heard == pytest.approx(0.25)
+    assert halfway.weight == pytest.approx(0.25 * (1.0 / r**2 - 1.0))
+    assert Fusion(old, new, fidelity=r).heard == pytest.approx(0.0)
+    assert Fusion(old, new, fidelity=0.0).heard == 0.0
+    assert Fusion(old, new).heard == 1.0
+
+
+def test_what_is_not_heard_changes_no_score():
+    old, new = pairs(200, 0.5)
+    fusion = Fusion(old, new, fidelity=0.0)
+    scales = fusion.scales(*pairs(4, 0.5, seed=3))
+    some, other = np.zeros((4, 5)), np.linspace(-1, 1, 20).reshape(4, 5)
+    for score in (fusion.moved, fusion.waiting):
+        np.testing.assert_array_equal(score(scales, some, other), score(scales, other, other))
+    mean, spread = scales.predicted
+    got = fusion.waiting(scales, some, other)
+    np.testing.assert_allclose(got, ALONE * (other - mean) / spread)
+
+
+def test_any_aligner_may_predict_and_is_left_unfitted():
+    old, new = pairs(120)
+    aligner = Procrustes()
+    fusion = Fusion(old, new, aligner=aligner)
+    assert fusion.agreement == pytest.approx(1.0, abs=1e-3)
+    np.testing.assert_allclose(fusion.predict(old.array).array, new.array, atol=1e-3)
+    assert not hasattr(aligner, "n_features_in_")

@@ -5,28 +5,35 @@ waits, a map fitted on the items that moved predicts the vector in the new space
 it the new score. All scores are standardised, query by query, on a sample of items
 that both sides know:
 
-    moved      new + weight * old
-    waiting    0.8 * predicted + (0.4 + weight) * old - 0.4
+    moved      new + h * weight * old
+    waiting    (0.8 + 0.3 * (1 - h)) * predicted + h * (0.4 + weight) * old - 0.4 * h
     weight     (1 - r^2) / r^2
+    h          1 where the old model asks, else max(0, 1 - (1 - s^2) / (1 - r^2))^2
 
 r is how well predicted scores agree with true ones, measured on items that the map was not
 fitted on. Early on little has moved, the map is poor, and the old score decides for all items
 alike: the ranking is the old one. As the map becomes better the new score takes over.
 
-The four constants were chosen on queries that judge nothing, see `bench.no_regret`; the result is
+Where the old model is dead its queries come over a bridge, and s is how well their scores agree
+with its own (`fidelity`). Such a score says nothing that the new query does not know, so what is
+heard of it, h, falls fast with what it misses, relative to what a prediction misses.
+
+The constants were chosen on queries that judge nothing, see `bench.no_regret`; the result is
 flat around them.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from ..align.base import Aligner
 from ..align.kernel import Kernel
-from ..arrays import FloatArray, Vectors
+from ..arrays import FloatArray, IntArray, Vectors
 from ..errors import InvalidInput
 from ..store.memory import scores
 
@@ -38,6 +45,7 @@ SAMPLE = 512  # of them, that standardise the scores
 _HALVES = 2_048  # of them, that measure the agreement
 
 PREDICTED, OLD, LATE = 0.8, 0.4, -0.4
+ALONE = 1.1  # instead of PREDICTED, where the old score says nothing
 _POOREST = 0.2  # agreement below which the new score no longer counts
 
 
@@ -62,32 +70,31 @@ class Fusion:
     Args:
         old: n rows of the old space, a fair sample first.
         new: The same items in the new space.
-        landmarks: See `Kernel`.
+        fidelity: Of the old queries, see `fidelity`; 1 where the old model encodes them.
+        aligner: The map from old to new; `Kernel` if None. It is copied, not fitted.
+        sample: Known items that standardise the scores.
     Raises:
         InvalidInput: Fewer than 8 pairs, or two different numbers of rows.
     """
 
-    def __init__(self, old: Vectors, new: Vectors, landmarks: int = 2_048) -> None:
-        if len(old) != len(new) or len(old) < LEAST:
-            raise InvalidInput("Fusion", f"at least {LEAST} pairs", f"{len(old)} and {len(new)}")
-        self.old, self.new = old.space, new.space
-        half = min(len(old), _HALVES) // 2
-        first, second = np.arange(half), np.arange(half, 2 * half)
-        a = _fitted(old.take(first), new.take(first), landmarks)
-        b = _fitted(old.take(second), new.take(second), landmarks)
-        few = min(half, SAMPLE // 2)
-        sample = np.concatenate([first[:few], second[:few]])
-        self._old, self._new = old.take(sample), new.take(sample)
-        # Each half is predicted by the map that has not seen it.
-        self._predicted = np.concatenate(
-            [
-                _predicted(b, old.take(first[:few]).array, self.new.metric),
-                _predicted(a, old.take(second[:few]).array, self.new.metric),
-            ]
+    def __init__(
+        self,
+        old: Vectors,
+        new: Vectors,
+        fidelity: float = 1.0,
+        aligner: Aligner | None = None,
+        sample: int = SAMPLE,
+    ) -> None:
+        self.old, self.new, self.fidelity = old.space, new.space, fidelity
+        aligner = aligner or Kernel(single=True)
+        rows, self._predicted = _crossed(aligner, old, new, sample)
+        self._old, self._new = old.take(rows), new.take(rows)
+        asked = self._new.array
+        self.agreement = _alike(
+            *(scores(asked, side, self.new.metric) for side in (self._predicted, asked))
         )
-        self.agreement = self._agreement()
-        fit = np.arange(min(len(old), PAIRS))
-        self._map = _fitted(old.take(fit), new.take(fit), landmarks)
+        fit = slice(0, PAIRS)
+        self._map = deepcopy(aligner).fit(old.array[fit], new.array[fit])
 
     @classmethod
     def of(cls, old: Vectors, new: Vectors) -> Self:
@@ -95,10 +102,18 @@ class Fusion:
         return cls(old, new)
 
     @property
+    def heard(self) -> float:
+        """How much of the old score counts, in [0, 1]."""
+        noise, missed = 1.0 - self.fidelity**2, 1.0 - self.agreement**2
+        if noise <= 0.0:
+            return 1.0
+        return max(0.0, 1.0 - noise / missed) ** 2 if missed > 0.0 else 0.0
+
+    @property
     def weight(self) -> float:
         """Of the old score beside the new one: the noise in a predicted score over its signal."""
         signal = max(self.agreement, _POOREST) ** 2
-        return (1.0 - signal) / signal
+        return self.heard * (1.0 - signal) / signal
 
     def predict(self, old: FloatArray) -> Vectors:
         """N old vectors in the new space, as far as can be told."""
@@ -121,30 +136,62 @@ class Fusion:
     def waiting(self, scales: Scales, old: FloatArray, predicted: FloatArray) -> Floats:
         """(q, k) fused scores of items with a predicted new score."""
         fused: Floats = (
-            PREDICTED * _standard(predicted, scales.predicted)
-            + (OLD + self.weight) * _standard(old, scales.old)
-            + LATE
+            (PREDICTED + (ALONE - PREDICTED) * (1.0 - self.heard))
+            * _standard(predicted, scales.predicted)
+            + (OLD * self.heard + self.weight) * _standard(old, scales.old)
+            + LATE * self.heard
         )
         return fused
 
-    def _agreement(self) -> float:
-        """Correlation, in [0, 1], of predicted and true scores of items among each other."""
-        rows = self._new.array
-        others = ~np.eye(len(rows), dtype=bool)
-        tables = [
-            scores(rows, side, self.new.metric)[others].reshape(len(rows), -1)
-            for side in (self._predicted, rows)
-        ]
-        predicted, true = (_standard(table, _moments(table)) for table in tables)
-        return float(np.clip((predicted * true).mean(), 0.0, 1.0))
+
+def fidelity(aligner: Aligner, old: Vectors, new: Vectors, sample: int = SAMPLE) -> float:
+    """How well the scores of queries that come over a bridge agree with the old model's own.
+
+    Args:
+        aligner: Maps new to old; it is copied, and fitted on each half of the pairs to bring
+            items of the other half over, which then ask the old space.
+        old: n rows of the old space.
+        new: The same items in the new space.
+        sample: Items that ask, at most.
+    Returns:
+        A correlation, in [0, 1].
+    Raises:
+        InvalidInput: Fewer than 8 pairs, or two different numbers of rows.
+    """
+    rows, bridged = _crossed(aligner, new, old, sample)
+    true = old.take(rows).array
+    return _alike(*(scores(asked, true, old.space.metric) for asked in (bridged, true)))
 
 
-def _fitted(old: Vectors, new: Vectors, landmarks: int) -> Kernel:
-    return Kernel(landmarks, single=True).fit(old.array, new.array)
+def _crossed(
+    aligner: Aligner, source: Vectors, target: Vectors, sample: int
+) -> tuple[IntArray, FloatArray]:
+    """Some rows, and each brought over by a map that was fitted on the half without it."""
+    if len(source) != len(target) or len(source) < LEAST:
+        raise InvalidInput("Fusion", f"at least {LEAST} pairs", f"{len(source)} and {len(target)}")
+    half = min(len(source), _HALVES) // 2
+    first, second = slice(0, half), slice(half, 2 * half)
+    a, b = (deepcopy(aligner).fit(source.array[h], target.array[h]) for h in (first, second))
+    few = np.arange(min(half, sample // 2))
+    rows = np.concatenate([few, half + few])
+    metric = target.space.metric
+    mapped = [
+        _predicted(learned, source.array[part], metric)
+        for learned, part in ((b, few), (a, half + few))
+    ]
+    return rows, np.concatenate(mapped)
 
 
-def _predicted(kernel: Kernel, old: FloatArray, metric: str) -> FloatArray:
-    mapped: FloatArray = kernel.transform(old)
+def _alike(guessed: FloatArray, true: FloatArray) -> float:
+    """Correlation, in [0, 1], of two (m, m) tables of scores of items among each other."""
+    others = ~np.eye(len(true), dtype=bool)
+    tables = (table[others].reshape(len(true), -1) for table in (guessed, true))
+    one, other = (_standard(table, _moments(table)) for table in tables)
+    return float(np.clip((one * other).mean(), 0.0, 1.0))
+
+
+def _predicted(aligner: Aligner, old: FloatArray, metric: str) -> FloatArray:
+    mapped: FloatArray = aligner.transform(old)
     if metric == "cosine":
         lengths = np.sqrt(np.einsum("ij,ij->i", mapped, mapped))[:, None]
         mapped /= np.where(lengths > 0.0, lengths, 1.0)
