@@ -264,7 +264,8 @@ def main() -> int:
                 "The mover has the vectors ready. Both ways write the same batches of "
                 f"{BATCH} with the same payloads and revisions; what returns is durable. The "
                 "engine also journals, hides each item on the old side, and closes its places "
-                "in the queue."
+                "in the queue; since these vectors cost nothing to compute again, it may write "
+                "up to four batches at once."
             )
         ],
         aims=not quick,

@@ -20,8 +20,11 @@ from holdfast.store.rows import RowFile
 SPACE = Space("flags", 2, "dot")
 names = st.lists(st.integers(0, 11).map(str), min_size=1, max_size=6, unique=True)
 deeds = st.lists(
-    st.tuples(st.sampled_from(["put", "hide", "show", "delete", "compact", "reopen"]), names),
-    max_size=14,
+    st.tuples(
+        st.sampled_from(["put", "put", "read", "hide", "show", "delete", "compact", "reopen"]),
+        names,
+    ),
+    max_size=20,
 )
 
 
@@ -30,7 +33,7 @@ def small_pages(monkeypatch):
     monkeypatch.setattr(flags, "_PAGE", 8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(deeds=deeds)
 def test_flags_follow_their_rows(deeds):
     there, hidden = set(), set()
@@ -43,6 +46,8 @@ def test_flags_follow_their_rows(deeds):
                 written = file.upsert(ids, array, [{}] * len(ids), None)
                 assert written.hidden.tolist() == [name in hidden for name in ids]
                 there |= set(ids)
+            elif verb == "read":  # what was read is hidden without looking it up again
+                file.get(sorted(there))
             elif verb in ("hide", "show"):
                 before = set(hidden)
                 hidden = hidden | (set(ids) & there) if verb == "hide" else hidden - set(ids)

@@ -20,6 +20,7 @@ from holdfast.errors import (
 from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
+from holdfast.upgrade import group
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
@@ -59,6 +60,12 @@ class World:
         )
         mover = ReEmbed(self.source, self.new_model)
         self.engine = Engine(self.gallery, mover, self.plan, sleep=lambda s: None)
+
+    def clock_stands_still(self):
+        """Nothing takes time, so batches wait for each other."""
+        mover = ReEmbed(self.source, self.new_model)
+        given = {"sleep": lambda s: None, "clock": lambda: 0.0}
+        self.engine = Engine(self.gallery, mover, self.plan, **given)
 
     def restart(self):
         self.ledger.close()
@@ -416,3 +423,45 @@ def test_a_late_reason_does_not_set_a_newer_write_aside(world):
     assert world.ledger.quarantined() == []
     assert world.engine.run().state == "ready"
     world.engine.cut_over()
+
+
+@pytest.mark.parametrize(
+    ("side", "method"), [("new", "upsert"), ("old", "hide"), ("ledger", "done")]
+)
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("restart", [False, True])
+def test_batches_that_were_written_together_are_moved_again(
+    world, monkeypatch, side, method, after, restart
+):
+    monkeypatch.setattr(group, "_SMALL", 1)
+    monkeypatch.setattr(group, "_FIRST", 24)
+    world.clock_stands_still()
+    hidden, hide = [], world.old.hide
+
+    def noted(ids):
+        hidden.append(len(ids))
+        hide(ids)
+
+    world.old.hide = noted
+    if method == "hide":  # what the first group wrote stays
+        world.engine.run(0.5)
+    world.fail_once(getattr(world, side), method, after)
+    with pytest.raises(StoreError):
+        world.engine.run()
+    if restart:
+        world.restart()
+        world.clock_stands_still()
+        assert world.ledger.journal() == []
+    else:
+        assert world.engine.status().state == "paused"
+    assert world.sound(world.items) or not restart
+    world.gallery.upsert([Item("i3", A), Item("x", B)])
+    world.gallery.delete(["i5"])
+    world.items |= {"i3": A, "x": B}
+    del world.items["i5"]
+    world.source.items = dict(world.items)
+    world.engine.run()
+    assert world.sound(world.items)
+    assert world.true(world.items)
+    assert world.new.visible == 40
+    assert max(hidden) > 8, "no batches were written together"

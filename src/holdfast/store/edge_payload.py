@@ -35,6 +35,7 @@ from .where import And, Equals, Not, OneOf, Or, Range, Scalar, Where, matches
 
 ID, REVISION, TEXT = "i", "r", "p"
 _FRACTION = "f"  # begins the keys of fractions
+_REMEMBERED = 16_384  # keys: one move asks for each of them six times
 _PLAIN = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]*")
 _MARK = "\x01"  # starts every string that stands for something else
 _LONG = 64  # characters from which on a string is replaced by its digest
@@ -43,6 +44,7 @@ _LARGEST = 1e308  # nearer to the largest float the engine fails to read what it
 _DOUBT = 4  # the engine's error in units of the last place, doubled
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def key_of(name: str) -> str:
     """The point id of an id: 128 bits of its digest, as 32 hexadecimal digits.
 

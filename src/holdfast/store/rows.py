@@ -35,6 +35,7 @@ NO_SLOT = -1
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 _CHUNK = 900  # values in one statement; old SQLite takes 999
+_SEEN = 10_000  # ids whose slots are remembered
 _FIELDS = "slot, revision, payload"
 
 
@@ -74,6 +75,7 @@ class RowFile:
     def __init__(self, folder: Path, space: Space, tidy: bool = True) -> None:
         self.folder, self.space = folder, space
         self._lock = threading.RLock()
+        self._seen: dict[str, int] = {}  # slots of ids read lately: what is read is soon hidden
         path = folder / "rows.sqlite"
         orphans = any(file.stat().st_size for file in folder.glob("vectors.*.f32"))
         if orphans and not (path.exists() and path.stat().st_size):
@@ -159,6 +161,7 @@ class RowFile:
                 array = array[places]
             fresh = np.arange(first, first + count, dtype=np.int64)
             if count:
+                self._seen.clear()
                 self._vectors.write(first, array)
                 columns = (fresh.tolist(), names, numbers.tolist(), written)
                 new = int((slots == NO_SLOT).sum())
@@ -176,6 +179,7 @@ class RowFile:
         """Remove rows; absent ids are fine. Returns the slots that died."""
         statement = "DELETE FROM rows WHERE id IN ({}) RETURNING slot"
         with self._lock, self._data.reported(), self._data.transaction():
+            self._seen.clear()
             died = self._slots(statement, ids)
             hidden = died[self._data.flags.of(died)]
             self._data.flags.put(hidden, False)
@@ -186,7 +190,10 @@ class RowFile:
     def set_hidden(self, ids: Sequence[str], hidden: bool) -> IntArray:
         """Flag rows; absent ids are fine. Returns the slots of rows whose flag changed."""
         with self._lock, self._data.reported():
-            slots = np.unique(self._slots("SELECT slot FROM rows WHERE id IN ({})", ids))
+            seen = [self._seen.get(name, NO_SLOT) for name in ids_given(ids, self.space.name)]
+            slots = np.unique(np.array(seen, dtype=np.int64))
+            if NO_SLOT in seen:
+                slots = np.unique(self._slots("SELECT slot FROM rows WHERE id IN ({})", ids))
             changed: IntArray = slots[self._data.flags.of(slots) != hidden]
             if len(changed):
                 change = len(changed) if hidden else -len(changed)
@@ -245,6 +252,9 @@ class RowFile:
                     "ids that are stored",
                     f"{missing[0]!r} ({len(missing)} of {len(ids)} are not)",
                 )
+            if len(self._seen) > _SEEN:
+                self._seen.clear()
+            self._seen.update((row[0], row[1]) for row in found.values())
             return self._rows([found[name] for name in ids], vectors)
 
     def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
@@ -320,6 +330,7 @@ class RowFile:
             run = self._data.connection.execute
             alive = np.array(run("SELECT slot FROM rows ORDER BY slot").fetchall(), dtype=np.int64)
             alive = alive.reshape(-1)
+            self._seen.clear()
             self._vectors.copy(alive, self._path(counts.generation + 1))
             with self._data.transaction():
                 run(ROWS.format("fresh"))

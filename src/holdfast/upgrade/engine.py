@@ -18,8 +18,9 @@
 
 A batch: claim places of the queue, read the rows with their revisions, compute vectors,
 then, alone at the gallery's turnstile, drop what changed meanwhile, journal, write, hide,
-close the places. Every step may be cut off by the death of the process at any instruction:
-a batch that was not closed is done again, and doing it again changes nothing.
+close the places; batches that were quick to compute do this together, see `group.py`. Every
+step may be cut off by the death of the process at any instruction: a batch that was not
+closed is done again, and doing it again changes nothing.
 
 The engine takes all its collaborators as arguments. `step` does one batch, for tests and
 for applications that own their loop; `run` goes on until told otherwise.
@@ -37,17 +38,18 @@ from .batch import Batch, sort_out
 from .commands import obey
 from .executor import Done, Executor, Inline
 from .gallery import Gallery
+from .group import Group
 from .ledger import Ledger
 from .mover import Moved, Mover
 from .order import queue_up
 from .pace import BatchSize, RateLimit, delay
 from .plan import Plan
+from .quarantine import set_aside, tolerated
 from .reconcile import Reconciled, left_behind, reconcile
 from .records import BEFORE_FINISHED, State
 from .status import Status
 from .upkeep import Upkeep
 
-_MANY = 100  # quarantined items that are tolerated whatever their part of the queue
 _BACK = 2_000  # rows that move back at once
 _COUNT_EVERY = 1.0  # seconds: counting a long queue costs more than a batch
 
@@ -102,8 +104,9 @@ class Engine:
         self._size = BatchSize(plan.batch_size, max(plan.batch_size, plan.max_batch_size))
         self._limit = RateLimit(plan.rate, clock, sleep)
         self._upkeep = Upkeep(self._old, self._new, clock)
+        self._group = Group(gallery, clock)
         self._after = 0  # the last place that was claimed
-        self._under_way = 0  # items claimed and not finished
+        self._under_way = 0  # items claimed and not computed
         self._stop = False
         self._moved, self._since = 0, clock()
         self._counted: tuple[float, dict[str, int]] | None = None
@@ -264,6 +267,7 @@ class Engine:
             self._become_ready()
         else:
             self._finish_batch(next(iter(Inline().map(self._compute, [batch]))))
+            self._write()
         return self._tell()
 
     def run(self, until: float = 1.0) -> Status:
@@ -283,8 +287,12 @@ class Engine:
                     self._finish_batch(done)
                     obey(self._ledger, {"pause": self.pause, "rate": self._set_rate})
                     self._listener(self.status())
+                self._write()
         except BaseException as error:
-            self.gallery.set_state("paused", "copying", why=f"{type(error).__name__}: {error}")
+            try:
+                self._group.write()
+            finally:
+                self.gallery.set_state("paused", "copying", why=f"{type(error).__name__}: {error}")
             raise
         if self.gallery.state == "copying":
             if self._ledger.todo(1):
@@ -323,12 +331,14 @@ class Engine:
         if until >= 1.0:
             return False
         total = len(self.gallery)
-        return self.gallery.share + self._under_way / max(total, 1) >= until - 1e-9
+        under_way = self._under_way + self._group.claimed
+        return self.gallery.share + under_way / max(total, 1) >= until - 1e-9
 
     def _claim(self, until: float) -> Batch | None:
         size = self._size.value
         if until < 1.0:
-            room = (until - self.gallery.share) * len(self.gallery) - self._under_way
+            room = (until - self.gallery.share) * len(self.gallery)
+            room -= self._under_way + self._group.claimed
             size = max(1, min(size, int(np.ceil(room - 1e-6))))
         claimed = self._ledger.todo(size, self._after)
         if not claimed:
@@ -367,29 +377,19 @@ class Engine:
             raise UpgradeError(
                 "mover", "word of every row of a batch", f"{len(moved.rows)} of {len(batch.rows)}"
             )
-        begun = self._clock()
-        place_of = dict(zip(batch.rows.ids, batch.places, strict=True))
-        places = [place_of[name] for name in moved.rows.ids]
-        self.gallery.move(moved.rows, moved.vectors, places, batch.since)
+        written = self._group.add(batch, moved, seconds)
         # Writing counts: what it costs a batch, whatever its size, is why larger ones pay.
-        self._size.succeeded(len(batch.rows), seconds + self._clock() - begun)
-        self._upkeep.after_batch()
+        self._size.succeeded(len(batch.rows), seconds + self._group.cost(len(batch.rows)))
         self._moved += len(moved.rows)
+        if written:
+            self._upkeep.after_batch()
         if moved.failed:
-            self._ledger.quarantine(moved.failed, place_of)
-            self._check_quarantine(moved.failed)
+            place_of = dict(zip(batch.rows.ids, batch.places, strict=True))
+            set_aside(self._ledger, moved.failed, place_of, tolerated(self.plan, self.gallery))
 
-    def _check_quarantine(self, failed: dict[str, str]) -> None:
-        count = self._ledger.counts()["quarantined"]
-        limit = max(_MANY, int(self.plan.max_quarantined * len(self.gallery)))
-        if count > limit:
-            name, reason = next(iter(failed.items()))
-            raise UpgradeError(
-                "backfill",
-                f"at most {limit} quarantined items",
-                f"{count}; the last one, {name!r}: {reason}",
-                "Mend the cause, then retry the quarantined items and backfill again.",
-            )
+    def _write(self) -> None:
+        self._group.write()
+        self._upkeep.after_batch()
 
     # commands from other processes
 
