@@ -246,12 +246,13 @@ def tell(record: Record, at: str, worlds: Sequence[Compared], full: bool) -> Non
         full: Whether to keep all figures, and to ask for targets.
     """
     seeds = len(worlds)
+    data = f"{DATA}; worlds of seeds {', '.join(str(world.seed) for world in worlds)}; drawn"
 
     def add(metric: str, cell: str, values: Sequence[float], aim: str = "") -> None:
         # What must hold for every seed is told of the worst one.
         value = {"= 0": max, ">=": min}.get(aim[:3].strip(), np.mean)(values)
         ends = {"low": float(min(values)), "high": float(max(values))} if seeds > 1 else {}
-        record.add(metric, f"{at}{cell}", value, target=aim, seed=worlds[-1].seed, **ends)
+        record.add(metric, f"{at}{cell}", value, target=aim, data=data, **ends)
 
     add("mAP", "old/old", [world.old for world in worlds])
     add("mAP", "new/new", [world.new for world in worlds])
