@@ -15,6 +15,7 @@ __all__ = [
     "Tensor",
     "as_labels",
     "as_rows",
+    "at_least_float32",
     "cosines",
     "functional",
     "mean_where",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import DimensionMismatch, InvalidInput
-from ..tensors import Tensor, as_rows, functional, mean_where, torch, unit
+from ..tensors import Tensor, as_rows, at_least_float32, functional, mean_where, torch, unit
 from .base import Batch, Loss
 
 
@@ -66,5 +66,5 @@ class Influence(Loss):
         """(n, classes) of the old classifier."""
         if self.scale:
             return self.scale * (unit(vectors) @ self.rows.T)
-        logits = vectors @ self.rows.T
+        logits = at_least_float32(vectors) @ self.rows.T
         return logits if self.bias is None else logits + self.bias

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from ...errors import InvalidInput
-from ..tensors import Tensor, as_rows, cosines, functional, mean_where, nn, same_dim, torch, unit
+from ..tensors import (
+    Tensor,
+    as_rows,
+    at_least_float32,
+    cosines,
+    functional,
+    mean_where,
+    nn,
+    same_dim,
+    torch,
+    unit,
+)
 from .base import Batch, Loss
 
 
@@ -126,4 +137,4 @@ class LCE(Loss):
         return mean_where(beyond, inside & self.known[target])
 
     def _there(self, rows: Tensor) -> Tensor:
-        return rows if self.back is None else unit(self.back(rows))
+        return rows if self.back is None else unit(self.back(at_least_float32(rows)))
