@@ -313,6 +313,27 @@ def test_what_is_asked_raises_the_effort(both):
     assert (got.scores >= wanted.scores[:, -1:] - 1e-5).mean() >= 0.95
 
 
+def test_an_effort_that_nearly_suffices_is_kept(both, monkeypatch):
+    pair = both(index="ivf")
+    pair.fill(0, 4000)
+    pair.store.tend()
+    index, read = pair.store._index, pair.store._rows.vectors_at
+    least, held = index.effort, np.arange(256)
+    nobody = np.zeros((0, DIM), dtype=np.float32)
+    monkeypatch.setattr(faiss_build, "_TARGETS", (0.9999, 0.9999, 0.9999))
+    assert faiss_build.tune(index, held, read, pair.store.space.metric, nobody, keep=True)
+    assert index.effort == least
+    assert faiss_build.tune(index, held, read, pair.store.space.metric, nobody)
+    assert index.effort > least
+
+
+def test_the_least_effort_is_found_to_a_sixteenth():
+    for needed in (1, 2, 9, 29, 70, 500):
+        for failed, reached in ((0, needed), (needed - 1, needed), (needed // 2, needed + 40)):
+            found = faiss_build._least(lambda effort, n=needed: effort >= n, failed, reached)
+            assert needed <= found <= needed + max(found // 16, 1)
+
+
 def test_searches_and_writes_go_on_while_an_index_is_built(both, monkeypatch):
     pair = both(index="hnsw")
     pair.fill(0, 2000)

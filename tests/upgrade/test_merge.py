@@ -34,6 +34,19 @@ def test_zscore_is_the_textbook_formula():
             assert got[q, j] == pytest.approx(expected, abs=1e-5)
 
 
+def test_one_query_alone_is_mapped_as_in_a_batch():
+    whole = sample(queries=4)
+    flat = ScoreSample(np.full((4, 64), 0.25, dtype=np.float32), whole.new)  # without spread
+    scores = RNG.normal(0.3, 0.1, (4, 5)).astype(np.float32)
+    for given_ in (whole, flat):
+        together = ZScore().fit(given_)(scores, given_)
+        for i in range(4):
+            one = ScoreSample(given_.old[i : i + 1], given_.new[i : i + 1])
+            alone = ZScore().fit(one)(scores[i : i + 1], one)
+            assert alone.dtype == np.float32
+            np.testing.assert_allclose(alone[0], together[i], rtol=1e-6)
+
+
 def test_quantile_finds_a_planted_monotone_map():
     old = np.random.default_rng(1).normal(size=(200, 256)).astype(np.float32)
     new = np.sign(old) * np.abs(old) ** 1.5  # same order, another shape

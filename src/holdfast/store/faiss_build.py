@@ -101,7 +101,9 @@ def tune(
     living = index.slots()
     living = np.sort(living[living >= 0])
     rows = read(held)
-    unknown = len(held) if len(asked) < HELD else 0  # enough real queries need no stand-in
+    # Where enough real queries are known, rows need no margin, nor queries a stand-in.
+    known = len(asked) >= HELD
+    unknown = 0 if known else len(held)
     others = read(np.random.default_rng(1).choice(living, size=unknown))
     between = (1.0 - _ASIDE) * rows[:unknown] + _ASIDE * others
     if metric == "cosine":
@@ -113,7 +115,7 @@ def tune(
     index.tuned = index.added
 
     def reaches(effort: int, targets: tuple[float, ...] = _TARGETS) -> bool:
-        index.effort = effort
+        index.effort, targets = effort, (FLOOR, *targets[1:]) if known else targets
         scores, found = index.search(queries, min(_K + 1, len(living)))
         recalls = _recalls(scores, found, own, worst)
         return all(recalls[kinds == kind].mean() >= targets[kind] for kind in np.unique(kinds))
