@@ -94,3 +94,41 @@ def test_hiding_many_rows_writes_few_pages(tmp_path):
     file.set_hidden(ids[::20], True)
     assert (tmp_path / "rows.sqlite-wal").stat().st_size < 20 * 4096
     file.close()
+
+
+def put(file, *ids):
+    array = as_vectors([[1.0, 2.0]] * len(ids), SPACE, "test")
+    file.upsert(ids, array, [{}] * len(ids), None)
+
+
+def delete_and_compact(file):
+    file.delete(["a", "b"])
+    file.compact()
+
+
+def come_back(file):
+    file.delete(["d"])
+    put(file, "d")
+    file.get(["a"])
+
+
+@pytest.mark.parametrize(
+    "change", [lambda file: put(file, "c", "d"), delete_and_compact, come_back, RowFile.compact]
+)
+def test_what_was_read_before_a_change_is_hidden_where_it_is_after(tmp_path, change):
+    file = RowFile(tmp_path, SPACE, tidy=False)
+    put(file, *"abcd")
+    put(file, *"dcba")
+    put(file, "a")  # five of nine are dead
+    file.get(list("abcd"))
+    change(file)
+    assert len(file.set_hidden(["d"], True)) == 1
+    rows = file.scan().rows
+    assert [n for n, h in zip(rows.ids, rows.hidden, strict=True) if h] == ["d"]
+    file.get(["d"])
+    file.delete(["d"])
+    assert len(file.set_hidden(["d"], True)) == 0
+    put(file, "d")
+    assert not file.get(["d"]).hidden[0]
+    assert file.visible == file.total
+    file.close()
