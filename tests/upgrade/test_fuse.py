@@ -32,8 +32,8 @@ def test_agreement_is_one_where_the_old_space_tells_all_and_falls_with_noise():
 def test_the_weight_is_noise_over_signal():
     fusion = Fusion(*pairs(400, 0.7))
     r = fusion.agreement
-    assert fusion.weight == pytest.approx(1.0 / r**2 - 1.0)
-    assert Fusion(*pairs(8, 9.0)).weight <= 24.0 + 1e-9
+    assert fusion.weight == pytest.approx((1.0 - r**2 + 8.0 / 400) / r**2)
+    assert Fusion(*pairs(8, 9.0)).weight <= 49.0 + 1e-9
 
 
 def test_scores_against_the_formula_written_out():
@@ -125,7 +125,7 @@ def test_old_scores_are_heard_as_far_as_they_miss_less_than_predictions():
     r = Fusion(old, new).agreement
     halfway = Fusion(old, new, fidelity=np.sqrt(1.0 - 0.5 * (1.0 - r**2)))
     assert halfway.heard == pytest.approx(0.25)
-    assert halfway.weight == pytest.approx(0.25 * (1.0 / r**2 - 1.0))
+    assert halfway.weight == pytest.approx(0.25 * Fusion(old, new).weight)
     assert Fusion(old, new, fidelity=r).heard == pytest.approx(0.0)
     assert Fusion(old, new, fidelity=0.0).heard == 0.0
     assert Fusion(old, new).heard == 1.0

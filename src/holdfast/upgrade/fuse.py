@@ -7,12 +7,13 @@ that both sides know:
 
     moved      new + h * weight * old
     waiting    (0.8 + 0.3 * (1 - h)) * predicted + h * (0.4 + weight) * old - 0.4 * h
-    weight     (1 - r^2) / r^2
+    weight     (1 - r^2 + 8 / m) / r^2
     h          1 where the old model asks, else max(0, 1 - (1 - s^2) / (1 - r^2))^2
 
 r is how well predicted scores agree with true ones, measured on items that the map was not
-fitted on. Early on little has moved, the map is poor, and the old score decides for all items
-alike: the ranking is the old one. As the map becomes better the new score takes over.
+fitted on; m is the size of the sample, whose own noise counts too. Early on little has moved,
+the map is poor, and the old score decides for all items alike: the ranking is the old one. As
+the map becomes better the new score takes over.
 
 Where the old model is dead its queries come over a bridge, and s is how well their scores agree
 with its own (`fidelity`). Such a score says nothing that the new query does not know, so what is
@@ -46,6 +47,7 @@ _HALVES = 2_048  # of them, that measure the agreement
 
 PREDICTED, OLD, LATE = 0.8, 0.4, -0.4
 ALONE = 1.1  # instead of PREDICTED, where the old score says nothing
+_FEW = 8.0  # over the size of the sample: what its mean and spread miss
 _POOREST = 0.2  # agreement below which the new score no longer counts
 
 
@@ -113,7 +115,7 @@ class Fusion:
     def weight(self) -> float:
         """Of the old score beside the new one: the noise in a predicted score over its signal."""
         signal = max(self.agreement, _POOREST) ** 2
-        return self.heard * (1.0 - signal) / signal
+        return self.heard * (1.0 - signal + _FEW / len(self._old)) / signal
 
     def predict(self, old: FloatArray) -> Vectors:
         """N old vectors in the new space, as far as can be told."""
