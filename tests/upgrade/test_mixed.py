@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from holdfast.align.bridge import Bridge
+from holdfast.align.linear import Ridge
 from holdfast.errors import EncoderError
 from holdfast.hits import Hits, difference
 from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.engine import Engine
+from holdfast.upgrade.fuse import fidelity
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
@@ -208,3 +211,32 @@ def test_a_cascade_answers_when_the_new_model_fails_on_documents(world):
     one.models[1].encode = real
     assert difference(hits, expected, 1e-3) is None
     assert one.gallery.share == pytest.approx(0.5)
+
+
+def test_a_dead_models_bridge_is_fitted_again_on_what_moved(tmp_path):
+    one = World(tmp_path, "fused")
+    old_model, new_model = one.models
+    given = [model.encode(list(one.items.values())[:50], "document") for model in one.models]
+    bridge = Bridge.fit(Ridge(), given[1], given[0])
+    dead = Gallery(
+        Side(one.stores[0], bridge=bridge),
+        Side(one.stores[1], new_model),
+        one.ledger,
+        mode="fused",
+        clock=Clock(500),
+    )
+    engine = Engine(dead, one.mover, one.engine.plan)
+    engine.run(45 / COUNT)
+    assert dead.old.bridge is bridge  # there was less to fit it on
+    engine.run(80 / COUNT)
+    assert dead.old.bridge.evidence.pairs > 50
+    moved = [n for n, shown in zip(one.items, one.scores()[2], strict=True) if shown]
+    # Only the bridge can lead there now, and what it learned from is what moved.
+    hits = dead.search([one.items[moved[0]]], 1)
+    assert hits.ids[0].tolist() == [moved[0]]
+    assert 0.0 < dead._mixed._fusion.fidelity < 1.0
+    known = one.ledger.first_done(dead.old.bridge.evidence.pairs)
+    expected = fidelity(Ridge(), *(store.get(known).vectors for store in one.stores))
+    assert dead._mixed._fusion.fidelity == pytest.approx(expected, abs=1e-6)
+    assert old_model.calls == 2  # to fill the old store, and to fit the first bridge
+    dead.close()

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,8 @@ class Gallery:
         self._gate = Turnstile()
         self._mixed: Mixed | None = None
         if new is not None and ledger is not None:
-            self._mixed = Mixed(old.store, new.store, ledger, mode, calibrator)
+            bridge = old.bridge if old.encoder is None else None
+            self._mixed = Mixed(old.store, new.store, ledger, mode, calibrator, bridge)
         self._mover = mover if mode == "cascade" else None
         self._state: State | None = None
         self.recover()
@@ -369,8 +371,13 @@ class Gallery:
                 checked = None if checked is None else checked.take(same)
             self._journal().move(rows, checked, places)
         if self._mixed is not None:
-            with self._gate.reading():
-                self._mixed.learn()
+            self._learn(self._mixed)
+
+    def _learn(self, mixed: Mixed) -> None:
+        with self._gate.reading():
+            mixed.learn()
+        if mixed.bridge is not None and mixed.bridge is not self.old.bridge:
+            self.old = replace(self.old, bridge=mixed.bridge)
 
     def back(self, ids: Sequence[str]) -> None:
         """Make items visible on the old side instead of the new one."""

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ..align.bridge import Bridge
 from ..arrays import IntArray, Vectors
 from ..errors import EncoderError
 from ..hits import Hits, merge
@@ -28,11 +29,12 @@ from ..space import relation
 from ..store.base import NO_REVISION, VectorStore
 from .candidates import Candidates
 from .extend import search_extended
-from .fuse import LEAST, PAIRS, Fusion
+from .fuse import LEAST, PAIRS, Fusion, fidelity
 from .ledger import Ledger
 from .merge import Calibrator, Mode, ZScore, by_rank, check_mode
 from .mover import Moved, Mover
 from .reference import Reference
+from .side import Maps
 
 # Of each side; at least twice as many as hits are asked for.
 CANDIDATES = {"fused": 32, "cascade": 50}
@@ -48,6 +50,8 @@ class Mixed:
         ledger: Knows which items have moved.
         mode: See `merge.py`.
         calibrator: For mode "calibrated".
+        bridge: What leads queries to the old side when its model is dead. It is fitted again on
+            what moved, as soon as this is more than it was fitted on.
     Raises:
         ConfigError: Mode "compatible" between spaces that are not.
     """
@@ -59,9 +63,10 @@ class Mixed:
         ledger: Ledger,
         mode: Mode,
         calibrator: Calibrator | None = None,
+        bridge: Maps | None = None,
     ) -> None:
         check_mode(mode, old.space, new.space)
-        self.mode = mode
+        self.mode, self.bridge = mode, bridge
         self.extends = mode == "compatible" and relation(new.space, old.space) == "extends"
         self._old, self._new, self._ledger = old, new, ledger
         self._reference = Reference(old, new, ledger, calibrator or ZScore())
@@ -78,7 +83,7 @@ class Mixed:
             k: At least 1.
             where: Filter over payloads.
         """
-        if self.mode in ("fused", "cascade"):
+        if self.mode in CANDIDATES:
             return self.ranked(self.candidates(queries, k, where), k)
         new = self._new.search(queries[1], k, where)
         if self.extends:
@@ -113,7 +118,7 @@ class Mixed:
 
     def learn(self) -> None:
         """Learn from the items on both sides, if there are many more than the last time."""
-        if self.mode not in ("fused", "cascade") or self._learned_at >= PAIRS:
+        if self.mode not in CANDIDATES or self._learned_at >= PAIRS:
             return
         grown = self._new.visible
         if grown < max(LEAST, _GROWTH * self._learned_at) or not self._learning.acquire(False):
@@ -126,10 +131,18 @@ class Mixed:
                 return
             old, new = (side.get(ids).vectors for side in (self._old, self._new))
             if old is not None and new is not None:
-                self._fusion = Fusion(old, new)
+                self._fusion = Fusion(old, new, self._bridged(old, new))
                 self._learned_at = grown
         finally:
             self._learning.release()
+
+    def _bridged(self, old: Vectors, new: Vectors) -> float:
+        """Fit the bridge again where there is more to fit it on; answers its fidelity."""
+        if not isinstance(self.bridge, Bridge):
+            return 1.0
+        if len(old) > self.bridge.evidence.pairs:
+            self.bridge = Bridge.fit(self.bridge.aligner, new, old)
+        return fidelity(self.bridge.aligner, old, new)
 
     def _shared(self, ids: list[str]) -> list[str]:
         old, new = self._old.revisions(ids), self._new.revisions(ids)
