@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from .heads import Answer, copy_rows
-from .tensors import Tensor, nn, torch
+from .tensors import Tensor, nn, torch, unit
 from .vertices import coefficients
 
 
@@ -69,7 +69,7 @@ class SimplexHead(nn.Module):
     def classify(self, vectors: Tensor) -> Tensor:
         """(b, K) logits of any vectors."""
         if self.scale is not None:
-            vectors = self.scale * nn.functional.normalize(vectors, dim=-1)
+            vectors = self.scale * unit(vectors)
         return simplex_logits(vectors, self.capacity)
 
 
@@ -103,7 +103,7 @@ class OneHotHead(nn.Module):
     def classify(self, vectors: Tensor) -> Tensor:
         """(b, classes) logits of any vectors."""
         if self.scale is not None:
-            return self.scale * nn.functional.normalize(vectors, dim=-1)
+            return self.scale * unit(vectors)
         return vectors
 
     def grown(self, capacity: int) -> OneHotHead:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ...errors import InvalidInput
 from ..heads import Answer
@@ -84,7 +83,7 @@ class Batch:
 class Loss(nn.Module):
     """Base of all losses: checks the batch, then asks `value`."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
 
     def forward(self, batch: Batch) -> Tensor:
         """The number to minimise.
@@ -132,7 +131,7 @@ class WeightedSum(Loss):
             raise InvalidInput("WeightedSum", "a loss with a weight", repr(dict(terms))[:80])
         self.weights = {name: float(weight) for name, (weight, _) in kept.items()}
         self.losses = nn.ModuleDict({name: loss for name, (_, loss) in kept.items()})
-        self.needs = frozenset().union(*(loss.needs for _, loss in kept.values()))  # type: ignore[misc]
+        self.needs = frozenset().union(*(loss.needs for _, loss in kept.values()))
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         """Each term, not weighted: for those who watch."""

@@ -23,7 +23,7 @@ class FeatureDistillation(Loss):
     def __init__(self, memory_only: bool = True) -> None:
         super().__init__()
         self.memory_only = memory_only
-        self.needs = frozenset({"old", "memory"} if memory_only else {"old"})  # type: ignore[misc]
+        self.needs = frozenset({"old", "memory"} if memory_only else {"old"})
 
     def value(self, batch: Batch) -> Tensor:
         """Mean over the rows that count."""

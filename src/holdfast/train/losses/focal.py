@@ -60,7 +60,7 @@ class FocalDistillation(Loss):
         self.distance, self.base, self.focus = distance, base, focus
         self.temperature, self.times_square = temperature, times_square
         self.counted, self.classes, self.field = counted, classes, f"{teacher}_logits"
-        self.needs = frozenset({"labels", "logits", self.field})  # type: ignore[misc]
+        self.needs = frozenset({"labels", "logits", self.field})
 
     def value(self, batch: Batch) -> Tensor:
         """Mean over the items that count."""

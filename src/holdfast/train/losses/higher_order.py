@@ -46,7 +46,7 @@ class HigherOrder(Loss):
         self.mix, self.sharpness = mix, sharpness
         self.masked, self.symmetric, self.memory_only = masked, symmetric, memory_only
         needs = {"labels", "old"} | ({"logits"} if mix else set())
-        self.needs = frozenset(needs | ({"memory"} if memory_only else set()))  # type: ignore[misc]
+        self.needs = frozenset(needs | ({"memory"} if memory_only else set()))
 
     def value(self, batch: Batch) -> Tensor:
         """The mixture over the batch."""

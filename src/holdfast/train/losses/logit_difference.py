@@ -32,7 +32,7 @@ class LogitDifference(Loss):
                 "LogitDifference", "slack from 0, power and top from 1", f"{slack}, {power}, {top}"
             )
         self.slack, self.power, self.top, self.field = slack, power, top, f"{reference}_logits"
-        self.needs = frozenset({"logits", self.field})  # type: ignore[misc]
+        self.needs = frozenset({"logits", self.field})
 
     def value(self, batch: Batch) -> Tensor:
         """Mean over the batch."""

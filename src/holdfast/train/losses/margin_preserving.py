@@ -42,7 +42,7 @@ class MarginPreserving(Loss):
         self.from_old = focal(classes=old_classes)
         self.from_other = focal(teacher="other") if other else None
         needs = {"labels", "logits", "old_logits"} | ({"other_logits"} if other else set())
-        self.needs = frozenset(needs)  # type: ignore[misc]
+        self.needs = frozenset(needs)
 
     def value(self, batch: Batch) -> Tensor:
         """The three terms."""
