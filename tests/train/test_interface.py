@@ -98,6 +98,7 @@ def test_models_on_one_simplex_share_a_space_while_the_table_grows():
 )
 def test_vectors_of_different_interfaces_refuse_to_be_compared(other):
     space, strange = animals("a").space("one"), other.space("one")
+    assert space.fingerprint != strange.fingerprint
     assert relation(space, strange) == relation(strange, space) == "unrelated"
     row = np.ones((1, strange.dim), dtype=np.float32)
     with pytest.raises(WrongSpace):
