@@ -254,7 +254,7 @@ def cascade(
     table = world.new.copy()
     if fusion is not None:
         scales = fusion.scales(world.judged.old_queries, world.judged.new_queries)
-        table[:] = fusion.moved(scales, world.old, world.new)
+        table[:] = fusion.moved(scales, world.old, world.new, sure=True)
     if among_all:
         kept = table[:, moved]
         only(table, world.old, np.arange(table.shape[1]), candidates)

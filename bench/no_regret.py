@@ -217,7 +217,9 @@ class Table:
             gain = Gain.of(values, old, new)
             gains.append(gain)
             self._gain(gain, f"{name}{note}, {key}", each)
-            low = float(values.mean(axis=2).min() - old.mean())
+            # At share 0 the old model alone serves, by definition, where nothing stands in for it.
+            served = values[:, 0 if name.startswith(STARTS) else 1 : -1]
+            low = float(served.mean(axis=2).min() - old.mean())
             self.record.add(LOWEST, f"{name}{note}, {key}", low, target=lowest)
         if len(gains) > 1:
             self._gain(Gain.mean(gains), f"{name}{note}, mean of the sets", mean)
@@ -315,8 +317,8 @@ def swapped(record: Record, worlds: Mapping[str, World], seeds: int) -> None:
             area = float(trapezoid_weights(SHARES) @ means)
             cell = f"models swapped, {name}, {key} ({seeds} seeds)"
             record.add("area - straight line, nDCG@10", cell, area - (old + new) / 2.0)
-            low = values.mean(axis=2).min() - min(old, new)
-            record.add("lowest share - new/new", cell, float(low))
+            low = values[:, 1:-1].mean(axis=2).min() - min(old, new)
+            record.add("lowest share - the worse model", cell, float(low))
 
 
 def spending(record: Record, worlds: Mapping[str, World]) -> None:

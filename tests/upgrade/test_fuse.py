@@ -9,7 +9,7 @@ from holdfast.align.procrustes import Procrustes
 from holdfast.arrays import as_vectors
 from holdfast.errors import InvalidInput
 from holdfast.space import Space
-from holdfast.upgrade.fuse import ALONE, LATE, OLD, PREDICTED, Fusion, fidelity
+from holdfast.upgrade.fuse import ALONE, LATE, OLD, PREDICTED, SURE, Fusion, fidelity
 
 OLD_SPACE, NEW_SPACE = Space("old", 6), Space("new", 8)
 
@@ -141,6 +141,21 @@ def test_what_is_not_heard_changes_no_score():
     mean, spread = scales.predicted
     got = fusion.waiting(scales, some, other)
     np.testing.assert_allclose(got, ALONE * (other - mean) / spread)
+
+
+def test_where_nothing_is_predicted_the_old_score_weighs_the_same_however_poor_the_map():
+    scores = np.array([[0.1, 0.4, 0.2]])
+    for count, noise in ((12, 2.0), (600, 0.1)):
+        fusion = Fusion(*pairs(count, noise))
+        scales = fusion.scales(*pairs(1, noise, seed=3))
+        alone = fusion.moved(scales, np.broadcast_to(scales.old[0], (1, 3)), scores, sure=True)
+        np.testing.assert_allclose(alone, (scores - scales.new[0]) / scales.new[1])
+        both = fusion.moved(scales, scores, scores, sure=True)
+        np.testing.assert_allclose(both - alone, SURE * (scores - scales.old[0]) / scales.old[1])
+    deaf = Fusion(*pairs(40, 0.5), fidelity=0.0)
+    scales = deaf.scales(*pairs(1, 0.5, seed=3))
+    apart = deaf.moved(scales, scores, scores, True) - deaf.moved(scales, 0 * scores, scores, True)
+    assert not apart.any()
 
 
 def test_any_aligner_may_predict_and_is_left_unfitted():

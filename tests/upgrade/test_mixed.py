@@ -162,7 +162,7 @@ def test_a_cascade_ranks_by_true_vectors_and_keeps_them(world):
     scales = fusion.scales(*(model.encode(ASKED, "query") for model in one.models))
     mean, spread = scales.new
     hits = one.gallery.search(ASKED, COUNT)
-    expected = fusion.moved(scales, old, new) * spread + mean
+    expected = fusion.moved(scales, old, new, sure=True) * spread + mean
     assert difference(hits, one.ranked(expected), 1e-3) is None
     assert before.sum() == 18
     assert one.scores()[2].all()  # every item was a candidate

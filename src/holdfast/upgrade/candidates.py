@@ -99,7 +99,8 @@ class Candidates:
             self.new_queries.space.metric,
         )
         moved_old = self._pairs(self.old_queries.array, self.vectors.array, 1, old_metric)
-        moved = fusion.moved(scales, moved_old, _finite(self.moved.scores))
+        all_known = known is not None and len(known[0]) == self.count
+        moved = fusion.moved(scales, moved_old, _finite(self.moved.scores), all_known)
         guess = fusion.predict(self.vectors.array[: self.count]).array
         new = self._pairs(self.new_queries.array, guess, 0, new_metric)
         waiting = fusion.waiting(scales, _finite(self.waiting.scores), new)
@@ -108,7 +109,7 @@ class Candidates:
             true[known[0]] = True
             guess[known[0]] = known[1].array
             new = self._pairs(self.new_queries.array, guess, 0, new_metric)
-            sure = fusion.moved(scales, _finite(self.waiting.scores), new)
+            sure = fusion.moved(scales, _finite(self.waiting.scores), new, all_known)
             waiting = np.where(true[np.minimum(self.places[0], self.count - 1)], sure, waiting)
         mean, spread = scales.new
         if known is not None:

@@ -10,6 +10,8 @@ that both sides know:
     weight     (1 - r^2 + 8 / m) / r^2
     h          1 where the old model asks, else max(0, 1 - (1 - s^2) / (1 - r^2))^2
 
+    moved      new + h * 0.35 * old, where the new score of every candidate is known
+
 r is how well predicted scores agree with true ones, measured on items that the map was not
 fitted on; m is the size of the sample, whose own noise counts too. Early on little has moved,
 the map is poor, and the old score decides for all items alike: the ranking is the old one. As
@@ -46,6 +48,7 @@ SAMPLE = 512  # of them, that standardise the scores
 _HALVES = 2_048  # of them, that measure the agreement
 
 PREDICTED, OLD, LATE = 0.8, 0.4, -0.4
+SURE = 0.35  # instead of the weight, where nothing is predicted: two models judge better than one
 ALONE = 1.1  # instead of PREDICTED, where the old score says nothing
 _FEW = 8.0  # over the size of the sample: what its mean and spread miss
 _POOREST = 0.2  # agreement below which the new score no longer counts
@@ -130,9 +133,17 @@ class Fusion:
             _moments(scores(new, self._predicted, self.new.metric)),
         )
 
-    def moved(self, scales: Scales, old: FloatArray, new: FloatArray) -> Floats:
-        """(q, k) fused scores of items with both scores."""
-        fused: Floats = _standard(new, scales.new) + self.weight * _standard(old, scales.old)
+    def moved(self, scales: Scales, old: FloatArray, new: FloatArray, sure: bool = False) -> Floats:
+        """(q, k) fused scores of items with both scores.
+
+        Args:
+            scales: Of the queries.
+            old: (q, k) scores of the old model.
+            new: (q, k) scores of the new model.
+            sure: They compete with no item whose new score is predicted.
+        """
+        weight = self.heard * SURE if sure else self.weight
+        fused: Floats = _standard(new, scales.new) + weight * _standard(old, scales.old)
         return fused
 
     def waiting(self, scales: Scales, old: FloatArray, predicted: FloatArray) -> Floats:
