@@ -7,7 +7,8 @@ import pytest
 
 from bench import mixture
 from bench.judged import Judged, present, read
-from bench.no_regret import ONE, TARGETS, Gain, sweep
+from bench.no_regret import ONE, TARGETS
+from bench.sweep import Gain, sweep
 from holdfast.measure.judgements import Judgements
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
