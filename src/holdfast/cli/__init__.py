@@ -12,6 +12,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .assess import assess
 from .backfill import backfill, pause, status
 from .build import build
 from .cutover import cutover, finish, rollback
@@ -32,8 +33,8 @@ __all__ = ["main"]
 def main() -> None:
     """Change the embedding model behind a vector search while the search keeps answering.
 
-    Try it on a real gallery: holdfast demo. On your own data: init, build, plan, backfill,
-    cutover; rollback undoes any of it until finish.
+    Try it on a real gallery: holdfast demo. On your own data: init, build, assess, plan,
+    backfill, cutover; rollback undoes any of it until finish.
     """
 
 
@@ -43,6 +44,7 @@ for command in (
     init,
     build,
     inspect,
+    assess,
     plan,
     backfill,
     pause,

@@ -12,7 +12,7 @@ from .face import Face, command, gate_failed
 from .pace import Pace, alive, read_pace
 from .progress import Wish, bar, lasting
 from .share import percent, read_share
-from .tables import facts, finding_line, rounded
+from .tables import facts, failure_line, finding_line, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +40,13 @@ def backfill(face: Face, until: float) -> None:
 
     Ctrl-C pauses after the batch under way; started again, it goes on where it was. With
     [judgements] in the configuration, quality is measured at every tenth of the gallery, and
-    the exit code is 1 when a share answers worse than the old side did.
+    the exit code is 1 when a share answers worse than the old side did. A [[gate]] there
+    pauses the upgrade when one of its rules fails.
     """
     with face.gallery() as gallery, Wish(face.talks) as wish, bar(face, "backfill") as show:
         status, findings = move(face, gallery, until, wish, show)
     worse = [finding for finding in findings if finding.verdict == "fail"]
+    broken = [f for f in held_against(face.project, findings) if f not in worse]
     data = {
         "state": status.state,
         "share": status.share,
@@ -54,11 +56,15 @@ def backfill(face: Face, until: float) -> None:
         "paused_by": wish.name or None,
         "findings": [finding.to_json() for finding in findings],
         "failed": [finding.cell for finding in worse],
+        "gate": [finding.to_json() for finding in broken],
     }
     face.answer(data, *([_outcome(status, wish.name)] if face.talks else []))
     if worse:
         cells = ", ".join(rounded(finding.cell) for finding in worse)
         click.echo(f"holdfast: gate failed: below old/old at {cells}.", err=True)
+    for finding in broken:
+        click.echo(f"holdfast: gate failed: {failure_line(finding)}.", err=True)
+    if worse or broken:
         gate_failed()
 
 
@@ -91,12 +97,24 @@ def _run(
     quality = project.quality(gallery)
     if quality is None:
         return engine.run(until), []
+    from ..upgrade.guard import Guard
     from ..upgrade.quality import run_measured
 
     status, findings = run_measured(
-        engine, quality, until, tell=lambda finding: face.note(finding_line(finding))
+        engine,
+        quality,
+        until,
+        tell=lambda finding: face.note(finding_line(finding)),
+        guard=Guard(project.config.gate, engine),
     )
     return status, list(findings)
+
+
+def held_against(project: Project, findings: list[Finding]) -> list[Finding]:
+    """Where the gate failed in what was measured now."""
+    from ..upgrade.gate import failed, judge
+
+    return failed(judge(project.config.gate, findings, whole=False))
 
 
 def drop_stale(ledger: Ledger) -> None:

@@ -50,6 +50,16 @@ def finding_line(finding: Finding) -> str:
     return f"{words}  {bar:<{BAR}}{mark}".rstrip()
 
 
+def failure_line(finding: Finding) -> str:
+    """What a gate found wrong."""
+    part = "" if finding.slice == "all" else f" of {finding.slice}"
+    where = f"{finding.metric} {rounded(finding.cell)}{part}"
+    if not finding.n:
+        return f"{where}: {finding.note}"
+    interval = f"{finding.value:.3f} [{finding.low:.3f}, {finding.high:.3f}]"
+    return f"{where} {interval}: {finding.note}"
+
+
 def rounded(cell: str) -> str:
     """A cell with its percentage cut for people.
 
@@ -58,7 +68,9 @@ def rounded(cell: str) -> str:
         ('mixed@30%', 'old/old')
     """
     name, at, share = cell.partition("@")
-    return f"{name}@{round(float(share.removesuffix('%')), 1):g}%" if at else cell
+    if not at or not share.removesuffix("%").replace(".", "", 1).isdigit():
+        return cell  # not a share: the pattern of a gate
+    return f"{name}@{round(float(share.removesuffix('%')), 1):g}%"
 
 
 def spoken(payload: Mapping[str, Any], width: int = 60) -> str:

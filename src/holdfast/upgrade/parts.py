@@ -8,6 +8,7 @@ nothing. The folder of the gallery holds one store per space, the ledger, and fi
       stores/<space name>-<fingerprint>/
       bridges/<from>-to-<to>.safetensors
       cache.sqlite
+      assessed.sqlite
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ..store.registry import open_store
 from .config import DEAD, Config, EncoderConfig, read_config
 from .ledger import Ledger
 
+ASSESSED = "assessed.sqlite"  # what the new model answered for an assessment
 PAYLOAD = "store-payload"  # the kind of source that reads the old store itself
 
 
@@ -75,6 +77,10 @@ class Parts:
             from ..encode.cache import CachedEncoder
 
             return CachedEncoder(encoder, self.folder / "cache.sqlite")
+        if (self.folder / ASSESSED).exists():  # paid for already, so it is read, but does not grow
+            from ..encode.cache import CachedEncoder
+
+            return CachedEncoder(encoder, self.folder / ASSESSED, keep=False)
         return encoder
 
     def ledger(self, readonly: bool = False) -> Ledger:

@@ -23,9 +23,10 @@ from .gallery import Gallery
 from .ledger import Ledger
 from .merge import calibrator, check_mode
 from .mover import Copy, Mover, ReEmbed, Translate
-from .order import read_ids
+from .order import RANKED, read_ids
 from .parts import PAYLOAD, Parts
 from .plan import Plan
+from .priority.rank import Ranking, check_order
 from .quality import Quality
 from .records import Upgrade
 from .side import Bridged, Side
@@ -84,7 +85,7 @@ class Project(Parts):
         """
         ledger = self.ledger()
         try:
-            _refuse_under_way("build", ledger.upgrade())
+            refuse_under_way("build", ledger.upgrade())
             space = self.serving(ledger)
             encoder = self._encoder_of(space)
             store = self.store(space)
@@ -156,7 +157,7 @@ class Project(Parts):
         Raises:
             UpgradeError: One is under way, or there is nothing to change.
         """
-        self._refuse_unbuilt("plan")
+        self.refuse_unbuilt("plan")
         ledger = self.ledger(readonly=dry_run)
         try:
             old, new = self.serving(ledger), self.new_encoder.space
@@ -175,21 +176,21 @@ class Project(Parts):
         finally:
             ledger.close()
 
-    def _refuse_unbuilt(self, who: str) -> None:
+    def refuse_unbuilt(self, who: str) -> None:
+        """Refuse what needs a gallery."""
         if not (self.folder / "ledger.sqlite").exists():
             raise UpgradeError(who, "a gallery", "none yet", "Build it first: holdfast build.")
 
     def _check_plan(self, last: Upgrade | None, old: Space, new: Space) -> None:
         """What could not be carried out must not be recorded: a gallery would not open."""
-        _refuse_under_way("plan", last)
+        refuse_under_way("plan", last)
         plan = self.config.upgrade
         check_mode(plan.merge, old, new)
         if plan.mover == "copy":
             raise ConfigError(
                 "plan: mover", "re-embed or translate", "'copy'", "It moves within one space."
             )
-        if plan.order == "given":
-            self._given(plan)
+        check_order(plan, self.path.parent)
         if old == new:
             raise UpgradeError("plan", f"a new model other than {old}", "the same", "Change [new].")
 
@@ -244,7 +245,7 @@ class Project(Parts):
     def gallery(self) -> Gallery:
         """Open what is served, both sides while an upgrade is under way."""
         if self.config.source.kind != PAYLOAD:  # with that, applications fill it
-            self._refuse_unbuilt("gallery")
+            self.refuse_unbuilt("gallery")
         with ExitStack() as opened:  # closed again if one of them does not open
             ledger = opened.enter_context(closing(self.ledger()))
             upgrade = ledger.upgrade()
@@ -287,20 +288,22 @@ class Project(Parts):
         if upgrade is None:
             raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
         plan = Plan(**upgrade.plan)
+        mover = self._mover(plan, upgrade, gallery.old.store)
         given = None
-        if plan.order == "given" and not upgrade.queued:
-            given = self._given(plan)
+        if plan.order in RANKED and not upgrade.queued and gallery.new is not None:
+            given = Ranking(plan, self.path.parent, gallery.old, gallery.new, mover)
         executor: Executor = Threads(plan.workers) if plan.workers > 1 else Inline()
         return Engine(
             gallery,
-            self._mover(plan, upgrade, gallery.old.store),
+            mover,
             plan,
             executor,
             given=given,
             listener=listener,
         )
 
-    def _given(self, plan: Plan) -> list[str]:
+    def given_order(self, plan: Plan) -> list[str]:
+        """The ids of order "given"."""
         if not plan.order_file:
             raise ConfigError(
                 "plan: order_file", "a file of ids", "none", "Order 'given' needs it."
@@ -345,7 +348,8 @@ class Project(Parts):
             ledger.close()
 
 
-def _refuse_under_way(who: str, last: Upgrade | None) -> None:
+def refuse_under_way(who: str, last: Upgrade | None) -> None:
+    """Refuse what must not be done while an upgrade goes on."""
     if last and last.state not in ("finished", "rolled back"):
         raise UpgradeError(
             who,

@@ -140,6 +140,7 @@ def run_measured(
     quality: Quality,
     until: float = 1.0,
     tell: Callable[[Finding], None] | None = None,
+    guard: Callable[[Finding], bool] | None = None,
 ) -> tuple[Status, Sequence[Finding]]:
     """Run a backfill and measure at every tenth of the gallery.
 
@@ -150,15 +151,17 @@ def run_measured(
         quality: What to measure.
         until: Share to stop at.
         tell: Called with each finding as it is made.
+        guard: Called with it as well; answers whether the run shall stop there.
     Returns:
         Where the upgrade stands, and the findings of this run.
     """
     found: list[Finding] = []
 
-    def measure() -> None:
+    def measure() -> bool:
         found.append(quality.measure())
         if tell:
             tell(found[-1])
+        return guard is not None and guard(found[-1])
 
     gallery = quality.gallery
     known = measured(gallery.ledger) if gallery.ledger else {}
@@ -166,10 +169,16 @@ def run_measured(
         if not known:
             measure()
         engine.start()
-        measure()
+        if measure():
+            return engine.status(), found
     off = abs(gallery.share * STEPS - round(gallery.share * STEPS)) / STEPS * len(gallery)
     if off < 1.0 and gallery.share > 0.0 and gallery.share not in known:
         measure()  # a tenth that was reached and cut off before it was measured
+    return _tenths(engine, gallery, until, measure), found
+
+
+def _tenths(engine: Engine, gallery: Gallery, until: float, measure: Callable[[], bool]) -> Status:
+    """Run from tenth to tenth until a measurement, or somebody else, says stop."""
     status = engine.status()
     for tenth in range(1, STEPS + 1):
         stop = min(tenth / STEPS, until)
@@ -177,7 +186,8 @@ def run_measured(
             status = engine.run(stop)
             if status.share < stop and status.todo:
                 break  # somebody asked for a pause
-            measure()
+            if measure():
+                return engine.status()
         if stop == until:
             break
-    return status, found
+    return status

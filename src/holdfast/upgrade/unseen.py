@@ -39,6 +39,7 @@ LEAST = 50  # sampled documents below which nothing is forecast
 _PENALTIES = (1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
 _LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 _PRIOR = 20.0  # pairs by which a query's own spread is pulled to that of all
+_BLOCK = 4096
 _PAIRS = 50.0  # pairs of answers by which what a query's answers share is pulled to nothing
 
 
@@ -109,7 +110,8 @@ class Unseen:
         self.known = known
         count = known.relevant.shape[1]
         self.rest: IntArray = np.setdiff1d(np.arange(count), known.rows)
-        mapped = _mapped(known)
+        mapped, unsure = _mapped(known)
+        self._unsure = unsure[known.rows], unsure[self.rest]
         predicted = scores(known.new_queries.array, mapped, known.new_docs.space.metric)
         features = (predicted.astype(np.float64), known.old.astype(np.float64))
         self._here = tuple(table[:, known.rows] for table in features)
@@ -138,7 +140,7 @@ class Unseen:
         residual[other] = self._truth[other] - predicted[other]
         counts = (wide * other).sum(axis=1)
         shift = (wide * residual).sum(axis=1) / (counts + 1.0)
-        residual = np.where(other, residual - shift[:, None], 0.0)
+        residual = np.where(other, residual - shift[:, None], 0.0) / self._unsure[0]
         squares = (wide * residual**2).sum(axis=1)
         mean = float(squares.sum() / counts.sum())
         spread = np.sqrt((squares + _PRIOR * mean) / (counts + _PRIOR) / max(mean, 1e-12))
@@ -146,7 +148,7 @@ class Unseen:
         edges = np.quantile(heights, _LEVELS)
         pool = _Pool(edges, heights, (residual / spread[:, None])[other], wide[other])
         there = _level(fitted, *self._there) + shift[:, None]
-        drawn: Floats = there + spread[:, None] * pool.draw(there, random)
+        drawn: Floats = there + spread[:, None] * self._unsure[1] * pool.draw(there, random)
         return drawn
 
     def _draw_relevant(self, weights: Floats, random: np.random.Generator) -> Floats:
@@ -221,12 +223,16 @@ def _least_squares(features: Floats, values: Floats, weights: Floats) -> Floats:
     weighted = features * weights[:, None]
     gram: Floats = features.T @ weighted
     gram[np.diag_indices(len(gram))] += 1e-6 * np.trace(gram) / len(gram)
-    solved: Floats = np.linalg.solve(gram, weighted.T @ values)
+    solved: Floats = np.asarray(np.linalg.solve(gram, weighted.T @ values), dtype=np.float64)
     return solved
 
 
-def _mapped(known: Known) -> FloatArray:
-    """(n, d_new) predicted vectors; of sampled ones as if they had not been sampled."""
+def _mapped(known: Known) -> tuple[FloatArray, Floats]:
+    """(n, d_new) predicted vectors; of sampled ones as if they had not been sampled.
+
+    And (n,) how unsure they are, 1 for the mean of the sample: the spread of a Gaussian
+    process with this kernel, since documents far from all sampled ones are missed by more.
+    """
     sources, targets = [known.old_docs.array[known.rows]], [known.new_docs.array]
     if known.paired:  # the queries are pairs as well, and cost nothing more
         sources.append(known.old_queries.array)
@@ -240,28 +246,29 @@ def _mapped(known: Known) -> FloatArray:
     values, basis = np.linalg.eigh(kernel - origin[:, None] - origin[None, :] + 1.0)
     values = np.maximum(values, 0.0)
     turned = basis.T @ (y - bias)
-    best, found = np.inf, (np.zeros_like(turned), np.zeros_like(turned))
+    best, found = np.inf, (turned, turned, values, values)
     for penalty in _PENALTIES:
         inverse = 1.0 / (values + penalty * values.mean() + 1e-12)
         weights = basis @ (inverse[:, None] * turned)
-        missed = weights / ((basis**2) @ inverse)[:, None]  # by each row left out in turn
+        left_out = (basis**2) @ inverse
+        missed = weights / left_out[:, None]  # by each row left out in turn
         if float(squared_norms(missed).mean()) < best:
-            best, found = float(squared_norms(missed).mean()), (weights, missed)
-    mapped = _apply(known.old_docs.array, x, centre, width, origin, found[0]) + bias
-    mapped[known.rows] = known.new_docs.array - found[1][: len(known.rows)]
-    narrow: FloatArray = mapped.astype(np.float32)
-    return narrow
-
-
-def _apply(
-    rows: FloatArray, x: Floats, centre: Floats, width: float, origin: Floats, weights: Floats
-) -> Floats:
-    out = np.empty((len(rows), weights.shape[1]))
-    for start in range(0, len(rows), 4096):
-        block: Floats = rows[start : start + 4096].astype(np.float64)
-        table = _gauss(block, x, width) - _gauss(block, centre[None], width) - origin[None] + 1.0
-        out[start : start + 4096] = table @ weights
-    return out
+            best, found = float(squared_norms(missed).mean()), (weights, missed, inverse, left_out)
+    weights, missed, inverse, left_out = found
+    mapped = np.empty((len(known.old_docs), y.shape[1]), dtype=np.float32)
+    unsure = np.empty(len(mapped))
+    floor = float(1.0 / inverse.max() - values.min())  # the penalty: what no neighbour tells
+    for start in range(0, len(mapped), _BLOCK):
+        block: Floats = known.old_docs.array[start : start + _BLOCK].astype(np.float64)
+        own = _gauss(block, centre[None], width)
+        table = _gauss(block, x, width) - own - origin[None] + 1.0
+        mapped[start : start + _BLOCK] = table @ weights + bias
+        explained = ((table @ basis) ** 2) @ inverse
+        unsure[start : start + _BLOCK] = 2.0 - 2.0 * own[:, 0] - explained + floor
+    count = len(known.rows)
+    mapped[known.rows] = known.new_docs.array - missed[:count]
+    unsure[known.rows] = 1.0 / left_out[:count]
+    return mapped, np.sqrt(np.maximum(unsure, floor) / unsure[known.rows].mean())
 
 
 def _gauss(a: Floats, b: Floats, width: float) -> Floats:
