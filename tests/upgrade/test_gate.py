@@ -62,10 +62,14 @@ class Paused:
     """An engine that remembers why it was paused."""
 
     def __init__(self, state):
-        self.state, self.gallery, self.reasons = state, self, []
+        self.state, self.gallery, self.ledger = state, self, self
+        self.reasons, self.events = [], []
 
     def pause(self, why="asked for"):
         self.reasons.append(why)
+
+    def event(self, kind, detail):
+        self.events.append((kind, detail["why"]))
 
 
 def test_the_guard_pauses_where_a_rule_fails_and_says_why():
@@ -78,6 +82,7 @@ def test_the_guard_pauses_where_a_rule_fails_and_says_why():
     (why,) = engine.reasons
     assert why.startswith("gate: nDCG@10 mixed@20% 0.300, ")
     assert "must be at least 0.4" in why
+    assert engine.events == [("gate", why.removeprefix("gate: "))]
     assert [f.cell for f in guard.failed] == ["mixed@20%"]
 
 
@@ -86,4 +91,5 @@ def test_outside_of_copying_a_failure_is_kept_and_nothing_paused():
     guard = Guard([Rule(cell="mixed@*", at_least=0.4)], engine)
     assert guard(found("mixed@100%", 0.3))
     assert engine.reasons == []
+    assert [kind for kind, _ in engine.events] == ["gate"]
     assert len(guard.failed) == 1

@@ -39,6 +39,7 @@ _EVENTS: Mapping[str, str] = MappingProxyType(
         "planned": "Planned, from {old} to {new}",
         "copying": "Copying began",
         "paused": "Paused",
+        "gate": "The gate failed",
         "ready": "Ready: every item that can move has moved",
         "cut over": "Cut over: searches read the new side alone",
         "rolling back": "Rolling back began",

@@ -1,15 +1,15 @@
 """The guard: the gate, watching while a backfill runs.
 
-After each measurement the rules are held against what was found. When one fails, the
-engine pauses after the batches under way, and the reason stands among the ledger's events:
-readers keep what they have, and a person decides. Started again, the backfill goes on until
-the next measurement.
+After each measurement the rules are held against what was found. When one fails, the run
+stops there, the upgrade is paused, and the reason stands among the ledger's events: readers
+keep what they have, and a person decides. Started again, the backfill goes on until the next
+measurement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..measure.finding import Finding
 from .gate import Rule, failed, judge
@@ -30,6 +30,9 @@ class Stateful(Protocol):
     @property
     def state(self) -> str | None: ...
 
+    @property
+    def ledger(self) -> Any: ...
+
 
 class Guard:
     """Watches one run.
@@ -46,15 +49,15 @@ class Guard:
         self.failed: list[Finding] = []
 
     def __call__(self, finding: Finding) -> bool:
-        """Judge what was just measured; answers whether the run shall stop.
-
-        Outside of copying there is nothing to pause: the failure is kept, for the exit code.
-        """
+        """Judge what was just measured; answers whether the run shall stop."""
         worse = failed(judge(self._rules, [finding], whole=False))
         self.failed += worse
         if not worse:
             return False
-        if self._engine.gallery.state == "copying":
-            first = worse[0]
-            self._engine.pause(f"gate: {first.metric} {first.cell} {first.value:.3f}, {first.note}")
+        first, gallery = worse[0], self._engine.gallery
+        why = f"{first.metric} {first.cell} {first.value:.3f}, {first.note}"
+        if gallery.state == "copying":  # else the engine has stopped already, or is done
+            self._engine.pause(f"gate: {why}")
+        if gallery.ledger is not None:
+            gallery.ledger.event("gate", {"why": why})
         return True

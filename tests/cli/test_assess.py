@@ -1,0 +1,170 @@
+"""`holdfast assess` on a small gallery: verdicts, what is paid, what is written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from holdfast.encode.cache import CachedEncoder
+from holdfast.upgrade.project import Project
+from tests.cli import toys
+from tests.cli.conftest import snapshot
+
+ITEMS, WORDS, QUERIES = 600, 300, 60
+PRICES = """
+currency = "EUR"
+[models.default]
+per_thousand_items = 10.0
+[storage]
+per_gb_month = 1.0
+"""
+
+
+@pytest.fixture
+def large(home):
+    """A gallery of which a tenth says something."""
+    rng = np.random.default_rng(0)
+    home.documents, home.queries = {}, {}
+    records, qrels = [], ""
+    for row in range(ITEMS):
+        drawn = [f"w{number}" for number in rng.choice(WORDS, size=12, replace=False)]
+        home.documents[f"d{row}"] = " ".join(drawn)
+        records.append(
+            {"id": f"d{row}", "text": " ".join(drawn), "lang": "en" if row % 2 else "de"}
+        )
+        if row < QUERIES:
+            home.queries[f"q{row}"] = " ".join(drawn[:3])
+            qrels += f"q{row}\td{row}\t1\n"
+    (home.folder / "docs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    (home.folder / "queries.jsonl").write_text(
+        "".join(json.dumps({"id": q, "text": text}) + "\n" for q, text in home.queries.items())
+    )
+    (home.folder / "qrels.tsv").write_text(qrels)
+    home.configure(judged=True)
+    home.done("build")
+    return home
+
+
+def cells(data):
+    return {f["cell"]: f for f in data["findings"] if f["metric"] == "R@10" and f["slice"] == "all"}
+
+
+def recall(home, model):
+    scores = model(list(home.queries.values())) @ model(list(home.documents.values())).T
+    own = scores[np.arange(QUERIES), np.arange(QUERIES)]
+    return float(((scores > own[:, None]).sum(axis=1) < 10).mean())
+
+
+def test_old_is_measured_and_new_forecast(large):
+    data = large.data("assess", "--sample", "20%")
+    told = cells(data)
+    assert list(told) == [
+        "old/old",
+        "bridged/old",
+        *(f"mixed@{tenth}0%" for tenth in range(1, 10)),
+        "new/new",
+    ]
+    assert told["old/old"]["value"] == pytest.approx(recall(large, toys.old))
+    assert told["new/new"]["low"] <= recall(large, toys.new) <= told["new/new"]["high"]
+    assert "forecast" in told["new/new"]["note"]
+    assert data["facts"]["sample"] == 120
+    assert data["facts"]["paid"] == 120 + QUERIES
+    assert data["costs"]["sample"]["money"] is None
+    assert "unknown" in data["costs"]["whole"]["note"]
+
+
+def test_a_model_that_reads_nothing_is_not_worth_it(large):
+    large.configure(new="awful", judged=True)
+    data = large.data("assess", "--sample", "20%")
+    assert data["verdict"] == "keep"
+    assert cells(data)["new/new"]["value"] < 0.1
+
+
+def test_what_was_sampled_is_not_paid_for_again(large):
+    large.data("assess", "--sample", "20%")
+    assert large.data("assess", "--sample", "20%")["facts"]["paid"] == 0
+    project = Project(large.config)
+    encoder = project.new_encoder
+    assert isinstance(encoder, CachedEncoder)
+    encoder.encode(list(large.documents.values()), "document")
+    assert encoder.hits == 120
+    encoder.encode(list(large.documents.values()), "document")
+    assert encoder.hits == 240  # it is read, and does not grow
+    large.done("plan")
+    large.done("backfill")
+    large.done("cutover")
+    hits = large.found(large.queries["q3"])
+    scores = toys.new([large.queries["q3"]]) @ toys.new(list(large.documents.values())).T
+    assert hits[0][1] == pytest.approx(scores.max(), abs=1e-5)
+
+
+def test_a_dry_run_asks_nothing_and_writes_nothing(large):
+    (large.folder / "prices.toml").write_text(PRICES)
+    before = snapshot(large.folder)
+    data = large.data("assess", "--dry-run", "--sample", "20%")
+    after = snapshot(large.folder)
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    assert [name for name in changed if "/stores/" not in name] == []  # opening one is noted there
+    assert (data["sample"], data["queries"], data["items"]) == (120, QUERIES, ITEMS)
+    assert data["cost"]["money"] == pytest.approx(1.2)
+    assert data["whole"]["money"] == pytest.approx(6.0)
+    assert "Nothing was asked" in large.done("assess", "--dry-run", "--sample", "20%")
+
+
+def test_a_budget_cuts_the_sample_and_needs_a_price(large):
+    refused = large.run("assess", "--budget", "1")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "a known price" in refused.stderr
+    (large.folder / "prices.toml").write_text(PRICES)
+    data = large.data("assess", "--dry-run", "--sample", "50%", "--budget", "0.8")
+    assert data["sample"] == 80
+    assert "at least 50" in large.run("assess", "--budget", "0.3").stderr
+
+
+def test_slices_are_told_by_a_payload_field(large):
+    data = large.data("assess", "--sample", "20%", "--slice", "lang")
+    named = {f["slice"] for f in data["findings"]} - {"all"}
+    assert {"lang=de", "lang=en"} <= named
+    text = large.done("assess", "--sample", "20%", "--slice", "lang")
+    assert "lang=de" in text
+    assert "cut-off on old scores" in text
+    assert f"Verdict: {data['verdict']}." in text
+
+
+def test_a_gate_decides_the_exit_code(large):
+    rule = '\n[[gate]]\nmetric = "R@10"\ncell = "new/new"\nat_least = {}\n'
+    text = large.config.read_text()
+    large.config.write_text(text + rule.format(0.99))
+    result = large.run("assess", "--sample", "20%")
+    assert result.exit_code == 1
+    assert "gate failed: R@10 new/new" in result.stderr
+    assert large.data("assess", "--sample", "20%", code=1)["gate"][0]["verdict"] == "fail"
+    large.config.write_text(text + rule.format(0.0))
+    assert large.data("assess", "--sample", "20%")["gate"] == []
+
+
+def test_a_gate_pauses_a_backfill_and_the_ledger_says_why(large):
+    rule = '\n[[gate]]\ncell = "mixed@[1-9]*"\nat_least = 0.999\n'
+    large.config.write_text(large.config.read_text() + rule)
+    large.done("plan")
+    data = large.data("backfill", code=1)
+    assert data["state"] == "paused"
+    assert data["findings"][-1]["cell"] == "mixed@10%"
+    assert [f["cell"] for f in data["gate"]] == ["mixed@10%"]
+    events = {event["kind"]: event["detail"] for event in large.data("status")["events"]}
+    assert events["gate"]["why"].startswith("R@10 mixed@10% ")
+    assert "must be at least 0.999" in events["gate"]["why"]
+
+
+def test_without_judgements_documents_ask(large):
+    large.configure()
+    data = large.data("assess", "--sample", "30%")
+    assert data["facts"]["questions"] == "made from documents"
+    assert data["facts"]["queries"] == 90
+    assert data["curve"]["metric"] == "nDCG@10"
+    assert any("made from documents" in note for note in data["notes"])
+
+
+def test_nothing_is_assessed_while_an_upgrade_goes_on(large, home):
+    large.done("plan")
+    assert "no upgrade under way" in large.refused("assess")
