@@ -96,6 +96,66 @@ def quality_curve(
     return _svg(_draw, _told(metric, points), (metric, points, gain, old, new, start))
 
 
+def forecast_curve(
+    forecast: Points,
+    band: Mapping[float, tuple[float, float]],
+    measured: Points | None = None,
+    *,
+    metric: str = "",
+) -> str:
+    """A forecast against the share in the new space, and what was measured since.
+
+    Args:
+        forecast: The forecast at some shares in [0, 1].
+        band: At the same shares, where the measured value is to be expected.
+        measured: What was measured, if anything.
+        metric: Its spelling.
+    Returns:
+        One `<svg>` element that refers to nothing outside of itself.
+    Raises:
+        InvalidInput: No point, a share outside [0, 1], a number that is not finite, or a band
+            at other shares.
+        MissingExtra: matplotlib is not installed.
+    """
+    _check(forecast, None, None)
+    if list(band) != list(forecast) or not all(
+        math.isfinite(x) for ends in band.values() for x in ends
+    ):
+        raise InvalidInput(
+            "forecast_curve", "a finite band at the shares of the forecast", str(band)
+        )
+    if measured:
+        _check(measured, None, None)
+    told = _told(metric, forecast).replace("chart of", "chart of the forecast of")
+    return _svg(_draw_forecast, told, (metric, forecast, band, measured or {}))
+
+
+def _draw_forecast(axes: Any, args: tuple[Any, ...]) -> None:
+    metric, forecast, band, measured = args
+    shares = [100.0 * share for share in forecast]
+    values = [point.value for point in forecast.values()]
+    lows, highs = ([ends[at] for ends in band.values()] for at in (0, 1))
+    axes.plot(shares, values, "--", color=_CURVE, lw=2.2, zorder=3, label=f"{metric} forecast")
+    axes.fill_between(
+        shares, lows, highs, color=_CURVE, alpha=0.2, linewidth=0.0, label="to be expected"
+    )
+    if measured:
+        there = [100.0 * share for share in measured]
+        found = [point.value for point in measured.values()]
+        axes.plot(there, found, "o", color=_INK, ms=5.0, zorder=4, label=f"{metric} measured")
+    _axes(axes)
+    axes.set_title(_title(metric, forecast, None), fontsize=12.0, x=-0.09, ha="left")
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2), ncols=2, frameon=False)
+
+
+def _axes(axes: Any) -> None:
+    axes.set_xlim(-2.0, 102.0)
+    axes.set_xticks(range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
+    axes.set_xlabel("share of the gallery in the new space")
+    axes.grid(axis="y", color=_GRID, lw=0.6)
+    axes.set_axisbelow(True)
+
+
 def _check(points: Points, old: float | None, new: float | None) -> None:
     numbers = [x for point in points.values() for x in (point.value, point.low, point.high)]
     numbers += [x for x in (old, new) if x is not None]
@@ -121,11 +181,7 @@ def _draw(axes: Any, args: tuple[Any, ...]) -> None:
     for value, name, stroke in ((new, "new/new", "-."), (old, start, "--")):
         if value is not None:
             axes.axhline(value, color=_INK, ls=stroke, lw=1.3, label=f"{name} {value:.3f}")
-    axes.set_xlim(-2.0, 102.0)
-    axes.set_xticks(range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
-    axes.set_xlabel("share of the gallery in the new space")
-    axes.grid(axis="y", color=_GRID, lw=0.6)
-    axes.set_axisbelow(True)
+    _axes(axes)
     axes.set_title(_title(metric, points, gain), fontsize=12.0, x=-0.09, ha="left")
     axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2), ncols=2, frameon=False)
 

@@ -17,6 +17,7 @@ import numpy as np
 from ..measure.curve import Curve
 from ..measure.finding import Finding
 from ..measure.interval import Interval, paired_difference
+from ..upgrade.assess import Assessment, latest
 from ..upgrade.ledger import Ledger
 from ..upgrade.quality import curve
 from ..upgrade.records import State, Upgrade
@@ -79,6 +80,7 @@ class Report:
         moments: Events of this upgrade, oldest first.
         left_out: How many earlier events are not among them.
         versions: What this report was made with.
+        assessment: The latest verdict before an upgrade, if one was asked for.
     """
 
     upgrade: Upgrade | None
@@ -90,6 +92,7 @@ class Report:
     moments: tuple[Moment, ...] = ()
     left_out: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
+    assessment: Assessment | None = None
 
     @classmethod
     def of(cls, ledger: Ledger) -> Report:
@@ -112,6 +115,7 @@ class Report:
                 "Python": platform.python_version(),
                 "numpy": np.__version__,
             },
+            latest(ledger),
         )
 
     @property

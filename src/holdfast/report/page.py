@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import InvalidInput
 from ..upgrade.ledger import Ledger
-from . import sections
+from . import decision, sections
 from .build import Report
 from .markup import Html, element, joined
 from .words import headline, state_words
@@ -57,7 +57,10 @@ def _parts(report: Report, title: str) -> list[Html]:
         sections.plan,
         sections.reproduce,
     )
-    return [top, *(section(report) for section in told)]
+    parts = [top, *(section(report) for section in told)]
+    if report.assessment is not None:  # before all that came of it
+        parts.insert(1, decision.decision(report, report.assessment))
+    return parts
 
 
 def write_report(ledger: Ledger, path: Path | str) -> Path:

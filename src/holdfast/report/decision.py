@@ -1,0 +1,120 @@
+"""The section of a report that tells the assessment: what was decided, from what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import plots
+from ..errors import MissingExtra
+from ..measure.finding import Finding
+from ..measure.interval import LEVEL, Interval
+from ..upgrade.assess import Assessment
+from .build import Report
+from .markup import Html, element, facts, joined, table
+from .words import cell_name, counted, duration
+
+_ENDS = f"{100 * LEVEL:g} % interval"
+
+
+def decision(report: Report, made: Assessment) -> Html:
+    """Verdict, reasons, cells, the curve with its band, slices, thresholds, costs."""
+    parts = [
+        element("p", element("strong", f"Verdict: {made.verdict}. "), made.reasons[0]),
+        element("ul", *(element("li", reason) for reason in made.reasons[1:])),
+        facts(_known(made)),
+        _figure(report, made),
+        *_tables(made),
+        *(element("p", note, class_="note") for note in made.notes),
+    ]
+    heading = element("h2", "Decision", id="decision")
+    return element("section", heading, *parts, aria_labelledby="decision")
+
+
+def _known(made: Assessment) -> list[tuple[str, str]]:
+    known, costs = made.facts, made.costs
+    asked = f"{counted(known['queries'], 'query').replace('querys', 'queries')}"
+    size = f"{costs['bytes'] / 1e9:,.3f} GB"
+    if costs["storage_month"] is not None:
+        size += f", {costs['storage_month']:,.2f} {costs['currency']} a month"
+    return [
+        ("Asked", f"{asked}, {known['questions']}"),
+        ("Sampled", f"{known['sample']:,} of {counted(known['items'], 'item')}"),
+        ("Cost of all items", _cost(costs["whole"])),
+        ("Still to pay", _cost(costs["rest"])),
+        ("More to store", size),
+    ]
+
+
+def _cost(told: dict[str, Any]) -> str:
+    words = [] if told["money"] is None else [f"{told['money']:,.2f} {told['currency']}"]
+    if told["tokens"] is not None:
+        words.append(f"about {told['tokens']:,} tokens")
+    if told["seconds"] is not None:
+        words.append(f"about {duration(told['seconds'])}")
+    return ", ".join([*words, *([told["note"]] if told["note"] else [])])
+
+
+def _figure(report: Report, made: Assessment) -> Html:
+    curve = made.curve
+    points = {
+        share: Interval(**point)
+        for share, point in zip(curve["shares"], curve["points"], strict=True)
+    }
+    band = {
+        share: (float(low), float(high))
+        for share, (low, high) in zip(curve["shares"], curve["band"], strict=True)
+    }
+    since = {
+        cell.share: Interval(cell.finding.value, cell.finding.low, cell.finding.high, LEVEL, 1)
+        for cell in report.main
+        if cell.finding.metric == curve["metric"]
+    }
+    try:
+        drawn = Html(plots.forecast_curve(points, band, since, metric=curve["metric"]))
+    except MissingExtra as missing:
+        note = f"The forecast is not drawn: plots need holdfast[plots]. {missing.fix}"
+        return element("p", note, class_="note")
+    words = "The forecast, where measured values are to be expected, and what was measured since."
+    return element("figure", drawn, element("figcaption", words))
+
+
+def _tables(made: Assessment) -> list[Html]:
+    metric = made.curve["metric"]
+    cells = [f for f in made.findings if f.metric == metric and f.slice == "all"]
+    slices = [f for f in made.findings if f.slice != "all" and f.metric.startswith("change")]
+    cuts = [f for f in made.findings if f.metric.startswith("threshold")]
+    rows = [
+        (*_row(cell_name(f.cell), f), "measured" if f.note == "measured" else "forecast")
+        for f in cells
+    ]
+    found = [
+        table("Cells before the upgrade", ("Cell", metric, _ENDS, "n", "How"), rows, "decided")
+    ]
+    if slices:
+        name = f"Change of {metric} by slice, forecast"
+        named = [_row(f.slice, f) for f in slices]
+        found.append(table(name, ("Slice", "Change", _ENDS, "n"), named, "slices"))
+    if cuts:
+        found.append(_cuts(cuts))
+    return found
+
+
+def _row(name: str, finding: Finding) -> tuple[str, ...]:
+    before, at, behind = name.rpartition("@")
+    return (
+        joined((before, at, element("wbr"), behind)),
+        f"{finding.value:.3f}",
+        f"{finding.low:.3f} to {finding.high:.3f}",
+        f"{finding.n:,}",
+    )
+
+
+def _cuts(cuts: Sequence[Finding]) -> Html:
+    rows = []
+    for finding in cuts:
+        old = finding.metric.removeprefix("threshold for ").partition(" ")[0]
+        ends = f"{finding.low:.3f} to {finding.high:.3f}"
+        rows.append((f"{float(old):.3f}", f"{finding.value:.3f}", ends, finding.note))
+    header = ("On old scores", "On new ones", _ENDS, "What it keeps")
+    return table("Where cut-offs on scores move", header, rows, "cuts")
