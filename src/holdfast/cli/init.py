@@ -42,7 +42,7 @@ kind = {store}                   # edge, faiss (pip install 'holdfast[faiss]'), 
 [upgrade]                       # every choice of the plan, at its default
 # merge = "fused"               # how two ranked lists become one: or cascade, calibrated, ...
 # mover = "re-embed"            # or translate: map stored vectors through a bridge
-# order = "random"              # which items go first: or newest, given (see order_file)
+# order = "random"              # which items go first: or searched, newest, ... (see order_file)
 # rate = 0.0                    # items a second at most; 0 for no limit
 # attempts = 6                  # tries for a batch whose model fails in a way that may pass
 # workers = 1                   # batches computed at once

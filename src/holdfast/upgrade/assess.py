@@ -30,7 +30,7 @@ from ..store.topk import best
 from .forecast import DRAWS, Forecast, Forecaster, Measure, Order
 from .ledger import Ledger
 from .mixture import serving_of
-from .order import arrange
+from .order import RANKED, arrange
 from .parts import ASSESSED
 from .plan import Plan
 from .price import Prices, affordable, characters, cost, stored
@@ -279,10 +279,12 @@ class Assessor:
 
     def _order(self, plan: Plan, scope: Scope) -> Order:
         given = self.project.given_order(plan) if plan.order == "given" else None
+        # Orders that are worked out when the backfill starts are forecast as a random one.
+        how = "random" if plan.order in RANKED and given is None else plan.order
         place = {name: at for at, name in enumerate(scope.ids)}
 
         def order(seed: int) -> IntArray:
-            names = arrange(plan.order, scope.ids, scope.revisions, seed, given)
+            names = arrange(how, scope.ids, scope.revisions, seed, given)
             return np.array([place[name] for name in names], dtype=np.int64)
 
         return order

@@ -41,7 +41,7 @@ from .gallery import Gallery
 from .group import Group
 from .ledger import Ledger
 from .mover import Moved, Mover
-from .order import queue_up
+from .order import Given, queue_up
 from .pace import BatchSize, RateLimit, delay
 from .plan import Plan
 from .quarantine import set_aside, tolerated
@@ -66,7 +66,7 @@ class Engine:
         mover: Computes vectors in the new space.
         plan: Every choice, see `plan.py`.
         executor: Where batches are computed; in this thread by default.
-        given: For order "given": the ids to move first.
+        given: For orders that are worked out: the ids to move first, or what answers them.
         listener: Called with a `Status` after each batch.
         clock: Answers seconds, for rates.
         sleep: Waits seconds.
@@ -81,7 +81,7 @@ class Engine:
         plan: Plan,
         executor: Executor | None = None,
         *,
-        given: list[str] | None = None,
+        given: Given | None = None,
         listener: Callable[[Status], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,

@@ -2,12 +2,17 @@
 
 Whatever the order, the first items are a random sample: calibration needs a fair one, and
 needs it early (`reference.py`). It is at most a fifth of the gallery.
+
+Behind it an order that looks at past searches takes every other item at random. What
+is searched most is no fair picture of the gallery, and the map that predicts the scores of
+items that wait is fitted on what has moved: see `bench.order`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +22,11 @@ from ..store.base import VectorStore
 from .ledger import Ledger
 from .reference import SIZE
 
+Given: TypeAlias = Sequence[str] | Callable[[], Sequence[str]]  # ids, or what answers them
+
+# Orders that somebody must work out first: they come as ids.
+RANKED = ("given", "searched", "gain", "uncertain", "central", "slice", "balanced")
+ALTERNATING = ("searched", "gain")
 _PAGE = 10_000
 
 
@@ -40,44 +50,68 @@ def arrange(
     """Ids in the order in which they shall move.
 
     Args:
-        name: "random", "newest" (greatest revision first) or "given" (these first, in
-            this order, then the rest at random).
+        name: "random", "newest" (greatest revision first) or one of `RANKED`: what is given
+            first, in this order, then the rest at random.
         ids: (n,) all items.
         revisions: (n,) their revisions.
         seed: Of everything random here.
-        given: For order "given".
+        given: For the orders of `RANKED`.
     Raises:
-        ConfigError: An unknown order, or "given" without ids.
+        ConfigError: An unknown order, or one of `RANKED` without ids.
     """
-    shuffled = np.random.default_rng(seed).permutation(len(ids))
+    shuffled, first = _shuffled(len(ids), seed)
     if name == "random":
         order = shuffled
     elif name == "newest":
         # Ties, such as one bulk load, stay shuffled.
         order = shuffled[np.argsort(-revisions[shuffled], kind="stable")]
-    elif name == "given" and given is not None:
+    elif name in RANKED and given is not None:
         rank = {item: place for place, item in enumerate(given)}
         places = np.array([rank.get(item, len(rank)) for item in ids[shuffled]], dtype=np.int64)
         order = shuffled[np.argsort(places, kind="stable")]
     else:
         raise ConfigError(
             "plan: order",
-            "random, newest, or given with a file of ids",
+            f"random, newest, or one of {', '.join(RANKED)} with the ids in their order",
             repr(name),
             "Name an order; for 'given' set order_file.",
         )
-    first = shuffled[: min(SIZE, len(ids) // 5)]
-    rest = order[~np.isin(order, first)]
-    ordered: list[str] = ids[np.concatenate([first, rest])].tolist()
+    rest = order[~np.isin(order, shuffled[:first])]
+    if name in ALTERNATING:
+        rest = alternate(rest, shuffled[first:])
+    ordered: list[str] = ids[np.concatenate([shuffled[:first], rest])].tolist()
     return ordered
 
 
-def queue_up(
-    ledger: Ledger, store: VectorStore, name: str, seed: int, given: Sequence[str] | None
-) -> None:
+def alternate(one: IntArray, other: IntArray) -> IntArray:
+    """Two orders of the same things in turns; what has come up already is not repeated.
+
+    Example:
+        >>> alternate(np.array([3, 2, 1]), np.array([1, 3, 2])).tolist()
+        [3, 1, 2]
+    """
+    both = np.stack([one, other], axis=1).ravel()
+    firsts = np.unique(both, return_index=True)[1]
+    merged: IntArray = both[np.sort(firsts)]
+    return merged
+
+
+def fair_sample(ids: IdArray, seed: int) -> list[str]:
+    """The items that move first in every order of this seed."""
+    shuffled, first = _shuffled(len(ids), seed)
+    names: list[str] = ids[shuffled[:first]].tolist()
+    return names
+
+
+def _shuffled(count: int, seed: int) -> tuple[IntArray, int]:
+    return np.random.default_rng(seed).permutation(count), min(SIZE, count // 5)
+
+
+def queue_up(ledger: Ledger, store: VectorStore, name: str, seed: int, given: Given | None) -> None:
     """Put all items of a store that are not there into the queue; see `arrange`."""
     ids, revisions = read_rows(store)
-    ledger.fill(arrange(name, ids, revisions, seed, given))
+    first = given() if callable(given) else given
+    ledger.fill(arrange(name, ids, revisions, seed, first))
 
 
 def read_ids(path: Path) -> list[str]:

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import ConfigError
 from .merge import Mode
 
-OrderName = Literal["random", "newest", "given"]
+OrderName = Literal[
+    "random", "newest", "given", "searched", "gain", "uncertain", "central", "slice", "balanced"
+]
 MoverName = Literal["re-embed", "translate", "copy"]
 
 
@@ -21,8 +23,14 @@ class Plan(BaseModel):
         calibrator: For merge "calibrated": "zscore" or "quantile".
         mover: "re-embed" reads the content again and runs the new model; "translate" maps
             stored vectors through a bridge; "copy" moves them within one space.
-        order: Which items go first.
-        order_file: For order "given": a text file with one id a line.
+        order: Which items go first, behind a random sample of at most 256: "random"; "newest";
+            "given" ids; what past searches "searched" most; what they would "gain" most by;
+            what is most "uncertain"; what is most "central" in its cluster; one "slice" after
+            the other; or "balanced" over slices.
+        order_file: For order "given": a text file with one id a line. For "searched" and
+            "gain": past searches, one a line, or JSON objects with `text` and `count`; for
+            "searched" also with `id` and `count`.
+        order_field: For order "slice" and "balanced": the payload field that names the slice.
         seed: Of the random order, and of the sample that goes first.
         batch_size: Items in the first batch.
         max_batch_size: The batch grows up to this while that makes it faster.
@@ -41,6 +49,7 @@ class Plan(BaseModel):
     mover: MoverName = "re-embed"
     order: OrderName = "random"
     order_file: str | None = None
+    order_field: str | None = None
     seed: int = Field(default=0, ge=0)
     batch_size: int = Field(default=64, ge=1)
     max_batch_size: int = Field(default=1024, ge=1)

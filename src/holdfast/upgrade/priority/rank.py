@@ -1,0 +1,196 @@
+"""Ranks the items of a gallery before the first of them moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...arrays import FloatArray, IntArray, Vectors
+from ...errors import ConfigError, UpgradeError
+from ...hits import Hits
+from ...store.base import Rows, VectorStore
+from ..mover import Mover
+from ..order import fair_sample, read_ids, read_rows
+from ..plan import Plan
+from ..side import Side
+from .centers import FIT, Centers
+from .gain import Pair, expected_gain
+from .log import Log, read_log
+from .searched import DEPTH, Floats, most_searched
+from .slices import balanced, in_turn
+from .uncertain import Uncertainty
+
+NEEDS_FILE = ("given", "searched", "gain")
+NEEDS_FIELD = ("slice", "balanced")
+_PAGE = 10_000
+_SEARCHES = 256  # past searches made at once
+
+
+class Ranking:
+    """Works the order of a plan out.
+
+    What "gain" and "uncertain" know of the new space they learn from the random sample that
+    moves first anyway: it is embedded for this once more, at most 256 items.
+
+    Args:
+        plan: Names the order, its file and its field.
+        home: Folder that the file is relative to.
+        old: The old side; with a model, or a bridge, where there is a log of searches.
+        new: The new side.
+        mover: Embeds the sample.
+    """
+
+    def __init__(self, plan: Plan, home: Path, old: Side, new: Side, mover: Mover) -> None:
+        self._plan, self._home = plan, home
+        self._old, self._new, self._mover = old, new, mover
+        self._store: VectorStore = old.store
+
+    def __call__(self) -> list[str]:
+        """Ids, the first to move first; those that nothing is known of are left out."""
+        plan = self._plan
+        if plan.order == "given":
+            return read_ids(self._file())
+        ways: dict[str, Callable[[], list[str]]] = {
+            "searched": self._searched,
+            "gain": self._gain,
+            "uncertain": self._uncertain,
+            "central": self._central,
+            "slice": self._slices,
+            "balanced": self._slices,
+        }
+        if plan.order not in ways:
+            raise ConfigError("plan: order", f"one of {', '.join(ways)}", repr(plan.order))
+        return ways[plan.order]()
+
+    def _file(self) -> Path:
+        return self._home / (self._plan.order_file or "")
+
+    # by past searches
+
+    def _searched(self) -> list[str]:
+        log = read_log(self._file())
+        scores: dict[str, float] = dict(log.items)
+        if log.searches:
+            found = self._found(self._asked(log)[0])
+            names, places = _numbered(found)
+            worth = most_searched(places, list(log.searches.values()), len(names))
+            for name, score in zip(names, worth.tolist(), strict=True):
+                scores[name] = scores.get(name, 0.0) + score
+        return _falling(list(scores), np.array(list(scores.values())))
+
+    def _gain(self) -> list[str]:
+        log = read_log(self._file())
+        if not log.searches:
+            raise ConfigError("plan: order_file", "texts of searches for order 'gain'", "ids only")
+        asked = self._asked(log)
+        names, _ = _numbered(self._found(asked[0]))
+        waiting = _vectors(self._store.get(names))
+        weights = list(log.searches.values())
+        return _falling(names, expected_gain(asked, weights, waiting, self._known()))
+
+    def _asked(self, log: Log) -> Pair:
+        texts = list(log.searches)
+        if self._plan.order == "searched" and self._old.encoder is not None:
+            old = self._old.encoder.encode(texts, "query")
+            return old, old
+        new = self._new.reach(texts, "query", lambda: _no_way(self._new))
+        return self._old.reach(texts, "query", lambda: new), new
+
+    def _found(self, asked: Vectors) -> Hits:
+        k = min(DEPTH, max(1, len(self._store)))
+        pieces = range(0, len(asked), _SEARCHES)
+        return Hits.concat(
+            self._store.search(asked.take(slice(at, at + _SEARCHES)), k) for at in pieces
+        )
+
+    # by the vectors
+
+    def _uncertain(self) -> list[str]:
+        return self._by_vectors(Uncertainty(*self._known()))
+
+    def _central(self) -> list[str]:
+        ids, _ = read_rows(self._store)
+        drawn = np.random.default_rng(self._plan.seed).permutation(len(ids))[:FIT]
+        rows = _vectors(self._store.get(ids[drawn].tolist())).array
+        centers = Centers(rows, seed=self._plan.seed)
+        return self._by_vectors(lambda rows: -centers.distances(rows))
+
+    def _by_vectors(self, score: Callable[[FloatArray], Floats]) -> list[str]:
+        names: list[str] = []
+        scores: list[Floats] = []
+        for rows in _pages(self._store, vectors=True):
+            names += rows.ids
+            scores.append(score(_vectors(rows).array))
+        return _falling(names, np.concatenate(scores))
+
+    def _known(self) -> Pair:
+        """The fair sample in both spaces."""
+        ids, _ = read_rows(self._store)
+        moved = self._mover.move(self._store.get(fair_sample(ids, self._plan.seed)))
+        return _vectors(self._store.get(moved.rows.ids)), moved.vectors
+
+    # by the payloads
+
+    def _slices(self) -> list[str]:
+        names: list[str] = []
+        values: list[Any] = []
+        for rows in _pages(self._store):
+            names += rows.ids
+            values += [str(payload.get(self._plan.order_field)) for payload in rows.payloads]
+        if self._plan.order == "slice":
+            return _falling(names, in_turn(values))
+        return _falling(names, balanced(values, self._plan.seed))
+
+
+def check_order(plan: Plan, home: Path) -> None:
+    """Whether what the order needs is named, and can be read.
+
+    Raises:
+        ConfigError: A file or a field that is missing, or a file that cannot be read.
+    """
+    if plan.order in NEEDS_FILE:
+        if not plan.order_file:
+            what = "a file of ids" if plan.order == "given" else "a log of past searches"
+            raise ConfigError("plan: order_file", what, "none", f"Order {plan.order!r} needs it.")
+        read = read_ids if plan.order == "given" else read_log
+        read(home / plan.order_file)
+    if plan.order in NEEDS_FIELD and not plan.order_field:
+        raise ConfigError(
+            "plan: order_field", "a payload field", "none", f"Order {plan.order!r} needs it."
+        )
+
+
+def _pages(store: VectorStore, vectors: bool = False) -> Any:
+    after: str | None = None
+    while True:
+        page = store.scan(after, _PAGE, vectors)
+        if len(page.rows):
+            yield page.rows
+        after = page.after
+        if after is None:
+            return
+
+
+def _vectors(rows: Rows) -> Vectors:
+    if rows.vectors is None:  # pragma: no cover - they were asked for
+        raise UpgradeError("order", "stored vectors", "none")
+    return rows.vectors
+
+
+def _no_way(side: Side) -> Vectors:
+    raise ConfigError("plan: order", f"a model for {side.space.name}", "none")
+
+
+def _numbered(hits: Hits) -> tuple[list[str], IntArray]:
+    """The ids that were found, each once, and the hits as places among them; -1 where empty."""
+    places: dict[str, int] = {}
+    flat = [places.setdefault(name, len(places)) if name else -1 for name in hits.ids.ravel()]
+    return list(places), np.array(flat, dtype=np.int64).reshape(hits.ids.shape)
+
+
+def _falling(names: Sequence[str], scores: Floats) -> list[str]:
+    """Names by falling score; among equals as they come."""
+    return [names[i] for i in np.argsort(-scores, kind="stable")]

@@ -1,0 +1,268 @@
+"""Orders: the fair sample stays first, promises are kept behind it, plans name what they need."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
+
+from holdfast.errors import ConfigError
+from holdfast.space import Space
+from holdfast.store.memory import MemoryStore
+from holdfast.upgrade.mover import ReEmbed
+from holdfast.upgrade.order import ALTERNATING, RANKED, alternate, arrange, fair_sample
+from holdfast.upgrade.plan import Plan, read_plan
+from holdfast.upgrade.priority.centers import Centers
+from holdfast.upgrade.priority.gain import expected_gain
+from holdfast.upgrade.priority.log import read_log
+from holdfast.upgrade.priority.rank import Ranking, check_order
+from holdfast.upgrade.priority.searched import most_searched
+from holdfast.upgrade.priority.uncertain import Uncertainty
+from holdfast.upgrade.side import Side
+from tests.upgrade.toys import ToyEncoder, ToySource, contents
+
+OLD, NEW = Space("old", 6), Space("new", 5)
+IDS = np.array([f"i{n}" for n in range(1000)], dtype=object)
+NONE = np.zeros(1000, dtype=np.int64)
+
+
+# arranging
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_every_order_starts_with_the_same_fair_sample_and_loses_nobody(name):
+    wanted = [f"i{n}" for n in range(999, -1, -1)]
+    order = arrange(name, IDS, NONE, 3, wanted)
+    assert order[:200] == arrange("random", IDS, NONE, 3)[:200] == fair_sample(IDS, 3)
+    assert sorted(order) == sorted(IDS)
+    assert order == arrange(name, IDS, NONE, 3, wanted)
+    with pytest.raises(ConfigError, match="plan: order"):
+        arrange(name, IDS, NONE, 3)
+
+
+@pytest.mark.parametrize("name", ALTERNATING)
+def test_an_order_by_searches_takes_every_other_item_at_random(name):
+    wanted = [f"i{n}" for n in range(1000)]
+    shuffled = arrange("random", IDS, NONE, 3)[200:]
+    ranked = [item for item in wanted if item in set(shuffled)]
+    order = arrange(name, IDS, NONE, 3, wanted)[200:]
+    expected = []
+    for pair in zip(ranked, shuffled, strict=True):
+        expected += [item for item in pair if item not in expected]
+    assert order == list(dict.fromkeys(expected))
+    # As long as nothing comes up twice, that is one of each in turns.
+    assert order[:6:2] == ranked[:3]
+    assert order[1:6:2] == shuffled[:3]
+
+
+@drawn(st.permutations(range(12)), st.permutations(range(12)))
+def test_alternating_keeps_both_orders_among_what_each_brought(one, other):
+    merged = alternate(np.array(one), np.array(other)).tolist()
+    slow = []
+    for a, b in zip(one, other, strict=True):
+        slow += [x for x in dict.fromkeys((a, b)) if x not in slow]
+    assert merged == slow
+
+
+# what a plan names
+
+
+def place(tmp_path, text):
+    path = tmp_path / "log.jsonl"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_log_adds_up_and_is_sorted_by_how_often(tmp_path):
+    lines = ["red fox", '{"text": "otter", "count": 3}', "", "red fox", '{"id": "a", "count": 0.5}']
+    log = read_log(place(tmp_path, "\n".join([*lines, '{"id": "a"}', "otter"])))
+    assert log.searches == {"otter": 4, "red fox": 2}
+    assert list(log.searches) == ["otter", "red fox"]
+    assert log.items == {"a": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "nothing in log.jsonl"),
+        ('{"text": "a", "count": -1}', "line 1: expected a number from 0"),
+        ('ok\n{"text": "a", "count": true}', "line 2"),
+        ('{"text": ""}', "line 1: expected a string"),
+        ('{"id": 7}', "line 1: expected a string"),
+        ('{"text": "a"', "line 1: expected a JSON object"),
+    ],
+)
+def test_a_log_that_cannot_be_is_refused_by_its_line(tmp_path, text, words):
+    with pytest.raises(ConfigError, match=words):
+        read_log(place(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [("searched", "log of past searches"), ("gain", "log of past searches"), ("slice", "field")],
+)
+def test_a_plan_without_what_its_order_needs_is_refused(tmp_path, order, words):
+    with pytest.raises(ConfigError, match=words):
+        check_order(read_plan({"order": order}), tmp_path)
+    there = {"order": order, "order_file": "log.jsonl", "order_field": "language"}
+    if order == "slice":
+        check_order(read_plan(there), tmp_path)
+        return
+    with pytest.raises(ConfigError, match=r"log\.jsonl"):
+        check_order(read_plan(there), tmp_path)
+    place(tmp_path, "otter")
+    check_order(read_plan(there), tmp_path)
+
+
+# ranking a gallery
+
+
+class Home:
+    """A gallery of points, in six groups, and its two models."""
+
+    def __init__(self, count=300):
+        self.items = contents(count, seed=1)
+        self.names = list(self.items)
+        self.old, self.new = ToyEncoder(OLD, seed=2), ToyEncoder(NEW, seed=3)
+        self.store = MemoryStore(OLD)
+        payloads = [{"group": n % 6 if n % 2 else 1} for n in range(count)]
+        self.vectors = self.old.encode(list(self.items.values()), "document")
+        self.store.upsert(self.names, self.vectors, payloads, [1] * count)
+        ids = np.array(self.store.scan(limit=count).rows.ids, dtype=object)
+        self.known = [int(name[1:]) for name in fair_sample(ids, 0)]
+        self.mover = ReEmbed(ToySource(dict(self.items)), self.new)
+
+    def ranking(self, tmp_path, order, alive=True, **plan):
+        old = Side(self.store, self.old if alive else None, None if alive else Mirror(self.old))
+        new = Side(MemoryStore(NEW), self.new)
+        named = {"order_file": "log.jsonl", "order_field": "group", **plan}
+        return Ranking(Plan(order=order, **named), tmp_path, old, new, self.mover)
+
+
+class Mirror:
+    """A bridge that answers what the old model would have, for the one search it knows."""
+
+    origin, target = NEW, OLD
+
+    def __init__(self, old):
+        self._old = old
+
+    def transform(self, vectors):
+        return self._old.encode([(1.0, 0.0, 0.0, 0.0)] * len(vectors), "query")
+
+
+@pytest.fixture
+def home():
+    return Home()
+
+
+class Parsed:
+    """A model whose searches are texts of numbers."""
+
+    def __init__(self, inner):
+        self._inner, self.space = inner, inner.space
+
+    def encode(self, texts, role):
+        return self._inner.encode([tuple(map(float, t.split())) for t in texts], role)
+
+
+LOG = {"1 0 0 0": 5.0, "0 1 0 0": 2.0, "0 0 -1 1": 1.0}
+
+
+def write_log(tmp_path):
+    lines = [json.dumps({"text": text, "count": count}) for text, count in LOG.items()]
+    place(tmp_path, "\n".join(lines))
+
+
+def test_most_searched_of_a_store_is_that_of_the_whole_table(home, tmp_path):
+    write_log(tmp_path)
+    home.old = Parsed(home.old)
+    asked = home.old.encode(list(LOG), "query").array
+    table = asked @ home.vectors.array.T
+    wanted = np.zeros(300)
+    for row, times in zip(table, LOG.values(), strict=True):
+        for at, item in enumerate(np.argsort(-row)[:100]):
+            wanted[item] += times / np.log2(at + 2)
+    ranked = home.ranking(tmp_path, "searched")()
+    assert len(ranked) == np.count_nonzero(wanted) < 300
+    got = wanted[[int(name[1:]) for name in ranked]]
+    assert (np.diff(got) <= 1e-6).all()
+    assert got[0] == wanted.max()
+
+
+def test_items_that_were_counted_need_no_model(home, tmp_path):
+    place(tmp_path, '{"id": "i7"}\n{"id": "i3", "count": 4}\n{"id": "nobody", "count": 2}')
+    ranking = home.ranking(tmp_path, "searched")
+    calls = home.old.calls, home.new.calls
+    assert ranking() == ["i3", "nobody", "i7"]
+    assert calls == (home.old.calls, home.new.calls)
+
+
+def test_a_dead_model_searches_the_log_over_its_bridge(home, tmp_path):
+    place(tmp_path, "1 0 0 0")
+    model = home.old
+    home.new = Parsed(home.new)
+    dead = home.ranking(tmp_path, "searched", alive=False)()
+    home.old = Parsed(model)
+    assert dead == home.ranking(tmp_path, "searched")()
+
+
+def test_gain_is_that_of_the_candidates_and_the_fair_sample(home, tmp_path):
+    write_log(tmp_path)
+    home.old, home.new = Parsed(home.old), Parsed(home.new)
+    home.mover = ReEmbed(ToySource(dict(home.items)), ToyEncoder(NEW, seed=3))
+    known = home.known
+    new = ToyEncoder(NEW, seed=3).encode([home.items[f"i{n}"] for n in known], "document")
+    asked = tuple(side.encode(list(LOG), "query") for side in (home.old, home.new))
+    found = home.store.search(asked[0], 100).ids
+    seen = list(dict.fromkeys(found.ravel().tolist()))
+    rows = home.vectors.take([int(name[1:]) for name in seen])
+    worth = expected_gain(asked, list(LOG.values()), rows, (home.vectors.take(known), new))
+    ranked = home.ranking(tmp_path, "gain")()
+    assert ranked == [seen[n] for n in np.argsort(-worth, kind="stable")]
+    place(tmp_path, '{"id": "i7"}')
+    with pytest.raises(ConfigError, match="texts of searches"):
+        home.ranking(tmp_path, "gain")()
+
+
+def test_orders_by_vectors_and_by_slices_rank_everybody(home, tmp_path):
+    known = home.known
+    new = home.new.encode([home.items[f"i{n}"] for n in known], "document")
+    uncertain = Uncertainty(home.vectors.take(known), new)(home.vectors.array)
+    ranked = home.ranking(tmp_path, "uncertain")()
+    assert sorted(ranked) == sorted(home.names)
+    got = uncertain[[int(name[1:]) for name in ranked]]
+    assert (np.diff(got) <= 1e-9).all()
+
+    ids = home.store.scan(limit=1000).rows.ids
+    drawn_rows = [int(ids[n][1:]) for n in np.random.default_rng(0).permutation(300)]
+    centers = Centers(home.vectors.array[drawn_rows], seed=0)
+    far = centers.distances(home.vectors.array)
+    got = far[[int(name[1:]) for name in home.ranking(tmp_path, "central")()]]
+    assert (np.diff(got) >= -1e-9).all()
+
+    group = {name: n % 6 if n % 2 else 1 for n, name in enumerate(home.names)}
+    turns = [group[name] for name in home.ranking(tmp_path, "slice")()]
+    assert list(dict.fromkeys(turns)) in ([3, 5, 1], [5, 3, 1])  # smallest first
+    assert sum(a != b for a, b in pairwise(turns)) == 2
+    even = [group[name] for name in home.ranking(tmp_path, "balanced")()]
+    assert sorted(even[:30]) == sorted([1, 3, 5] * 10)
+
+
+def test_a_ranking_worked_out_twice_is_the_same(home, tmp_path):
+    write_log(tmp_path)
+    home.old, home.new = Parsed(home.old), Parsed(home.new)
+    home.mover = ReEmbed(ToySource(dict(home.items)), ToyEncoder(NEW, seed=3))
+    for order in ("searched", "gain", "uncertain", "central", "balanced"):
+        ranking = home.ranking(tmp_path, order)
+        assert ranking() == ranking()
+
+
+def test_hits_count_by_their_place():
+    found = np.array([[0, 1, 2], [2, -1, -1]])
+    got = most_searched(found, [2.0, 1.0], 4)
+    np.testing.assert_allclose(got, [2.0, 2.0 / np.log2(3), 2.0 / 2.0 + 1.0, 0.0])
