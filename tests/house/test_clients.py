@@ -19,7 +19,8 @@ HOMES = {
     "matplotlib": ONE_FILE,
     "numpy": ("",),
     "pyarrow": ONE_FILE,
-    "pydantic": ("upgrade/config.py", "upgrade/plan.py"),  # what people write in TOML
+    # What people write in TOML.
+    "pydantic": ("upgrade/config.py", "upgrade/gate.py", "upgrade/plan.py", "upgrade/price.py"),
     "qdrant_edge": ONE_FILE,
     "rich": ("cli/",),
     "safetensors": ONE_FILE,
