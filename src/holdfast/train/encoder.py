@@ -1,0 +1,124 @@
+"""A trained model as an encoder, in a space whose relation to its predecessor's is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Vectors, as_vectors
+from ..errors import EncoderError, InvalidInput, WrongCount
+from ..items import Content, Role
+from ..space import Space, fingerprint
+from .expansion import extended_space
+from .interface import Interface
+from .model import Model, digest, frozen
+from .tensors import Tensor, torch
+
+
+def space_of(
+    model: Model,
+    name: str,
+    interface: Interface | None = None,
+    gallery: Interface | None = None,
+    before: Space | None = None,
+) -> Space:
+    """The space of a trained model.
+
+    Args:
+        model: Trained.
+        name: Label for people.
+        interface: What its head keeps to, where its classifier is fixed. All its models
+            share a space, or extend the one of fewer classes.
+        gallery: The interface as it was when the stored vectors were made, if it grew.
+        before: The space that the loss compared this model's vectors with. Equal lengths
+            make the same space, longer vectors extend it. Without an interface and without
+            this, a model is related to no other.
+    Raises:
+        InvalidInput: Vectors of another length than the interface says, or shorter ones than
+            those they were compared with.
+    """
+    dim = int(getattr(model.head, "dim", 0))
+    if interface is not None:
+        if dim != interface.dim:
+            raise InvalidInput("space_of", f"vectors of {interface.dim} coordinates", str(dim))
+        return interface.space(name, gallery)
+    mark = fingerprint(name, revision=digest(model))
+    if before is None:
+        return Space(name, dim, "cosine", mark)
+    shared = int(getattr(model.head, "old_dim", dim))
+    if shared != before.dim:
+        raise InvalidInput("space_of", f"{before.dim} shared coordinates", str(shared))
+    if dim > shared:
+        return extended_space(name, before, dim - shared, mark)
+    return Space(name, dim, before.metric, before.fingerprint)
+
+
+class ModelEncoder:
+    """A frozen copy of a trained model; may be called from any thread.
+
+    Args:
+        model: Trained.
+        space: See `space_of`.
+        prepare: (n) contents to (n, ...) inputs; by default numbers are stacked as float32.
+        device: Where it answers.
+        size: Contents at once.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        space: Space,
+        prepare: Callable[[list[Content]], Tensor] | None = None,
+        device: str = "cpu",
+        size: int = 256,
+    ) -> None:
+        self.space, self.prepare = space, prepare or _stacked
+        self.model, self.device, self.size = frozen(model).to(device), device, size
+
+    def encode(self, contents: Sequence[Content], role: Role) -> Vectors:
+        """(n, d) vectors, scaled to length one where the metric is the cosine.
+
+        Raises:
+            EncoderError: Contents that the model cannot take, or an answer nobody can use.
+            InvalidInput: An unknown role, or no sequence.
+        """
+        owner = f"encoder of {self.space.name}"
+        if role not in {"query", "document"}:
+            raise InvalidInput(owner, "a role among query, document", repr(role))
+        if isinstance(contents, str | bytes | Mapping) or not hasattr(contents, "__iter__"):
+            raise InvalidInput(
+                owner, "a sequence of contents", type(contents).__name__, "Put it in a list."
+            )
+        given = list(contents)
+        rows = [np.zeros((0, self.space.dim), dtype=np.float32)]
+        parts = range(0, len(given), self.size)
+        rows += [self._part(given[start : start + self.size], owner) for start in parts]
+        if len(rows) == 1:
+            return Vectors(self.space, rows[0])
+        try:
+            return as_vectors(np.concatenate(rows), self.space, owner)
+        except InvalidInput as cause:
+            raise EncoderError(cause.who, cause.expected, cause.got, cause.fix) from cause
+
+    def _part(self, contents: list[Content], owner: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        try:
+            inputs = self.prepare(contents)
+            with torch.inference_mode():
+                vectors = self.model(inputs.to(self.device)).vectors
+        except (RuntimeError, TypeError, ValueError, IndexError) as cause:
+            raise EncoderError(
+                owner, "contents that the model takes", f"{type(cause).__name__}: {cause}"
+            ) from cause
+        if vectors.shape != (len(contents), self.space.dim):
+            raise WrongCount(owner, f"({len(contents)}, {self.space.dim})", str(vectors.shape))
+        found: np.ndarray[Any, np.dtype[np.float32]] = vectors.float().cpu().numpy()
+        return found
+
+    def __repr__(self) -> str:
+        return f"ModelEncoder({self.space})"
+
+
+def _stacked(contents: list[Content]) -> Tensor:
+    return torch.from_numpy(np.stack([np.asarray(c, dtype=np.float32) for c in contents]))

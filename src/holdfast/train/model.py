@@ -1,0 +1,136 @@
+"""A backbone and a head as one model, and what is done with whole models."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..arrays import IntArray
+from ..errors import InvalidInput
+from .heads import Answer
+from .interface import Interface
+from .tensors import Tensor, nn, torch
+
+
+class Inputs(Protocol):
+    """What models are trained on: a tensor (N, ...), or anything that is indexed like one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, items: Any, /) -> Any:
+        """(b, ...) tensor of the items at (b,) places."""
+        ...
+
+
+class Model(nn.Module):
+    """Any backbone, and a head on its rows.
+
+    Args:
+        backbone: (b, ...) inputs to (b, m) rows.
+        head: (b, m) rows to an `Answer`.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, inputs: Tensor) -> Answer:
+        """(b, ...) inputs to an `Answer`."""
+        answer: Answer = self.head(self.backbone(inputs))
+        return answer
+
+    @property
+    def outputs(self) -> int | None:
+        """Number of classes that the head can tell apart; None where it does not say."""
+        capacity = getattr(self.head, "capacity", None)
+        classifier = getattr(self.head, "classifier", None)
+        if capacity is None and classifier is not None:
+            capacity = getattr(classifier, "out_features", None)
+        found: int | None = capacity or getattr(self.head, "dim", None)
+        return found
+
+
+def frozen(model: Model) -> Model:
+    """A copy that answers and never learns."""
+    made: Model = copy.deepcopy(model).eval().requires_grad_(False)
+    return made
+
+
+def grown(model: Model, table: Interface) -> Model:
+    """A copy whose head has a place for every class of the table.
+
+    Raises:
+        InvalidInput: The head has too few outputs and cannot grow.
+    """
+    made: Model = copy.deepcopy(model).requires_grad_(True)
+    if made.outputs is None or made.outputs >= table.capacity:
+        return made
+    grow = getattr(made.head, "grown", None)
+    if grow is None:
+        raise InvalidInput(
+            type(made.head).__name__,
+            f"a place for {table.capacity} classes",
+            f"{made.outputs}, and no way to grow",
+            "Make the head large enough for all tasks, or take a head that grows.",
+        )
+    return Model(made.backbone, grow(table.capacity).requires_grad_(True))
+
+
+def digest(model: nn.Module) -> str:
+    """16 hexadecimal digits over the names, shapes and bits of the weights."""
+    made = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        whole = value.detach().cpu().contiguous()
+        made.update(f"{name} {whole.dtype} {tuple(whole.shape)}".encode())
+        made.update(whole.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return made.hexdigest()[:16]
+
+
+def answers(
+    model: Model, inputs: Inputs, items: IntArray, device: str = "cpu", size: int = 512
+) -> Iterator[tuple[IntArray, Answer]]:
+    """What a model answers in evaluation mode, part by part; its mode is put back.
+
+    Args:
+        model: On `device`.
+        inputs: The data set.
+        items: (n,) places.
+        device: Where the model is.
+        size: Items at once.
+    """
+    training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(items), size):
+            part = items[start : start + size]
+            with torch.no_grad():
+                yield part, model(taken(inputs, part, device))
+    finally:
+        model.train(training)
+
+
+def vectors_of(
+    model: Model, inputs: Inputs, items: IntArray, device: str = "cpu", shared: bool = False
+) -> Tensor:
+    """(n, d) float32 vectors on the CPU; with `shared` only what old ones are compared with."""
+    rows = []
+    for _, answer in answers(model, inputs, items, device):
+        chosen = answer.shared if shared and answer.shared is not None else answer.vectors
+        rows.append(chosen.float().cpu())
+    if not rows:
+        raise InvalidInput("vectors_of", "at least one item", "none")
+    return torch.cat(rows)
+
+
+def taken(inputs: Inputs, items: IntArray, device: str) -> Tensor:
+    """(b, ...) the inputs at these places, on the device."""
+    rows = inputs[torch.from_numpy(np.ascontiguousarray(items))]
+    if not torch.is_tensor(rows) or len(rows) != len(items):
+        raise InvalidInput(
+            "inputs", f"a tensor of {len(items)} items", type(rows).__name__, "Index by a tensor."
+        )
+    return rows.to(device, non_blocking=True)

@@ -1,0 +1,181 @@
+"""One task in the middle of its training: a step, and the state that goes on from it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..arrays import IntArray
+from ..errors import InvalidInput
+from .batches import Epoch, Mask, balanced, count, generator
+from .losses.base import Batch, Loss, WeightedSum
+from .model import taken
+from .recipe import Recipe
+from .stage import Stage
+from .tensors import Tensor, torch
+
+
+def seeded(seed: int, *where: int) -> None:
+    """Give torch's generators a state that follows from a place in the run."""
+    state = np.random.SeedSequence([seed, *where]).generate_state(1, np.uint64)[0]
+    torch.manual_seed(int(state >> np.uint64(1)))
+
+
+@contextlib.contextmanager
+def settled(recipe: Recipe) -> Iterator[None]:
+    """Torch's generators and its choice of algorithms, put back afterwards."""
+    cuda = torch.device(recipe.device).type == "cuda"
+    devices = [torch.device(recipe.device)] if cuda else []
+    strict = torch.are_deterministic_algorithms_enabled()
+    warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    with torch.random.fork_rng(devices=devices):
+        try:
+            if recipe.deterministic:
+                torch.use_deterministic_algorithms(True)
+            yield
+        finally:
+            torch.use_deterministic_algorithms(strict, warn_only=warn)
+
+
+class Session:
+    """Optimiser, schedule and position of one task.
+
+    Every step begins with generators seeded by its place in the run. So what a listener, or
+    a pause, draws in between changes nothing, and no state of a generator has to be kept.
+
+    Args:
+        number: Of the task, from 0.
+        stage: Its model and teachers, on the device.
+        loss: On the device.
+        recipe: Settings.
+    """
+
+    def __init__(self, number: int, stage: Stage, loss: Loss, recipe: Recipe) -> None:
+        self.number, self.stage, self.loss, self.recipe = number, stage, loss, recipe
+        learned = [p for p in (*stage.model.parameters(), *loss.parameters()) if p.requires_grad]
+        self.optimiser = recipe.optimiser(stage.task, learned)
+        task, kept = stage.task, stage.remembered
+        self.per_epoch = count(len(task.items), len(kept), recipe.size)
+        self.steps = recipe.epochs * self.per_epoch
+        self.schedule = recipe.schedule(self.optimiser, self.steps) if recipe.schedule else None
+        scales = recipe.amp == "float16"
+        self.scaler = torch.amp.GradScaler("cuda", enabled=scales)
+        self.step, self.sums, self._epoch = 0, dict[str, Tensor](), (-1, Epoch(*_NOTHING))
+
+    def learn(self) -> Mapping[str, Tensor]:
+        """One step; answers the loss and its terms, which nobody has waited for yet."""
+        seeded(self.recipe.seed, self.number, self.step)
+        self._refine()
+        items, mask = self._items()
+        self.stage.model.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        batch = self._batch(items, mask)
+        terms = self.loss.terms(batch) if isinstance(self.loss, WeightedSum) else {}
+        value = self.loss.total(terms) if isinstance(self.loss, WeightedSum) else self.loss(batch)
+        self.scaler.scale(value).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.schedule is not None:
+            self.schedule.step()
+        self.step += 1
+        return self._summed({**terms, "loss": value})
+
+    def _batch(self, items: IntArray, mask: Mask) -> Batch:
+        recipe, stage = self.recipe, self.stage
+        inputs = taken(stage.inputs, items, recipe.device)
+        if recipe.augment is not None:
+            inputs = recipe.augment(inputs)
+        if recipe.amp is None:
+            answer = stage.model(inputs)
+        else:
+            kind = torch.device(recipe.device).type
+            with torch.autocast(kind, dtype=getattr(torch, recipe.amp)):
+                rows = stage.model.backbone(inputs)
+            answer = stage.model.head(rows.float())
+        memory = torch.from_numpy(mask).to(recipe.device)
+        done = self.step / self.steps
+        return stage.batch(self.loss, inputs, items, memory, answer, done)
+
+    def _items(self) -> tuple[IntArray, Mask]:
+        epoch, place = divmod(self.step, self.per_epoch)
+        if self._epoch[0] != epoch:
+            rng = generator(self.recipe.seed, self.number, epoch)
+            stage = self.stage
+            made = balanced(stage.task.items, stage.remembered, self.recipe.size, rng)
+            self._epoch = epoch, made
+        order = self._epoch[1]
+        return order.items[place], order.memory[place]
+
+    def _refine(self) -> None:
+        """Losses that tidy up old vectors by new ones do so at their shares of the training."""
+        for part in self.loss.modules():
+            shares = getattr(part, "refine_at", ())
+            if any(math.ceil(share * self.steps) == self.step for share in shares):
+                old, labels = self.stage.old_vectors()
+                part.refine(self.stage.new_vectors(), old, labels)
+
+    def _summed(self, terms: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        found = {name: value.detach() for name, value in terms.items()}
+        if self.step % self.per_epoch == 1 or self.per_epoch == 1:
+            self.sums = {}
+        for name, value in found.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        return found
+
+    def means(self) -> dict[str, float]:
+        """Of the loss and its terms over the epoch that is done.
+
+        Raises:
+            InvalidInput: They are not finite.
+        """
+        return self.told({name: value / self.per_epoch for name, value in self.sums.items()})
+
+    def told(self, terms: Mapping[str, Tensor]) -> dict[str, float]:
+        """As numbers, with the learning rate.
+
+        Raises:
+            InvalidInput: They are not finite.
+        """
+        values = {name: float(value) for name, value in terms.items()}
+        if not math.isfinite(values["loss"]):
+            raise InvalidInput(
+                f"Task {self.stage.task.name!r}",
+                "a finite loss",
+                f"{values['loss']} at step {self.step}",
+                "Lower the learning rate, or look at the inputs.",
+            )
+        return {**values, "rate": float(self.optimiser.param_groups[0]["lr"])}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, but what made the session."""
+        return {
+            "step": self.step,
+            "model": dict(self.stage.model.state_dict()),
+            "loss": dict(self.loss.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": _plain(self.schedule),
+            "scaler": self.scaler.state_dict(),
+            "sums": self.sums,
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` answered."""
+        self.stage.model.load_state_dict(state["model"])
+        self.loss.load_state_dict(state["loss"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.sums = {name: v.to(self.recipe.device) for name, v in state["sums"].items()}
+        self.step = state["step"]
+
+
+_NOTHING = np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0), dtype=bool)
+
+
+def _plain(schedule: Any) -> dict[str, Any] | None:
+    return None if schedule is None else schedule.state_dict()
