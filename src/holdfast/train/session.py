@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,10 +20,20 @@ from .stage import Stage
 from .tensors import Tensor, torch
 
 
-def seeded(seed: int, *where: int) -> None:
-    """Give torch's generators a state that follows from a place in the run."""
-    state = np.random.SeedSequence([seed, *where]).generate_state(1, np.uint64)[0]
-    torch.manual_seed(int(state >> np.uint64(1)))
+def seeded(device: str, seed: int, *where: int) -> None:
+    """Give torch's generators a state that follows from a place in the run.
+
+    Args:
+        device: Whose generator is drawn from, beside the CPU's.
+        seed: Of the run.
+        where: Numbers of the place.
+    """
+    text = " ".join(map(str, (seed, *where))).encode()
+    state = int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
+    if torch.device(device).type == "cpu":
+        torch.default_generator.manual_seed(state)  # a tenth of the time of the other
+    else:
+        torch.manual_seed(state)
 
 
 @contextlib.contextmanager
@@ -68,7 +79,7 @@ class Session:
 
     def learn(self) -> Mapping[str, Tensor]:
         """One step; answers the loss and its terms, which nobody has waited for yet."""
-        seeded(self.recipe.seed, self.number, self.step)
+        seeded(self.recipe.device, self.recipe.seed, self.number, self.step)
         self._refine()
         items, mask = self._items()
         self.stage.model.train()
