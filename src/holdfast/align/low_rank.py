@@ -54,7 +54,7 @@ class LowRank(Affine):
     share few directions, fewer directions are better determined.
 
     Between the sentence models of `tests/golden` it keeps all directions but a few and
-    serves exactly as `Ridge` does; it is therefore no rung of the default ladder.
+    serves as `Ridge` does.
 
     There is no way back: what was left out is lost.
 
