@@ -15,7 +15,7 @@ alike give away the rotation by the shape of their clouds. It is found in four s
 
 It needs rows in clusters, the same ones in both spaces, and thousands of them. Where it
 fails it fails altogether, and another seed may not: between two sentence models, on the same
-1,400 to 20,000 texts shuffled, one start in two or three came to what pairs give, the
+1,400 to 6,300 texts shuffled, one start in two or three came to what pairs give, the
 others to nothing; on texts of which no one was in both spaces, none. `Unpaired.mutual` tells
 them apart. Pairs, be they fifty, are always better.
 """
