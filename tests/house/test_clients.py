@@ -24,7 +24,7 @@ HOMES = {
     "qdrant_edge": ONE_FILE,
     "rich": ("cli/",),
     "safetensors": ONE_FILE,
-    "scipy": ("align/", "measure/"),
+    "scipy": ("align/", "measure/", "upgrade/priority/"),
     "sentence_transformers": ONE_FILE,
     "sklearn": ("align/", "measure/"),
     "torch": ("align/", "encode/", "train/"),  # numbers, not a client: it goes with the methods
