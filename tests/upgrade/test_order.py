@@ -20,7 +20,7 @@ from holdfast.upgrade.priority.centers import Centers
 from holdfast.upgrade.priority.gain import expected_gain
 from holdfast.upgrade.priority.log import read_log
 from holdfast.upgrade.priority.rank import Ranking, check_order
-from holdfast.upgrade.priority.searched import most_searched
+from holdfast.upgrade.priority.searched import most_searched, without_self
 from holdfast.upgrade.priority.uncertain import Uncertainty
 from holdfast.upgrade.side import Side
 from tests.upgrade.toys import ToyEncoder, ToySource, contents
@@ -103,7 +103,7 @@ def test_a_log_that_cannot_be_is_refused_by_its_line(tmp_path, text, words):
 
 @pytest.mark.parametrize(
     ("order", "words"),
-    [("searched", "log of past searches"), ("gain", "log of past searches"), ("slice", "field")],
+    [("gain", "log of past searches"), ("given", "file of ids"), ("slice", "field")],
 )
 def test_a_plan_without_what_its_order_needs_is_refused(tmp_path, order, words):
     with pytest.raises(ConfigError, match=words):
@@ -182,16 +182,49 @@ def test_most_searched_of_a_store_is_that_of_the_whole_table(home, tmp_path):
     write_log(tmp_path)
     home.old = Parsed(home.old)
     asked = home.old.encode(list(LOG), "query").array
-    table = asked @ home.vectors.array.T
+    rows = home.vectors.array
     wanted = np.zeros(300)
-    for row, times in zip(table, LOG.values(), strict=True):
+    for row, times in zip(asked @ rows.T, LOG.values(), strict=True):
         for at, item in enumerate(np.argsort(-row)[:100]):
             wanted[item] += times / np.log2(at + 2)
+    for own, row in enumerate(rows @ rows.T):
+        others = [item for item in np.argsort(-row)[:101] if item != own]
+        for at, item in enumerate(others):
+            wanted[item] += 256.0 / 300.0 / np.log2(at + 2)
     ranked = home.ranking(tmp_path, "searched")()
-    assert len(ranked) == np.count_nonzero(wanted) < 300
+    assert len(ranked) == np.count_nonzero(wanted)
     got = wanted[[int(name[1:]) for name in ranked]]
     assert (np.diff(got) <= 1e-6).all()
     assert got[0] == wanted.max()
+
+
+def test_a_log_that_is_named_is_read_at_once_though_an_order_can_do_without(tmp_path):
+    check_order(read_plan({"order": "searched"}), tmp_path)
+    with pytest.raises(ConfigError, match=r"log\.jsonl"):
+        check_order(read_plan({"order": "searched", "order_file": "log.jsonl"}), tmp_path)
+
+
+def test_without_a_log_items_ask(home, tmp_path):
+    rows = home.vectors.array
+    wanted = np.zeros(300)
+    for own, row in enumerate(rows @ rows.T):
+        for at, item in enumerate([item for item in np.argsort(-row)[:101] if item != own]):
+            wanted[item] += 1.0 / np.log2(at + 2)
+    calls = home.old.calls
+    ranked = home.ranking(tmp_path, "searched", order_file=None)()
+    got = wanted[[int(name[1:]) for name in ranked]]
+    assert (np.diff(got) <= 1e-6).all()
+    assert home.old.calls == calls
+
+
+def test_a_long_log_drowns_what_items_find(home, tmp_path):
+    home.old = Parsed(home.old)
+    for count, most in ((1e9, True), (1e-9, False)):
+        place(tmp_path, json.dumps({"text": "1 0 0 0", "count": count}))
+        ranked = home.ranking(tmp_path, "searched")()
+        asked = home.old.encode(["1 0 0 0"], "query")
+        found = home.store.search(asked, 20).ids[0].tolist()
+        assert (ranked[:20] == found) is most
 
 
 def test_items_that_were_counted_need_no_model(home, tmp_path):
@@ -260,6 +293,12 @@ def test_a_ranking_worked_out_twice_is_the_same(home, tmp_path):
     for order in ("searched", "gain", "uncertain", "central", "balanced"):
         ranking = home.ranking(tmp_path, order)
         assert ranking() == ranking()
+
+
+def test_what_asked_is_not_among_its_own_hits():
+    found = np.array([[3, 1, 2], [1, 2, 3], [5, 6, -1], [1, 0, 2]])
+    others = without_self(found, np.array([3, 3, 6, -1]))
+    assert others.tolist() == [[1, 2], [1, 2], [5, -1], [1, 0]]
 
 
 def test_hits_count_by_their_place():

@@ -29,7 +29,7 @@ class Plan(BaseModel):
             the other; or "balanced" over slices.
         order_file: For order "given": a text file with one id a line. For "searched" and
             "gain": past searches, one a line, or JSON objects with `text` and `count`; for
-            "searched" also with `id` and `count`.
+            "searched" also with `id` and `count`, and it does without a file: items ask then.
         order_field: For order "slice" and "balanced": the payload field that names the slice.
         seed: Of the random order, and of the sample that goes first.
         batch_size: Items in the first batch.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,14 +19,18 @@ from ..side import Side
 from .centers import FIT, Centers
 from .gain import Pair, expected_gain
 from .log import Log, read_log
-from .searched import DEPTH, Floats, most_searched
+from .searched import DEPTH, ITEMS, Floats, most_searched, without_self
 from .slices import balanced, in_turn
 from .uncertain import Uncertainty
 
-NEEDS_FILE = ("given", "searched", "gain")
+Found: TypeAlias = tuple[list[str], IntArray]  # n ids, and (q, k) hits as places among them
+
+NEEDS_FILE = ("given", "gain")
+READS_FILE = (*NEEDS_FILE, "searched")
 NEEDS_FIELD = ("slice", "balanced")
 _PAGE = 10_000
-_SEARCHES = 256  # past searches made at once
+_SEARCHES = 256  # searches made at once
+ASKING = 4_096  # items that ask
 
 
 class Ranking:
@@ -71,22 +75,22 @@ class Ranking:
     # by past searches
 
     def _searched(self) -> list[str]:
-        log = read_log(self._file())
-        scores: dict[str, float] = dict(log.items)
+        log = read_log(self._file()) if self._plan.order_file else Log({}, {})
+        tally: dict[str, float] = dict(log.items)
         if log.searches:
-            found = self._found(self._asked(log)[0])
-            names, places = _numbered(found)
-            worth = most_searched(places, list(log.searches.values()), len(names))
-            for name, score in zip(names, worth.tolist(), strict=True):
-                scores[name] = scores.get(name, 0.0) + score
-        return _falling(list(scores), np.array(list(scores.values())))
+            found = _numbered(self._found(self._asked(log)[0], DEPTH))
+            _add(tally, found, list(log.searches.values()))
+        if not log.items:  # reads that were counted need nobody to stand in
+            found = self._found_by_items()
+            _add(tally, found, [ITEMS / len(found[1])] * len(found[1]))
+        return _falling(list(tally), np.array(list(tally.values())))
 
     def _gain(self) -> list[str]:
         log = read_log(self._file())
         if not log.searches:
             raise ConfigError("plan: order_file", "texts of searches for order 'gain'", "ids only")
         asked = self._asked(log)
-        names, _ = _numbered(self._found(asked[0]))
+        names, _ = _numbered(self._found(asked[0], DEPTH))
         waiting = _vectors(self._store.get(names))
         weights = list(log.searches.values())
         return _falling(names, expected_gain(asked, weights, waiting, self._known()))
@@ -99,8 +103,19 @@ class Ranking:
         new = self._new.reach(texts, "query", lambda: _no_way(self._new))
         return self._old.reach(texts, "query", lambda: new), new
 
-    def _found(self, asked: Vectors) -> Hits:
-        k = min(DEPTH, max(1, len(self._store)))
+    def _found_by_items(self) -> Found:
+        """What items find, other than themselves, when they ask."""
+        ids, _ = read_rows(self._store)
+        drawn = np.random.default_rng(self._plan.seed).permutation(len(ids))[:ASKING]
+        asking = ids[drawn].tolist()
+        rows = _vectors(self._store.get(asking))
+        names, places = _numbered(self._found(rows, DEPTH + 1))
+        place = {name: at for at, name in enumerate(names)}
+        own = np.array([place.get(name, -1) for name in asking], dtype=np.int64)
+        return names, without_self(places, own)
+
+    def _found(self, asked: Vectors, depth: int) -> Hits:
+        k = min(depth, max(1, len(self._store)))
         pieces = range(0, len(asked), _SEARCHES)
         return Hits.concat(
             self._store.search(asked.take(slice(at, at + _SEARCHES)), k) for at in pieces
@@ -151,10 +166,10 @@ def check_order(plan: Plan, home: Path) -> None:
     Raises:
         ConfigError: A file or a field that is missing, or a file that cannot be read.
     """
-    if plan.order in NEEDS_FILE:
-        if not plan.order_file:
-            what = "a file of ids" if plan.order == "given" else "a log of past searches"
-            raise ConfigError("plan: order_file", what, "none", f"Order {plan.order!r} needs it.")
+    if plan.order in NEEDS_FILE and not plan.order_file:
+        what = "a file of ids" if plan.order == "given" else "a log of past searches"
+        raise ConfigError("plan: order_file", what, "none", f"Order {plan.order!r} needs it.")
+    if plan.order in READS_FILE and plan.order_file:
         read = read_ids if plan.order == "given" else read_log
         read(home / plan.order_file)
     if plan.order in NEEDS_FIELD and not plan.order_field:
@@ -184,7 +199,13 @@ def _no_way(side: Side) -> Vectors:
     raise ConfigError("plan: order", f"a model for {side.space.name}", "none")
 
 
-def _numbered(hits: Hits) -> tuple[list[str], IntArray]:
+def _add(tally: dict[str, float], found: Found, weights: list[float]) -> None:
+    worth = most_searched(found[1], weights, len(found[0]))
+    for name, score in zip(found[0], worth.tolist(), strict=True):
+        tally[name] = tally.get(name, 0.0) + score
+
+
+def _numbered(hits: Hits) -> Found:
     """The ids that were found, each once, and the hits as places among them; -1 where empty."""
     places: dict[str, int] = {}
     flat = [places.setdefault(name, len(places)) if name else -1 for name in hits.ids.ravel()]

@@ -1,4 +1,9 @@
-"""Most searched first: what past searches found is what readers look at."""
+"""Most searched first: what past searches found is what readers look at.
+
+A log is a sample of what is going to be asked, and a short one says little of it. So items
+ask too, and together count as much as 256 past searches: what many items lie close to is found by
+many searches nobody has made yet. A long log drowns them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from ...errors import InvalidInput
 Floats = npt.NDArray[np.float64]
 
 DEPTH = 100  # hits of a past search that count
+ITEMS = 256.0  # searches that all items together stand for
 
 
 def most_searched(found: IntArray, weights: npt.ArrayLike, count: int) -> Floats:
@@ -36,6 +42,23 @@ def most_searched(found: IntArray, weights: npt.ArrayLike, count: int) -> Floats
     worth = (times[:, None] * discounts)[filled]
     scores: Floats = np.bincount(found[filled], weights=worth, minlength=count).astype(np.float64)
     return scores
+
+
+def without_self(found: IntArray, asking: IntArray) -> IntArray:
+    """Hits of items that asked, less the items themselves.
+
+    Args:
+        found: (q, k) places of items, best first; -1 where there are no more.
+        asking: (q,) the place of the item that asked.
+    Returns:
+        (q, k - 1) places; the last one falls away where an item did not find itself.
+    Example:
+        >>> without_self(np.array([[4, 7, 9], [7, 4, 9]]), np.array([7, 7])).tolist()
+        [[4, 9], [4, 9]]
+    """
+    own = found == asking[:, None]
+    kept = np.argsort(own, axis=1, kind="stable")[:, :-1]
+    return np.take_along_axis(found, kept, axis=1)
 
 
 def as_weights(weights: npt.ArrayLike, queries: int) -> Floats:

@@ -1,0 +1,256 @@
+"""What the order of a backfill is worth: the area gain of every policy, with the fused merge.
+
+python -m bench.order [--quick] [--part fit] [--seeds 5] [--cache FOLDER]
+
+No policy sees a judgement.
+
+    uniform   all judged queries count alike. The log is of other people's searches: the texts of
+              the part "fit", each once. On that part itself, each half is the log of the
+              other.
+    traffic   the judged queries are asked by Zipf's law, ranks at random. The log is 10,000
+              draws of that traffic, so what is often asked is in it, and what is seldom asked
+              is not.
+
+Policies were chosen on the part "fit" and are judged on the part "judge".
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from holdfast.arrays import FloatArray, IntArray
+from holdfast.measure.curve import Curve, compare_areas
+from holdfast.measure.traffic import zipf
+from holdfast.upgrade.mixed import CANDIDATES
+from holdfast.upgrade.priority.searched import Floats
+
+from .judged import DATA, NAMES, Judged, Part, present, read
+from .mixture import SHARES, World, curve, fused
+from .order_policies import DEAR, POLICIES, QUICK, SHOWN, Past, order_of
+from .record import Record, arguments, say, writes
+
+ASKED = 10_000
+PARTED = 100  # seed of the two halves of the part "fit"
+AIM = 0.85
+RECOMMENDED = {"uniform": "searched", "traffic": "gain"}
+
+
+# what is judged
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One draw: what is known, what is judged, and how much each query counts."""
+
+    past: Past
+    world: World
+    weights: Floats
+
+
+def uniform(name: str, part: Part, seed: int) -> Iterator[Trial]:
+    """All queries alike, other searches in the log."""
+    judged, tokens = read(name, part), _tokens(name)
+    if part == "judge":
+        other = read(name, "fit")
+        parts = [(judged, other)]
+    else:
+        shuffled = np.random.default_rng(PARTED).permutation(len(judged.gains))
+        halves = [_some(judged, rows) for rows in np.array_split(shuffled, 2)]
+        parts = [(halves[0], halves[1]), (halves[1], halves[0])]
+    for asked, log in parts:
+        times = np.ones(len(log.gains))
+        past = Past(judged, (log.old_queries, log.new_queries), times, seed, tokens)
+        yield Trial(past, World.of(asked), np.ones(len(asked.gains)))
+
+
+def traffic(name: str, part: Part, seed: int) -> Iterator[Trial]:
+    """Zipf's law, and a log of the same traffic."""
+    judged = read(name, part)
+    draws = np.random.default_rng(1_000 + seed)
+    weights = draws.permutation(zipf(len(judged.gains)))
+    times = draws.multinomial(ASKED, weights).astype(np.float64)
+    rows = np.flatnonzero(times)
+    log = judged.old_queries.take(rows), judged.new_queries.take(rows)
+    past = Past(judged, log, times[rows], seed, _tokens(name))
+    yield Trial(past, World.of(judged), weights)
+
+
+SCHEMES = {"uniform": uniform, "traffic": traffic}
+
+
+def _some(judged: Judged, rows: IntArray) -> Judged:
+    return replace(
+        judged,
+        old_queries=judged.old_queries.take(rows),
+        new_queries=judged.new_queries.take(rows),
+        gains=judged.gains[rows],
+    )
+
+
+def _tokens(name: str) -> Floats:
+    """About how many tokens each document has; the longest are cut, as models do."""
+    lengths = {}
+    with gzip.open(DATA / name / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            item = json.loads(line)
+            lengths[str(item["_id"])] = len(f"{item.get('title', '')} {item['text']}".strip())
+    return np.array([1.0 + min(lengths[row], 2_048) / 4.0 for row in read(name).ids])
+
+
+class Curves:
+    """Curves by their order, kept in a folder, since two schemes share many."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._kept: dict[str, FloatArray] = {}
+
+    def __call__(self, world: World, order: IntArray, shares: Sequence[float]) -> FloatArray:
+        """(s, q) nDCG@10."""
+        seen = (order, np.asarray(shares), world.judged.new_queries.array)
+        key = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in seen)).hexdigest()
+        path = self._folder and self._folder / f"{key}.npy"
+        if key in self._kept:
+            return self._kept[key]
+        if path and path.exists():
+            return np.load(path)
+        values = curve(world, partial(fused, candidates=CANDIDATES["fused"]), order, shares)
+        self._kept[key] = values
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, values)
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A policy on a set.
+
+    Args:
+        table: (s, q) values, averaged over the seeds by the weights of each.
+        weights: (q,) summed over the seeds.
+        gains: Area gain with each seed.
+    """
+
+    table: FloatArray
+    weights: Floats
+    gains: tuple[float, ...]
+
+    def curve(self, even: bool) -> Curve:
+        """With intervals from draws of queries."""
+        return Curve.of("nDCG@10", SHARES, self.table, weights=None if even else self.weights)
+
+
+def outcome(
+    trials: Sequence[Sequence[Trial]], name: str, curves: Curves, by_cost: bool = False
+) -> Outcome:
+    """One policy, all seeds."""
+    total, weights, gains = 0.0, 0.0, []
+    for parts in trials:
+        tables, counts = [], []
+        for trial in parts:
+            order = order_of(name, trial.past)
+            shares = _cost_shares(trial.past.tokens[order]) if by_cost else SHARES
+            tables.append(curves(trial.world, order, shares))
+            counts.append(trial.weights)
+        table, count = np.concatenate(tables, axis=1), np.concatenate(counts)
+        total, weights = total + table * count, weights + count
+        means = table @ count / count.sum()
+        area = (means.sum() - (means[0] + means[-1]) / 2.0) / (len(means) - 1)
+        gains.append(float((area - means[0]) / (means[-1] - means[0])))
+    return Outcome(total / weights, weights, tuple(gains))
+
+
+def _cost_shares(costs: Floats) -> list[float]:
+    """Shares of the items at which each tenth of the cost is paid."""
+    paid = np.concatenate([[0.0], np.cumsum(costs)])
+    counts = [int(np.argmin(np.abs(paid - share * paid[-1]))) for share in SHARES]
+    return [count / len(costs) for count in counts]
+
+
+def tell(
+    record: Record, scheme: str, name: str, found: Mapping[str, Outcome], way: str = ""
+) -> None:
+    """The rows of one set: gain, and what it is over random order."""
+    even = scheme == "uniform"
+    base = found["random"]
+    first, last = base.curve(even).values[[0, -1]]
+    weights = None if even else base.weights
+    for policy, got in found.items():
+        gain = got.curve(even).gain
+        ends = {} if gain is None else {"low": gain.low, "high": gain.high}
+        value = float("nan") if gain is None else gain.value
+        own = policy == RECOMMENDED[scheme] and not way
+        aim = f">= {AIM}" if own and not even else ""
+        cell = f"{name}, {policy}"
+        record.add(f"{scheme}{way}: area gain", cell, value, **ends, target=aim)
+        if policy == "random":
+            continue
+        more = compare_areas(SHARES, base.table, got.table, weights=weights).difference
+        wins = sum(a > b for a, b in zip(got.gains, base.gains, strict=True))
+        record.add(
+            f"{scheme}{way}: area gain less random order's ({wins} of {len(got.gains)} seeds won)",
+            cell,
+            more.value / (last - first),
+            low=more.low / (last - first),
+            high=more.high / (last - first),
+            target=">= 0" if own and even else "",
+        )
+
+
+def main() -> int:
+    """Run it."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--part", choices=("fit", "judge"), default="judge")
+    parser.add_argument("--sets", default=",".join(NAMES))
+    parser.add_argument("--schemes", default=",".join(SCHEMES))
+    parser.add_argument("--policies", default="", help="some of them, separated by semicolons")
+    parser.add_argument("--cache", type=Path, help="keep curves in this folder")
+    options = parser.parse_args()
+    if not present():
+        say("the judged sets are not there")
+        return 0
+    names = ["cranfield"] if options.quick else options.sets.split(",")
+    seeds = range(1 if options.quick else options.seeds)
+    some = [name.strip() for name in options.policies.split(";") if name] or list(POLICIES)
+    policies = QUICK if options.quick else tuple(dict.fromkeys(["random", *some]))
+    record = Record("order", "what the order of a backfill is worth", _DATA, aims=not options.quick)
+    record.notes += _NOTES
+    curves = Curves(options.cache)
+    for scheme in options.schemes.split(","):
+        for name in names:
+            say(f"{scheme}, {name}")
+            trials = [list(SCHEMES[scheme](name, options.part, seed)) for seed in seeds]
+            found = {p: outcome(trials, p, curves) for p in policies}
+            tell(record, scheme, name, found)
+            record.notes.append(_curves(scheme, name, found))
+            if scheme == "traffic" and not options.policies:
+                paid = {p: outcome(trials, p, curves, by_cost=True) for p in (*QUICK, DEAR)}
+                tell(record, scheme, name, paid, " over tokens")
+    return record.finish(writes(options) and options.part == "judge")
+
+
+def _curves(scheme: str, name: str, found: Mapping[str, Outcome]) -> str:
+    """A table of some curves."""
+    lines = [f"nDCG@10 by share moved, {name}, {scheme}:", ""]
+    lines += ["| order | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |"]
+    lines += ["|---" * (len(SHARES) + 1) + "|"]
+    for policy in (p for p in SHOWN if p in found):
+        values = found[policy].curve(scheme == "uniform").values
+        lines.append(f"| {policy} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+    return "\n".join(lines)
+
+
+_DATA = "scifact, cranfield and cosqa, from WordLlama 256-d to MiniLM 384-d, part 'judge'"
+_NOTES = [__doc__.partition("\n\n")[2].partition("\n\n")[2].strip()]
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,196 @@
+"""The policies that `bench.order` compares, from what is known before anything has moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TypeAlias
+
+import numpy as np
+
+from holdfast.align.kernel import Kernel
+from holdfast.arrays import FloatArray, IdArray, IntArray, Vectors, id_array, unit_rows
+from holdfast.store.topk import best, scores
+from holdfast.upgrade.order import arrange, fair_sample
+from holdfast.upgrade.priority.centers import Centers
+from holdfast.upgrade.priority.gain import expected_gain
+from holdfast.upgrade.priority.rank import ASKING
+from holdfast.upgrade.priority.searched import DEPTH, ITEMS, Floats, most_searched, without_self
+from holdfast.upgrade.priority.slices import balanced, in_turn
+from holdfast.upgrade.priority.uncertain import Uncertainty, remoteness
+
+from .judged import Judged
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What is known before anything has moved.
+
+    Args:
+        judged: The items; their judgements are not looked at.
+        queries: The log, in both spaces.
+        times: (q,) how often each was asked.
+        seed: Of the fair sample.
+        tokens: (n,) what each item costs.
+    """
+
+    judged: Judged
+    queries: tuple[Vectors, Vectors]
+    times: Floats
+    seed: int
+    tokens: Floats
+
+    @property
+    def count(self) -> int:
+        """Number of items."""
+        return len(self.judged.ids)
+
+    @property
+    def old(self) -> FloatArray:
+        """(n, d) items in the old space."""
+        return self.judged.old_docs.array
+
+    @cached_property
+    def known(self) -> tuple[Vectors, Vectors]:
+        """The fair sample, in both spaces."""
+        rows = [int(name) for name in fair_sample(_names(self.count), self.seed)]
+        return self.judged.old_docs.take(rows), self.judged.new_docs.take(rows)
+
+    def found(self, queries: Vectors, rows: Vectors, depth: int) -> IntArray:
+        """(q, depth) rows that searches find, best first."""
+        table = scores(queries.array, rows.array, rows.space.metric)
+        places: IntArray = best(table, depth)[0]
+        return places
+
+
+Policy: TypeAlias = Callable[[Past], Floats]
+
+
+def logged(past: Past, depth: int = DEPTH) -> Floats:
+    """What the log found with the old model."""
+    found = past.found(past.queries[0], past.judged.old_docs, depth)
+    return most_searched(found, past.times, past.count)
+
+
+def searched(past: Past) -> Floats:
+    """The log, and items that count as much as 256 searches, as `priority.rank` takes both."""
+    return logged(past) + ITEMS / min(past.count, ASKING) * neighboured(past)
+
+
+def foreseen(past: Past, depth: int = 10) -> Floats:
+    """What the log will find with the new model: nobody can know that."""
+    found = past.found(past.queries[1], past.judged.new_docs, depth)
+    return most_searched(found, past.times, past.count)
+
+
+def expected(past: Past, by_cost: bool = False) -> Floats:
+    """`expected_gain` of what the log found, as `priority.rank` takes it."""
+    found = np.unique(past.found(past.queries[0], past.judged.old_docs, DEPTH))
+    waiting = past.judged.old_docs.take(found)
+    price = past.tokens[found] if by_cost else None
+    out = np.zeros(past.count)
+    out[found] = expected_gain(past.queries, past.times, waiting, past.known, price)
+    return out
+
+
+def neighboured(past: Past) -> Floats:
+    """What items find when they ask: there is no log."""
+    asking = np.random.default_rng(past.seed).permutation(past.count)[:ASKING]
+    rows = past.judged.old_docs
+    found = without_self(past.found(rows.take(asking), rows, DEPTH + 1), asking)
+    return most_searched(found, np.ones(len(asking)), past.count)
+
+
+def outlying(past: Past) -> Floats:
+    """Far from the mean of the own cluster."""
+    return Centers(past.old, seed=past.seed).distances(past.old)
+
+
+def uncertain(past: Past) -> Floats:
+    """Where the map errs, as far as the fair sample tells."""
+    return Uncertainty(*past.known)(past.old)
+
+
+def fastfill(past: Past) -> Floats:
+    """The same by FastFill's head, learned from the fair sample."""
+    from holdfast.align.forward import FastFill
+
+    old, new = past.known
+    return FastFill(seed=past.seed).fit(old.array, new.array).uncertainty(past.old)
+
+
+def remote(past: Past) -> Floats:
+    """Far from every item of the fair sample."""
+    return remoteness(past.old, past.known[0].array)
+
+
+def mistaken(past: Past) -> Floats:
+    """Where the map errs in truth: nobody can know that."""
+    old, new = past.known
+    mapped = unit_rows(Kernel(single=True).fit(old.array, new.array).transform(past.old))
+    return 1.0 - np.einsum("ij,ij->i", mapped, past.judged.new_docs.array)
+
+
+def _slices(past: Past) -> list[int]:
+    means = Centers(past.old, 10, past.seed).means.astype(np.float32)
+    return best(past.old @ means.T - (means**2).sum(axis=1) / 2.0, 1)[0][:, 0].tolist()
+
+
+def turns(past: Past) -> Floats:
+    """One of ten clusters after the other."""
+    return in_turn(_slices(past))
+
+
+def evenly(past: Past) -> Floats:
+    """Equally many of ten clusters."""
+    return balanced(_slices(past), past.seed)
+
+
+# name of the policy: (its score, the order of `arrange` that serves it)
+POLICIES: Mapping[str, tuple[Policy | None, str]] = {
+    "random": (None, "random"),
+    "searched": (searched, "searched"),
+    "searched, none at random": (searched, "given"),
+    "log alone": (logged, "searched"),
+    "log alone, none at random": (logged, "given"),
+    "log alone, 10 deep": (partial(logged, depth=10), "searched"),
+    "log alone, 10 deep, none at random": (partial(logged, depth=10), "given"),
+    "gain": (expected, "gain"),
+    "gain, none at random": (expected, "given"),
+    "items alone": (neighboured, "searched"),
+    "items alone, none at random": (neighboured, "given"),
+    "central": (lambda past: -outlying(past), "given"),
+    "outlying": (outlying, "given"),
+    "uncertain": (uncertain, "given"),
+    "uncertain last": (lambda past: -uncertain(past), "given"),
+    "uncertain by FastFill": (fastfill, "given"),
+    "remote": (remote, "given"),
+    "slice": (turns, "given"),
+    "balanced": (evenly, "given"),
+    "oracle: true error": (mistaken, "given"),
+    "oracle: found by the new model": (foreseen, "given"),
+}
+DEAR = "gain over cost"  # where the shares are shares of the tokens
+QUICK = ("random", "searched", "gain")
+SHOWN = (*QUICK, "central", "uncertain", "oracle: found by the new model")
+LOGGED = {n for n in (*POLICIES, DEAR) if n.startswith(("log", "gain", "oracle: found"))}
+
+
+def order_of(name: str, past: Past) -> IntArray:
+    """Rows in the order in which the package moves them."""
+    score, kind = (partial(expected, by_cost=True), "gain") if name == DEAR else POLICIES[name]
+    ids = _names(past.count)
+    given = None
+    if score is not None:
+        worth = score(past)
+        rows = np.argsort(-worth, kind="stable")
+        # What nothing is known of is left out, as a log leaves it out.
+        rows = rows[worth[rows] != 0.0] if name in LOGGED else rows
+        given = ids[rows].tolist()
+    names = arrange(kind, ids, np.zeros(past.count, dtype=np.int64), past.seed, given)
+    return np.array([int(name) for name in names])
+
+
+def _names(count: int) -> IdArray:
+    return id_array([str(n) for n in range(count)])
