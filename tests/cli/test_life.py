@@ -47,7 +47,7 @@ def test_an_upgrade_from_start_to_finish(home):
     before = snapshot(home.folder)
     dry = home.data("plan", "--dry-run")
     assert snapshot(home.folder) == before
-    assert (dry["items"], dry["merge"], dry["dry_run"]) == (ITEMS, "calibrated", True)
+    assert (dry["items"], dry["merge"], dry["dry_run"]) == (ITEMS, "fused", True)
     assert home.data("plan")["dry_run"] is False
     seen = home.data("inspect")
     assert (seen["state"], seen["relation"]) == ("planned", "unrelated")
@@ -94,7 +94,7 @@ def test_words_for_people_say_what_is_next(home):
     assert "holdfast plan" in home.done("build")
     shown = home.done("plan", "--dry-run")
     assert "Nothing was written" in shown
-    assert "calibrated" in shown
+    assert "fused" in shown
     assert "holdfast backfill" in home.done("plan")
     assert "30 % of 120 items moved. Paused" in home.done("backfill", "--until", "30%")
     assert "30 % of 120 items" in home.done("status")
