@@ -34,13 +34,13 @@ from holdfast.upgrade.priority.searched import Floats
 
 from .judged import DATA, NAMES, Judged, Part, present, read
 from .mixture import SHARES, World, curve, fused
-from .order_policies import DEAR, POLICIES, QUICK, SHOWN, Past, order_of
+from .order_policies import ALL, DEAR, QUICK, SHOWN, Past, order_of
 from .record import Record, arguments, say, writes
 
 ASKED = 10_000
 PARTED = 100  # seed of the two halves of the part "fit"
 AIM = 0.85
-RECOMMENDED = {"uniform": "searched", "traffic": "gain"}
+RECOMMENDED = "searched"
 
 
 # what is judged
@@ -187,7 +187,7 @@ def tell(
         gain = got.curve(even).gain
         ends = {} if gain is None else {"low": gain.low, "high": gain.high}
         value = float("nan") if gain is None else gain.value
-        own = policy == RECOMMENDED[scheme] and not way
+        own = policy == RECOMMENDED and not way
         aim = f">= {AIM}" if own and not even else ""
         cell = f"{name}, {policy}"
         record.add(f"{scheme}{way}: area gain", cell, value, **ends, target=aim)
@@ -220,7 +220,7 @@ def main() -> int:
         return 0
     names = ["cranfield"] if options.quick else options.sets.split(",")
     seeds = range(1 if options.quick else options.seeds)
-    some = [name.strip() for name in options.policies.split(";") if name] or list(POLICIES)
+    some = [name.strip() for name in options.policies.split(";") if name] or list(ALL)
     policies = QUICK if options.quick else tuple(dict.fromkeys(["random", *some]))
     record = Record("order", "what the order of a backfill is worth", _DATA, aims=not options.quick)
     record.notes += _NOTES

@@ -147,30 +147,27 @@ def evenly(past: Past) -> Floats:
     return balanced(_slices(past), past.seed)
 
 
-# name of the policy: (its score, the order of `arrange` that serves it)
-POLICIES: Mapping[str, tuple[Policy | None, str]] = {
-    "random": (None, "random"),
-    "searched": (searched, "searched"),
-    "searched, none at random": (searched, "given"),
-    "log alone": (logged, "searched"),
-    "log alone, none at random": (logged, "given"),
-    "log alone, 10 deep": (partial(logged, depth=10), "searched"),
-    "log alone, 10 deep, none at random": (partial(logged, depth=10), "given"),
-    "gain": (expected, "gain"),
-    "gain, none at random": (expected, "given"),
-    "items alone": (neighboured, "searched"),
-    "items alone, none at random": (neighboured, "given"),
-    "central": (lambda past: -outlying(past), "given"),
-    "outlying": (outlying, "given"),
-    "uncertain": (uncertain, "given"),
-    "uncertain last": (lambda past: -uncertain(past), "given"),
-    "uncertain by FastFill": (fastfill, "given"),
-    "remote": (remote, "given"),
-    "slice": (turns, "given"),
-    "balanced": (evenly, "given"),
-    "oracle: true error": (mistaken, "given"),
-    "oracle: found by the new model": (foreseen, "given"),
+POLICIES: Mapping[str, Policy | None] = {
+    "random": None,
+    "searched": searched,
+    "log alone": logged,
+    "log alone, 10 deep": partial(logged, depth=10),
+    "items alone": neighboured,
+    "gain": expected,
+    "central": lambda past: -outlying(past),
+    "outlying": outlying,
+    "uncertain": uncertain,
+    "uncertain last": lambda past: -uncertain(past),
+    "uncertain by FastFill": fastfill,
+    "remote": remote,
+    "slice": turns,
+    "balanced": evenly,
+    "oracle: true error": mistaken,
+    "oracle: found by the new model": foreseen,
 }
+MIXED = ", every other at random"
+MIXABLE = ("searched", "log alone", "gain", "items alone")
+ALL = (*POLICIES, *(name + MIXED for name in MIXABLE))
 DEAR = "gain over cost"  # where the shares are shares of the tokens
 QUICK = ("random", "searched", "gain")
 SHOWN = (*QUICK, "central", "uncertain", "oracle: found by the new model")
@@ -179,17 +176,28 @@ LOGGED = {n for n in (*POLICIES, DEAR) if n.startswith(("log", "gain", "oracle: 
 
 def order_of(name: str, past: Past) -> IntArray:
     """Rows in the order in which the package moves them."""
-    score, kind = (partial(expected, by_cost=True), "gain") if name == DEAR else POLICIES[name]
-    ids = _names(past.count)
+    base = name.removesuffix(MIXED)
+    score = partial(expected, by_cost=True) if base == DEAR else POLICIES[base]
+    ids, revisions = _names(past.count), np.zeros(past.count, dtype=np.int64)
     given = None
     if score is not None:
         worth = score(past)
         rows = np.argsort(-worth, kind="stable")
         # What nothing is known of is left out, as a log leaves it out.
-        rows = rows[worth[rows] != 0.0] if name in LOGGED else rows
+        rows = rows[worth[rows] != 0.0] if base in LOGGED else rows
         given = ids[rows].tolist()
-    names = arrange(kind, ids, np.zeros(past.count, dtype=np.int64), past.seed, given)
-    return np.array([int(name) for name in names])
+    kind = "random" if score is None else "given"
+    order = np.array([int(row) for row in arrange(kind, ids, revisions, past.seed, given)])
+    return order if base == name else _mixed(order, past)
+
+
+def _mixed(order: IntArray, past: Past) -> IntArray:
+    """Behind the fair sample, every other row is the next of the random order."""
+    first = len(fair_sample(_names(past.count), past.seed))
+    random = order_of("random", past)
+    turns_of = np.stack([order[first:], random[first:]], axis=1).ravel()
+    firsts = np.unique(turns_of, return_index=True)[1]
+    return np.concatenate([order[:first], turns_of[np.sort(firsts)]])
 
 
 def _names(count: int) -> IdArray:

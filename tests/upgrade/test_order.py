@@ -14,7 +14,7 @@ from holdfast.errors import ConfigError
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.mover import ReEmbed
-from holdfast.upgrade.order import ALTERNATING, RANKED, alternate, arrange, fair_sample
+from holdfast.upgrade.order import RANKED, arrange, fair_sample
 from holdfast.upgrade.plan import Plan, read_plan
 from holdfast.upgrade.priority.centers import Centers
 from holdfast.upgrade.priority.gain import expected_gain
@@ -44,28 +44,15 @@ def test_every_order_starts_with_the_same_fair_sample_and_loses_nobody(name):
         arrange(name, IDS, NONE, 3)
 
 
-@pytest.mark.parametrize("name", ALTERNATING)
-def test_an_order_by_searches_takes_every_other_item_at_random(name):
-    wanted = [f"i{n}" for n in range(1000)]
-    shuffled = arrange("random", IDS, NONE, 3)[200:]
-    ranked = [item for item in wanted if item in set(shuffled)]
-    order = arrange(name, IDS, NONE, 3, wanted)[200:]
-    expected = []
-    for pair in zip(ranked, shuffled, strict=True):
-        expected += [item for item in pair if item not in expected]
-    assert order == list(dict.fromkeys(expected))
-    # As long as nothing comes up twice, that is one of each in turns.
-    assert order[:6:2] == ranked[:3]
-    assert order[1:6:2] == shuffled[:3]
-
-
-@drawn(st.permutations(range(12)), st.permutations(range(12)))
-def test_alternating_keeps_both_orders_among_what_each_brought(one, other):
-    merged = alternate(np.array(one), np.array(other)).tolist()
-    slow = []
-    for a, b in zip(one, other, strict=True):
-        slow += [x for x in dict.fromkeys((a, b)) if x not in slow]
-    assert merged == slow
+@drawn(st.permutations(range(40)), st.integers(0, 40))
+def test_what_is_ranked_comes_behind_the_sample_in_its_order(wanted, known):
+    ids = IDS[:40]
+    ranked = [f"i{n}" for n in wanted[:known]]
+    order = arrange("searched", ids, NONE[:40], 3, ranked)
+    rest = [item for item in ranked if item not in order[:8]]
+    assert order[8 : 8 + len(rest)] == rest
+    shuffled = arrange("random", ids, NONE[:40], 3)
+    assert order[8 + len(rest) :] == [item for item in shuffled[8:] if item not in rest]
 
 
 # what a plan names

@@ -2,10 +2,6 @@
 
 Whatever the order, the first items are a random sample: calibration needs a fair one, and
 needs it early (`reference.py`). It is at most a fifth of the gallery.
-
-Behind it an order that looks at past searches takes every other item at random. What
-is searched most is no fair picture of the gallery, and the map that predicts the scores of
-items that wait is fitted on what has moved: see `bench.order`.
 """
 
 from __future__ import annotations
@@ -26,7 +22,6 @@ Given: TypeAlias = Sequence[str] | Callable[[], Sequence[str]]  # ids, or what a
 
 # Orders that somebody must work out first: they come as ids.
 RANKED = ("given", "searched", "gain", "uncertain", "central", "slice", "balanced")
-ALTERNATING = ("searched", "gain")
 _PAGE = 10_000
 
 
@@ -77,23 +72,8 @@ def arrange(
             "Name an order; for 'given' set order_file.",
         )
     rest = order[~np.isin(order, shuffled[:first])]
-    if name in ALTERNATING:
-        rest = alternate(rest, shuffled[first:])
     ordered: list[str] = ids[np.concatenate([shuffled[:first], rest])].tolist()
     return ordered
-
-
-def alternate(one: IntArray, other: IntArray) -> IntArray:
-    """Two orders of the same things in turns; what has come up already is not repeated.
-
-    Example:
-        >>> alternate(np.array([3, 2, 1]), np.array([1, 3, 2])).tolist()
-        [3, 1, 2]
-    """
-    both = np.stack([one, other], axis=1).ravel()
-    firsts = np.unique(both, return_index=True)[1]
-    merged: IntArray = both[np.sort(firsts)]
-    return merged
 
 
 def fair_sample(ids: IdArray, seed: int) -> list[str]:
