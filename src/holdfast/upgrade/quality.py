@@ -21,7 +21,7 @@ from .ledger import Ledger
 from .status import Status
 
 STEPS = 10  # a curve has a point at every tenth
-_BLOCK = 256  # queries asked at once
+_BLOCK = 1_024  # queries asked at once
 _DIGITS = 6  # of a query's value that are kept; compared with no more
 
 
