@@ -28,8 +28,9 @@ install: $(VENV)/.installed ## set up .venv with every extra and the development
 demo: $(or $(wildcard $(VENV)/.installed),$(VENV)/.installed-demo) ## upgrade a real gallery, from start to report
 	@$(BIN)/holdfast demo $(ARGS)
 
+# Small arrays: more threads than one only wait for each other.
 test: check ## check, then run every test
-	@$(BIN)/pytest $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest $(ARGS)
 
 check: $(VENV)/.installed ## lint, formatting, types, and the direction of imports
 	@echo "ruff, mypy, import-linter"
