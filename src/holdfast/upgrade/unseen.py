@@ -7,7 +7,8 @@ prediction alone would flatter: what it misses decides the ranking. So new score
 documents, which the map did not have in its fit (leave one out).
 
     not relevant    residual of a sampled pair whose prediction was about as high, in units of
-                    the query's own spread: what lies at the top is spread out more
+                    the query's own spread, and of what both models place about as high
+                    among the query's own: such rivals are missed by more
     relevant        a regression of its own, since the map does not see relevance: a part
                     that all answers of a query share, and a residual
 
@@ -38,6 +39,8 @@ Bools = npt.NDArray[np.bool_]
 LEAST = 50  # sampled documents below which nothing is forecast
 _PENALTIES = (1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
 _LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+# Levels of heights; the last one holds some thousand pairs of a sample.
+_RIVALS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 _PRIOR = 20.0  # pairs by which a query's own spread is pulled to that of all
 _BLOCK = 4096
 _PAIRS = 50.0  # pairs of answers by which what a query's answers share is pulled to nothing
@@ -144,11 +147,16 @@ class Unseen:
         squares = (wide * residual**2).sum(axis=1)
         mean = float(squares.sum() / counts.sum())
         spread = np.sqrt((squares + _PRIOR * mean) / (counts + _PRIOR) / max(mean, 1e-12))
+        there = _level(fitted, *self._there)
+        both = _Both(there, self._there[1])
+        rivals = _Steps.of(
+            both(predicted, self._here[1])[other], (residual / spread[:, None])[other], wide[other]
+        )
         heights = (predicted + shift[:, None])[other]
         edges = np.quantile(heights, _LEVELS)
-        pool = _Pool(edges, heights, (residual / spread[:, None])[other], wide[other])
-        there = _level(fitted, *self._there) + shift[:, None]
-        drawn: Floats = there + spread[:, None] * self._unsure[1] * pool.draw(there, random)
+        pool = _Pool(edges, heights, rivals.values, wide[other])
+        errors = rivals.undo(pool.draw(there + shift[:, None], random), both(there, self._there[1]))
+        drawn: Floats = there + shift[:, None] + spread[:, None] * self._unsure[1] * errors
         return drawn
 
     def _draw_relevant(self, weights: Floats, random: np.random.Generator) -> Floats:
@@ -162,6 +170,48 @@ class Unseen:
         chosen = random.choice(len(left), size=len(there), p=heavy / heavy.sum())
         drawn: Floats = there @ fitted + own[np.nonzero(self._sought)[0]] + left[chosen]
         return drawn
+
+
+class _Both:
+    """How high both models place a document among the query's own."""
+
+    def __init__(self, predicted: Floats, old: Floats) -> None:
+        self._scales = _moments(predicted), _moments(old)
+
+    def __call__(self, predicted: Floats, old: Floats) -> Floats:
+        (a, b), (c, d) = self._scales
+        height: Floats = (predicted - a) / b + (old - c) / d
+        return height
+
+
+class _Steps:
+    """Mean and spread of residuals by height, taken out and put back."""
+
+    def __init__(self, edges: Floats, means: Floats, spreads: Floats, values: Floats) -> None:
+        self._edges, self._means, self._spreads, self.values = edges, means, spreads, values
+
+    @classmethod
+    def of(cls, heights: Floats, values: Floats, weights: Floats) -> _Steps:
+        edges = np.quantile(heights, _RIVALS)
+        bins = np.digitize(heights, edges)
+        counts = np.bincount(bins, weights, len(edges) + 1) + 1e-9
+        means = np.bincount(bins, weights * values, len(edges) + 1) / counts
+        squares = np.bincount(bins, weights * (values - means[bins]) ** 2, len(edges) + 1) / counts
+        spreads = np.sqrt(squares) + 1e-9
+        return cls(edges, means, spreads, (values - means[bins]) / spreads[bins])
+
+    def undo(self, values: Floats, heights: Floats) -> Floats:
+        bins = np.digitize(heights, self._edges)
+        back: Floats = values * self._spreads[bins] + self._means[bins]
+        return back
+
+
+def _moments(table: Floats) -> tuple[Floats, Floats]:
+    """(q, 1) mean and spread of each row."""
+    if not table.shape[1]:  # everything was sampled
+        return np.zeros((len(table), 1)), np.ones((len(table), 1))
+    spread = table.std(axis=1, keepdims=True)
+    return table.mean(axis=1, keepdims=True), np.where(spread > 1e-12, spread, 1.0)
 
 
 class _Pool:
