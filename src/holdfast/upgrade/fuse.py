@@ -3,26 +3,9 @@
 What moved keeps its old vector on the old side, so its two scores are both known. For what
 waits, a map fitted on the items that moved predicts the vector in the new space, and with
 it the new score. All scores are standardised, query by query, on a sample of items
-that both sides know:
+that both sides know.
 
-    moved      new + h * weight * old
-    waiting    (0.8 + 0.3 * (1 - h)) * predicted + h * (0.4 + weight) * old - 0.4 * h
-    weight     (1 - r^2 + 8 / m) / r^2
-    h          1 where the old model asks, else max(0, 1 - (1 - s^2) / (1 - r^2))^2
-
-    moved      new + h * 0.35 * old, where the new score of every candidate is known
-
-r is how well predicted scores agree with true ones, measured on items that the map was not
-fitted on; m is the size of the sample, whose own noise counts too. Early on little has moved,
-the map is poor, and the old score decides for all items alike: the ranking is the old one. As
-the map becomes better the new score takes over.
-
-Where the old model is dead its queries come over a bridge, and s is how well their scores agree
-with its own (`fidelity`). Such a score says nothing that the new query does not know, so what is
-heard of it, h, falls fast with what it misses, relative to what a prediction misses.
-
-The constants were chosen on queries that judge nothing, see `bench.no_regret`; the result is
-flat around them.
+How they count beside each other is `fusion_rule.py`.
 """
 
 from __future__ import annotations
@@ -39,19 +22,14 @@ from ..align.kernel import Kernel
 from ..arrays import FloatArray, IntArray, Vectors
 from ..errors import InvalidInput
 from ..store.memory import scores
+from .fusion_rule import FusionRule
 
 Floats = npt.NDArray[np.float64]
 
 LEAST = 8  # fewer known items say nothing
 PAIRS = 4_096  # known items that the map is fitted on, at most
 SAMPLE = 512  # of them, that standardise the scores
-_HALVES = 2_048  # of them, that measure the agreement
-
-PREDICTED, OLD, LATE = 0.8, 0.4, -0.4
-SURE = 0.35  # instead of the weight, where nothing is predicted: two models judge better than one
-ALONE = 1.1  # instead of PREDICTED, where the old score says nothing
-_FEW = 8.0  # over the size of the sample: what its mean and spread miss
-_POOREST = 0.2  # agreement below which the new score no longer counts
+HALVES = 2_048  # of them, that measure the agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +85,20 @@ class Fusion:
         return cls(old, new)
 
     @property
+    def rule(self) -> FusionRule:
+        """How the two scores count."""
+        missed, unheard = 1.0 - self.agreement**2, 1.0 - self.fidelity**2
+        return FusionRule.of(missed, unheard, len(self._old))
+
+    @property
     def heard(self) -> float:
         """How much of the old score counts, in [0, 1]."""
-        noise, missed = 1.0 - self.fidelity**2, 1.0 - self.agreement**2
-        if noise <= 0.0:
-            return 1.0
-        return max(0.0, 1.0 - noise / missed) ** 2 if missed > 0.0 else 0.0
+        return self.rule.heard
 
     @property
     def weight(self) -> float:
-        """Of the old score beside the new one: the noise in a predicted score over its signal."""
-        signal = max(self.agreement, _POOREST) ** 2
-        return self.heard * (1.0 - signal + _FEW / len(self._old)) / signal
+        """Of the old score beside the new one."""
+        return self.rule.weight
 
     def predict(self, old: FloatArray) -> Vectors:
         """N old vectors in the new space, as far as can be told."""
@@ -142,17 +122,15 @@ class Fusion:
             new: (q, k) scores of the new model.
             sure: They compete with no item whose new score is predicted.
         """
-        weight = self.heard * SURE if sure else self.weight
-        fused: Floats = _standard(new, scales.new) + weight * _standard(old, scales.old)
+        fused: Floats = self.rule.moved(
+            _standard(new, scales.new), _standard(old, scales.old), sure
+        )
         return fused
 
     def waiting(self, scales: Scales, old: FloatArray, predicted: FloatArray) -> Floats:
         """(q, k) fused scores of items with a predicted new score."""
-        fused: Floats = (
-            (PREDICTED + (ALONE - PREDICTED) * (1.0 - self.heard))
-            * _standard(predicted, scales.predicted)
-            + (OLD * self.heard + self.weight) * _standard(old, scales.old)
-            + LATE * self.heard
+        fused: Floats = self.rule.waiting(
+            _standard(predicted, scales.predicted), _standard(old, scales.old)
         )
         return fused
 
@@ -179,20 +157,21 @@ def fidelity(aligner: Aligner, old: Vectors, new: Vectors, sample: int = SAMPLE)
 def _crossed(
     aligner: Aligner, source: Vectors, target: Vectors, sample: int
 ) -> tuple[IntArray, FloatArray]:
-    """Some rows, and each brought over by a map that was fitted on the half without it."""
+    """The first rows, and each brought over by a map that was fitted on the half without it.
+
+    Every other row makes a half, so that both halves, and what is answered, begin with the
+    fair sample that the rows begin with.
+    """
     if len(source) != len(target) or len(source) < LEAST:
         raise InvalidInput("Fusion", f"at least {LEAST} pairs", f"{len(source)} and {len(target)}")
-    half = min(len(source), _HALVES) // 2
-    first, second = slice(0, half), slice(half, 2 * half)
+    half = min(len(source), HALVES) // 2
+    first, second = slice(0, 2 * half, 2), slice(1, 2 * half, 2)
     a, b = (deepcopy(aligner).fit(source.array[h], target.array[h]) for h in (first, second))
-    few = np.arange(min(half, sample // 2))
-    rows = np.concatenate([few, half + few])
-    metric = target.space.metric
-    mapped = [
-        _predicted(learned, source.array[part], metric)
-        for learned, part in ((b, few), (a, half + few))
-    ]
-    return rows, np.concatenate(mapped)
+    rows = np.arange(2 * min(half, sample // 2))
+    mapped = np.empty((len(rows), target.array.shape[1]), dtype=target.array.dtype)
+    for learned, part in ((b, rows[::2]), (a, rows[1::2])):
+        mapped[part] = _predicted(learned, source.array[part], target.space.metric)
+    return rows, mapped
 
 
 def _alike(guessed: FloatArray, true: FloatArray) -> float:

@@ -22,7 +22,8 @@ from ..align.linear import Ridge
 from ..arrays import FloatArray, IntArray, unit_rows
 from ..errors import ConfigError
 from ..store.topk import scores
-from .fuse import ALONE, LATE, LEAST, OLD, PAIRS, PREDICTED, SAMPLE, fidelity
+from .fuse import HALVES, LEAST, PAIRS, SAMPLE, fidelity
+from .fusion_rule import FusionRule
 from .merge import Quantile, ScoreSample, ZScore
 from .reference import SIZE
 from .unseen import Known
@@ -30,7 +31,6 @@ from .unseen import Known
 _PARTS = (4, 2)  # of the sample: maps are fitted on one and judged on the others
 _FOLDS = 5  # and on all but one, judged on it
 _USUAL, _WEAKER, _SURE = -0.2, 0.8, 300.0  # power of the pairs, see `Learning`
-_POOREST, _FEW, _HALVES = 0.2, 8.0, 2_048  # as in `fuse.py`
 _LEAST_MISSED = 0.02  # no map is carried on to perfection
 
 
@@ -177,22 +177,16 @@ def fused(stage: Stage, moved: IntArray, waiting: IntArray) -> FloatArray:
     """Merge "fused"."""
     if len(moved) < LEAST:
         return stage.old
-    pairs, half = min(len(moved), PAIRS), max(min(len(moved), _HALVES) // 2, LEAST)
+    pairs, half = min(len(moved), PAIRS), max(min(len(moved), HALVES) // 2, LEAST)
     sample = moved[:SAMPLE]
     missed = stage.mixture.among.at(half)
-    signal = max(1.0 - missed, _POOREST**2)
-    heard = max(0.0, 1.0 - stage.mixture.unheard / missed) ** 2
-    weight = heard * (1.0 - signal + _FEW / len(sample)) / signal
+    rule = FusionRule.of(missed, stage.mixture.unheard, len(sample))
     old = _standard(stage.old, stage.old[:, sample])
     new = _standard(stage.new[:, moved], stage.new[:, sample])
     told = _standard(stage.predicted(pairs, waiting), stage.predicted(half, sample))
     table = np.empty_like(stage.old)
-    table[:, moved] = new + weight * old[:, moved]
-    table[:, waiting] = (
-        (PREDICTED + (ALONE - PREDICTED) * (1.0 - heard)) * told
-        + (OLD * heard + weight) * old[:, waiting]
-        + LATE * heard
-    )
+    table[:, moved] = rule.moved(new, old[:, moved])
+    table[:, waiting] = rule.waiting(told, old[:, waiting])
     return table
 
 
