@@ -14,6 +14,7 @@ from holdfast.train.scenarios import (
     Scenario,
     architectures,
     asynchronous,
+    few_shot,
     finer_labels,
     incremental,
     more_data,
@@ -129,6 +130,36 @@ def test_finer_labels_leave_coarse_ones_where_they_are():
     assert second.labels.tolist() == [3, 4, 5, 3, 6, 4, 5, 3, 6, 2]
     assert second.classes == ("a", "b", "c", "d")
     assert second.interface.places["left"] == 0
+
+
+def test_few_shots_of_new_classes():
+    classes = np.array([f"c{n % 8}" for n in range(80)])
+    steps = [["c0", "c1", "c2", "c3"], ["c5", "c4"], ["c7", "c6"]]
+    found = few_shot(classes, SHARED, steps, shots=3, seed=1)
+    assert of(found, "start") == ["fresh", "deployed", "deployed"]
+    assert of(found, "teacher") == ["none"] * 3
+    assert of(found, "remembers") == [False] * 3
+    assert found.memory is None
+    # all of the base classes, three of each later one, numbered as the classes come
+    assert lists(of(found, "items"))[0] == [n for n in range(80) if n % 8 < 4]
+    for task, step, numbers in zip(found.tasks[1:], steps[1:], ([4, 5], [6, 7]), strict=True):
+        drawn = sorted(classes[task.items].tolist())
+        assert drawn == sorted(step * 3)
+        assert dict(zip(classes[task.items], task.labels[task.items], strict=True)) == dict(
+            zip(step, numbers, strict=True)
+        )
+    fewer = few_shot(classes, SHARED, steps, shots=2, seed=1)
+    assert set(fewer.tasks[1].items.tolist()) < set(found.tasks[1].items.tolist())
+    other = few_shot(classes, SHARED, steps, shots=3, seed=2)
+    assert other.tasks[1].items.tolist() != found.tasks[1].items.tolist()
+    listed = few_shot(classes, SHARED, steps, chosen=[[5, 4, 13], [7, 6]])
+    assert lists(of(listed, "items"))[1:] == [[4, 5, 13], [6, 7]]
+    with pytest.raises(InvalidInput, match="11 items of each class"):
+        few_shot(classes, SHARED, steps, shots=11)
+    with pytest.raises(InvalidInput, match="items of its classes"):
+        few_shot(classes, SHARED, steps, chosen=[[5, 4, 0], [7, 6]])
+    with pytest.raises(InvalidInput, match="items of 2 tasks"):
+        few_shot(classes, SHARED, steps, chosen=[[5, 4]])
 
 
 def test_what_makes_no_sense_is_refused():
