@@ -9,7 +9,6 @@ import click
 
 from ..errors import UpgradeError
 from .face import Face, command, gate_failed
-from .pace import Pace, alive, read_pace
 from .progress import Wish, bar, lasting
 from .share import percent, read_share
 from .tables import facts, failure_line, finding_line, rounded
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from ..measure.finding import Finding
     from ..upgrade.engine import Engine
     from ..upgrade.gallery import Gallery
-    from ..upgrade.ledger import Ledger
     from ..upgrade.project import Project
     from ..upgrade.status import Status
 
@@ -75,6 +73,8 @@ def move(
     project = face.project
     if gallery.ledger is None:
         raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
+    from ..upgrade.stand import Pace, drop_stale
+
     drop_stale(gallery.ledger)
     pace = Pace(gallery.ledger)
 
@@ -115,12 +115,6 @@ def held_against(project: Project, findings: list[Finding]) -> list[Finding]:
     from ..upgrade.gate import failed, judge
 
     return failed(judge(project.config.gate, findings, whole=False))
-
-
-def drop_stale(ledger: Ledger) -> None:
-    """Commands that were left when nobody was there must not stop this run."""
-    for number, _, _ in ledger.asked():
-        ledger.answer(number, "refused: no backfill was running")
 
 
 def _outcome(status: Status, stopped: str) -> str:
@@ -167,6 +161,8 @@ def pause(face: Face, wait: float) -> None:
 
 def _refuse_without_backfill(face: Face) -> None:
     """A command that nobody reads would stop the next run instead."""
+    from ..upgrade.stand import alive, read_pace
+
     with face.ledger() as ledger:
         upgrade, pace = ledger.upgrade(), read_pace(ledger)
     state = upgrade.state if upgrade else "not planned"
@@ -184,45 +180,11 @@ def _refuse_without_backfill(face: Face) -> None:
 @command("status")
 def status(face: Face) -> None:
     """Say where the upgrade stands; works while another process holds the stores."""
+    from ..upgrade.stand import stand
+
     with face.ledger() as ledger:
         data = stand(ledger)
         face.answer(data, facts(_spoken(data)))
-
-
-def stand(ledger: Ledger) -> dict[str, Any]:
-    """All that the ledger knows about the latest upgrade, as JSON."""
-    upgrade, counts, pace = ledger.upgrade(), ledger.counts(), read_pace(ledger)
-    running = bool(pace and alive(pace) and upgrade and upgrade.state == "copying")
-    total = ledger.total()
-    rate = float(pace["rate"]) if running and pace else None
-    return {
-        "state": upgrade.state if upgrade else None,
-        "upgrade": upgrade.number if upgrade else None,
-        "old": upgrade.old.to_json() if upgrade else None,
-        "new": upgrade.new.to_json() if upgrade else None,
-        "share": _share(upgrade.state if upgrade else None, total, counts),
-        "queued": total,
-        "todo": counts["todo"],
-        "quarantined": counts["quarantined"],
-        "running": running,
-        "pid": pace["pid"] if running and pace else None,
-        "rate": rate,
-        "seconds_left": counts["todo"] / rate if rate else None,
-        "findings": [record["finding"] for record in ledger.findings()],
-        "events": [
-            {"time": moment, "kind": kind, "detail": detail}
-            for moment, kind, detail in ledger.events()[-5:]
-        ],
-    }
-
-
-def _share(state: str | None, total: int, counts: dict[str, int]) -> float:
-    """What the queue says about the share that is read from the new side."""
-    if state in ("cut over", "finished"):
-        return 1.0
-    if state in ("copying", "paused", "ready") and total:
-        return (total - counts["todo"] - counts["quarantined"]) / total
-    return 0.0
 
 
 def _spoken(data: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -84,7 +84,7 @@ class Engine:
         given: Given | None = None,
         listener: Callable[[Status], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         if gallery.new is None or gallery.ledger is None:
             raise UpgradeError("Engine", "a gallery with two sides", "one side", "Plan first.")

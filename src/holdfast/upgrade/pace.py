@@ -46,7 +46,7 @@ class RateLimit:
     """
 
     def __init__(
-        self, rate: float, clock: Callable[[], float], sleep: Callable[[float], None]
+        self, rate: float, clock: Callable[[], float], sleep: Callable[[float], object]
     ) -> None:
         self.rate = rate
         self._clock, self._sleep = clock, sleep

@@ -282,8 +282,13 @@ class Project(Parts):
         path = self.bridge_path(self.new_encoder.space, space)
         return Bridged(self.new_encoder, Bridge.load(path)) if path.exists() else None
 
-    def engine(self, gallery: Gallery, listener: Callable[[Status], None] | None = None) -> Engine:
-        """The engine of the upgrade under way."""
+    def engine(
+        self,
+        gallery: Gallery,
+        listener: Callable[[Status], None] | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> Engine:
+        """The engine of the upgrade under way; `sleep` may come back early to end a pause."""
         upgrade = gallery.ledger.upgrade() if gallery.ledger else None
         if upgrade is None:
             raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
@@ -300,6 +305,7 @@ class Project(Parts):
             executor,
             given=given,
             listener=listener,
+            sleep=sleep,
         )
 
     def given_order(self, plan: Plan) -> list[str]:
