@@ -12,6 +12,7 @@ ONE_FILE = "one file"
 
 # Package -> where it may be imported: one file, whichever, or anywhere under these paths.
 HOMES = {
+    "PIL": ONE_FILE,
     "click": ("cli/",),
     "faiss": ONE_FILE,
     "fastapi": ("service/",),
@@ -23,7 +24,6 @@ HOMES = {
     "matplotlib": ONE_FILE,
     "numpy": ("",),
     "peft": ONE_FILE,
-    "PIL": ONE_FILE,
     "prometheus_client": ONE_FILE,
     "psycopg": ONE_FILE,
     "pyarrow": ONE_FILE,
