@@ -15,6 +15,7 @@ from .bridge import Bridge
 from .drift import MeanDrift
 from .evidence import MEASURES, Estimate, bootstrap
 from .floor import Asked, Floor, Side
+from .kernel import Kernel
 from .linear import Ridge
 from .low_rank import LowRank
 from .orthogonal import Orthogonal
@@ -50,9 +51,15 @@ class Choice:
         return f"{self.bridge}\n{told(self.table, self.status_quo, self.judged, self.side)}"
 
 
-def ladder_for(X: Vectors, Y: Vectors) -> tuple[Aligner, ...]:
-    """The default ladder: mean drift where the dimensions are one, then maps ever freer."""
-    freer = (Procrustes(), Orthogonal(), LowRank(), Ridge())
+def ladder_for(X: Vectors, Y: Vectors, side: Side = "query") -> tuple[Aligner, ...]:
+    """The default ladder: mean drift where the dimensions are one, then maps ever freer.
+
+    The freest, `Kernel`, is tried for stored rows only: led forward it is the best of all,
+    but led back, queries find less by it than by `Procrustes` (`bench.align`).
+    """
+    freer: tuple[Aligner, ...] = (Procrustes(), Orthogonal(), LowRank(), Ridge())
+    if side == "gallery":
+        freer = (*freer, Kernel())
     return (MeanDrift(), *freer) if X.space.dim == Y.space.dim else freer
 
 
@@ -79,7 +86,7 @@ def choose(
     Args:
         X: n vectors of the space to lead from.
         Y: n vectors of the space to lead to, paired.
-        ladder: Unfitted aligners, plainest first; `ladder_for(X, Y)` if None.
+        ladder: Unfitted aligners, plainest first; `ladder_for(X, Y, side)` if None.
         side: What the bridge will map: queries, judged by "R@1", or stored rows, judged by
             "R@1 gallery". Cosine judges neither: it favours maps that shrink.
         held_out: Share of the pairs that judges.
@@ -93,7 +100,7 @@ def choose(
         InvalidInput: As `Bridge.fit`, an empty ladder, or an unknown side.
         BelowStatusQuo: Every rung falls below what serves now.
     """
-    rungs = ladder_for(X, Y) if ladder is None else ladder
+    rungs = ladder_for(X, Y, side) if ladder is None else ladder
     if not rungs:
         raise InvalidInput("choose", "a ladder of at least one aligner", "an empty one")
     if side not in JUDGE:
