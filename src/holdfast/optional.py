@@ -23,6 +23,7 @@ EXTRAS = MappingProxyType(
         "langchain_core": ("langchain", "the LangChain vector store"),
         "llama_index": ("llama-index", "the LlamaIndex vector store"),
         "matplotlib": ("plots", "plots in reports"),
+        "open_clip": ("open-clip", "open_clip encoders of texts and pictures"),
         "peft": ("clip", "adapting a model with a few of its weights"),
         "prometheus_client": ("serve", "metrics of the service"),
         "psycopg": ("postgres", "PostgreSQL"),

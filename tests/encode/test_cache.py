@@ -151,7 +151,9 @@ def test_contents_without_a_name_are_refused_politely(path, content):
     model = Counting()
     with (
         CachedEncoder(model, path) as encoder,
-        pytest.raises(EncoderError, match=r"text, bytes or JSON, got .*Pass CachedEncoder a `key`"),
+        pytest.raises(
+            EncoderError, match=r"bytes, files or JSON, got .*Pass CachedEncoder a `key`"
+        ),
     ):
         encoder.encode([content], "document")
     assert model.asked == []

@@ -52,7 +52,7 @@ def test_names_of_ours():
 
 def test_an_unknown_kind_lists_the_known_ones():
     with pytest.raises(
-        ConfigError, match=r"one of .*http, python.*, got 'wordlama'.*holdfast\.enc"
+        ConfigError, match=r"one of .*http, .*python.*, got 'wordlama'.*holdfast\.enc"
     ):
         open_encoder("wordlama")
 

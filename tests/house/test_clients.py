@@ -23,6 +23,7 @@ HOMES = {
     "llama_index": ONE_FILE,
     "matplotlib": ONE_FILE,
     "numpy": ("",),
+    "open_clip": ONE_FILE,
     "peft": ONE_FILE,
     "prometheus_client": ONE_FILE,
     "psycopg": ONE_FILE,

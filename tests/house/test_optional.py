@@ -11,6 +11,7 @@ from holdfast.optional import EXTRAS, need
 from tests.house.tree import pyproject
 
 DECLARED = pyproject()["project"]["optional-dependencies"]
+APART = {"open-clip"}  # stands on torchvision, which not every machine has a build of
 
 
 def normal(distribution: str) -> str:
@@ -36,13 +37,16 @@ def test_the_table_is_sorted():
 @pytest.mark.parametrize("module", EXTRAS)
 def test_the_named_extra_installs_the_module(module):
     extra, purpose = EXTRAS[module]
-    carriers = {normal(name) for name in importlib.metadata.packages_distributions()[module]}
+    carried = importlib.metadata.packages_distributions()
+    if extra in APART and module not in carried:
+        pytest.skip(f"holdfast[{extra}] is not installed here")
+    carriers = {normal(name) for name in carried[module]}
     assert carriers & requirements(extra)
     assert purpose
 
 
 def test_all_is_every_extra_but_the_development_tools():
-    users = set(DECLARED) - {"all", "dev"}
+    users = set(DECLARED) - {"all", "dev"} - APART
     assert requirements("all") == set().union(*(requirements(extra) for extra in users))
 
 

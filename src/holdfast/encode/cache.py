@@ -43,7 +43,7 @@ class CachedEncoder:
     Args:
         encoder: Computes what is not there yet.
         path: The file; made on first use.
-        key: For contents that are neither text, bytes nor JSON: answers text or bytes that
+        key: For contents that are neither text, bytes, files nor JSON: answers text or bytes that
             are equal only for equal contents.
         max_bytes: Bytes of vectors to keep; beyond, what was added first goes first. The file
             is about a tenth larger. None keeps everything.
@@ -247,16 +247,25 @@ def _digest(seed: bytes, content: Content, key: Key | None, owner: str) -> bytes
         kind, data = "s", content.encode("utf-8", "surrogatepass")
     elif isinstance(content, bytes):
         kind, data = "b", content
+    elif isinstance(content, Path):  # the name of a file may come to mean another picture
+        kind, data = "b", _file(content, owner)
     elif _is_json(content):
         kind, data = "j", json.dumps(content).encode()
     else:
         raise EncoderError(
             owner,
-            "contents that are text, bytes or JSON",
+            "contents that are text, bytes, files or JSON",
             type(content).__name__,
             "Pass CachedEncoder a `key` function that names each content.",
         )
     return hashlib.sha256(seed + kind.encode() + data).digest()
+
+
+def _file(path: Path, owner: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as cause:
+        raise EncoderError(owner, "a file that can be read", str(cause)) from cause
 
 
 def _is_json(value: Any) -> bool:

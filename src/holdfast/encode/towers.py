@@ -1,0 +1,121 @@
+"""What encoders of two towers share: texts go through one, pictures through the other.
+
+Both answer rows of one space, so a text may ask for pictures and a picture for texts. A new one
+writes `_texts`, `_pictures` and `_space`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..arrays import FloatArray, Vectors
+from ..errors import EncoderUnavailable
+from ..items import Content, Role
+from ..optional import need
+from ..space import Space
+from .base import as_answer, nothing
+from .pictures import Picture, as_texts_and_pictures, is_picture, opened
+
+Tensor: TypeAlias = Any
+
+
+class TwoTowers(ABC):
+    """Texts and pictures to rows of one space.
+
+    Args:
+        batch_size: Contents in one pass.
+        prefix: Text before every text, such as "a photo of ".
+    """
+
+    def __init__(self, batch_size: int, prefix: str) -> None:
+        self.batch_size = batch_size
+        self.prefix = prefix
+        # Tokenizers are changed while they work, and a model is loaded once.
+        self._lock = threading.RLock()
+
+    @property
+    def space(self) -> Space:
+        """One space for both towers; the fingerprint covers both."""
+        with self._lock:
+            return self._space
+
+    def encode(self, contents: Sequence[Content], role: Role) -> Vectors:
+        """Texts and pictures, mixed as they come.
+
+        Raises:
+            EncoderError: A content that is neither, or a picture that cannot be opened.
+        """
+        given = as_texts_and_pictures(contents, role, repr(self))
+        with self._lock:
+            space = self._space
+            if not given:
+                return nothing(space)
+            rows = np.empty((len(given), space.dim), dtype=np.float32)
+            shown = [place for place, content in enumerate(given) if is_picture(content)]
+            told = sorted(set(range(len(given))) - set(shown))
+            self._fill(rows, told, lambda part: self._texts([self.prefix + t for t in part]), given)
+            self._fill(rows, shown, self._seen, given)
+        return as_answer(rows, len(given), space, repr(self))
+
+    def _seen(self, contents: list[Content]) -> FloatArray:
+        return self._pictures([opened(content, repr(self)) for content in contents])
+
+    def _fill(
+        self,
+        rows: FloatArray,
+        places: list[int],
+        answer: Callable[[list[Content]], FloatArray],
+        given: list[Content],
+    ) -> None:
+        for start in range(0, len(places), self.batch_size):
+            part = places[start : start + self.batch_size]
+            try:
+                made = answer([given[place] for place in part])
+            except RuntimeError as cause:
+                if type(cause).__name__ != "OutOfMemoryError":
+                    raise
+                raise EncoderUnavailable(
+                    repr(self),
+                    "memory for a batch",
+                    str(cause)[:200],
+                    f"Lower batch_size, which is {self.batch_size}.",
+                ) from cause
+            rows[part] = as_answer(made, len(part), self._space, repr(self)).array
+
+    @property
+    @abstractmethod
+    def _space(self) -> Space:
+        """The space; loads the model on first use."""
+
+    @abstractmethod
+    def _texts(self, texts: list[str]) -> FloatArray:
+        """(n, d) rows of texts."""
+
+    @abstractmethod
+    def _pictures(self, pictures: list[Picture]) -> FloatArray:
+        """(n, d) rows of open pictures of three channels."""
+
+
+def best_device(asked: str | None) -> str:
+    """The device that was asked for, or the best there is."""
+    return asked or ("cuda" if need("torch").cuda.is_available() else "cpu")
+
+
+def on_host(rows: Tensor) -> FloatArray:
+    """(n, d) float32 of a tensor anywhere, in any precision."""
+    made: FloatArray = rows.detach().float().cpu().numpy()
+    return made
+
+
+def text_digest(*parts: str) -> str:
+    """16 hexadecimal digits over texts, such as a tokenizer's own form."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part)}\n{part}".encode())
+    return digest.hexdigest()[:16]
