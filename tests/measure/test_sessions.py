@@ -1,0 +1,109 @@
+"""Sessions of classes: published tables, and counts in loops."""
+
+import numpy as np
+import pytest
+
+from holdfast.errors import InvalidInput
+from holdfast.measure.sessions import SessionReport, average_and_drop
+
+# After each session, as published for CIFAR-100, miniImageNet and CUB-200: then Avg and PD.
+PUBLISHED = {
+    "CPE-CLIP, CIFAR-100": (
+        [87.83, 85.86, 84.93, 82.85, 82.64, 82.42, 82.27, 81.44, 80.52], 83.42, 7.31,
+    ),
+    "CEC, CIFAR-100": (
+        [73.07, 68.88, 65.26, 61.19, 58.09, 55.57, 53.22, 51.34, 49.14], 59.53, 23.93,
+    ),
+    "CPE-CLIP, miniImageNet": (
+        [90.23, 89.56, 87.42, 86.80, 86.51, 85.08, 83.43, 83.38, 82.77], 86.13, 7.46,
+    ),
+    "zero-shot, miniImageNet": (
+        [91.27, 91.25, 89.74, 89.43, 88.98, 88.42, 86.96, 86.64, 86.15], 88.76, 5.12,
+    ),
+    "BiMC, miniImageNet": (
+        [94.90, 94.80, 93.21, 92.91, 92.88, 92.60, 91.78, 91.88, 91.81], 92.97, 3.09,
+    ),
+    "CPE-CLIP, CUB-200": (
+        [81.58, 78.52, 76.68, 71.86, 71.52, 70.23, 67.66, 66.52, 65.09, 64.47, 64.60],
+        70.79, 16.98,
+    ),
+}  # fmt: skip
+
+CLASSES = [4, 2, 3]
+RNG = np.random.default_rng(5)
+LABELS = RNG.permutation(np.repeat(np.arange(9), 12))
+PREDICTED = [
+    np.where(RNG.random(108) < p, LABELS, RNG.integers(0, 9, 108)) for p in (0.8, 0.6, 0.5)
+]
+REPORT = SessionReport.of(PREDICTED, LABELS, CLASSES)
+
+
+def share(after, classes):
+    """Right items of some classes after a session, counted one by one."""
+    items = [n for n in range(108) if LABELS[n] in classes]
+    return sum(PREDICTED[after][n] == LABELS[n] for n in items) / len(items)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_rows(name):
+    accuracies, average, drop = PUBLISHED[name]
+    found = average_and_drop(accuracies)
+    assert found[0] == pytest.approx(average, abs=0.006)
+    assert found[1] == pytest.approx(drop, abs=0.006)
+
+
+def test_accuracy_counts_the_items_of_known_classes():
+    expected = [share(0, range(4)), share(1, range(6)), share(2, range(9))]
+    assert [one.value for one in REPORT.accuracies()] == pytest.approx(expected)
+    assert [one.n for one in REPORT.accuracies()] == [48, 72, 108]
+    assert REPORT.average().value == pytest.approx(sum(expected) / 3)
+    assert REPORT.drop().value == pytest.approx(expected[0] - expected[2])
+    both = average_and_drop(expected)
+    assert both == pytest.approx((REPORT.average().value, REPORT.drop().value))
+
+
+def test_base_novel_and_their_harmonic_mean():
+    base, novel = share(2, range(4)), share(2, range(4, 9))
+    assert REPORT.base().value == pytest.approx(base)
+    assert REPORT.novel().value == pytest.approx(novel)
+    assert REPORT.harmonic().value == pytest.approx(2 / (1 / base + 1 / novel))
+    assert REPORT.novel(1).value == pytest.approx(share(1, range(4, 6)))
+    assert REPORT.base(0).value == pytest.approx(share(0, range(4)))
+    with pytest.raises(InvalidInput, match="a later session"):
+        REPORT.novel(0)
+
+
+def test_a_method_that_never_learns_has_a_good_average_and_no_harmonic_mean():
+    only_base = [np.where(LABELS < 4, LABELS, 0) for _ in CLASSES]
+    report = SessionReport.of(only_base, LABELS, CLASSES)
+    assert report.average().value == pytest.approx((1 + 4 / 6 + 4 / 9) / 3)
+    assert report.harmonic().value == 0.0
+
+
+def test_forgetting_is_the_best_there_was_less_what_is_left():
+    first = max(share(0, range(4)), share(1, range(4))) - share(2, range(4))
+    second = share(1, range(4, 6)) - share(2, range(4, 6))
+    assert REPORT.forgetting() == pytest.approx([first, second])
+
+
+def test_intervals_cover_and_findings_say_everything():
+    for one in (REPORT.average(), REPORT.drop(), REPORT.harmonic()):
+        assert one.low < one.value < one.high
+    found = REPORT.findings("new/new")
+    assert [one.metric for one in found] == ["Avg", "PD", "HM", *["accuracy"] * 5]
+    assert [one.slice for one in found[3:]] == [
+        "base", "novel", "after session 1", "after session 2", "after session 3"
+    ]  # fmt: skip
+    assert found[2].value == REPORT.harmonic().value
+    assert len(SessionReport.of(PREDICTED[:1], LABELS % 4, [4]).findings("x")) == 3
+
+
+def test_what_cannot_be_counted_is_refused():
+    with pytest.raises(InvalidInput, match="3 sessions of 108"):
+        SessionReport.of(PREDICTED[:2], LABELS, CLASSES)
+    with pytest.raises(InvalidInput, match="each session's classes"):
+        SessionReport.of(PREDICTED, LABELS % 6, CLASSES)
+    with pytest.raises(InvalidInput, match="each session's classes"):
+        SessionReport.of(PREDICTED, LABELS + 1, CLASSES)
+    with pytest.raises(InvalidInput, match="accuracies"):
+        average_and_drop([])
