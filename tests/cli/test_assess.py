@@ -131,6 +131,19 @@ def test_slices_are_told_by_a_payload_field(large):
     assert f"Verdict: {data['verdict']}." in text
 
 
+def test_sampled_items_are_diagnosed(large):
+    data = large.data("assess", "--sample", "20%", "--label", "lang")
+    looked = {f["metric"]: f for f in data["findings"] if f["cell"] == "old to new"}
+    assert {"R2 of new from old", "neighbours kept@10", "knowledge of lang"} <= set(looked)
+    assert looked["severity@1"]["n"] == looked["neighbours kept@10"]["n"] == 120
+    text = large.done("assess", "--sample", "20%")
+    assert "R2 of old from new" in text
+    assert "severity@1" not in text
+    refused = large.run("assess", "--sample", "20%", "--label", "genre")
+    assert refused.exit_code == 2
+    assert "genre" in refused.stderr
+
+
 def test_a_gate_decides_the_exit_code(large):
     rule = '\n[[gate]]\nmetric = "R@10"\ncell = "new/new"\nat_least = {}\n'
     text = large.config.read_text()

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from holdfast.errors import InvalidInput
 from holdfast.measure.comparison import compare
-from holdfast.measure.slices import labels_of, slice_findings
+from holdfast.measure.slices import labels_of, regressed, slice_findings, table_findings
+from tests.measure.assays import ASSAYS
 
 RNG = np.random.default_rng(0)
 LABELS = ["de"] * 100 + ["en"] * 300 + ["fr"] * 30 + ["is"] * 5
@@ -77,3 +78,57 @@ def test_labels_come_from_a_payload_field():
 def test_a_label_for_each_query():
     with pytest.raises(InvalidInput, match="2 labels"):
         slice_findings([0.1, 0.2], [0.1, 0.2], ["a"], "AP", "new/new")
+
+
+def queries_of(slices, each, seed, falls=()):
+    """A metric of `each` queries in every slice, which rises but where it falls."""
+    rng = np.random.default_rng(seed)
+    labels = [f"s{number:02}" for number in range(slices) for _ in range(each)]
+    before = rng.random(slices * each)
+    change = np.array([-0.15 if label in falls else 0.08 for label in labels])
+    return before, before + change + 0.2 * rng.standard_normal(len(before)), labels
+
+
+def test_three_of_twenty_slices_that_fall_under_a_rising_mean_are_named():
+    falls = {"s03", "s11", "s17"}
+    found = slice_findings(*queries_of(20, 60, 0, falls), "nDCG@10", "new/new")
+    assert found[0].verdict == "pass"  # the average alone would say: go
+    assert {f.slice for f in regressed(found)} == {f"slice={name}" for name in falls}
+
+
+def test_chance_is_not_named():
+    named = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        before = rng.random(400)
+        after = before + 0.2 * rng.standard_normal(400)
+        labels = [f"s{row % 10}" for row in range(400)]
+        named += bool(regressed(slice_findings(before, after, labels, "AP", "new/new")))
+    assert named <= 5  # about one in twenty would be, and some for short intervals
+
+
+def test_one_slice_that_falls_clearly_is_named_among_many():
+    found = slice_findings(*queries_of(40, 40, 1, {"s07"}), "AP", "new/new")
+    assert "slice=s07" in {f.slice for f in regressed(found)}
+
+
+def test_assays_that_lost_under_a_higher_mean_are_counted_and_named():
+    before = {name: old for name, (old, _) in ASSAYS.items()}
+    after = {name: new for name, (_, new) in ASSAYS.items()}
+    whole, count, *each = table_findings(before, after, "Spearman", "new/new")
+    assert len(each) == 87
+    assert whole.value == pytest.approx(0.04755, abs=1e-5)  # the mean rises
+    worse = {name for name in ASSAYS if after[name] < before[name]}
+    assert count.value == len(worse) == 14
+    assert count.verdict == "fail"
+    assert {f.slice for f in each if f.verdict == "fail"} == worse
+    assert each[0].slice in worse
+    assert each[0].value == min(f.value for f in each)
+    assert "worst A0A1I9GEU1_NEIME_Kennouche_2019 by -0.042" in count.note
+    tolerant = table_findings(before, after, "Spearman", "new/new", tolerance=0.03)
+    assert tolerant[1].value == sum(after[n] - before[n] < -0.03 for n in ASSAYS) == 4
+
+
+def test_tables_need_the_same_slices():
+    with pytest.raises(InvalidInput, match="same slices"):
+        table_findings({"a": 1.0}, {"b": 1.0}, "AP", "new/new")

@@ -38,6 +38,12 @@ _PRICES = "prices.toml"
 )
 @click.option("--slice", "slice_by", metavar="FIELD", help="Payload field to cut results by.")
 @click.option(
+    "--label",
+    multiple=True,
+    metavar="FIELD",
+    help="Payload field that says what an item is; several, from the coarsest to the finest.",
+)
+@click.option(
     "--worth",
     type=click.FloatRange(min=0.0),
     default=0.01,
@@ -49,7 +55,10 @@ def assess(face: Face, dry_run: bool, **told: Any) -> None:
 
     The new model reads a tenth of the gallery at most; its answers are kept, so a later
     backfill does not pay for them again. Queries are your judged ones, else made from the
-    documents. The exit code is 1 when a [[gate]] of the configuration fails.
+    documents. Payload fields of the sampled items are audited: what the new space lost, and,
+    with --label, whether a field became a shortcut. Such an alarm, or a slice that got worse
+    beyond chance, turns "upgrade" into "hold". The exit code is 1 when a [[gate]] of the
+    configuration fails.
     """
     from ..upgrade.assess import Assessor
     from ..upgrade.gate import failed, judge
@@ -75,6 +84,7 @@ def _request(face: Face, prices: Path | None, **told: Any) -> Request:
 
     beside = face.config.parent / _PRICES
     path = prices or (beside if beside.exists() else None)
+    told["label"] = tuple(told["label"])
     return Request(prices=Prices() if path is None else read_prices(path), **told)
 
 
@@ -112,11 +122,14 @@ def _time(seconds: float) -> str:
 
 
 def _words(made: Assessment) -> list[Any]:
+    from ..measure.diagnose import CELL
+
     known = made.facts
     metric, note = made.curve["metric"], "forecast from the sample"
     cells = [f for f in made.findings if f.metric == metric and f.slice == "all"]
     others = [f for f in made.findings if f.slice != "all" and f.metric.startswith("change")]
     cuts = [f for f in made.findings if f.metric.startswith("threshold")]
+    looked = [f for f in made.findings if f.cell == CELL]
     words: list[Any] = [
         f"Verdict: {made.verdict}. {made.reasons[0]}",
         *(f"  {reason}" for reason in made.reasons[1:]),
@@ -126,6 +139,11 @@ def _words(made: Assessment) -> list[Any]:
     ]
     if others:
         words += ["", grid(("slice", "change", "interval", "queries"), map(_slice, others))]
+    if looked:
+        words += [
+            "",
+            grid(("old space to new", "value", "interval", "n", "", ""), map(_found, looked)),
+        ]
     if cuts:
         words += ["", grid(("cut-off on old scores", "on new ones", "interval"), map(_cut, cuts))]
     words += ["", facts(_costs(made.costs))]
@@ -149,6 +167,12 @@ def _line(finding: Finding, source: str) -> str:
 def _slice(finding: Finding) -> tuple[str, ...]:
     ends = f"[{finding.low:+.3f}, {finding.high:+.3f}]"
     return finding.slice, f"{finding.value:+.3f}", ends, f"{finding.n:,}"
+
+
+def _found(finding: Finding) -> tuple[str, ...]:
+    ends = f"[{finding.low:+.3f}, {finding.high:+.3f}]"
+    alarm = "look" if finding.verdict == "fail" else ""
+    return finding.metric, f"{finding.value:+.3f}", ends, f"{finding.n:,}", alarm, finding.note
 
 
 def _cut(finding: Finding) -> tuple[str, ...]:

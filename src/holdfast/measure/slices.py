@@ -8,6 +8,8 @@ value and beyond doubt, which one most, and then of every slice. A slice with fe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import comb
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from .finding import Finding, Verdict
 from .interval import FEW, LEVEL
 
 NONE = "(none)"  # label of what has no value
+_FATES: tuple[Verdict, Verdict] = ("pass", "fail")  # by whether a slice got worse
 
 
 def labels_of(payloads: Sequence[Mapping[str, Any] | None], field: str) -> list[str]:
@@ -82,6 +85,91 @@ def slice_findings(
         _worst(ordered, metric, cell),
         *(part.finding(metric, cell, label) for label, part in ordered.items()),
     ]
+
+
+def regressed(found: Sequence[Finding], chance: float = 0.05) -> list[Finding]:
+    """The slices that got worse, where that many, or one so clearly, would not by chance.
+
+    With many slices some seem worse beyond doubt although none is. They are named when so
+    many would seem so in at most half of `chance` of all cases, or when a single one, corrected
+    for the number of slices, would.
+
+    Args:
+        found: From `slice_findings`.
+        chance: How often something may be named where nothing got worse.
+    Returns:
+        Failed findings of slices, worst first; empty where chance explains them.
+    """
+    marked = "the worst slice"  # a second copy of one of them
+    single = [f for f in found if f.slice != "all" and marked not in f.note]
+    judged = [f for f in single if f.n >= FEW]
+    failed = [f for f in judged if f.verdict == "fail"]
+    each = (1.0 - LEVEL) / 2.0
+    many = _tail(len(judged), len(failed), each) <= chance / 2.0
+    clear = any(_surprise(f) * len(judged) <= chance / 2.0 for f in failed)
+    return failed if failed and (many or clear) else []
+
+
+def _tail(n: int, least: int, p: float) -> float:
+    """Chance of so many or more among n."""
+    return sum(comb(n, k) * p**k * (1.0 - p) ** (n - k) for k in range(least, n + 1))
+
+
+def _surprise(found: Finding) -> float:
+    """How likely a change so far from zero is, by the width of its interval."""
+    normal = NormalDist()
+    half = (found.high - found.low) / 2.0
+    if half <= 0.0:
+        return 0.0
+    return normal.cdf(-abs(found.value) * normal.inv_cdf(0.5 + LEVEL / 2.0) / half)
+
+
+def table_findings(
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    metric: str,
+    cell: str,
+    tolerance: float = 0.0,
+    higher_is_better: bool = True,
+) -> list[Finding]:
+    """The same from a table of one figure a slice, as papers print them.
+
+    Without the queries behind a figure nothing says how sure it is, so what counts as worse
+    is for the caller to say.
+
+    Args:
+        before: Slice to figure.
+        after: The same slices.
+        metric: Spelling of the metric.
+        cell: The cell of `after`.
+        tolerance: A fall by no more than this is none.
+        higher_is_better: False for an error or a time.
+    Returns:
+        The mean change; how many slices got worse (fails above 0); every slice, worst first.
+    Raises:
+        InvalidInput: Other slices on the other side, or none.
+    """
+    if set(before) != set(after) or not before:
+        raise InvalidInput(
+            "slices", "the same slices on both sides", f"{len(before)}, {len(after)}"
+        )
+    sign = 1.0 if higher_is_better else -1.0
+    gains = {name: after[name] - before[name] for name in before}
+    ordered = sorted(gains, key=lambda name: (sign * gains[name], name))
+    worse = [name for name in ordered if sign * gains[name] < -tolerance]
+    n, mean = len(gains), sum(gains.values()) / len(gains)
+    told = f"of {n} slices; worst {ordered[0]} by {gains[ordered[0]]:+.3f}"
+    verdict: Verdict = "fail" if worse else "pass"
+    many = float(len(worse))
+    name = f"slices worse by value in {metric}"
+    found = [
+        Finding(f"change of {metric}", cell, mean, mean, mean, n, note=told),
+        Finding(name, cell, many, many, many, n, "all", verdict, told),
+    ]
+    for name in ordered:
+        gain, fate = gains[name], _FATES[name in worse]
+        found.append(Finding(f"change of {metric}", cell, gain, gain, gain, 1, name, fate))
+    return found
 
 
 def _counts(

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import plots
 from ..errors import MissingExtra
+from ..measure.diagnose import CELL
 from ..measure.finding import Finding
 from ..measure.interval import LEVEL, Interval
 from ..upgrade.assess import Assessment
@@ -84,6 +85,7 @@ def _tables(made: Assessment) -> list[Html]:
     cells = [f for f in made.findings if f.metric == metric and f.slice == "all"]
     slices = [f for f in made.findings if f.slice != "all" and f.metric.startswith("change")]
     cuts = [f for f in made.findings if f.metric.startswith("threshold")]
+    looked = [f for f in made.findings if f.cell == CELL]
     rows = [
         (*_row(cell_name(f.cell), f), "measured" if f.note == "measured" else "forecast")
         for f in cells
@@ -95,9 +97,27 @@ def _tables(made: Assessment) -> list[Html]:
         name = f"Change of {metric} by slice, forecast"
         named = [_row(f.slice, f) for f in slices]
         found.append(table(name, ("Slice", "Change", _ENDS, "n"), named, "slices"))
+    if looked:
+        found.append(_looked(looked))
     if cuts:
         found.append(_cuts(cuts))
     return found
+
+
+def _looked(found: Sequence[Finding]) -> Html:
+    rows = [
+        (
+            f.metric,
+            f"{f.value:+.3f}",
+            f"{f.low:+.3f} to {f.high:+.3f}",
+            f"{f.n:,}",
+            "look first" if f.verdict == "fail" else "",
+            f.note,
+        )
+        for f in found
+    ]
+    header = ("What", "Value", _ENDS, "n", "", "How to read it")
+    return table("The sampled items in the old space and in the new", header, rows, "looked")
 
 
 def _row(name: str, finding: Finding) -> tuple[str, ...]:

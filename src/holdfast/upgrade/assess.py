@@ -5,6 +5,9 @@
     upgrade    re-embedding is shown to bring more than anything cheaper
     hold       not settled: ask more queries, or sample more
 
+What is better on average is still held where a slice got worse beyond chance, or where a
+diagnosis of the sampled items names a shortcut or a loss.
+
 A gain counts as shown when its whole interval lies above zero. That interval holds both the
 choice of queries and how far off such a forecast may be. `old/old` and `bridged/old` are
 measured; `mixed@...` and `new/new` are forecast from the sample, and say so.
@@ -20,13 +23,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..arrays import IntArray
+from ..measure.diagnose import CELL
 from ..measure.finding import Finding, mixed
 from ..measure.interval import FEW, Interval, bootstrap, paired_difference
 from ..measure.ranking import Metric, parse
-from ..measure.slices import labels_of, slice_findings
+from ..measure.slices import labels_of, regressed, slice_findings
 from ..measure.thresholds import thresholds
 from ..store.base import VectorStore
 from ..store.topk import best
+from .diagnose import diagnosed
 from .forecast import DRAWS, Forecast, Forecaster, Measure, Order
 from .ledger import Ledger
 from .mixture import serving_of
@@ -58,6 +63,7 @@ class Request:
         slice_by: Payload field of the answers, by which results are cut.
         worth: A gain below this is not worth an upgrade.
         draws: Plays of the forecast.
+        label: Payload fields that say what an item is, coarsest first, see `diagnose.py`.
     """
 
     sample: float = SAMPLE
@@ -66,6 +72,7 @@ class Request:
     slice_by: str | None = None
     worth: float = WORTH
     draws: int = DRAWS
+    label: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +166,25 @@ def _decided(
     return "hold", f"Not settled. {enough}"
 
 
+def held(
+    verdict: Verdict, reasons: tuple[str, ...], found: Sequence[Finding]
+) -> tuple[Verdict, tuple[str, ...]]:
+    """An upgrade that is better on average waits where a slice or a diagnosis says: look first.
+
+    Args:
+        verdict: By the average.
+        reasons: Of it.
+        found: Slices and diagnoses among others.
+    """
+    alarms = [f for f in found if f.cell == CELL and f.verdict == "fail"]
+    named = [f"{f.metric} {f.value:+.3f}" for f in alarms]
+    named += [f"{f.slice} {f.value:+.3f}" for f in regressed(found)]
+    if verdict != "upgrade" or not named:
+        return verdict, reasons
+    why = f"Better on average, but look first at: {', '.join(named)}."
+    return "hold", (why, *reasons)
+
+
 def _needed(gain: Interval) -> int:
     """Queries with which the interval would be as narrow as the gain is large."""
     half = (gain.high - gain.low) / 2.0
@@ -250,6 +276,8 @@ class Assessor:
         if self.request.slice_by is not None:
             base = bridged if old is None else old
             found += _slices(store, scope, self.request.slice_by, base, curve)
+        found += diagnosed(store, scope, known, self.request.label)
+        verdict, reasons = held(verdict, reasons, found)
         facts = {
             "old": str(store.space),
             "new": str(self.project.new_encoder.space),

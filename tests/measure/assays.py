@@ -1,0 +1,103 @@
+"""Spearman correlation of predicted and measured fitness in 87 protein assays, without and with
+retrieval of related sequences: a higher mean under which some assays lose.
+
+Figures as published with Tranception (Notin et al. 2022) in its repository on GitHub,
+OATML-Markslab/Tranception, commit 6f53555, columns "Tranception_L_no_retrieval" and
+"Tranception_L_retrieval" of the Spearman table by assay; MIT licence.
+"""
+
+_TABLE = """
+A0A140D2T1_ZIKV_Sourisseau_growth_2019 .272 .351
+A0A192B1T2_9HIV1_Haddox_2018 .514 .513
+A0A1I9GEU1_NEIME_Kennouche_2019 .099 .057
+A0A2Z5U3Z0_9INFA_Doud_2016 .523 .537
+A0A2Z5U3Z0_9INFA_Wu_2014 .519 .541
+A4_HUMAN_Seuma_2021 .363 .452
+A4D664_9INFA_Soh_CCL141_2019 .404 .393
+A4GRB6_PSEAI_Chen_2020 .629 .652
+AACC1_PSEAI_Dandage_2018 .417 .466
+ADRB2_HUMAN_Jones_2020 .506 .533
+AMIE_PSEAE_Wrenbeck_2017 .405 .438
+B3VI55_LIPST_Klesmith_2015 .555 .527
+BLAT_ECOLX_Deng_2012 .373 .473
+BLAT_ECOLX_Firnberg_2014 .480 .637
+BLAT_ECOLX_Jacquier_2013 .508 .647
+BLAT_ECOLX_Stiffler_2015 .475 .629
+BRCA1_HUMAN_Findlay_2018 .409 .514
+C6KNH7_9INFA_Lee_2018 .392 .433
+CALM1_HUMAN_Weile_2017 .291 .266
+CAPSD_AAV2S_Sinai_substitutions_2021 .492 .473
+CCDB_ECOLI_Adkar_2012 .310 .458
+CCDB_ECOLI_Tripathi_2016 .424 .532
+CP2C9_HUMAN_Amorosi_abundance_2021 .569 .624
+CP2C9_HUMAN_Amorosi_activity_2021 .572 .638
+DLG4_HUMAN_Faure_2021 .580 .667
+DLG4_RAT_McLaughlin_2012 .307 .443
+DYR_ECOLI_Thompson_plusLon_2019 .347 .423
+ENV_HV1B9_DuenasDecamp_2016 .404 .407
+ENV_HV1BR_Haddox_2016 .358 .362
+ESTA_BACSU_Nutschel_2020 .261 .326
+F7YBW8_MESOW_Aakre_2015 .433 .425
+GAL4_YEAST_Kitzman_2015 .325 .557
+GCN4_YEAST_Staller_induction_2018 .265 .278
+GFP_AEQVI_Sarkisyan_2016 .629 .672
+GRB2_HUMAN_Faure_2021 .404 .436
+HIS7_YEAST_Pokusaeva_2019 .585 .616
+HSP82_YEAST_Flynn_2019 .322 .346
+HSP82_YEAST_Mishra_2016 .505 .528
+I6TAH8_I68A0_Doud_2015 .337 .348
+IF1_ECOLI_Kelsic_2016 .527 .495
+KCNH2_HUMAN_Kozek_2020 .511 .538
+KKA2_KLEPN_Melnikov_2014 .586 .588
+MK01_HUMAN_Brenan_2016 .004 .093
+MSH2_HUMAN_Jia_2020 .281 .346
+MTH3_HAEAE_Rockah-Shmuel_2015 .665 .638
+NCAP_I34A1_Doud_2015 .415 .424
+NRAM_I33A0_Jiang_standard_2016 .551 .621
+NUD15_HUMAN_Suiter_2020 .575 .604
+P53_HUMAN_Giacomelli_NULL_Etoposide_2018 .355 .400
+P53_HUMAN_Giacomelli_NULL_Nutlin_2018 .360 .379
+P53_HUMAN_Giacomelli_WT_Nutlin_2018 .408 .433
+P53_HUMAN_Kotler_2018 .420 .564
+P84126_THETH_Chan_2017 .536 .547
+PA_I34A1_Wu_2015 .541 .572
+PABP_YEAST_Melamed_2013 .640 .688
+POLG_CXB3N_Mattenberger_2021 .355 .413
+POLG_HCVJF_Qi_2014 .522 .578
+PTEN_HUMAN_Matreyek_2021 .343 .412
+PTEN_HUMAN_Mighell_2018 .299 .418
+Q2N0S5_9HIV1_Haddox_2018 .406 .501
+Q59976_STRSQ_Romero_2015 .634 .657
+R1AB_SARS2_Flynn_growth_2022 .216 .401
+RASH_HUMAN_Bandaru_2017 .377 .450
+REV_HV1H2_Fernandes_2016 .240 .236
+RL401_YEAST_Mavor_2016 .368 .398
+RL401_YEAST_Roscoe_2013 .427 .449
+RL401_YEAST_Roscoe_2014 .351 .408
+SC6A4_HUMAN_Young_2021 .491 .530
+SCN5A_HUMAN_Glazer_2019 .069 .086
+SPG1_STRSG_Olson_2014 .279 .289
+SPIKE_SARS2_Starr_bind_2020 .355 .317
+SPIKE_SARS2_Starr_expr_2020 .383 .367
+SRC_HUMAN_Ahler_CD_2019 .348 .492
+SUMO1_HUMAN_Weile_2017 .329 .410
+SYUA_HUMAN_Newberry_2020 .181 .159
+TADBP_HUMAN_Bolognesi_2019 .121 .121
+TAT_HV1BR_Fernandes_2016 .203 .237
+TPK1_HUMAN_Weile_2017 .301 .305
+TPMT_HUMAN_Matreyek_2018 .411 .478
+TPOR_HUMAN_Bridgford_S505N_2020 .419 .451
+TRPC_SACS2_Chan_2017 .558 .591
+TRPC_THEMA_Chan_2017 .448 .416
+UBC9_HUMAN_Weile_2017 .428 .475
+UBE4B_MOUSE_Starita_2013 .262 .390
+VKOR1_HUMAN_Chiasson_abundance_2020 .505 .548
+VKOR1_HUMAN_Chiasson_activity_2020 .370 .401
+YAP1_HUMAN_Araya_2012 .217 .359
+"""
+
+# assay -> (without retrieval, with it)
+ASSAYS = {
+    name: (float(before), float(after))
+    for name, before, after in (line.split() for line in _TABLE.split("\n") if line)
+}
