@@ -122,7 +122,7 @@ def digits(seed: int, quick: bool = False) -> World:
     many = (600, 800, 200) if quick else (8000, 12000, 1200)
 
     def drawn(rows: np.ndarray, hands: Sequence[np.ndarray], forms: int) -> tuple[list, list]:
-        images = [_scene(int(row), hands, rng) for row in rows]
+        images = [scene(int(row), hands, rng) for row in rows]
         texts = []
         for row in rows:
             chosen = rng.choice(4, size=forms, replace=False)
@@ -144,7 +144,8 @@ def digits(seed: int, quick: bool = False) -> World:
     return World("digits", lessons[0], lessons[1], (old, new), texts, support, test, told)
 
 
-def _scene(number: int, hands: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def scene(number: int, hands: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Scene of a number below 3,600: digit, colour, digit, colour; by hands of each digit."""
     canvas = rng.integers(0, 60, size=(32, 32, 3)).astype(np.float32)
     for half, part in enumerate(divmod(number, 60)):
         digit, colour = divmod(part, 6)
