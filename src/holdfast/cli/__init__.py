@@ -24,6 +24,7 @@ from .plan import plan
 from .quarantine import quarantine
 from .report import report
 from .search import search
+from .serve import serve
 
 __all__ = ["main"]
 
@@ -50,6 +51,7 @@ for command in (
     pause,
     status,
     search,
+    serve,
     quarantine,
     report,
     cutover,

@@ -1,0 +1,249 @@
+"""The application: every route, with its description, around a desk, an office and a page."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from .. import __version__
+from ..errors import HoldfastError
+from ..optional import need
+from . import bodies, problem
+from .compare import compare
+from .desk import Desk
+from .live import Live
+from .metrics import Metrics
+from .office import Office
+from .page import Page
+from .settings import COOKIE, LISTED, Settings
+from .steward import Steward
+from .tokens import LASTING
+
+_LOG = logging.getLogger("holdfast.service")
+_TITLE = "Holdfast"
+_ABOUT = (
+    "One gallery, and the upgrade of its embedding model while it is searched. Reading is free on "
+    "a loopback address; writing and commanding need a token: `Authorization: Bearer ...`. Every "
+    "refusal has one form: who expected what, what came, and what to do."
+)
+
+Limit = Annotated[int, Field(ge=1, le=LISTED)]
+Number = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Api:
+    """Puts the routes together.
+
+    Args:
+        settings: Who may come in.
+        steward: Has the gallery.
+        desk: Searches and writes.
+        office: Looks and commands.
+        metrics: Counts.
+        page: Draws the dashboard.
+        live: Keeps it up to date.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        steward: Steward,
+        desk: Desk,
+        office: Office,
+        metrics: Metrics,
+        page: Page,
+        live: Live,
+    ) -> None:
+        self._settings, self._steward, self._desk = settings, steward, desk
+        self._office, self._metrics, self._page, self._live = office, metrics, page, live
+        self._responses = need("fastapi.responses")
+
+    def build(self) -> Any:
+        """The application; it opens the gallery when it starts and closes it when it ends."""
+        fastapi = need("fastapi")
+        app = fastapi.FastAPI(
+            title=_TITLE,
+            description=_ABOUT,
+            version=__version__,
+            docs_url=None,
+            redoc_url=None,
+            lifespan=self._life,
+        )
+        self._refusals(app)
+        self._gallery_routes(app)
+        self._upgrade_routes(app)
+        self._page_routes(app)
+        return app
+
+    @asynccontextmanager
+    async def _life(self, app: Any) -> AsyncIterator[None]:
+        del app
+        await asyncio.to_thread(self._office.open)
+        try:
+            yield
+        finally:
+            self._live.close()
+            await asyncio.to_thread(self._office.close)
+
+    def _refusals(self, app: Any) -> None:
+        invalid = need("fastapi.exceptions").RequestValidationError
+
+        async def of_error(request: Any, error: HoldfastError) -> Any:
+            del request
+            return self._refused(problem.of_error(error), problem.retry_after(error))
+
+        async def of_validation(request: Any, error: Any) -> Any:
+            del request
+            return self._refused(problem.of_validation(error.errors()))
+
+        async def of_status(request: Any, error: Any) -> Any:
+            del request
+            return self._refused(problem.of_status(error.status_code), error.headers or {})
+
+        async def unexpected(request: Any, error: Exception) -> Any:
+            del request
+            _LOG.error("unexpected", exc_info=error)
+            return self._refused(problem.unexpected())
+
+        app.exception_handler(HoldfastError)(of_error)
+        app.exception_handler(invalid)(of_validation)
+        for status in (400, 404, 405, 415):
+            app.exception_handler(status)(of_status)
+        app.exception_handler(Exception)(unexpected)
+
+    def _refused(self, told: problem.Problem, headers: Mapping[str, str] | None = None) -> Any:
+        return self._responses.Response(
+            problem.written(told), told["status"], dict(headers or {}), problem.MEDIA
+        )
+
+    def _gallery_routes(self, app: Any) -> None:
+        desk, route = self._desk, _router(app, "gallery")
+        route("POST", "/api/search", desk.search, 422, 502, 503)
+        route("PUT", "/api/items", desk.upsert, 401, 403, 409, 413, 422, 502, 503)
+        route("POST", "/api/items/delete", desk.delete, 401, 403, 413, 422, 503)
+        route("GET", "/api/items/{name:path}", desk.get, 404, 422, 503)
+        route("DELETE", "/api/items/{name:path}", desk.delete_one, 401, 403, 422, 503)
+        route("POST", "/api/compare", self._compare, 422, 503)
+
+    def _compare(self, body: bodies.Compare) -> dict[str, Any]:
+        """One question to the old side, to both as they serve now, and to the new side."""
+        return {"columns": [asdict(column) for column in compare(self._steward, body)]}
+
+    def _upgrade_routes(self, app: Any) -> None:
+        office, route = self._office, _router(app, "upgrade")
+        route("GET", "/api/status", office.status, 503)
+        route("GET", "/api/findings", office.findings, 503)
+        route("GET", "/api/quarantine", self._quarantine, 422, 503)
+        route("GET", "/api/audit", self._audit, 422, 503)
+        route("GET", "/api/commands", office.commands, 503)
+        route(
+            "POST", "/api/commands/{name}", office.command, 401, 403, 404, 409, 413, 422, 502, 503
+        )
+
+    def _quarantine(self, limit: Limit = 100) -> dict[str, Any]:
+        """Items that could not be moved, each with its reason."""
+        return self._office.quarantine(limit)
+
+    def _audit(self, after: Number = 0, limit: Limit = 100) -> dict[str, Any]:
+        """Who told the upgrade to do what, when, why, and what the gate said by then."""
+        return self._office.audit(after, limit)
+
+    def _page_routes(self, app: Any) -> None:
+        hidden = {"include_in_schema": False}
+        route = _router(app, "service")
+        route("GET", "/health", self._health)
+        route("GET", "/ready", self._ready, 503)
+        app.add_api_route("/metrics", self._read_metrics, methods=["GET"], **hidden)
+        app.add_api_route("/", self._whole, methods=["GET"], **hidden)
+        app.add_api_route("/static/{name}", self._static, methods=["GET"], **hidden)
+        app.add_api_route("/events", self._events, methods=["GET"], **hidden)
+        app.add_api_route("/compare", self._compared, methods=["POST"], **hidden)
+        app.add_api_route("/session", self._sign_in, methods=["POST"], **hidden)
+        app.add_api_route("/session", self._sign_out, methods=["DELETE"], **hidden)
+
+    async def _health(self) -> dict[str, str]:
+        """Whether the process answers."""
+        return {"health": "ok"}
+
+    def _ready(self) -> Any:
+        """Whether searches are answered."""
+        if self._steward.is_open:
+            return {"ready": True}
+        return self._refused(
+            problem.problem(503, "NotReady", "holdfast serve", "an open gallery", "one that is not")
+        )
+
+    def _read_metrics(self) -> Any:
+        text, media = self._metrics.text()
+        return self._responses.Response(text, media_type=media)
+
+    def _whole(self) -> Any:
+        return self._responses.HTMLResponse(self._page.whole())
+
+    def _static(self, name: str) -> Any:
+        found = self._page.static(name)
+        if found is None:
+            return self._refused(problem.of_status(404))
+        text, media = found
+        return self._responses.Response(text, media_type=media)
+
+    async def _events(self) -> Any:
+        if self._live.full:
+            told = problem.problem(
+                503,
+                "Full",
+                "the event stream",
+                "fewer readers",
+                "as many as it takes",
+                "Try later.",
+            )
+            return self._refused(told, {"Retry-After": "10"})
+        headers = {"X-Accel-Buffering": "no"}
+        return self._responses.StreamingResponse(
+            self._live.stream(), headers=headers, media_type="text/event-stream"
+        )
+
+    def _compared(self, body: bodies.Compare) -> Any:
+        return self._responses.HTMLResponse(self._page.compared(compare(self._steward, body)))
+
+    def _sign_in(self, body: bodies.SignIn) -> Any:
+        who = self._settings.tokens.who(body.token)
+        if who is None:
+            told = problem.problem(
+                401, "WrongToken", "holdfast serve", "a token that it knows", "another one"
+            )
+            return self._refused(told)
+        answer = self._responses.Response(
+            problem.written({"who": who}), 200, None, "application/json"
+        )
+        answer.set_cookie(
+            COOKIE,
+            self._settings.sessions.begin(who),
+            max_age=int(LASTING),
+            httponly=True,
+            samesite="strict",
+            path="/",
+        )
+        return answer
+
+    def _sign_out(self) -> Any:
+        answer = self._responses.Response(status_code=204)
+        answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+        return answer
+
+
+def _router(app: Any, tag: str) -> Callable[..., None]:
+    def route(method: str, path: str, endpoint: Callable[..., Any], *refusals: int) -> None:
+        told = {
+            status: {"model": bodies.Problem, "content": {problem.MEDIA: {}}}
+            for status in (*refusals, 500)
+        }
+        app.add_api_route(path, endpoint, methods=[method], tags=[tag], responses=told)
+
+    return route

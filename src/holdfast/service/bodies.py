@@ -1,0 +1,181 @@
+"""What requests carry and what answers look like, as the OpenAPI describes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from .settings import DEPTH, DIM, HITS, ITEMS, NAME, QUERIES, TEXT
+
+_WIDEST = 2**63  # numbers that every store can keep
+
+
+def plain(value: Any) -> Any:
+    """JSON that every part behind us can take: not too deep, of text and of 64-bit numbers.
+
+    Raises:
+        ValueError: Nested too deeply, half of a surrogate pair, or a number that is too large.
+    """
+    waiting = [(value, 0)]
+    while waiting:
+        part, depth = waiting.pop()
+        if depth > DEPTH:
+            raise ValueError(f"nested at most {DEPTH} deep")
+        if isinstance(part, str):
+            _readable(part)
+        elif isinstance(part, int) and not -_WIDEST <= part < _WIDEST:
+            raise ValueError("whole numbers of at most 64 bits")
+        elif isinstance(part, dict):
+            waiting += [(inner, depth + 1) for pair in part.items() for inner in pair]
+        elif isinstance(part, list):
+            waiting += [(inner, depth + 1) for inner in part]
+    return value
+
+
+def _readable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("text that can be written as UTF-8") from None
+    return text
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+Text = Annotated[str, StringConstraints(max_length=TEXT), AfterValidator(_readable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME), AfterValidator(_readable)]
+Fields = Annotated[dict[str, Any], AfterValidator(plain)]
+Row = Annotated[list[float], Field(min_length=1, max_length=DIM)]
+
+
+class Search(_Strict):
+    """Queries as text, or as vectors of each space that is read."""
+
+    texts: list[Text] | None = Field(default=None, min_length=1, max_length=QUERIES)
+    vectors: dict[str, Annotated[list[Row], Field(min_length=1, max_length=QUERIES)]] | None = (
+        Field(default=None, description="Rows by the name or fingerprint of their space.")
+    )
+    k: int = Field(default=10, ge=1, le=HITS)
+    where: Fields | None = Field(default=None, description="A filter over payloads.")
+    payloads: bool = Field(default=True, description="Whether hits carry their payloads.")
+    key: Name | None = Field(default=None, description="Who asks: the same key, the same side.")
+    tenant: Name | None = Field(default=None, description="Whose search this is.")
+
+
+class Hit(BaseModel):
+    """One item that was found."""
+
+    id: str
+    score: float
+    payload: dict[str, Any] | None = None
+
+
+class Answer(BaseModel):
+    """The hits of one query, best first."""
+
+    hits: list[Hit]
+
+
+class Found(BaseModel):
+    """What a search found, and which side answered."""
+
+    state: str | None
+    reads: str
+    share: float
+    seconds: float
+    answers: list[Answer]
+
+
+class Compare(_Strict):
+    """One question to the old side, to both, and to the new side."""
+
+    text: Text
+    k: int = Field(default=10, ge=1, le=50)
+    where: Fields | None = None
+
+
+class Document(_Strict):
+    """An item to store."""
+
+    id: Name
+    content: Annotated[Any, AfterValidator(plain)] = Field(description="What the model reads.")
+    payload: Fields = Field(default_factory=dict)
+
+
+class Upsert(_Strict):
+    """Items to insert or to replace."""
+
+    items: list[Document] = Field(min_length=1, max_length=ITEMS)
+
+
+class Delete(_Strict):
+    """Items to remove; absent ones are fine."""
+
+    ids: list[Name] = Field(min_length=1, max_length=ITEMS)
+
+
+class Written(BaseModel):
+    """How many items a call wrote or removed."""
+
+    items: int
+
+
+class Stored(BaseModel):
+    """An item as it is stored."""
+
+    id: str
+    revision: int
+    payload: dict[str, Any]
+
+
+class Command(_Strict):
+    """What comes with a command; most need nothing."""
+
+    confirm: str = Field(default="", max_length=100, description="The words that it asks for.")
+    why: Text = Field(default="", max_length=500, description="For the audit.")
+    items_per_second: float = Field(default=0.0, ge=0.0, le=1e9, description="For throttle.")
+    leave_behind_quarantined: bool = False
+    share: float = Field(default=0.0, ge=0.0, le=1.0, description="For stage: of all keys.")
+    tenants: list[Name] = Field(default_factory=list, max_length=1_000)
+    wait: float = Field(default=30.0, ge=0.0, le=120.0, description="Seconds to wait for the end.")
+
+
+class Told(BaseModel):
+    """What became of a command."""
+
+    command: str
+    done: bool = Field(description="False while it is under way.")
+    state: str | None
+    words: str
+
+
+class Possible(BaseModel):
+    """A command: whether it is allowed now, what it would do, and the words it needs."""
+
+    name: str
+    allowed: bool
+    why_not: str
+    tells: str
+    confirm: str
+
+
+class Problem(BaseModel):
+    """A refusal: who expected what, what came, and what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    who: str
+    expected: str
+    got: str
+    fix: str
+
+
+class SignIn(_Strict):
+    """A token, shown once."""
+
+    token: str = Field(min_length=1, max_length=1_000)

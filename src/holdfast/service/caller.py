@@ -1,0 +1,7 @@
+"""Who asks: set by the door for the time of a request, read where something is recorded."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+CALLER: ContextVar[str] = ContextVar("holdfast_caller", default="local")

@@ -1,0 +1,182 @@
+"""What the upgrade can be told to do, when, and in which words it must be confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidInput, UpgradeError
+from ..report.words import counted, percent
+
+Stand = Mapping[str, Any]
+
+READ_NEW = "read the new side alone"
+READ_PART = "read the new side in part"
+READ_OLD = "read the old side alone"
+GIVE_UP = "give up the old side"
+
+
+def _never(stand: Stand) -> str:
+    del stand
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One command.
+
+    Args:
+        name: In paths.
+        label: On a button.
+        states: Those of an upgrade in which it is allowed; None stands for no upgrade.
+        tells: What will happen, from where the upgrade stands.
+        confirm: The words that must come with it; empty where none are needed.
+        unless: Why it is not allowed although the state would do; empty where it is.
+    """
+
+    name: str
+    label: str
+    states: tuple[str | None, ...]
+    tells: Callable[[Stand], str]
+    confirm: str = ""
+    unless: Callable[[Stand], str] = _never
+
+    def refusal(self, stand: Stand) -> str:
+        """Why it is not allowed now; empty where it is."""
+        if stand["state"] in self.states:
+            return self.unless(stand)
+        return f"the upgrade is {stand['state'] or 'not planned'}"
+
+    def check(self, stand: Stand, confirm: str) -> None:
+        """Refuse what is not allowed now, or not confirmed in the right words.
+
+        Raises:
+            UpgradeError: Not allowed now.
+            InvalidInput: Other words, or none; the fix says what would happen.
+        """
+        why = self.refusal(stand)
+        if why:
+            allowed = " or ".join(state or "not planned" for state in self.states)
+            raise UpgradeError(self.label.lower(), f"an upgrade that is {allowed}", why)
+        if self.confirm and confirm != self.confirm:
+            raise InvalidInput(
+                f"{self.label.lower()}: confirm",
+                f'"{self.confirm}"',
+                "no such words" if not confirm else ascii(confirm)[:80],
+                self.tells(stand),
+            )
+
+
+def _start(stand: Stand) -> str:
+    items = counted(stand["items"], "item")
+    return f"{items} begin to move to {_name(stand, 'new')}; searches and writes go on meanwhile."
+
+
+def _resume(stand: Stand) -> str:
+    return f"The remaining {counted(stand['todo'], 'item')} go on moving."
+
+
+def _cut_over(stand: Stand) -> str:
+    left = stand["quarantined"]
+    words = (
+        "A scan looks for anything missed. Then searches read the new side alone: "
+        f"{counted(stand['items'] - left, 'item')} answer from {_name(stand, 'new')}. "
+    )
+    if left:
+        words += f"{counted(left, 'quarantined item')} cannot be found until a rollback. "
+    return words + "The old side is kept up to date, and rolling back undoes this."
+
+
+def _stage(stand: Stand) -> str:
+    del stand
+    return (
+        "A scan looks for anything missed. Then the named part of the traffic reads the new side "
+        "alone, and the rest the old side; the same key stays on the same side. Rolling back "
+        "undoes this."
+    )
+
+
+def _roll_back(stand: Stand) -> str:
+    words = "Nothing has moved. The plan is given up."
+    if stand["share"]:
+        words = (
+            f"The {percent(stand['share'])} that moved go back, piece by piece. Then searches read "
+            f"the old side alone: {_name(stand, 'old')}, with every document written since."
+        )
+    return f"{words} What the new model computed is kept."
+
+
+def _finish(stand: Stand) -> str:
+    words = f"The store of {_name(stand, 'old')} is deleted. There is no way back."
+    if stand["quarantined"]:
+        words += f" {counted(stand['quarantined'], 'quarantined item')} would be lost with it."
+    return words
+
+
+def _name(stand: Stand, side: str) -> str:
+    space = stand[side]
+    return str(space["name"]) if space else f"the {side} model"
+
+
+_BEFORE = ("planned", "copying", "paused", "ready", "cutting over", "cut over", "rolling back")
+_OPEN = ("planned", "copying", "paused", "ready")
+
+DEEDS = {
+    deed.name: deed
+    for deed in (
+        Deed(
+            "plan",
+            "Plan",
+            (None, "rolled back", "finished"),
+            lambda _: (
+                "Reads holdfast.toml again and plans the upgrade to the model under [new]. Nothing "
+                "moves yet; searches wait for a moment while the stores are opened."
+            ),
+        ),
+        Deed(
+            "start",
+            "Start",
+            ("planned",),
+            _start,
+            unless=lambda stand: "it has begun" if stand["running"] else "",
+        ),
+        Deed(
+            "pause",
+            "Pause",
+            ("planned", "copying"),
+            lambda _: "Moving stops after the batch under way; searches and writes go on.",
+            unless=lambda stand: "" if stand["running"] else "nothing moves",
+        ),
+        Deed(
+            "resume",
+            "Resume",
+            ("paused", "copying", "ready"),
+            _resume,
+            unless=lambda stand: (
+                "it is moving"
+                if stand["running"]
+                else ""
+                if stand["todo"] or stand["state"] != "ready"
+                else "everything has moved"
+            ),
+        ),
+        Deed(
+            "throttle",
+            "Throttle",
+            _OPEN,
+            lambda _: "At most so many items a second move from the next batch on.",
+        ),
+        Deed(
+            "retry",
+            "Try again",
+            _OPEN,
+            lambda stand: f"{counted(stand['quarantined'], 'quarantined item')} get another try.",
+            unless=lambda stand: "" if stand["quarantined"] else "no item is quarantined",
+        ),
+        Deed("stage", "Cut over in part", ("ready", "cutting over"), _stage, READ_PART),
+        Deed("cut-over", "Cut over", ("ready", "cutting over"), _cut_over, READ_NEW),
+        Deed("roll-back", "Roll back", _BEFORE, _roll_back, READ_OLD),
+        Deed("finish", "Finish", ("cut over",), _finish, GIVE_UP),
+    )
+}

@@ -1,0 +1,161 @@
+"""The door: who may come in. Host, origin and token are looked at before a body is read.
+
+    reading                     anybody who reaches the address, unless the service is private
+    writing and commanding      a token: `Authorization: Bearer ...`, or a signed-in browser
+    from a page                 only from our own: any other origin is refused
+
+Without a token in the environment nothing can be written, and the answer says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from .caller import CALLER
+from .problem import Problem, problem
+from .settings import COOKIE, Settings
+from .tokens import DEFAULT
+from .wire import App, Message, Receive, Scope, Send, cookie, header, refuse
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_READS = frozenset(
+    {"/api/search", "/api/compare", "/compare"}
+)  # they read, although they are posted
+_OPEN = frozenset({"/session", "/health", "/ready"})  # for everybody, always
+_FACE = ("/static/",)
+_WAIT = 0.25  # seconds before a wrong token is answered
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Door:
+    """Lets requests in, or says why not.
+
+    Args:
+        app: Asked then.
+        settings: Who may come in.
+        answered: Told the status of every answer.
+    """
+
+    def __init__(
+        self, app: App, settings: Settings, answered: Callable[[int], None] | None = None
+    ) -> None:
+        self._app, self._settings, self._answered = app, settings, answered
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        say = self._saying(send)
+        who, told = self._look(scope)
+        if told is not None:
+            if told["status"] == 401:
+                await asyncio.sleep(_WAIT)
+                await refuse(say, told, (b"www-authenticate", b"Bearer"))
+                return
+            await refuse(say, told)
+            return
+        known = CALLER.set(who or "anybody")
+        try:
+            await self._app(scope, receive, say)
+        finally:
+            CALLER.reset(known)
+
+    def _saying(self, send: Send) -> Send:
+        async def say(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = list(message.get("headers", []))
+                named = {bytes(name).lower() for name, _ in given}
+                more = [pair for pair in _HEADERS if pair[0] not in named]
+                message = {**message, "headers": [*given, *more]}
+                if self._answered is not None:
+                    self._answered(int(message["status"]))
+            await send(message)
+
+        return say
+
+    def _look(self, scope: Scope) -> tuple[str | None, Problem | None]:
+        """Who asks, and why not, if not."""
+        host, origin = header(scope, b"host"), header(scope, b"origin")
+        if not self._settings.welcomes(host):
+            return None, problem(
+                421,
+                "WrongHost",
+                "holdfast serve",
+                "a request to this machine by its own name",
+                ascii(host)[:80],
+                "Allow other names with: holdfast serve --allow-host NAME",
+            )
+        safe = scope["method"] in _SAFE
+        if not safe and origin and urlsplit(origin).netloc.lower() != host.lower():
+            return None, problem(
+                403, "WrongOrigin", "holdfast serve", "a page of this service", "one from elsewhere"
+            )
+        who, told = self._known(scope, safe)
+        if told is not None or who is not None or not self._needs_token(scope, safe):
+            return who, told
+        return None, self._no_token()
+
+    def _needs_token(self, scope: Scope, safe: bool) -> bool:
+        path = scope["path"]
+        if path in _OPEN or path.startswith(_FACE):
+            return False
+        reads = safe or path in _READS
+        return not reads or (self._settings.private and path != "/")
+
+    def _known(self, scope: Scope, safe: bool) -> tuple[str | None, Problem | None]:
+        """Whose token or cookie it is; a wrong token is refused, whatever was asked."""
+        scheme, _, token = header(scope, b"authorization").partition(" ")
+        if scheme:
+            who = self._settings.tokens.who(token.strip()) if scheme.lower() == "bearer" else None
+            return (who, None) if who else (None, _wrong_token())
+        who = self._settings.sessions.who(cookie(scope, COOKIE))
+        if who and not safe and not header(scope, b"x-holdfast"):
+            return None, problem(
+                403, "WrongOrigin", "holdfast serve", "the header X-Holdfast from a page", "none"
+            )
+        return who, None
+
+    def _no_token(self) -> Problem:
+        if not self._settings.tokens:
+            return problem(
+                403,
+                "NoTokenSet",
+                "holdfast serve",
+                "a token in its environment, before anybody may write or command",
+                "none",
+                f"Start it with a token, for example in {DEFAULT}; see docs/how-to/serve.md.",
+            )
+        return problem(
+            401,
+            "NoToken",
+            "holdfast serve",
+            "a token, to write or command",
+            "none",
+            "Send the header: Authorization: Bearer TOKEN",
+        )
+
+
+def _wrong_token() -> Problem:
+    return problem(
+        401, "WrongToken", "holdfast serve", "a token that it knows", "another one", "Check it."
+    )

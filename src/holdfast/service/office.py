@@ -1,0 +1,247 @@
+"""The office: says where the upgrade stands, and has commands carried out, one at a time."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from ..errors import HoldfastError, InvalidInput
+from ..measure.finding import Finding
+from ..report.build import scrubbed
+from ..upgrade.audit import Audit
+from ..upgrade.engine import Engine
+from ..upgrade.gate import judge
+from ..upgrade.stage import Stage
+from ..upgrade.stand import stand
+from . import bodies
+from .caller import CALLER
+from .deeds import DEEDS
+from .expense import Expense
+from .steward import SERVICE, Steward
+
+_LOG = logging.getLogger("holdfast.service")
+
+
+class Office:
+    """Looks and commands.
+
+    Args:
+        steward: Has the gallery.
+        expense: Knows what items cost.
+    """
+
+    def __init__(self, steward: Steward, expense: Expense) -> None:
+        self._steward, self._expense = steward, expense
+        self._worker = ThreadPoolExecutor(1, "holdfast-command")
+        self._under_way: tuple[str, Future[str]] | None = None
+
+    def open(self) -> None:
+        """Open the gallery, and go on with a rollback that was cut off; once."""
+        if self._steward.is_open:
+            return
+        self._steward.open()
+        self._audit().record("serve", "the service started")
+        if self._steward.state == "rolling back":
+            body = bodies.Command(why="it was cut off")
+            self._worker.submit(self._carried_out, "roll-back", body, SERVICE)
+
+    def close(self) -> None:
+        """Stop what moves and let go of the stores; what was cut off goes on later."""
+        if not self._steward.is_open:
+            return
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        with suppress(HoldfastError, sqlite3.Error):
+            self._audit().record("stop", "the service stopped")
+        self._steward.close()
+        self._worker.shutdown(wait=True)
+
+    def _audit(self) -> Audit:
+        return Audit(self._steward.ledger, SERVICE)
+
+    # looking
+
+    def status(self) -> dict[str, Any]:
+        """Where the upgrade stands, now."""
+        told = stand(self._steward.ledger)
+        for heavy in ("findings", "events"):
+            del told[heavy]
+        told["running"] = self._steward.running
+        told["trouble"] = scrubbed(self._steward.trouble)
+        told["rate_limit"] = self._steward.rate_limit
+        told["command"] = self._busy()
+        with self._steward.using() as gallery:
+            told["items"] = len(gallery)
+            told["reads"] = self._steward.reads(gallery)
+            if gallery.new is not None:
+                told["share"] = gallery.share
+            told["serves"] = [
+                side.space.to_json() for side in (gallery.old, gallery.new) if side is not None
+            ]
+        rate = self._steward.tempo.rate if told["running"] else 0.0
+        told["rate"] = round(rate, 3) if rate else None
+        told["seconds_left"] = told["todo"] / rate if rate else None
+        return told
+
+    def _busy(self) -> str | None:
+        if self._under_way is None or self._under_way[1].done():
+            return None
+        return self._under_way[0]
+
+    def figures(self) -> dict[str, Any]:
+        """For metrics: what is known as numbers."""
+        told = self.status()
+        done = max(told["queued"] - told["todo"] - told["quarantined"], 0)
+        found = {key: told[key] for key in ("items", "todo", "quarantined", "share", "state")}
+        space = told["new"]["name"] if told["new"] else ""
+        spent = self._expense.of(done, space)
+        left = self._expense.of(told["todo"], space)
+        return {
+            **found,
+            "done": done,
+            "rate": told["rate"] or 0.0,
+            "spent": spent.money,
+            "left": left.money,
+            "tokens": spent.tokens,
+        }
+
+    def findings(self) -> dict[str, Any]:
+        """What was measured in this upgrade, and what the gate says of it."""
+        records = self._steward.ledger.findings()
+        rules = self._steward.project.config.gate
+        known = [Finding.from_json(record["finding"]) for record in records]
+        judged = judge(rules, known, whole=False) if rules else []
+        return {
+            "findings": [{**record["finding"], "share": record["share"]} for record in records],
+            "rules": [str(rule) for rule in rules],
+            "gate": [asdict(finding) for finding in judged],
+        }
+
+    def quarantine(self, limit: int = 100) -> dict[str, Any]:
+        """Items that could not be moved, each with its reason."""
+        ledger = self._steward.ledger
+        rows = ledger.quarantined(limit)
+        return {
+            "quarantined": ledger.counts()["quarantined"],
+            "items": [{"id": name, "reason": scrubbed(why)} for name, why in rows],
+        }
+
+    def audit(self, after: int = 0, limit: int = 100) -> dict[str, Any]:
+        """Who told the upgrade to do what, when, why, and what the gate said by then."""
+        deeds = self._audit().deeds(after, limit)
+        return {"deeds": [deed.to_json() for deed in deeds]}
+
+    def last_deeds(self, count: int) -> list[dict[str, Any]]:
+        """The latest rows of the audit, oldest first."""
+        return [deed.to_json() for deed in self._audit().deeds()[-count:]]
+
+    def commands(self) -> list[bodies.Possible]:
+        """Every command: whether it is allowed now, and what it would do."""
+        told = self.status()
+        return [
+            bodies.Possible(
+                name=deed.name,
+                allowed=not deed.refusal(told),
+                why_not=deed.refusal(told),
+                tells=deed.tells(told),
+                confirm=deed.confirm,
+            )
+            for deed in DEEDS.values()
+        ]
+
+    # commanding
+
+    def command(self, name: str, body: bodies.Command) -> bodies.Told:
+        """Carry a command out; what takes longer than `wait` goes on by itself."""
+        deed = DEEDS.get(name)
+        if deed is None:
+            raise InvalidInput("command", f"one of {', '.join(DEEDS)}", ascii(name)[:80])
+        deed.check(self.status(), body.confirm)
+        work = self._worker.submit(self._carried_out, name, body, CALLER.get())
+        self._under_way = (name, work)
+        try:
+            words, done = work.result(body.wait), True
+        except NotYet:
+            words, done = "It is under way; the status says when it is done.", False
+        return bodies.Told(command=name, done=done, state=self._steward.state, words=words)
+
+    def _carried_out(self, name: str, body: bodies.Command, who: str) -> str:
+        deed = DEEDS[name]
+        deed.check(self.status(), deed.confirm)  # the state may have changed in the queue
+        try:
+            words: str = getattr(self, f"_{name.replace('-', '_')}")(body, who)
+        except HoldfastError as error:
+            _LOG.warning("%s: %s", name, error)
+            raise
+        _LOG.info("%s by %s: %s", name, who, words)
+        return words
+
+    def _plan(self, body: bodies.Command, who: str) -> str:
+        fresh = self._steward.reload()
+        with self._steward.reopened():
+            told = fresh.plan()
+            self._steward.project = fresh
+        self._audit().record("plan", body.why, who)
+        return f"Planned, from {told['old']} to {told['new']}."
+
+    def _start(self, body: bodies.Command, who: str) -> str:
+        self._steward.start(who, body.why)
+        return "Items move."
+
+    _resume = _start
+
+    def _pause(self, body: bodies.Command, who: str) -> str:
+        self._steward.halt(body.why or "asked for", who=who)
+        return "Nothing moves; searches and writes go on."
+
+    def _throttle(self, body: bodies.Command, who: str) -> str:
+        rate = body.items_per_second
+        self._steward.throttle(rate, who)
+        return f"At most {rate:g} items a second move." if rate else "Items move without a limit."
+
+    def _retry(self, body: bodies.Command, who: str) -> str:
+        del body
+        count = self._with_engine(who, lambda engine: engine.retry(by=who))
+        return f"{count:,} items get another try."
+
+    def _stage(self, body: bodies.Command, who: str) -> str:
+        stage = Stage(body.share, tuple(body.tenants))
+        left = body.leave_behind_quarantined
+        self._with_engine(
+            who, lambda engine: engine.stage(stage, leave_behind=left, why=body.why, by=who)
+        )
+        return f"The new side is read by {stage}."
+
+    def _cut_over(self, body: bodies.Command, who: str) -> str:
+        left = body.leave_behind_quarantined
+        self._with_engine(
+            who, lambda engine: engine.cut_over(leave_behind=left, why=body.why, by=who)
+        )
+        self._steward.measure()
+        return "Cut over: searches read the new side alone."
+
+    def _roll_back(self, body: bodies.Command, who: str) -> str:
+        self._steward.halt("a rollback was asked for", who=who)
+        self._with_engine(who, lambda engine: engine.roll_back(why=body.why, by=who))
+        return "Rolled back: searches read the old side alone."
+
+    def _finish(self, body: bodies.Command, who: str) -> str:
+        left = body.leave_behind_quarantined
+        self._with_engine(
+            who, lambda engine: engine.finish(leave_behind=left, why=body.why, by=who)
+        )
+        with self._steward.reopened():
+            self._steward.project.drop_old()
+        return "Finished: the new side is the gallery, the old store is deleted."
+
+    def _with_engine(self, who: str, do: Callable[[Engine], Any]) -> Any:
+        """Outside of `using`, since a rollback takes long and others may reopen meanwhile."""
+        self._steward.settle()
+        with self._steward.using() as gallery:
+            engine = self._steward.engine(gallery, who)
+        return do(engine)

@@ -1,0 +1,126 @@
+"""What goes wrong, as JSON: one form for every refusal, whoever makes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import (
+    ConfigError,
+    EncoderError,
+    EncoderUnavailable,
+    HoldfastError,
+    InvalidInput,
+    MissingExtra,
+    MissingIds,
+    SourceError,
+    StoreError,
+    Throttled,
+    UpgradeError,
+    WrongSpace,
+)
+from ..report.build import scrubbed
+
+MEDIA = "application/problem+json"
+
+# The first that fits counts.
+_STATUS: tuple[tuple[type[HoldfastError], int], ...] = (
+    (MissingIds, 404),
+    (InvalidInput, 422),
+    (WrongSpace, 422),
+    (UpgradeError, 409),
+    (ConfigError, 409),
+    (Throttled, 503),
+    (EncoderUnavailable, 503),
+    (EncoderError, 502),
+    (SourceError, 502),
+    (StoreError, 503),
+    (MissingExtra, 501),
+)
+Problem = dict[str, Any]
+
+
+def problem(status: int, title: str, who: str, expected: str, got: str, fix: str = "") -> Problem:
+    """One refusal.
+
+    Args:
+        status: Of HTTP.
+        title: The kind of error.
+        who: What refuses.
+        expected: What would have been accepted.
+        got: What came instead; never a secret.
+        fix: What the reader can do about it.
+    """
+    text = f"{who}: expected {expected}, got {got}."
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": f"{text} {fix}" if fix else text,
+        "who": who,
+        "expected": expected,
+        "got": got,
+        "fix": fix,
+    }
+
+
+def of_error(error: HoldfastError) -> Problem:
+    """An error of ours."""
+    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    name = type(error).__name__
+    return problem(
+        status, name, scrubbed(error.who), scrubbed(error.expected), scrubbed(error.got), error.fix
+    )
+
+
+def retry_after(error: HoldfastError) -> Mapping[str, str]:
+    """Headers for one that may pass."""
+    if not getattr(error, "transient", False):
+        return {}
+    seconds = getattr(error, "retry_after", None) or 1.0
+    return {"Retry-After": str(max(1, round(float(seconds))))}
+
+
+def of_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    """The first thing wrong with a request."""
+    first = errors[0] if errors else {"loc": ("request",), "msg": "a valid request"}
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" ({len(errors)} problems in all)" if len(errors) > 1 else ""
+    got = f"{ascii(first['input'])[:80]}{more}" if "input" in first else f"something else{more}"
+    return problem(
+        422,
+        "InvalidRequest",
+        where,
+        str(first["msg"]),
+        scrubbed(got),
+        "The form of every request is in /openapi.json.",
+    )
+
+
+def of_status(status: int) -> Problem:
+    """What the router refuses."""
+    told = {
+        400: ("Unreadable", "JSON, encoded as UTF-8", "something else", ""),
+        404: ("NotFound", "a path that exists", "one that does not", "See /openapi.json."),
+        405: ("MethodNotAllowed", "a method of this path", "another", "See /openapi.json."),
+    }
+    title, expected, got, fix = told.get(status, ("Refused", "a valid request", "another", ""))
+    return problem(status, title, "the request", expected, got, fix)
+
+
+def unexpected() -> Problem:
+    """A defect of ours: its words are for the log, not for whoever asked."""
+    return problem(
+        500,
+        "Unexpected",
+        "holdfast serve",
+        "to answer",
+        "an error nobody foresaw",
+        "The log of the service has it.",
+    )
+
+
+def written(told: Mapping[str, Any]) -> bytes:
+    """Plain ASCII, so that nothing a client sent can fail to be written."""
+    return json.dumps(told, ensure_ascii=True).encode("ascii")

@@ -1,0 +1,139 @@
+"""The server: uvicorn, with clients that dawdle shown out, and an end that loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ConfigError
+from ..optional import need
+from .settings import (
+    CONNECTIONS,
+    GRACE_SECONDS,
+    HEADER_SECONDS,
+    IDLE_SECONDS,
+    READ_SECONDS,
+    Settings,
+)
+from .wire import App
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Take the address, before anything is opened.
+
+    Raises:
+        ConfigError: It cannot be had.
+    """
+    host = settings.host.strip("[]")
+    kind = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(kind, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, settings.port))
+    except OSError as cause:
+        taken.close()
+        raise ConfigError(
+            "serve --host, --port",
+            "an address that is free",
+            f"{settings.host}:{settings.port}: {cause.strerror or cause}",
+            "Take another port.",
+        ) from cause
+    taken.set_inheritable(True)
+    return taken
+
+
+def run(app: App, taken: socket.socket, leaving: Callable[[], None]) -> bool:
+    """Serve until SIGTERM or Ctrl-C; answers whether it ever started.
+
+    Args:
+        app: What answers.
+        taken: From `bind`.
+        leaving: Called on the event loop when the end is asked for: event streams never end
+            by themselves.
+    """
+    uvicorn = need("uvicorn")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        app,
+        http=_patient(),
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=int(IDLE_SECONDS),
+        timeout_graceful_shutdown=int(GRACE_SECONDS),
+    )
+
+    class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            leaving()
+            super().handle_exit(sig, frame)
+
+    server = Server(config)
+    server.run(sockets=[taken])
+    return bool(server.started)
+
+
+class _Patience:
+    """An end to the patience of uvicorn's HTTP protocol, which it is mixed into."""
+
+    conn: Any
+    loop: Any
+    transport: Any
+    _headers_due: Any = None
+    _read_due: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Headers are due from now on."""
+        super().connection_made(transport)  # type: ignore[misc]
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Headers that are complete are due no more."""
+        if self._headers_due is None and self._idle():
+            self._await_headers()
+        super().data_received(data)  # type: ignore[misc]
+        if not self._idle():
+            self._headers_due = _stopped(self._headers_due)
+
+    def _idle(self) -> bool:
+        return str(self.conn.their_state) == "IDLE"
+
+    def _await_headers(self) -> None:
+        self._headers_due = self.loop.call_later(HEADER_SECONDS, self._abort)
+
+    def pause_writing(self) -> None:
+        """The client does not read: its buffers are full."""
+        super().pause_writing()  # type: ignore[misc]
+        _stopped(self._read_due)
+        self._read_due = self.loop.call_later(READ_SECONDS, self._abort)
+
+    def resume_writing(self) -> None:
+        """It does read."""
+        self._read_due = _stopped(self._read_due)
+        super().resume_writing()  # type: ignore[misc]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is due from a client that has gone."""
+        _stopped(self._headers_due)
+        _stopped(self._read_due)
+        super().connection_lost(exc)  # type: ignore[misc]
+
+    def _abort(self) -> None:
+        self.transport.abort()
+
+
+def _stopped(timer: Any) -> None:
+    if timer is not None:
+        timer.cancel()
+
+
+def _patient() -> Any:
+    protocol = need("uvicorn.protocols.http.h11_impl").H11Protocol
+    return type("Patient", (_Patience, protocol), {})

@@ -1,0 +1,193 @@
+// The dashboard's script: keeps the parts up to date, sends commands, asks the three sides.
+"use strict";
+
+const at = (id) => document.getElementById(id);
+const say = (words) => { at("part-say").textContent = words; };
+
+// Parts that the event stream replaces. Focus and opened details stay where they were.
+
+function replace(name, text) {
+  if (name === "title") { document.title = text; return; }
+  const part = at(`part-${name}`);
+  if (!part) return;
+  if (name === "say") {
+    if (part.textContent !== text) part.textContent = text;
+    return;
+  }
+  const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+  const opened = [...part.querySelectorAll("details[open]")].map((one) => one.id);
+  part.innerHTML = text; // drawn by the service, which escapes what is not its own
+  for (const id of opened) { const one = id && at(id); if (one) one.open = true; }
+  const again = focused && at(focused);
+  if (again) again.focus({ preventScroll: true });
+}
+
+function listen() {
+  const events = new EventSource("/events");
+  events.addEventListener("parts", (event) => {
+    at("lost").hidden = true;
+    for (const [name, text] of Object.entries(JSON.parse(event.data))) replace(name, text);
+  });
+  events.onopen = () => { at("lost").hidden = true; };
+  events.onerror = () => { at("lost").hidden = false; };
+}
+
+// Requests. Every refusal has a sentence for people.
+
+async function send(method, path, body) {
+  const headers = { "X-Holdfast": "page" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  try {
+    return await fetch(path, {
+      method, headers, credentials: "same-origin",
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    return new Response(JSON.stringify({ detail: "The service does not answer." }), { status: 599 });
+  }
+}
+
+async function words(response) {
+  try {
+    const told = await response.json();
+    return told.detail || told.words || response.statusText;
+  } catch {
+    return response.statusText || "It was refused.";
+  }
+}
+
+// Signing in: the token is sent once, and a cookie that scripts cannot read comes back.
+
+let afterwards = null;
+
+function askForToken(then) {
+  afterwards = then || null;
+  at("sign-wrong").textContent = "";
+  at("token").value = "";
+  at("sign-dialog").showModal();
+  at("token").focus();
+}
+
+async function signIn(event) {
+  event.preventDefault();
+  const response = await send("POST", "/session", { token: at("token").value });
+  if (!response.ok) {
+    at("sign-wrong").textContent = await words(response);
+    at("token").select();
+    return;
+  }
+  at("token").value = "";
+  at("sign-dialog").close();
+  if (document.body.classList.contains("shut")) { location.reload(); return; }
+  const { who } = await response.json();
+  signedIn(who);
+  if (afterwards) { const then = afterwards; afterwards = null; then(); }
+}
+
+function signedIn(who) {
+  const place = document.querySelector(".who");
+  place.replaceChildren();
+  const name = document.createElement("span");
+  name.className = "quiet"; name.id = "who"; name.textContent = `signed in by ${who}`;
+  const out = document.createElement("button");
+  out.type = "button"; out.id = "sign-out"; out.className = "link"; out.textContent = "Sign out";
+  place.append(name, out);
+}
+
+async function signOut() {
+  await send("DELETE", "/session");
+  location.reload();
+}
+
+// Commands: told first what will happen, then asked.
+
+let chosen = null;
+
+function choose(button) {
+  const { command, why, confirm, label, tells } = button.dataset;
+  if (why) { say(`${label} is not possible now: ${why}.`); return; }
+  chosen = { command, confirm, label, from: button.id };
+  if (!confirm && command !== "plan") { carryOut({}); return; }
+  const typed = command === "finish";
+  at("confirm-title").textContent = `${label}?`;
+  at("confirm-tells").textContent = tells;
+  at("confirm-do").textContent = label;
+  at("confirm-do").classList.toggle("grave", command === "finish" || command === "roll-back");
+  at("confirm-wrong").textContent = "";
+  at("words").value = "";
+  at("words-wanted").textContent = confirm;
+  at("words-field").hidden = !typed;
+  const aside = at("do-retry") && (command === "cut-over" || command === "finish");
+  at("leave-field").hidden = !aside;
+  at("leave-behind").checked = false;
+  at("confirm-dialog").showModal();
+  (typed ? at("words") : document.querySelector("#confirm-dialog [data-close]")).focus();
+}
+
+function confirmed(event) {
+  event.preventDefault();
+  const given = chosen.command === "finish" ? at("words").value.trim() : chosen.confirm;
+  carryOut({ confirm: given, leave_behind_quarantined: at("leave-behind").checked });
+}
+
+async function carryOut(body) {
+  const { command, label, from } = chosen;
+  say(`${label} …`);
+  const response = await send("POST", `/api/commands/${command}`, { wait: 60, ...body });
+  if (response.status === 401) { at("confirm-dialog").close(); askForToken(() => carryOut(body)); return; }
+  const told = await words(response);
+  if (response.ok) {
+    at("confirm-dialog").close();
+    const back = at(from); if (back) back.focus({ preventScroll: true });
+  } else if (at("confirm-dialog").open) {
+    at("confirm-wrong").textContent = told;
+  }
+  tell(told, response.ok);
+}
+
+function tell(told, well) {
+  say(told);
+  const place = at("told");
+  place.textContent = told;
+  place.className = well ? "note" : "fail";
+}
+
+async function throttle(event) {
+  event.preventDefault();
+  chosen = { command: "throttle", label: "Throttle", from: "rate" };
+  await carryOut({ items_per_second: Number(at("rate").value) || 0 });
+}
+
+async function ask(event) {
+  event.preventDefault();
+  const place = at("answers");
+  place.setAttribute("aria-busy", "true");
+  const response = await send("POST", "/compare", { text: at("question").value, k: 8 });
+  if (response.ok) {
+    place.innerHTML = await response.text(); // drawn by the service, as the parts are
+  } else {
+    const line = document.createElement("p");
+    line.className = "fail";
+    line.textContent = await words(response);
+    place.replaceChildren(line);
+  }
+  place.setAttribute("aria-busy", "false");
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.command) choose(button);
+  else if (button.dataset.close) at(button.dataset.close).close();
+  else if (button.id === "sign-in") askForToken();
+  else if (button.id === "sign-out") signOut();
+});
+at("sign-form").addEventListener("submit", signIn);
+at("confirm-form").addEventListener("submit", confirmed);
+if (document.body.classList.contains("shut")) {
+  askForToken();
+} else {
+  at("throttle").addEventListener("submit", throttle);
+  at("ask").addEventListener("submit", ask);
+  listen();
+}

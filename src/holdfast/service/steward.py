@@ -1,0 +1,289 @@
+"""The steward: holds the gallery open, runs its engine in a thread, and puts it down again.
+
+Searches and writes come in beside each other through `using`. What opens other stores (a new
+plan, giving up the old side) goes alone through `reopened`; searches wait meanwhile and do
+not fail.
+
+A backfill that was cut off, by the end of the service or by the death of its process, goes
+on when the service starts again; so does a rollback.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from ..errors import HoldfastError, StoreError, UpgradeError
+from ..measure.finding import Finding
+from ..upgrade.engine import Engine
+from ..upgrade.gallery import Gallery
+from ..upgrade.guard import Guard
+from ..upgrade.ledger import Ledger
+from ..upgrade.project import Project
+from ..upgrade.quality import Quality, run_measured
+from ..upgrade.stand import Pace, drop_stale
+from ..upgrade.status import Status
+from ..upgrade.turnstile import Turnstile
+from .interim import call
+from .settings import GRACE_SECONDS
+from .tempo import Tempo
+
+SERVICE = "service"  # in the audit, for what nobody told it
+STOPPED = "the service stopped"
+_LOG = logging.getLogger("holdfast.service")
+
+
+class Steward:
+    """One gallery and its engine.
+
+    Args:
+        project: What is served.
+        resume: Go on with a backfill that was cut off.
+    """
+
+    def __init__(self, project: Project, resume: bool = True) -> None:
+        self.project = project
+        self.trouble = ""  # why the last backfill ended, if it did not end well
+        self.tempo = Tempo()
+        self._resume = resume
+        self._gate = Turnstile()
+        self._gallery: Gallery | None = None
+        self._ledger: Ledger | None = None
+        self._finished = False
+        self._quality: Quality | None = None
+        self._engine: Engine | None = None
+        self._mover: threading.Thread | None = None
+        self._wish = threading.Event()  # that the backfill shall stop
+        self._nudge = threading.Event()  # that it shall look up from its sleep
+        self._why = ""
+
+    # open and close
+
+    def open(self) -> None:
+        """Open the stores; go on with what was cut off."""
+        self._open()
+        if self._resume and self._cut_off():
+            self.start(why="it was cut off")
+
+    def _open(self) -> None:
+        self._gallery = self.project.gallery()
+        self._ledger = self._ledger or self.project.ledger()
+        upgrade = self._ledger.upgrade()
+        self._finished = upgrade is not None and upgrade.state == "finished"
+
+    def _cut_off(self) -> bool:
+        if self.state == "copying":
+            return True
+        paused = [detail for _, kind, detail in self.ledger.events() if kind == "paused"]
+        return self.state == "paused" and bool(paused) and paused[-1].get("why") == STOPPED
+
+    def close(self) -> None:
+        """Stop after the batch under way and let go of the stores."""
+        if self._gallery is None:
+            return
+        self.halt(STOPPED, GRACE_SECONDS)
+        gallery, self._gallery = self._gallery, None
+        gallery.close()  # a batch that is still under way is refused, and done again later
+        self.ledger.close()
+
+    # looking
+
+    @property
+    def ledger(self) -> Ledger:
+        """A connection of the service's own; it is there whether or not an upgrade is."""
+        if self._ledger is None:
+            raise StoreError("holdfast serve", "an open gallery", "one that is not open yet")
+        return self._ledger
+
+    @property
+    def state(self) -> str | None:
+        """Of the latest upgrade, as the ledger has it."""
+        upgrade = self.ledger.upgrade()
+        return upgrade.state if upgrade else None
+
+    @property
+    def running(self) -> bool:
+        """Whether items are moving now."""
+        return self._mover is not None and self._mover.is_alive()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether searches are answered."""
+        return self._gallery is not None
+
+    @contextmanager
+    def using(self) -> Iterator[Gallery]:
+        """The gallery, for a search or a write; do not nest."""
+        with self._gate.reading():
+            if self._gallery is None:
+                raise StoreError(
+                    "holdfast serve", "an open gallery", "one that is closed", "Try again later."
+                )
+            yield self._gallery
+
+    def reads(self, gallery: Gallery) -> str:
+        """Which side answers: "old", "new" or "both"; a gallery of one side knows no names."""
+        if gallery.new is None and self._finished:
+            return "new"
+        return gallery.reads
+
+    @contextmanager
+    def reopened(self) -> Iterator[None]:
+        """Close the gallery, let the caller change what it is made of, and open it again."""
+        self.halt("the gallery is opened anew")
+        with self._gate.writing():
+            if self._gallery is None:
+                raise StoreError("holdfast serve", "an open gallery", "one that is closed")
+            gallery, self._gallery, self._quality = self._gallery, None, None
+            gallery.close()
+            try:
+                yield
+            finally:
+                self._open()
+
+    def engine(
+        self, gallery: Gallery, who: str, keep: Callable[[Status], None] | None = None
+    ) -> Engine:
+        """The engine of the upgrade under way; it wakes up when it shall stop."""
+
+        def hear(status: Status) -> None:
+            self.tempo.note(round(status.share * status.items))
+            if keep:
+                keep(status)
+
+        made: Engine = call(self.project.engine, gallery, hear, sleep=self._sleep, by=who)
+        return made
+
+    def _sleep(self, seconds: float) -> None:
+        if not self._wish.is_set():
+            self._nudge.wait(seconds)
+            self._nudge.clear()
+
+    # the backfill
+
+    def start(self, who: str = SERVICE, why: str = "") -> None:
+        """Move items in a thread of its own.
+
+        Args:
+            who: Gave the command.
+            why: What for.
+        """
+        if self.running:
+            return
+        with self.using() as gallery:
+            drop_stale(self.ledger)
+            self._wish.clear()
+            self._nudge.clear()
+            self.trouble = ""
+            self.tempo.reset()
+            pace = Pace(self.ledger)
+            try:
+                engine = self._engine = self.engine(gallery, who, pace.keep)
+                if gallery.state != "planned":  # else the first measurement comes first
+                    engine.start(why=why, by=who)
+            except BaseException:
+                pace.end()
+                raise
+            self._go_easy()
+        self._mover = threading.Thread(
+            target=self._move, args=(engine, gallery, pace), name="holdfast-backfill"
+        )
+        self._mover.start()
+
+    def _go_easy(self) -> None:
+        """The rate that was asked for last holds for the whole upgrade."""
+        rate = self.rate_limit
+        if rate is not None:
+            self.ledger.ask("rate", rate=rate, by=SERVICE)
+
+    @property
+    def rate_limit(self) -> float | None:
+        """Items a second that were asked for since the plan; None where nobody has."""
+        found: float | None = None
+        for _, kind, detail in self.ledger.events():
+            if kind == "planned":
+                found = None
+            elif kind == "rate":
+                found = float(detail.get("items_per_second", 0.0))
+        return found
+
+    def halt(self, why: str, seconds: float | None = None, who: str = SERVICE) -> None:
+        """Stop moving after the batch under way; waits for it.
+
+        Args:
+            why: For the record.
+            seconds: How long to wait at most.
+            who: Gave the command.
+        """
+        mover, engine = self._mover, self._engine
+        if mover is None or engine is None or not mover.is_alive():
+            return
+        self._why = why
+        self._wish.set()
+        self._nudge.set()
+        with suppress(UpgradeError):  # not copying: it measures, and looks for the wish then
+            engine.pause(why, by=who)
+        mover.join(seconds)
+
+    def throttle(self, rate: float, who: str) -> None:
+        """At most so many items a second from the next batch on; 0 for no limit."""
+        if self.running:
+            self.ledger.ask("rate", rate=rate, by=who)
+            self._nudge.set()
+        else:  # it holds from the next start on
+            self.ledger.event("rate", {"items_per_second": rate, "by": who})
+
+    def settle(self) -> None:
+        """Wait for a backfill that has moved everything to finish measuring."""
+        if self._mover is not None and self.state == "ready":
+            self._mover.join()
+
+    def _move(self, engine: Engine, gallery: Gallery, pace: Pace) -> None:
+        try:
+            self._measured(engine, gallery)
+        except (HoldfastError, OSError, sqlite3.Error) as error:
+            self.trouble = str(error)
+            _LOG.warning("backfill: %s", error)
+            self._end(gallery, f"{type(error).__name__}: {error}")
+        else:
+            self._end(gallery, self._why or "the service stopped moving items")
+        finally:
+            with suppress(sqlite3.Error):  # the service may have closed it meanwhile
+                pace.end()
+
+    def measure(self) -> None:
+        """Ask the judged queries, if there are any, of what is read now."""
+        with self.using() as gallery:
+            quality = self.project.quality(gallery)
+        if quality is not None:
+            quality.measure()
+
+    def _end(self, gallery: Gallery, why: str) -> None:
+        """Nobody moves items any more, so the ledger must not say that they move."""
+        with suppress(HoldfastError, sqlite3.Error):
+            gallery.set_state("paused", "copying", why=why)
+
+    def _measured(self, engine: Engine, gallery: Gallery) -> None:
+        if self._quality is None:
+            self._quality = self.project.quality(gallery)
+        if self._quality is None:
+            engine.run()
+            return
+        guard = Guard(self.project.config.gate, engine)
+        stop: Callable[[Finding], bool] = lambda f: guard(f) or self._wish.is_set()  # noqa: E731
+        run_measured(engine, self._quality, guard=stop)
+
+    # opening what is on disk now
+
+    def reload(self) -> Project:
+        """The configuration as it is now, with its models loaded; nothing changes yet."""
+        fresh = Project(self.project.path)
+        if fresh.folder != self.project.folder:
+            raise UpgradeError(
+                "plan", f"the gallery in {self.project.folder}", "another folder", "Start anew."
+            )
+        _ = fresh.old_encoder, fresh.new_encoder  # loading takes long: before searches wait
+        return fresh
