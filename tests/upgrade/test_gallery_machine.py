@@ -10,6 +10,7 @@ ledger; afterwards a new gallery is opened over what was written, as a new proce
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,21 @@ from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.reconcile import reconcile
 from holdfast.upgrade.side import Bridged, Side
+from holdfast.upgrade.stage import Stage
 from tests.upgrade.toys import Clock, ToyEncoder, ToySource
 
 SPACES = [Space("one", 3), Space("two", 5, "euclidean"), Space("three", 4, "dot")]
 MOVING = ("planned", "copying", "paused", "ready")
 IDS = [f"i{n}" for n in range(14)]
 GROUPS = ["a", "b"]
+QUERIES = [(0.3, -0.2, 1.0, 0.4), (-1.0, 0.5, 0.25, -0.75)]
+STAGES = [Stage(0.3), Stage(0.7), Stage(1.0), Stage(0.0, ("acme",)), Stage(where={"group": "a"})]
+
+
+def position(key: bytes, space: Space) -> float:
+    """Where a key stands among all, by the letter of the documentation."""
+    digest = hashlib.blake2b(key, digest_size=8, key=space.fingerprint.encode()).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 class Crash(BaseException):
@@ -210,7 +220,7 @@ class Machine(RuleBasedStateMachine):
             self.gallery.upsert([Item(name, content, {"group": group})])
             self._accept(name, content, group)
         except EncoderError:
-            assert self.dead or self.state in ("cut over", "finished")
+            assert self.dead or self.state in ("cutting over", "cut over", "finished")
             self.source.items = before
             self._open()
         finally:
@@ -296,14 +306,27 @@ class Machine(RuleBasedStateMachine):
         assert found.stale == stale
         assert not reconcile(self.gallery)
 
-    @precondition(lambda self: self.state in ("copying", "ready"))
-    @rule(crash=st.none() | st.integers(0, 12))
-    def cut_over(self, crash: int | None) -> None:
+    def _make_ready(self) -> None:
+        if self.state == "cutting over":
+            return
         self.mend_and_retry()
         for _ in range(len(IDS) + 2):
             if self.engine.step().state == "ready" and not self.ledger.todo(1):
                 break
         assert self.state == "ready"
+
+    @precondition(lambda self: self.state in ("copying", "ready", "cutting over"))
+    @rule(stage=st.sampled_from(STAGES), crash=st.none() | st.integers(0, 12))
+    def stage(self, stage: Stage, crash: int | None) -> None:
+        self._make_ready()
+        if self._run(crash, lambda: self.engine.stage(stage)):
+            assert (self.state, self.gallery.stage) == ("cutting over", stage)
+            assert self.gallery.whole
+
+    @precondition(lambda self: self.state in ("copying", "ready", "cutting over"))
+    @rule(crash=st.none() | st.integers(0, 12))
+    def cut_over(self, crash: int | None) -> None:
+        self._make_ready()
         try:
             self._run(crash, self.engine.cut_over)
         except UpgradeError:
@@ -386,6 +409,8 @@ class Machine(RuleBasedStateMachine):
         reads, old, new = self.gallery.reads, self._shown(self.old), self._shown(self.new)
         assert {"old": old, "new": new, "both": old | new}[reads] == set(self.truth)
         assert reads != "both" or not old & new
+        assert not self.gallery.whole or old == new == set(self.truth)
+        assert self.ledger.deeds() == [] or self.engine.audit.check() is None
         assert len(self.gallery) == len(self.truth)
         assert len(self.ledger.journal()) == 0
 
@@ -393,23 +418,59 @@ class Machine(RuleBasedStateMachine):
     def search_answers_as_the_oracle(self) -> None:
         if not hasattr(self, "gallery"):
             return
-        queries = [(0.3, -0.2, 1.0, 0.4), (-1.0, 0.5, 0.25, -0.75)]
         for where in (None, {"group": "a"}):
             for k in (3, len(IDS) + 1):
-                got = self.gallery.search(queries, k, where)
-                wrong = difference(got, self._oracle(queries, where))
+                got = self.gallery.search(QUERIES, k, where)
+                wrong = difference(got, self._oracle(QUERIES, where))
                 assert wrong is None, f"{wrong} in state {self.state}"
+
+    @invariant()
+    def who_asks_decides_the_side_while_cutting_over(self) -> None:
+        if not hasattr(self, "gallery") or self.state != "cutting over":
+            return
+        for asked in ({"key": "user-1"}, {"key": "user-2"}, {"tenant": "acme"}):
+            for where in (None, {"group": "a"}):
+                got = self.gallery.search(QUERIES, 3, where, **asked)
+                wrong = difference(got, self._oracle(QUERIES, where, **asked))
+                assert wrong is None, f"{wrong}: {asked}, {where}, {self.gallery.stage}"
+
+    @invariant()
+    def the_old_side_can_be_asked_in_full(self) -> None:
+        if not hasattr(self, "gallery") or self.state == "finished":
+            return
+        got = self.gallery.search(QUERIES, 3, {"group": "a"}, side="old")
+        wrong = difference(got, self._oracle(QUERIES, {"group": "a"}, side="old"))
+        assert wrong is None, f"{wrong} in state {self.state}"
 
     def _shown(self, store: MemoryStore) -> set[str]:
         rows = store.scan(limit=1000).rows
         return {name for name, hidden in zip(rows.ids, rows.hidden, strict=True) if not hidden}
 
-    def _oracle(self, queries: list[Any], where: dict[str, str] | None) -> Hits:
+    def _reads(self, query: Any, where: Any, key: str | None, tenant: str | None) -> str:
+        """Which side answers a query."""
+        stage = self.gallery.stage
+        if stage is None or not self.gallery.whole or where is None or not stage.where:
+            named = False
+        else:
+            named = where == stage.where
+        if stage is None or not self.gallery.whole or named or tenant in (stage.tenants or [0]):
+            return self.gallery.reads
+        own = (key or tenant or repr(query)).encode()
+        return "new" if position(own, self.new.space) < stage.share else "old"
+
+    def _oracle(
+        self,
+        queries: list[Any],
+        where: dict[str, str] | None,
+        side: str | None = None,
+        key: str | None = None,
+        tenant: str | None = None,
+    ) -> Hits:
         """From contents alone: encode everything, score everything, sort."""
-        reads = self.gallery.reads
-        on_new = self._shown(self.new) if reads == "both" else set(self.truth)
+        on_new = self._shown(self.new) if self.gallery.reads == "both" else set(self.truth)
         rows = []
         for query in queries:
+            reads = side or self._reads(query, where, key, tenant)
             old, new = [], []
             for name, (content, group) in self.truth.items():
                 if where and group != where["group"]:

@@ -4,7 +4,9 @@
     planned        old     nothing yet                     start, roll back
     copying        both    batches move                    pause, roll back
     paused         both    nothing; writes go on           start, roll back
-    ready          both    every item has moved            cut over, roll back
+    ready          both    every item has moved            stage, cut over, roll back
+    cutting over   staged  the stage reads the new side,   stage, cut over, roll back
+                           the rest the old one
     cut over       new     old side kept up to date        finish, roll back
     rolling back   both    batches move back               roll back (goes on)
     rolled back    old     the new side is left alone      a new plan
@@ -13,8 +15,13 @@
     planned --> copying <--> paused
                    |  ^
                    v  |  (reconciling found more to do)
-                 ready --> cut over --> finished
+                 ready --------> cut over --> finished
+                   |                ^
+                   v                |
+             cutting over ----------+
+             (any number of stages)
     any state before finished --> rolling back --> rolled back
+    cutting over, or cut over after stages --> rolled back, at once
 
 A batch: claim places of the queue, read the rows with their revisions, compute vectors,
 then, alone at the gallery's turnstile, drop what changed meanwhile, journal, write, hide,
@@ -34,23 +41,23 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..errors import EncoderError, UpgradeError
+from .audit import Draft
 from .batch import Batch, sort_out
 from .commands import obey
+from .deed import Deed
 from .executor import Done, Executor, Inline
 from .gallery import Gallery
 from .group import Group
-from .ledger import Ledger
 from .mover import Moved, Mover
 from .order import Given, queue_up
-from .pace import BatchSize, RateLimit, delay
+from .pace import BatchSize, Courtesy, RateLimit, delay
 from .plan import Plan
 from .quarantine import set_aside, tolerated
-from .reconcile import Reconciled, left_behind, reconcile
-from .records import BEFORE_FINISHED, State
+from .reconcile import reconcile
 from .status import Status
+from .turns import Turns
 from .upkeep import Upkeep
 
-_BACK = 2_000  # rows that move back at once
 _COUNT_EVERY = 1.0  # seconds: counting a long queue costs more than a batch
 
 
@@ -58,7 +65,7 @@ def _ignore(status: Status) -> None:
     pass
 
 
-class Engine:
+class Engine(Turns):
     """Runs one upgrade.
 
     Args:
@@ -95,21 +102,23 @@ class Engine:
                 f"one into {mover.target}",
                 "Pass the encoder or the bridge of the new side.",
             )
-        self.gallery, self.mover, self.plan = gallery, mover, plan
+        super().__init__(gallery, gallery.ledger, plan.holdover_hours)
+        self.mover, self.plan = mover, plan
         self.executor = executor or Inline()
-        self._ledger: Ledger = gallery.ledger
-        self._old, self._new = gallery.old.store, gallery.new.store
+        self._new = gallery.new.store
         self._given, self._listener = given, listener or _ignore
         self._clock, self._sleep = clock, sleep
         self._size = BatchSize(plan.batch_size, max(plan.batch_size, plan.max_batch_size))
         self._limit = RateLimit(plan.rate, clock, sleep)
         self._upkeep = Upkeep(self._old, self._new, clock)
-        self._group = Group(gallery, clock)
-        self._after = 0  # the last place that was claimed
+        goal = plan.yield_above / 1e3
+        self._group = Group(gallery, clock, goal)
+        self._courtesy = Courtesy(goal, plan.yield_most, gallery.meter, clock, sleep)
         self._under_way = 0  # items claimed and not computed
-        self._stop = False
+        self._started = False  # whether the audit knows
         self._moved, self._since = 0, clock()
         self._counted: tuple[float, dict[str, int]] | None = None
+        self._tell = lambda: self._listener(self.status())
 
     # what can be asked for
 
@@ -129,8 +138,16 @@ class Engine:
             self._size.value,
         )
 
-    def start(self) -> None:
+    def start(self, why: str = "", by: str | None = None) -> None:
         """Fill the queue, if it is not, and begin or go on copying."""
+        with self.audit.doing("start", why, by) as draft:
+            self._begin(draft)
+
+    def _begin(self, draft: Draft | None = None) -> None:
+        """Start; a draft is kept, and asked for only once until somebody says pause."""
+        if draft is None and not self._started:
+            self.start()
+            return
         self._allow("start", "planned", "paused", "copying", "ready")
         before, planned = self.gallery.state, self.gallery.state == "planned"
         fill = self._ledger, self._old, self.plan.order, self.plan.seed, self._given
@@ -139,8 +156,12 @@ class Engine:
             reconcile(self.gallery)
         self._after, self._under_way, self._stop = 0, 0, False
         self._moved, self._since = 0, self._clock()
-        if before != "copying" and not self.gallery.set_state("copying", before):
+        if before == "copying":
+            if draft is not None:
+                self._ledger.keep(draft.take())
+        elif not self.gallery.set_state("copying", before, draft=draft):
             self._allow("start", "copying")
+        self._started = True
         if planned or not self._queued():  # from now on writes need no queue
             queue_up(*fill)
 
@@ -148,118 +169,12 @@ class Engine:
         upgrade = self._ledger.upgrade()
         return upgrade is None or upgrade.queued
 
-    def pause(self, why: str = "asked for") -> None:
-        """Stop after the batches under way; allowed while copying."""
-        self._allow("pause", "copying", "ready", "paused")
-        self._stop = True
-        self.gallery.set_state("paused", "copying", why=why)
-
-    def retry(self) -> int:
-        """Give all quarantined items another try; answers how many."""
-        self._allow("retry", "planned", "copying", "paused", "ready")
-        released = self._ledger.release()
-        self._after = 0
-        if released:
-            self.gallery.set_state("paused", "ready", why="quarantined items are tried again")
-        return released
-
-    def cut_over(self, leave_behind: bool = False) -> Reconciled:
-        """Read the new side alone.
-
-        A reconciling scan of both stores comes first; what it finds to do sends the upgrade
-        back to copying.
-
-        Args:
-            leave_behind: Accept that quarantined items are not found until a rollback.
-        Raises:
-            UpgradeError: Not ready, something was found, or items are quarantined.
-        """
-        self._allow("cut over", "ready")
-        found = reconcile(self.gallery)
-        counts = self._ledger.counts()
-        left = counts["quarantined"]
-        if left and not counts["todo"] and not leave_behind:
-            raise UpgradeError(
-                "cut over",
-                "no quarantined items",
-                f"{left}",
-                "Mend them and try again (holdfast quarantine --retry), or give them up until a "
-                "rollback (holdfast cutover --leave-behind-quarantined).",
-            )
-        # A write whose new model fails may queue its items until the very last moment.
-        if self.gallery.set_state(
-            "cut over", "ready", lambda: self._ledger.todo(1), left_behind=left
-        ):
-            return found
-        self._allow("cut over", "ready")
-        self.gallery.set_state("copying", "ready", why="there is more to do")
-        raise UpgradeError(
-            "cut over",
-            "every item on the new side",
-            f"{self._ledger.counts()['todo']} that are not: written past the gallery or a model",
-            "They are queued: backfill again, then cut over.",
-        )
-
-    def roll_back(self) -> None:
-        """Read the old side alone; the items written since are there too.
-
-        Items move back piece by piece, so that searches see each of them at every moment. A
-        rollback that was cut off goes on where it was.
-        """
-        while True:
-            state = self.gallery.state
-            self._allow("roll back", *BEFORE_FINISHED)
-            if state == "rolled back":
-                return
-            self._stop = True
-            if self.gallery.set_state("rolling back", state):
-                break  # otherwise another thread has turned it meanwhile
-        after: str | None = None
-        while True:
-            page = self._old.scan(after, _BACK)
-            hidden = [page.rows.ids[i] for i in np.flatnonzero(page.rows.hidden)]
-            if hidden:
-                self.gallery.back(hidden)
-                self._listener(self.status())
-            after = page.after
-            if after is None:
-                break
-        self.gallery.set_state("rolled back", "rolling back")
-        self._old.tend()
-
-    def finish(self, leave_behind: bool = False) -> None:
-        """Give up the old side. Nothing is deleted here, but nothing leads back any more.
-
-        Args:
-            leave_behind: Accept that quarantined items, which only the old side has, are lost.
-        """
-        self._allow("finish", "cut over")
-        left = left_behind(self.gallery)
-        if left and not leave_behind:
-            raise UpgradeError(
-                "finish",
-                "no items that only the old side has",
-                f"{left} quarantined ones, left behind at the cut-over",
-                "Roll back, mend them and upgrade again, or say explicitly that they may be lost "
-                "(holdfast finish --leave-behind-quarantined).",
-            )
-        self.gallery.set_state("finished", "cut over", left_behind=left)
-
-    def _allow(self, command: str, *states: State) -> None:
-        if self.gallery.state not in states:
-            raise UpgradeError(
-                command,
-                f"an upgrade that is {' or '.join(states)}",
-                f"one that is {self.gallery.state or 'not planned'}",
-                "See the table of states in the documentation.",
-            )
-
     # moving
 
     def step(self) -> Status:
         """Move one batch; the state becomes "ready" when there is none left."""
         if self.gallery.state in ("planned", "paused") or not self._queued():
-            self.start()
+            self._begin()
         self._allow("step", "copying", "ready")
         self._after = 0
         batch = self._claim(1.0)
@@ -268,7 +183,7 @@ class Engine:
         else:
             self._finish_batch(next(iter(Inline().map(self._compute, [batch]))))
             self._write()
-        return self._tell()
+        return self._settled()
 
     def run(self, until: float = 1.0) -> Status:
         """Move batches until a share of the gallery has moved, or a command stops it.
@@ -278,7 +193,8 @@ class Engine:
         Raises:
             HoldfastError: What made a batch fail for good; the state is "paused" then.
         """
-        self.start()
+        self._begin()
+        self._courtesy.begin()
         try:
             while self._goes_on() and not self._reached(until) and self._ledger.todo(1):
                 self._after = 0  # items may have been queued again behind us
@@ -292,17 +208,20 @@ class Engine:
             try:
                 self._group.write()
             finally:
-                self.gallery.set_state("paused", "copying", why=f"{type(error).__name__}: {error}")
+                why = f"{type(error).__name__}: {error}"
+                deed = Draft(Deed("engine", "pause", why))
+                self.gallery.set_state("paused", "copying", draft=deed, why=why)
             raise
         if self.gallery.state == "copying":
             if self._ledger.todo(1):
                 self._upkeep.at_rest()
-                self.pause(f"reached {self.gallery.share:.0%}")
+                self._stop = True
+                self.gallery.set_state("paused", "copying", why=f"reached {self.gallery.share:.0%}")
             else:
                 self._become_ready()
-        return self._tell()
+        return self._settled()
 
-    def _tell(self) -> Status:
+    def _settled(self) -> Status:
         self._counted = None
         status = self.status()
         self._listener(status)
@@ -318,6 +237,7 @@ class Engine:
             batch = self._claim(until)
             if batch is None:
                 return
+            self._courtesy.wait(lambda: self._stop)
             self._limit.wait(len(batch.rows))
             self._under_way += batch.claimed
             yield batch
@@ -393,8 +313,9 @@ class Engine:
 
     # commands from other processes
 
-    def _set_rate(self, rate: float) -> None:
+    def _set_rate(self, rate: float, why: str = "", by: str | None = None) -> None:
         if not float(rate) >= 0.0:
             raise UpgradeError("rate", "items a second, 0 for no limit", repr(rate))
         self._limit.rate = float(rate)
+        self.audit.record(f"rate {float(rate):g}", why, by)
         self._ledger.event("rate", {"items_per_second": float(rate)})

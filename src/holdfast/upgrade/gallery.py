@@ -2,50 +2,50 @@
 
 Every item is visible on exactly one side. Before the upgrade that is the old side; the
 backfill moves items over batch by batch (`move`); a rollback moves them back (`back`).
-The old side keeps what left it, hidden, so that going back computes nothing.
+The old side keeps what left it, hidden, so that going back computes nothing. `sides.py` says what
+is read and written in which state.
 
-    state           reads    writes
-    (none), planned old      old
-    copying, paused,
-    ready           both     both: visible on the new side, hidden on the old one
-    cut over        new      both
-    rolling back    both     both: visible on the old side, hidden on the new one
-    rolled back     old      old
-    finished        new      new
-
-A change of two stores is announced in the ledger's journal first; `Gallery` replays what
-it finds there when it is opened. Searches share a turnstile; changes pass it alone,
-so a search never sees an item change sides. Models run outside of it.
+Models run outside of the turnstile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
 from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
-from ..errors import ConfigError, EncoderError, InvalidInput, UpgradeError
+from ..errors import EncoderError, InvalidInput
 from ..hits import Hits
 from ..items import Item, Payload
-from ..store.base import Rows, VectorStore
+from ..store.base import Rows
 from ..store.memory import as_payloads, check_k
-from ..store.where import WhereLike, parse
-from .journal import Journal
+from ..store.where import Where, WhereLike, parse
+from .in_full import search_in_full
 from .ledger import Ledger
 from .merge import Calibrator, Mode
+from .meter import Meter
 from .mixed import Mixed
 from .mover import Mover
-from .records import FORWARD, READS, State
-from .routes import Queries, Routes
+from .records import State
+from .routes import Queries, Routes, some
 from .side import Side
-from .turnstile import Turnstile
+from .sides import Sides
+
+Which: TypeAlias = Literal["old", "both", "new"]
 
 
-class Gallery:
+class Hears(Protocol):
+    """What listens to live searches, see `watch.py`."""
+
+    def hear(self, routes: Routes, k: int, where: Where | None, hits: Hits, took: float) -> None:
+        """A search was answered, in so many seconds."""
+        ...
+
+
+class Gallery(Sides):
     """One search over one or two stores.
 
     Args:
@@ -72,139 +72,29 @@ class Gallery:
         mover: Mover | None = None,
         clock: Callable[[], int],
     ) -> None:
-        if (new is None) != (ledger is None):
-            raise ConfigError("Gallery", "a new side and a ledger, or neither", "one of them")
-        self.old, self.new, self.ledger, self.mode = old, new, ledger, mode
-        self._clock, self._latest = clock, 0
-        self._cut_off = False  # whether the last change may be half done
-        self.changes = 0  # grows with every change but moves
-        self._gate = Turnstile()
-        self._mixed: Mixed | None = None
+        mixed: Mixed | None = None
         if new is not None and ledger is not None:
             bridge = old.bridge if old.encoder is None else None
-            self._mixed = Mixed(old.store, new.store, ledger, mode, calibrator, bridge)
+            mixed = Mixed(old.store, new.store, ledger, mode, calibrator, bridge)
+        super().__init__(old, new, ledger)
+        self.mode, self._mixed = mode, mixed
+        self._clock, self._latest = clock, 0
         self._mover = mover if mode == "cascade" else None
-        self._state: State | None = None
-        self.recover()
-
-    # state
-
-    @property
-    def state(self) -> State | None:
-        """State of the upgrade; None without one."""
-        return self._state
-
-    @property
-    def reads(self) -> str:
-        """Which side answers: "old", "new" or "both"."""
-        return READS[self._state] if self.new else "old"
-
-    def set_state(
-        self,
-        state: State,
-        since: State | None = None,
-        unless: Callable[[], Any] | None = None,
-        **detail: Any,
-    ) -> bool:
-        """Change what is read and written, for all threads at once.
-
-        Args:
-            state: The one to enter.
-            since: Only from this one: another thread may have left it meanwhile.
-            unless: Asked while nobody writes; anything but false forbids the change.
-            detail: For the event.
-        Returns:
-            Whether it was changed.
-        """
-        with self.alone():
-            if (since and self._state != since) or (unless and unless()):
-                return False
-            self._ledger().set_state(state, **detail)
-            self._state = state
-            return True
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Nobody else reads or writes inside of this; do not call the gallery from within.
-
-        A change that an error cut off is finished first: replayed later, it would undo this.
-        """
-        with self._exclusively():
-            self.changes += 1
-            yield
-
-    @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        with self._gate.writing():
-            if self._cut_off:
-                self._settle()
-            self._cut_off = self.new is not None
-            yield
-            self._cut_off = False
-
-    def steady(self) -> AbstractContextManager[None]:
-        """Nobody writes inside of this, searches go on; do not call the gallery from within."""
-        return self._gate.reading()
-
-    def recover(self) -> int:
-        """Finish what a dead process began; answers how many changes that were."""
-        if self.new is None:
-            return 0
-        with self._gate.writing():
-            self._cut_off = True
-            count = self._settle()
-            self._cut_off = False
-            return count
-
-    def _settle(self) -> int:
-        upgrade, sides = self._ledger().upgrade(), (self.old.space, self._new().space)
-        if upgrade and (upgrade.old, upgrade.new) != sides:
-            raise UpgradeError(
-                "Gallery",
-                f"an upgrade from {sides[0]} to {sides[1]}",
-                f"one from {upgrade.old} to {upgrade.new} in the ledger",
-                "Open the stores of that upgrade, or plan one between these.",
-            )
-        self._state = upgrade.state if upgrade else None
-        self.changes += 1
-        return self._journal().replay()
-
-    def _ledger(self) -> Ledger:
-        if self.ledger is None:
-            raise UpgradeError("Gallery", "an upgrade", "a plain gallery", "Plan one first.")
-        return self.ledger
-
-    def _journal(self) -> Journal:
-        return Journal(self._ledger(), self.old.store, self._new().store, self._forward())
-
-    def _new(self) -> Side:
-        if self.new is None:
-            raise UpgradeError("Gallery", "an upgrade", "a plain gallery", "Plan one first.")
-        return self.new
-
-    def _forward(self) -> bool:
-        return self._state in FORWARD
-
-    def __len__(self) -> int:
-        return len(self._keeper())
-
-    def _keeper(self) -> VectorStore:
-        """The store that has every item."""
-        return self._new().store if self._state == "finished" else self.old.store
-
-    @property
-    def share(self) -> float:
-        """Part of the gallery that is read from the new side, in [0, 1]."""
-        if self.new is None or self.reads == "old":
-            return 0.0
-        if self.reads == "new":
-            return 1.0
-        total = len(self.old.store)
-        return self.new.store.visible / total if total else 1.0
+        self.meter = Meter()  # of live searches
+        self.watch: Hears | None = None
 
     # reading
 
-    def search(self, queries: Queries, k: int = 10, where: WhereLike = None) -> Hits:
+    def search(
+        self,
+        queries: Queries,
+        k: int = 10,
+        where: WhereLike = None,
+        *,
+        side: Which | None = None,
+        key: str | None = None,
+        tenant: str | None = None,
+    ) -> Hits:
         """The k best items for each query.
 
         Args:
@@ -212,18 +102,59 @@ class Gallery:
                 `Vectors` per space while two are read and no bridge joins them.
             k: At least 1.
             where: Filter over payloads.
+            side: Answer as this side would, whatever the state: the "old" one in full, "both", the
+                "new" one alone. For comparing; such searches are not measured as live ones.
+            key: Who asks, while a cut-over goes in stages: one key stays on one side. By default
+                the tenant, else each query is its own key.
+            tenant: On whose behalf.
         Raises:
             WrongSpace: Vectors of a space that is not read here.
-            InvalidInput: Bare arrays: they do not say which space they are of.
+            InvalidInput: Bare arrays: they do not say which space they are of; or an unknown side.
         """
         k, tree = check_k(k, "Gallery.search"), parse(where)
+        if side is not None:
+            return self._compared(queries, k, tree, side)
+        begun, stage = self.meter.clock(), self.stage
         routes = Routes(self.old, self.new, queries)
+        if stage is None or not self.whole:
+            hits = self._answer(routes, k, tree)
+        else:
+            chosen = stage.chosen(queries, tree, key, tenant, self._new().space.fingerprint)
+            hits = self._staged(queries, chosen, k, tree)
+        took = self.meter.note(begun)
+        if self.watch is not None:
+            self.watch.hear(routes, k, tree, hits, took)
+        return hits
+
+    def _compared(self, queries: Queries, k: int, tree: Where | None, side: Which) -> Hits:
+        if side not in get_args(Which):
+            raise InvalidInput("Gallery.search", "side old, both or new", repr(side))
+        routes = Routes(self.old, self.new, queries)
+        if side != "old" or self.reads == "old" or self._state == "finished":
+            return self._answer(routes, k, tree, side)
+        return search_in_full(self.old.store, routes.into(self.old), k, tree)
+
+    def _staged(self, queries: Queries, chosen: Any, k: int, tree: Where | None) -> Hits:
+        """Each query from the side that its key is on."""
+        out = Hits.empty(len(chosen), k)
+        sides: tuple[tuple[Which, Any], ...] = ("new", chosen), ("old", ~chosen)
+        for side, mask in sides:
+            rows = np.flatnonzero(mask)
+            if len(rows):
+                routes = Routes(self.old, self.new, some(queries, rows))
+                found = self._answer(routes, k, tree, side)
+                out.ids[rows], out.scores[rows] = found.ids, found.scores
+        return out
+
+    def _answer(
+        self, routes: Routes, k: int, tree: Where | None, side: Which | None = None
+    ) -> Hits:
         while True:
             # Encoding happens outside the gate, so what is read may have changed meanwhile.
-            needed = self._needed()
+            needed = self._needed(side)
             asked = self._asked(routes, needed)
             with self._gate.reading():
-                if self._needed() != needed:
+                if self._needed(side) != needed:
                     continue
                 if len(needed) == 1 or self._mixed is None:
                     return needed[0].store.search(asked[0], k, tree)
@@ -236,9 +167,13 @@ class Gallery:
                 self.move(moved.rows, moved.vectors, [], since)
             return hits
 
-    def _needed(self) -> list[Side]:
+    def _needed(self, side: Which | None = None) -> list[Side]:
         """The sides that can have hits; at least one."""
+        if side == "new":
+            return [self._new()]
         if self.new is None or self.reads == "old":
+            return [self.old]
+        if side == "old" and self._whole:
             return [self.old]
         if self.reads == "new" or not self.old.store.visible:
             return [self.new]
@@ -296,7 +231,7 @@ class Gallery:
         try:
             new = routes.into(self.new)
         except (EncoderError, InvalidInput):
-            if state == "cut over" or self.old.encoder is None:
+            if state in ("cutting over", "cut over") or self.old.encoder is None:
                 raise
             return routes.into(self.old), None
         return routes.into(self.old), new
@@ -363,7 +298,7 @@ class Gallery:
             else as_vectors(vectors, new.space, f"backfill of {new.space.name}")
         )
         with self._exclusively():
-            if not self._forward():
+            if not self._forward() or self._whole:
                 return
             if since != self.changes:
                 same = np.flatnonzero(self.old.store.revisions(rows.ids) == rows.revisions)

@@ -30,10 +30,13 @@ class Group:
     Args:
         gallery: Moves them.
         clock: Answers seconds.
+        goal: Seconds that searches may take, as the plan says: no write shall take longer, since no
+            search is answered meanwhile; 0 where it does not say.
     """
 
-    def __init__(self, gallery: Gallery, clock: Callable[[], float]) -> None:
+    def __init__(self, gallery: Gallery, clock: Callable[[], float], goal: float = 0.0) -> None:
         self._gallery, self._clock = gallery, clock
+        self._seconds = min(_SECONDS, goal) if goal > 0.0 else _SECONDS
         self._held: list[tuple[Rows, Vectors, list[int], int]] = []
         self._names: set[str] = set()
         self._size = BatchSize(_FIRST, _MOST)
@@ -76,7 +79,7 @@ class Group:
         self._gallery.move(rows, vectors, places, since)
         seconds = self._clock() - begun
         self._each = seconds / max(len(rows), 1)
-        if seconds > _SECONDS:
+        if seconds > self._seconds:
             self._size.failed()
         else:
             self._size.succeeded(len(rows), seconds)

@@ -27,10 +27,19 @@ class Journal:
         old: The old store.
         new: The new store.
         forward: Whether items belong to the new side once they are there.
+        both: Whether what is written is visible on both sides.
     """
 
-    def __init__(self, ledger: Ledger, old: VectorStore, new: VectorStore, forward: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        old: VectorStore,
+        new: VectorStore,
+        forward: bool,
+        both: bool = False,
+    ) -> None:
         self._ledger, self._old, self._new, self._forward = ledger, old, new, forward
+        self._both = both
 
     def write(
         self,
@@ -124,7 +133,8 @@ class Journal:
         if new is not None:
             self._new.upsert(ids, new, payloads, revisions)
             self._show_new(ids)
-            self._old.hide(ids)
+            if not self._both:
+                self._old.hide(ids)
         elif self._forward:
             self._apply_requeue(ids)
         else:

@@ -9,6 +9,7 @@ stores. Others read it while that goes on, and leave command rows.
     event      what happened when
     command    what other processes ask for
     finding    what was measured
+    audit      who did what, when and why, see `deed.py`
     meta       format, and which space is served
 
 The journal is what makes a write to two stores one write: an entry is committed before
@@ -20,115 +21,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidInput, LedgerError
 from ..space import Space
-from .records import FORMAT, SCHEMA, Entry, State, Upgrade, runs
+from .deed import Deed
+from .ledger_file import LedgerFile
+from .records import Entry, State, Upgrade, runs
 
 _CHUNK = 900  # values in one statement; old SQLite takes 999
 
 
-class Ledger:
-    """Opens, or creates, the ledger file.
-
-    Args:
-        path: The SQLite file; its folder is created.
-        clock: Answers seconds since 1970, for the times of events.
-        readonly: Look only; the file must exist.
-    Raises:
-        LedgerError: Not a ledger, damaged, or of a newer format.
-    """
-
-    def __init__(self, path: Path | str, clock: Any, readonly: bool = False) -> None:
-        self.path = Path(path)
-        self._clock = clock
-        self._lock = threading.RLock()
-        fresh = not self.path.exists()
-        if fresh and readonly:
-            raise LedgerError(
-                str(self.path), "a ledger", "no file", "Plan an upgrade first: holdfast plan."
-            )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = sqlite3.connect(
-                f"{self.path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}",
-                uri=True,
-                check_same_thread=False,
-                isolation_level=None,
-                timeout=30.0,
-            )
-            self._open(fresh, readonly)
-        except sqlite3.DatabaseError as cause:
-            raise LedgerError(
-                str(self.path),
-                "a readable ledger",
-                f"SQLite's word: {cause}",
-                "Restore it from a copy; the stores themselves are untouched.",
-            ) from cause
-
-    def _open(self, fresh: bool, readonly: bool) -> None:
-        if not readonly:
-            self._db.execute("PRAGMA journal_mode=WAL")
-        if fresh:
-            with self._change():
-                for statement in SCHEMA.split(";"):
-                    self._db.execute(statement)
-                self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        found = self.meta("format")
-        if found != str(FORMAT):
-            raise LedgerError(
-                str(self.path),
-                f"a ledger of format {FORMAT}",
-                f"format {found}",
-                "Use the version of Holdfast that wrote it.",
-            )
-
-    @contextmanager
-    def _change(self, hasty: bool = False) -> Iterator[None]:
-        """One transaction; the outermost block commits.
-
-        A hasty one reaches the disk with the next that is not, and never out of turn: for
-        changes whose loss, in a power failure, costs no more than doing them again.
-        """
-        with self._lock:
-            if self._db.in_transaction:
-                yield
-                return
-            self._db.execute(f"PRAGMA synchronous={'NORMAL' if hasty else 'FULL'}")
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite ends some of itself
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._db.execute(sql, values).fetchall()
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    # what is known about the gallery
-
-    def meta(self, key: str) -> str | None:
-        """A remembered word."""
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
-        return str(rows[0][0]) if rows else None
-
-    def set_meta(self, key: str, value: str) -> None:
-        """Remember a word."""
-        with self._change():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+class Ledger(LedgerFile):
+    """The record of a gallery's upgrades; see `LedgerFile` for how it is opened."""
 
     # upgrades and their states
 
@@ -164,9 +70,17 @@ class Ledger:
             raise LedgerError(str(self.path), "the upgrade just written", "none")
         return upgrade
 
-    def set_state(self, state: State, **detail: Any) -> None:
-        """Move the latest upgrade to another state, and say so among the events."""
+    def set_state(self, state: State, deed: Deed | None = None, **detail: Any) -> None:
+        """Move the latest upgrade to another state, and say so among the events.
+
+        Args:
+            state: The one to enter.
+            deed: Kept in the audit, in the same transaction.
+            detail: For the event.
+        """
         with self._change():
+            if deed is not None:
+                self.keep(deed)
             self._db.execute(
                 "UPDATE upgrade SET state = ? WHERE number = (SELECT MAX(number) FROM upgrade)",
                 (state,),

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 from ..errors import EncoderError
+from .meter import Meter
 
 
 class BatchSize:
@@ -60,6 +61,64 @@ class RateLimit:
         if self._free_at > now:
             self._sleep(self._free_at - now)
         self._free_at = max(now, self._free_at) + items / self.rate
+
+
+class Courtesy:
+    """Rests between batches while live searches are slow: twice as long each time they still are,
+    half as long each time they are not.
+
+    Source: multiplicative increase and decrease, as congestion control knows it (Chiu & Jain 1989).
+    Departs from it: both are multiplicative, since here nobody competes for the rest.
+
+    Args:
+        goal: Seconds that 95 % of the searches may take; 0 never rests.
+        most: Seconds of rest for each second of work, at most.
+        meter: Of the live searches.
+        clock: Answers seconds.
+        sleep: Waits seconds.
+    Attributes:
+        rest: Seconds of rest for each second of work, as things are.
+    """
+
+    _LEVEL, _LATELY = 0.95, 2.0
+    _LEAST = 0.25  # of rest, where there is any
+    _SLICE = 0.2  # seconds: between two looks whether to stop
+
+    def __init__(
+        self,
+        goal: float,
+        most: float,
+        meter: Meter,
+        clock: Callable[[], float],
+        sleep: Callable[[float], object],
+    ) -> None:
+        self.rest = 0.0
+        self._goal, self._most, self._meter = goal, most, meter
+        self._clock, self._sleep = clock, sleep
+        self._since = clock()
+
+    def begin(self) -> None:
+        """Work begins now."""
+        self._since = self._clock()
+
+    def wait(self, stop: Callable[[], bool]) -> None:
+        """Rest after the work since the last rest.
+
+        Args:
+            stop: Whether somebody asked for a pause meanwhile.
+        """
+        if self._goal <= 0.0:
+            return
+        took = self._meter.quantile(self._LEVEL, self._LATELY)
+        if took is not None and took > self._goal:
+            self.rest = min(max(2.0 * self.rest, self._LEAST), self._most)
+        else:
+            self.rest = self.rest / 2.0 if self.rest > self._LEAST else 0.0
+        left = self.rest * (self._clock() - self._since)
+        while left > 0.0 and not stop():
+            self._sleep(min(left, self._SLICE))
+            left -= self._SLICE
+        self._since = self._clock()
 
 
 def delay(error: EncoderError, attempt: int, backoff: float) -> float:

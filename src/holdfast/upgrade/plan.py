@@ -40,6 +40,11 @@ class Plan(BaseModel):
         max_quarantined: The upgrade pauses when more than this part of the queue, and more
             than 100 items, cannot be moved.
         workers: Batches computed at once; 1 computes in the engine's own thread.
+        yield_above: Milliseconds. While the slowest twentieth of the live searches takes longer,
+            the backfill rests between batches, and writes less at once; 0 for never.
+        yield_most: Seconds of rest for each second of work, at most.
+        holdover_hours: After the cut-over the old side is kept up to date, and may not be given up
+            for so long.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -58,6 +63,9 @@ class Plan(BaseModel):
     backoff: float = Field(default=1.0, ge=0.0)
     max_quarantined: float = Field(default=0.05, ge=0.0, le=1.0)
     workers: int = Field(default=1, ge=1, le=64)
+    yield_above: float = Field(default=0.0, ge=0.0)
+    yield_most: float = Field(default=9.0, ge=0.0, le=1000.0)
+    holdover_hours: float = Field(default=0.0, ge=0.0)
 
 
 def config_error(where: str, error: ValidationError) -> ConfigError:

@@ -103,6 +103,36 @@ def _drop_deleted(gallery: Gallery, found: Reconciled) -> None:
             return
 
 
+def astray(gallery: Gallery) -> int:
+    """How many items differ between two whole sides: written past the gallery.
+
+    Quarantined ones, which only the old side has, were left behind knowingly.
+    """
+    if gallery.new is None or gallery.ledger is None:
+        return 0
+    strays, after = 0, None
+    while True:
+        page = gallery.old.store.scan(after, _PAGE)
+        with gallery.steady():
+            old = gallery.old.store.revisions(page.rows.ids)
+            new = gallery.new.store.revisions(page.rows.ids)
+        differ = np.flatnonzero((old != NO_REVISION) & (old != new))
+        left = gallery.ledger.waiting([page.rows.ids[i] for i in differ])
+        strays += len(differ) - len(left)
+        after = page.after
+        if after is None:
+            break
+    while True:
+        page = gallery.new.store.scan(after, _PAGE)
+        with gallery.steady():
+            old = gallery.old.store.revisions(page.rows.ids)
+            there = gallery.new.store.revisions(page.rows.ids)
+        strays += int(((old == NO_REVISION) & (there != NO_REVISION)).sum())
+        after = page.after
+        if after is None:
+            return strays
+
+
 def left_behind(gallery: Gallery) -> int:
     """How many items only the old side has, once the new one is read alone."""
     _close_settled(gallery)
@@ -118,5 +148,8 @@ def _close_settled(gallery: Gallery) -> None:
         there = gallery.old.store.revisions(names) != NO_REVISION
         kept = [name for name, known in zip(names, there, strict=True) if known]
         rows = gallery.old.store.get(kept, vectors=False)
-        hidden = [kept[i] for i in np.flatnonzero(rows.hidden)]
+        moved = np.asarray(rows.hidden, dtype=bool)
+        if gallery.whole and gallery.new is not None:
+            moved = gallery.new.store.revisions(kept) == rows.revisions
+        hidden = [kept[i] for i in np.flatnonzero(moved)]
         gallery.ledger.settle([*hidden, *(set(names) - set(kept))])

@@ -17,6 +17,7 @@ State: TypeAlias = Literal[
     "copying",
     "paused",
     "ready",
+    "cutting over",
     "cut over",
     "finished",
     "rolling back",
@@ -24,17 +25,18 @@ State: TypeAlias = Literal[
 ]
 
 BEFORE_FINISHED: tuple[State, ...] = (
-    *("planned", "copying", "paused", "ready", "cut over"),
+    *("planned", "copying", "paused", "ready", "cutting over", "cut over"),
     *("rolling back", "rolled back"),
 )
 
-# Which side answers; the table in `gallery.py` says what is written.
+# Which side answers; the table in `sides.py` says what is written.
 READS: dict[State | None, str] = {
     None: "old",
     "planned": "old",
     "copying": "both",
     "paused": "both",
     "ready": "both",
+    "cutting over": "new",
     "cut over": "new",
     "rolling back": "both",
     "rolled back": "old",

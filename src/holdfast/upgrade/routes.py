@@ -15,6 +15,15 @@ from .side import Side
 Queries: TypeAlias = Sequence[Content] | Vectors | Sequence[Vectors]
 
 
+def some(queries: Queries, rows: Any) -> Queries:
+    """Those queries of a call that stand at these places."""
+    if isinstance(queries, Vectors):
+        return queries.take(rows)
+    if len(queries) and isinstance(queries[0], Vectors):
+        return [vectors.take(rows) for vectors in queries if isinstance(vectors, Vectors)]
+    return [queries[row] for row in rows]
+
+
 class Routes:
     """Brings one call's contents into the spaces that turn out to be needed, each once."""
 

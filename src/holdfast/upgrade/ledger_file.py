@@ -1,0 +1,149 @@
+"""The ledger's file: opened, written in transactions, and its audit, which only grows."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import LedgerError
+from .deed import COLUMNS, Deed, deed_of
+from .deed import SCHEMA as AUDIT
+from .records import FORMAT, SCHEMA
+
+
+class LedgerFile:
+    """Opens, or creates, the ledger file.
+
+    Args:
+        path: The SQLite file; its folder is created.
+        clock: Answers seconds since 1970, for the times of events.
+        readonly: Look only; the file must exist.
+    Raises:
+        LedgerError: Not a ledger, damaged, or of a newer format.
+    """
+
+    def __init__(self, path: Path | str, clock: Any, readonly: bool = False) -> None:
+        self.path = Path(path)
+        self._clock = clock
+        self._lock = threading.RLock()
+        fresh = not self.path.exists()
+        if fresh and readonly:
+            raise LedgerError(
+                str(self.path), "a ledger", "no file", "Plan an upgrade first: holdfast plan."
+            )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(
+                f"{self.path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}",
+                uri=True,
+                check_same_thread=False,
+                isolation_level=None,
+                timeout=30.0,
+            )
+            self._open(fresh, readonly)
+        except sqlite3.DatabaseError as cause:
+            raise LedgerError(
+                str(self.path),
+                "a readable ledger",
+                f"SQLite's word: {cause}",
+                "Restore it from a copy; the stores themselves are untouched.",
+            ) from cause
+
+    def _open(self, fresh: bool, readonly: bool) -> None:
+        if not readonly:
+            self._db.execute("PRAGMA journal_mode=WAL")
+        if fresh:
+            with self._change():
+                for statement in SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        if not readonly and not self._audited():  # one of an earlier version has none
+            with self._change():
+                for statement in AUDIT:
+                    self._db.execute(statement)
+        found = self.meta("format")
+        if found != str(FORMAT):
+            raise LedgerError(
+                str(self.path),
+                f"a ledger of format {FORMAT}",
+                f"format {found}",
+                "Use the version of Holdfast that wrote it.",
+            )
+
+    @contextmanager
+    def _change(self, hasty: bool = False) -> Iterator[None]:
+        """One transaction; the outermost block commits.
+
+        A hasty one reaches the disk with the next that is not, and never out of turn: for
+        changes whose loss, in a power failure, costs no more than doing them again.
+        """
+        with self._lock:
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute(f"PRAGMA synchronous={'NORMAL' if hasty else 'FULL'}")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite ends some of itself
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def together(self) -> AbstractContextManager[None]:
+        """All that is written inside of this is written at once, or not at all."""
+        return self._change()
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    # what is known about the gallery
+
+    def meta(self, key: str) -> str | None:
+        """A remembered word."""
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
+        return str(rows[0][0]) if rows else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Remember a word."""
+        with self._change():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    @property
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return float(self._clock())
+
+    # who did what
+
+    def _audited(self) -> bool:
+        sql = "SELECT 1 FROM sqlite_master WHERE name = 'audit_is_not_shortened'"
+        return bool(self._rows(sql))
+
+    def keep(self, deed: Deed) -> Deed:
+        """Add a deed to the audit; when this returns it is on disk. Answers the row."""
+        with self._change():
+            found = self._rows(f"SELECT {COLUMNS} FROM audit ORDER BY number DESC LIMIT 1")
+            row = deed.after(deed_of(found[0]) if found else None, self.now)
+            values = row.number, row.time, row.who, row.what, row.why, row.gate, row.outcome
+            sql = f"INSERT INTO audit ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            self._db.execute(sql, (*values, row.hash))
+            return row
+
+    def deeds(self, after: int = 0, limit: int | None = None) -> list[Deed]:
+        """What is in the audit behind a number, oldest first."""
+        if not self._audited():  # only looked at, and of an earlier version
+            return []
+        sql = f"SELECT {COLUMNS} FROM audit WHERE number > ? ORDER BY number LIMIT ?"
+        return [deed_of(row) for row in self._rows(sql, after, -1 if limit is None else limit)]
