@@ -61,7 +61,8 @@ class LedgerFile:
                 for statement in SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        if not readonly and not self._audited():  # one of an earlier version has none
+        # One of an earlier version has no audit.
+        if not readonly and not (self._has("audit") and self._has("audit_is_not_shortened")):
             with self._change():
                 for statement in AUDIT:
                     self._db.execute(statement)
@@ -127,9 +128,8 @@ class LedgerFile:
 
     # who did what
 
-    def _audited(self) -> bool:
-        sql = "SELECT 1 FROM sqlite_master WHERE name = 'audit_is_not_shortened'"
-        return bool(self._rows(sql))
+    def _has(self, name: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = ?", name))
 
     def keep(self, deed: Deed) -> Deed:
         """Add a deed to the audit; when this returns it is on disk. Answers the row."""
@@ -143,7 +143,7 @@ class LedgerFile:
 
     def deeds(self, after: int = 0, limit: int | None = None) -> list[Deed]:
         """What is in the audit behind a number, oldest first."""
-        if not self._audited():  # only looked at, and of an earlier version
+        if not self._has("audit"):  # only looked at, and of an earlier version
             return []
         sql = f"SELECT {COLUMNS} FROM audit WHERE number > ? ORDER BY number LIMIT ?"
         return [deed_of(row) for row in self._rows(sql, after, -1 if limit is None else limit)]
