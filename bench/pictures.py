@@ -1,8 +1,8 @@
 """Pictures with captions, and what an old and a new model learn of them.
 
     digits    two of scikit-learn's handwritten digits in colour, side by side; made here
-    emoji     the old model saw one drawing of each, small; the new one two, larger. Searched is
-              a third drawing that neither saw
+    emoji     the old model saw one drawing of each, small; the new one another as well, larger,
+              and a third of some. Searched is the third drawing of the others
     icons     the old model saw half of the icons, small; the new one all but those searched
     cifar100  photographs with the word each was collected with; the old model saw fewer
 
@@ -137,7 +137,7 @@ def digits(seed: int, quick: bool = False) -> World:
     test = Split.told(*drawn(held, last, 1))
     texts = [_caption(int(row), form) for row in known for form in FORMS]
     texts = [texts[place] for place in rng.permutation(len(texts))[:8000]]
-    old, new = Size(32, 2, 32, steps=1500), Size(80, 3, 64, steps=2500)
+    old, new = Size(32, 2, 32, steps=900), Size(64, 2, 64, steps=2200)
     if quick:
         old, new = Size(16, 1, 16, steps=60), Size(32, 2, 24, steps=150)
     told = "scenes of two handwritten digits in 6 colours, 32 x 32, one caption each"
@@ -169,26 +169,31 @@ def _caption(number: int, form: str) -> str:
 
 
 def emoji(seed: int) -> World:
-    """Noto for the old model, Noto and OpenMoji for the new one; Twemoji is searched."""
+    """Noto, small, for the old model; two more drawings for the new one; Twemoji is searched."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(DATA / "emoji" / "emoji_images.parquet").to_pylist()
     rows = [row for row in table if not row["skin_tone"]]
-    pictures = {
-        kind: [_decoded(row[kind]) for row in rows] for kind in ("noto", "twemoji", "openmoji")
-    }
+    noto, other, searched = (
+        [_decoded(row[kind]) for row in rows] for kind in ("noto", "openmoji", "twemoji")
+    )
     texts = [_emoji_texts(row) for row in rows]
-    kinds = np.arange(len(rows))
-    old = Lessons(pictures["noto"], texts, kinds, 0.12)
-    both = [*pictures["noto"], *pictures["openmoji"]]
-    new = Lessons(both, [*texts, *texts], np.concatenate([kinds, kinds]), 0.12)
     order = np.random.default_rng(seed).permutation(len(rows))
-    parts = []
-    for part in (order[:500], order[500:]):
-        shown = [pictures["twemoji"][place] for place in part]
-        parts.append(Split.told(shown, [texts[place] for place in part]))
-    sizes = Size(32, 2, 32, 24, 8, 1000, 16), Size(80, 3, 64, 40, 8, 1600, 16)
-    told = "1,411 emoji of a third drawing, names and tags as captions"
+    test, support, rest = np.split(order, [800, 1100])
+    everyone = np.arange(len(rows))
+    old = Lessons(noto, texts, everyone, 0.12)
+    new = Lessons(
+        [*noto, *other, *(searched[place] for place in rest)],
+        [*texts, *texts, *(texts[place] for place in rest)],
+        np.concatenate([everyone, everyone, rest]),
+        0.12,
+    )
+    parts = [
+        Split.told([searched[place] for place in part], [texts[place] for place in part])
+        for part in (support, test)
+    ]
+    sizes = Size(32, 2, 32, 24, 8, 600, 16), Size(64, 2, 64, 32, 8, 1500, 16)
+    told = "800 emoji in a drawing that no model saw of them, names and tags as captions"
     known = sorted({text for own in texts for text in own})
     return World("emoji", old, new, sizes, known, parts[0], parts[1], told)
 
@@ -222,7 +227,7 @@ def icons(seed: int) -> World:
 
     seen = np.concatenate(parts[2:])
     known = sorted({text for p in seen for text in texts[p]})
-    sizes = Size(32, 2, 32, 24, 8, 1000, 14), Size(80, 3, 64, 40, 8, 1600, 14)
+    sizes = Size(32, 2, 32, 24, 8, 600, 14), Size(64, 2, 64, 40, 8, 1500, 14)
     told = "1,000 icons that no model saw, names, aliases and tags as captions"
     tested, support = split(parts[0]), split(parts[1])
     return World("icons", lessons(parts[2]), lessons(seen), sizes, known, support, tested, told)
@@ -249,7 +254,7 @@ def cifar(seed: int) -> World:
 
     support = Split.told([seen[p] for p in parts[2]], [texts[p] for p in parts[2]])
     known = sorted({text for told in texts for text in told})
-    sizes = Size(32, 2, 32, 32, 8, 1000, 14), Size(80, 3, 64, 32, 8, 2000, 14)
+    sizes = Size(32, 2, 32, 32, 8, 600, 14), Size(64, 2, 64, 32, 8, 1500, 14)
     told = "4,000 photographs of CIFAR-100, the word of their search and their class as captions"
     test = Split.told(shown, own)
     old, new = lessons(parts[0]), lessons(parts[1])

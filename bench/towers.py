@@ -100,8 +100,8 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1,2")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for seed in map(int, options.seeds.split(",")):
-        for name in options.sets.split(","):
+    for name in options.sets.split(","):
+        for seed in map(int, options.seeds.split(",")):
             world = WORLDS[name](seed)
             encoded(world, ready(world, seed, options.cache))
             say(f"{name} {seed} is ready")

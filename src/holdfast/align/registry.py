@@ -20,6 +20,7 @@ ALIGNERS = MappingProxyType(
         "metric_compatible": ("metric_compatible", "MetricCompatible"),
         "orthogonal": ("orthogonal", "Orthogonal"),
         "procrustes": ("procrustes", "Procrustes"),
+        "projection": ("projection", "Projection"),
         "residual_mlp": ("mlp", "ResidualMLP"),
         "reverse_query": ("metric_compatible", "ReverseQuery"),
         "ridge": ("linear", "Ridge"),
