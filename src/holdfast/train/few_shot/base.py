@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -160,4 +160,17 @@ def sessions(
     for task in scenario.tasks:
         places = {task.interface.places[name]: n for n, name in enumerate(task.classes)}
         labels = [places[number] for number in task.labels[task.items].tolist()]
-        yield method.fit_session(images[torch.from_numpy(task.items)], labels, task.classes)
+        yield method.fit_session(_Part(images, task.items), labels, task.classes)
+
+
+class _Part:
+    """Some of the pictures; looked at when they are asked for, as there may be many."""
+
+    def __init__(self, images: Inputs, items: IntArray) -> None:
+        self.images, self.items = images, torch.from_numpy(items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, places: Any) -> Any:
+        return self.images[self.items[places]]
