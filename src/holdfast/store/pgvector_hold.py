@@ -1,0 +1,133 @@
+"""Hold a table for one process: the second one gets an error that names the first.
+
+The server keeps two advisory locks for a table. *The hold* belongs to one connection of the
+process that has the table open. *The work* is shared by all its other connections; whoever
+takes the hold waits for it once, so that what a process that died has left running on the
+server ends before anybody looks at the rows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+
+from ..errors import StoreError, StoreHeld
+from ..postgres import Connection, Postgres
+
+_PATIENCE = 20.0  # seconds for the server to notice that a process died
+_LOOK = 0.05  # seconds between two looks
+_KEY = "hashtextextended(%s, {})"  # a number for a table and one of its two locks
+
+
+class Hold:
+    """The hold of one table.
+
+    Args:
+        postgres: Where the table is.
+        table: Its name, with the schema.
+    Raises:
+        StoreHeld: Another process has it, or this one has it open already.
+    """
+
+    def __init__(self, postgres: Postgres, table: str) -> None:
+        self._postgres, self._table = postgres, table
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._take()
+
+    def _take(self) -> None:
+        connection = self._postgres.connect()
+        try:
+            with self._postgres.reported():
+                self._wait(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _wait(self, connection: Connection) -> None:
+        until = time.monotonic() + _PATIENCE
+        locks = [(f"pg_try_advisory_lock({_KEY.format(key)})", key) for key in (1, 2)]
+        for lock, key in locks:
+            while not connection.execute(f"SELECT {lock}", [self._table]).fetchone()[0]:
+                holder = _holder(connection, self._table, key)
+                if key == 1 and _lives(holder):
+                    raise self._held(holder)
+                if time.monotonic() > until:
+                    raise self._held(holder)
+                time.sleep(_LOOK)
+        connection.execute(f"SELECT pg_advisory_unlock({_KEY.format(2)})", [self._table])
+
+    def _held(self, holder: str) -> StoreHeld:
+        return StoreHeld(
+            self._postgres.who,
+            "a table that no other process holds",
+            f"one held by {_described(holder)}",
+            "Let that process do the work, or stop it first.",
+        )
+
+    def join(self, connection: Connection) -> None:
+        """Let a connection of this process work on the table.
+
+        Raises:
+            StoreHeld: The server was away, and meanwhile another process took the table.
+        """
+        with self._lock:
+            if self._connection is None:
+                raise StoreError(
+                    self._postgres.who, "an open store", "a closed one", "Open it again."
+                )
+            if self._connection.broken:
+                self._connection.close()
+                self._take()
+        with self._postgres.reported():
+            connection.execute(f"SELECT pg_advisory_lock_shared({_KEY.format(2)})", [self._table])
+
+    def release(self) -> None:
+        """Let go. Calling it twice is fine."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+def _holder(connection: Connection, table: str, key: int) -> str:
+    """What the connection calls itself that has a lock; "" when there is none any more."""
+    query = (
+        "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+        f" AND (l.classid::bigint << 32) | l.objid::bigint = {_KEY.format(key)}"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    found = connection.execute(query, [table]).fetchone()
+    return str(found[0]) if found else ""
+
+
+def _parts(holder: str) -> tuple[int, str] | None:
+    found = re.fullmatch(r"holdfast (\d+)@(.*)", holder)
+    return (int(found[1]), found[2]) if found else None
+
+
+def _lives(holder: str) -> bool:
+    """Whether the process behind a connection is there; one on another machine is, as told."""
+    parts = _parts(holder)
+    if parts is None:
+        return False
+    pid, host = parts
+    if not socket.gethostname().startswith(host):
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _described(holder: str) -> str:
+    parts = _parts(holder)
+    return f"process {parts[0]} on {parts[1]}" if parts else "another process"
