@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import torch
 from transformers import CLIPConfig, CLIPModel
 
@@ -59,6 +61,8 @@ class OlderLayer(torch.nn.Module):
 
 
 def older(model):
+    if "causal_attention_mask" in signature(model.text_model.encoder.layers[0].forward).parameters:
+        return model  # it is of that release
     for tower in (model.text_model, model.vision_model):
         tower.encoder.layers = torch.nn.ModuleList(map(OlderLayer, tower.encoder.layers))
     return model
