@@ -16,9 +16,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from ..arrays import Vectors, as_vectors, unit_rows
+from ..arrays import IntArray, Vectors, as_vectors, unit_rows
 from ..errors import InvalidInput, WrongSpace
 from .moments import Float64Array
+from .recall import found
 
 Rule = Literal["slerp", "nlerp", "adaptive"]
 
@@ -28,7 +29,6 @@ OFFSETS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 SLOPES = (-3.0, 0.0, 3.0, 6.0)
 
 _PARALLEL = 1e-7  # sine of the angle below which rows of float32 span no plane
-_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class Interpolation:
         alpha: 0 is the old query, 1 the bridged one. Unused by "adaptive".
         rule: "slerp", "nlerp" or "adaptive".
         offset, slope: Of "adaptive".
-        score: R@1 on the support pairs that chose it; None where nothing did.
+        score: R@1 on the support pairs that chose it, or the mean of several depths; None
+            where nothing did.
     Raises:
         InvalidInput: An alpha outside 0 to 1, or an unknown rule.
     Source: Spherical interpolation for backward-compatible representations (arXiv 2609.39836,
@@ -78,6 +79,7 @@ class Interpolation:
         stored: Vectors,
         own: Any,
         rule: Rule = "slerp",
+        depths: Sequence[int] = (1,),
     ) -> Self:
         """The setting that finds most on support pairs which the bridge was not fitted on.
 
@@ -85,9 +87,11 @@ class Interpolation:
             old: (q, d) queries by the old model.
             bridged: (q, d) the same by the new model, brought into the old space.
             stored: (n, d) rows of the old gallery, by the old model.
-            own: (q,) the row of `stored` that each query should find. A document must not
-                ask for itself: its old vector is the stored one.
+            own: (q,) the row of `stored` that each query should find, or for each query all
+                rows that are right. A document must not ask for itself: its old vector is
+                the stored one.
             rule: "slerp", "nlerp" or "adaptive".
+            depths: What finds most by the mean of R@k for these k is taken.
         Raises:
             InvalidInput: No queries, or rows that are not there.
             WrongSpace: Not all of one space, or one without angles.
@@ -97,7 +101,7 @@ class Interpolation:
         places = _places(own, len(old), len(stored))
         best: Self | None = None
         for tried in cls._settings(rule):
-            score = _found(tried.between(old, bridged), stored, places)
+            score = float(found(tried.between(old, bridged), stored, places, depths).mean())
             if best is None or score > (best.score or 0.0):
                 best = cls(tried.alpha, rule, tried.offset, tried.slope, score)
         return best or cls(0.0, rule)
@@ -186,25 +190,22 @@ def _check_pair(old: Vectors, bridged: Vectors) -> None:
         raise InvalidInput("Interpolation", "as many old queries as bridged ones", counts)
 
 
-def _places(own: Any, queries: int, stored: int) -> Any:
-    places = np.asarray(own)
-    good = places.shape == (queries,) and queries > 0 and places.dtype.kind in "iu"
-    if not good or places.min() < 0 or places.max() >= stored:
+def _places(own: Any, queries: int, stored: int) -> list[IntArray]:
+    if not isinstance(own, np.ndarray) and len(own) and np.ndim(own[0]):
+        places = [np.atleast_1d(np.asarray(row)) for row in own]
+    else:
+        flat = np.asarray(own)
+        places = list(flat[:, None]) if flat.ndim == 1 else []
+    good = len(places) == queries > 0 and all(_rows_of(row, stored) for row in places)
+    if not good:
         raise InvalidInput(
             "Interpolation.fit",
-            f"for each of {queries} queries the row, below {stored}, that it should find",
-            f"{places.dtype} of shape {places.shape}, or rows that are not there",
+            f"for each of {queries} queries the row, below {stored}, that it should find, or more",
+            f"{len(places)} of them, or rows that are not there",
         )
     return places
 
 
-def _found(asking: Vectors, stored: Vectors, places: Any) -> float:
-    """R@1; rows tied with the right one share it."""
-    total = 0.0
-    for start in range(0, len(asking), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        table = asking.array[part] @ stored.array.T
-        right = table[np.arange(len(table)), places[part]][:, None]
-        first = ~(table > right).any(axis=1)
-        total += float((first / (table == right).sum(axis=1)).sum())
-    return total / len(asking)
+def _rows_of(row: Any, stored: int) -> bool:
+    whole = row.ndim == 1 and row.size > 0 and row.dtype.kind in "iu"
+    return bool(whole and row.min() >= 0 and row.max() < stored)
