@@ -42,7 +42,7 @@ from holdfast.train.prompts.rates import constant
 from holdfast.train.scenarios import Scenario, few_shot
 
 from .few_shot_worlds import WORLDS, World, model_of
-from .record import Record, arguments, say, writes
+from .record import FOLDER, Record, arguments, say, writes
 
 CPE, OFF, TEXT = "CPE-CLIP", "CPE-CLIP, rate not scaled", "CPE-CLIP, prompts in texts alone"
 RECIPE = PromptRecipe(base_epochs=4, rate=constant(0.02))
@@ -144,7 +144,8 @@ class Seed:
                 break
             seconds += 0.0 if fitted else time.process_time() - begun
             fitted = False
-            rows.append(method.vectors(test))
+            still = rows and (not isinstance(method, Prompted) or towers.bridge is None)
+            rows.append(rows[0] if still else method.vectors(test))
             predicted.append(method.nearest(rows[-1]))
             with torch.no_grad():
                 names.append(towers.text_vectors(asked).numpy())
@@ -217,6 +218,26 @@ def tell(record: Record, world: World, found: Mapping[str, list[Outcome]]) -> No
         values = " ".join(f"{100 * value:.1f}" for value in table.mean(axis=0))
         lines.append(f"* {name}: {values}")
     record.notes.append("\n".join(lines))
+    if record.aims:
+        record.notes.append(f"![Accuracy after each session]({draw(world, found)})")
+
+
+def draw(world: World, found: Mapping[str, list[Outcome]]) -> str:
+    """A figure of accuracy after each session beside the page; its file name."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    marks = ("o-", "s--", "^--", "v--", "D--", "x:", "+:")
+    for (name, outcomes), mark in zip(sorted(found.items()), marks, strict=False):
+        table = np.array([[a.value for a in one.report.accuracies()] for one in outcomes])
+        axes.plot(range(1, table.shape[1] + 1), table.mean(axis=0), mark, ms=4, lw=1.4, label=name)
+    axes.set(xlabel="sessions", ylabel="accuracy, all classes known by then", title=world.told)
+    axes.set_ylim(bottom=0.0)
+    axes.legend(fontsize=7, frameon=False)
+    path = FOLDER / f"few_shot-{world.name}.svg"
+    figure.savefig(path, metadata={"Date": None, "Creator": None})
+    return path.name
 
 
 def tell_galleries(
@@ -283,7 +304,7 @@ that protocol for who has them; it is checked on a stand-in of the same format."
 def main() -> int:
     parser = arguments(__doc__ or "")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="for trained models")
+    parser.add_argument("--cache", type=Path, default=Path(".few_shot_cache"), help="for trained models")
     parser.add_argument("--worlds", default=",".join(WORLDS))
     parser.add_argument("--seeds", default=None)
     parser.add_argument("--published", type=Path, help="folder of CLIP ViT-B/16")

@@ -108,8 +108,8 @@ def digits(quick: bool = False) -> World:
 
 
 def cifar100(quick: bool = False) -> World:
-    """Photographs; of each class 300 for the model, 100 for sessions, 50 for the test."""
-    own, pool, tested = (5, 12, 4) if quick else (300, 100, 50)
+    """Photographs; of each class 300 for the model, 100 for sessions, 40 for the test."""
+    own, pool, tested = (5, 12, 4) if quick else (300, 100, 40)
     images, labels = _cifar("train")
     ranks = _ranks(labels)
     kept = np.flatnonzero((ranks >= own) & (ranks < own + pool))
@@ -128,7 +128,7 @@ def cifar100(quick: bool = False) -> World:
     shown, names = _cifar("test")
     test = part(shown, np.flatnonzero(_ranks(names) < tested), names)
     size = Size(16, 1, 16, tokens=14, steps=40) if quick else Size(96, 3, 64, tokens=14, steps=1400)
-    told = "CIFAR-100, 100 pictures a class for sessions and 50 for the test"
+    told = "CIFAR-100, 100 pictures a class for sessions and 40 for the test"
     train_part = part(images, kept, labels)
     return World("cifar100", told, lessons, size, "{}.", train_part, test)
 
