@@ -35,7 +35,7 @@ HOMES = {
     "ray": ONE_FILE,
     "rich": ("cli/",),
     "safetensors": ONE_FILE,
-    "scipy": ("align/", "measure/", "upgrade/priority/"),
+    "scipy": ("align/", "encode/", "measure/", "upgrade/priority/"),
     "sentence_transformers": ONE_FILE,
     "sklearn": ("align/", "measure/"),
     "torch": ("align/", "encode/", "train/"),  # numbers, not a client: it goes with the methods

@@ -28,9 +28,14 @@ Opener: TypeAlias = Callable[..., Encoder]
 ENCODERS = MappingProxyType(
     {
         "clip": ("clip", "ClipEncoder"),
+        "codes": ("codes", "CodesEncoder"),
         "http": ("http", "HttpEncoder"),
+        "joined": ("joined", "open_joined"),
+        "moments": ("moments", "MomentEncoder"),
         "open-clip": ("open_clip", "OpenClipEncoder"),
+        "places": ("places", "PlacesEncoder"),
         "python": ("registry", "open_python"),
+        "records": ("records", "RecordsEncoder"),
         "sentence-transformers": ("sentence_transformers", "SentenceTransformersEncoder"),
         "wordllama": ("wordllama", "WordLlamaEncoder"),
     }
@@ -94,10 +99,15 @@ def open_python(
         function, revision=revision, normalised=metric == "cosine", engine="python", query=query
     )
     space = Space(name or function, dim, metric, mark)
-    return CallableEncoder(space, _imported(function), _imported(query) if query else None)
+    return CallableEncoder(space, imported(function), imported(query) if query else None)
 
 
-def _imported(path: str) -> Function:
+def imported(path: str) -> Function:
+    """What a path like "module:function" names.
+
+    Raises:
+        ConfigError: Nothing that can be called.
+    """
     module, colon, name = path.partition(":")
     if not (module and colon and name):
         raise ConfigError("encoder 'python'", "a path like 'module:function'", repr(path))

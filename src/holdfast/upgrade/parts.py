@@ -72,7 +72,10 @@ class Parts:
     def _encoder(self, config: EncoderConfig) -> Any:
         if config.encoder == DEAD:
             return None
-        encoder = open_encoder(config.encoder, **config.options)
+        options = config.options
+        if isinstance(options.get("path"), str):  # of an encoder that is kept in a file
+            options["path"] = self.path.parent / options["path"]
+        encoder = open_encoder(config.encoder, **options)
         if config.cache:
             from ..encode.cache import CachedEncoder
 
