@@ -1,6 +1,7 @@
 """Diagnoses of an assessment: what the sampled items say beside the queries.
 
-Vectors alone say how much a straight bridge could carry and how many neighbours are kept.
+Vectors alone say how much a straight bridge could carry and how many neighbours are kept;
+judged answers among them, how far the weight of old scores is pinned down.
 Payload fields say which attributes are lost. A field that says what an item *is* says
 whether another one became a shortcut, and how far up the tree of labels answers go wrong.
 """
@@ -24,6 +25,7 @@ from ..measure.interval import LEVEL
 from ..store.base import VectorStore
 from .survey import Scope
 from .unseen import Known
+from .weigh import weighed
 
 ITEMS = 2_000  # sampled items that are looked at, at most
 FIELDS = 16  # payload fields that are audited, at most
@@ -57,6 +59,7 @@ def diagnosed(
     return [
         *transfer(old, new).findings(),
         drift(old, new).finding(),
+        *weighed(known),
         *_fields(old, new, audited, tree, label),
     ]
 
