@@ -304,7 +304,8 @@ that protocol for who has them; it is checked on a stand-in of the same format."
 def main() -> int:
     parser = arguments(__doc__ or "")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--cache", type=Path, default=Path(".few_shot_cache"), help="for trained models")
+    cache = Path(".few_shot_cache")
+    parser.add_argument("--cache", type=Path, default=cache, help="for trained models")
     parser.add_argument("--worlds", default=",".join(WORLDS))
     parser.add_argument("--seeds", default=None)
     parser.add_argument("--published", type=Path, help="folder of CLIP ViT-B/16")
