@@ -35,7 +35,15 @@ def sql(text: str) -> Any:
 
 def name(*parts: str) -> Any:
     """A name of a table or column, quoted whatever is in it."""
-    return need("psycopg.sql").Identifier(*parts)
+    return sql(".").join([_quoted(part) for part in parts])
+
+
+def _quoted(part: str) -> Any:
+    if "%" not in part:
+        return need("psycopg.sql").Identifier(part)
+    # psycopg would take it for the place of a parameter, so it is written by its number.
+    coded = part.replace("\\", "\\\\").replace('"', '""').replace("%", "\\0025")
+    return sql(f'U&"{coded}"')
 
 
 def literal(value: Any) -> Any:
@@ -254,6 +262,14 @@ class Postgres:
                 f"a database that does as it is told (${self._env})",
                 f"{type(cause).__name__}: {' '.join(said.split())}",
             ) from cause
+
+    def answers(self, connection: Connection) -> bool:
+        """Whether the server is still there at the other end."""
+        try:
+            connection.execute("SELECT 1")
+        except self._driver.OperationalError:
+            return False
+        return True
 
     def cannot_keep(self, error: HoldfastError) -> bool:
         """Whether a failure was about the values that were to be written."""

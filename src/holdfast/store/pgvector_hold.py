@@ -80,7 +80,7 @@ class Hold:
                 raise StoreError(
                     self._postgres.who, "an open store", "a closed one", "Open it again."
                 )
-            if self._connection.broken:
+            if not self._postgres.answers(self._connection):
                 self._connection.close()
                 self._take()
         with self._postgres.reported():

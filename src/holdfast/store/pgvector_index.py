@@ -72,10 +72,11 @@ class Index:
         query = (
             "SELECT c.relname, i.indisvalid FROM pg_index i"
             " JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam"
-            " WHERE m.amname = 'hnsw' AND i.indrelid = to_regclass(%s) ORDER BY i.indexrelid"
+            " JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace"
+            " WHERE m.amname = 'hnsw' AND n.nspname = %s AND t.relname = %s ORDER BY c.relname"
         )
-        quoted = self._table.name.as_string(connection)
-        found: list[tuple[str, bool]] = connection.execute(query, [quoted]).fetchall()
+        place = [self._table.schema, self._table.title]
+        found: list[tuple[str, bool]] = connection.execute(query, place).fetchall()
         return found
 
     def tend(self) -> None:

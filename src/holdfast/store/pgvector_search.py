@@ -22,6 +22,9 @@ from .pgvector_where import Condition, condition
 from .where import Where
 
 _QUERIES = 64  # asked in one statement
+_BY_GRAPH = (
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
+)
 _AGAIN = 4  # candidates of a graph over half floats that are looked at in full, for each hit
 
 
@@ -86,9 +89,13 @@ class Search:
         query = search_sql(self._table, test[0], half)
         values = [vector_texts(asked), *test[1], *([_AGAIN * k] if half else []), k]
 
+        graph = self._built and not exactly and not test[1]
+
         def work(connection: Connection) -> list[tuple[Any, ...]]:
             if exactly:  # bitmaps of an index over payloads are still allowed
                 connection.execute("SET LOCAL enable_indexscan = off")
+            elif graph:  # the planner takes long vectors, which lie elsewhere, for cheap to scan
+                connection.execute(_BY_GRAPH)
             with connection.cursor(binary=True) as cursor:
                 found: list[tuple[Any, ...]] = cursor.execute(query, values).fetchall()
                 return found
