@@ -123,6 +123,11 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def home(tmp_path) -> Home:
     """Documents of six words, queries of three words of one document."""
+    return make_home(tmp_path / "home")
+
+
+def make_home(folder: Path) -> Home:
+    """A folder with documents, queries, judgements and a configuration."""
     rng = np.random.default_rng(0)
     documents, queries = {}, {}
     for row in range(ITEMS):
@@ -130,7 +135,6 @@ def home(tmp_path) -> Home:
         documents[f"d{row}"] = " ".join(f"w{number}" for number in drawn)
         if row < QUERIES:
             queries[f"q{row}"] = " ".join(f"w{number}" for number in drawn[:3])
-    folder = tmp_path / "home"
     folder.mkdir()
     records = [
         {"id": name, "text": text, "lang": "en" if place % 3 else "de"}

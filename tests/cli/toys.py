@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 
+from holdfast.errors import EncoderError
+
 OLD_DIM, NEW_DIM = 16, 24
 
 
@@ -49,3 +51,8 @@ def picky(texts):
         if "w13" in text.split() and not os.environ.get("TOY_MENDED"):
             rows[place] = np.nan
     return rows
+
+
+def broken(texts):
+    """Answers nothing, whatever is asked."""
+    raise EncoderError("toys:broken", "an answer", "none: the model is gone")

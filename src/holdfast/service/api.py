@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import HoldfastError
 from ..optional import need
 from . import bodies, problem
+from .caller import SESSION
 from .compare import compare
 from .desk import Desk
 from .live import Live
@@ -127,7 +128,8 @@ class Api:
         route("POST", "/api/search", desk.search, 422, 502, 503)
         route("PUT", "/api/items", desk.upsert, 401, 403, 409, 413, 422, 502, 503)
         route("POST", "/api/items/delete", desk.delete, 401, 403, 413, 422, 503)
-        route("GET", "/api/items/{name:path}", desk.get, 404, 422, 503)
+        route("POST", "/api/items/get", desk.get, 404, 413, 422, 503)
+        route("GET", "/api/items/{name:path}", desk.get_one, 404, 422, 503)
         route("DELETE", "/api/items/{name:path}", desk.delete_one, 401, 403, 422, 503)
         route("POST", "/api/compare", self._compare, 422, 503)
 
@@ -233,6 +235,7 @@ class Api:
         return answer
 
     def _sign_out(self) -> Any:
+        self._settings.sessions.end(SESSION.get())
         answer = self._responses.Response(status_code=204)
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return answer

@@ -111,8 +111,8 @@ class Upsert(_Strict):
     items: list[Document] = Field(min_length=1, max_length=ITEMS)
 
 
-class Delete(_Strict):
-    """Items to remove; absent ones are fine."""
+class Names(_Strict):
+    """Items by their ids."""
 
     ids: list[Name] = Field(min_length=1, max_length=ITEMS)
 

@@ -4,4 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-CALLER: ContextVar[str] = ContextVar("holdfast_caller", default="local")
+ANYBODY = "anybody"
+
+CALLER: ContextVar[str] = ContextVar("holdfast_caller", default=ANYBODY)
+SESSION: ContextVar[str] = ContextVar("holdfast_session", default="")  # the cookie that came

@@ -75,7 +75,7 @@ class Desk:
         source = self._steward.project.config.source
         return str(source.options.get("field", "text")) if source.kind == PAYLOAD else None
 
-    def delete(self, body: bodies.Delete) -> bodies.Written:
+    def delete(self, body: bodies.Names) -> bodies.Written:
         """Remove items. When this answers they are gone, and stay gone."""
         with self._steward.using() as gallery:
             gallery.delete(body.ids)
@@ -84,14 +84,20 @@ class Desk:
 
     def delete_one(self, name: str) -> bodies.Written:
         """Remove one item."""
-        return self.delete(bodies.Delete(ids=[name]))
+        return self.delete(bodies.Names(ids=[name]))
 
-    def get(self, name: str) -> bodies.Stored:
-        """One item as it is stored."""
+    def get(self, body: bodies.Names) -> list[bodies.Stored]:
+        """Items as they are stored, in the order of their ids."""
         with self._steward.using() as gallery:
-            rows = gallery.get([name])
-        payload = dict(rows.payloads[0])
-        return bodies.Stored(id=name, revision=int(rows.revisions[0]), payload=payload)
+            rows = gallery.get(body.ids)
+        return [
+            bodies.Stored(id=name, revision=int(revision), payload=dict(payload))
+            for name, revision, payload in zip(rows.ids, rows.revisions, rows.payloads, strict=True)
+        ]
+
+    def get_one(self, name: str) -> bodies.Stored:
+        """One item as it is stored."""
+        return self.get(bodies.Names(ids=[name]))[0]
 
 
 def payloads_of(gallery: Gallery, names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -13,16 +13,15 @@ import asyncio
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from .caller import CALLER
+from .caller import ANYBODY, CALLER, SESSION
 from .problem import Problem, problem
 from .settings import COOKIE, Settings
 from .tokens import DEFAULT
 from .wire import App, Message, Receive, Scope, Send, cookie, header, refuse
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_READS = frozenset(
-    {"/api/search", "/api/compare", "/compare"}
-)  # they read, although they are posted
+# They read, although they are posted.
+_READS = frozenset({"/api/search", "/api/compare", "/api/items/get", "/compare"})
 _OPEN = frozenset({"/session", "/health", "/ready"})  # for everybody, always
 _FACE = ("/static/",)
 _WAIT = 0.25  # seconds before a wrong token is answered
@@ -74,11 +73,9 @@ class Door:
                 return
             await refuse(say, told)
             return
-        known = CALLER.set(who or "anybody")
-        try:
-            await self._app(scope, receive, say)
-        finally:
-            CALLER.reset(known)
+        CALLER.set(who or ANYBODY)
+        SESSION.set(cookie(scope, COOKIE))
+        await self._app(scope, receive, say)
 
     def _saying(self, send: Send) -> Send:
         async def say(message: Message) -> None:
@@ -128,12 +125,9 @@ class Door:
         if scheme:
             who = self._settings.tokens.who(token.strip()) if scheme.lower() == "bearer" else None
             return (who, None) if who else (None, _wrong_token())
-        who = self._settings.sessions.who(cookie(scope, COOKIE))
-        if who and not safe and not header(scope, b"x-holdfast"):
-            return None, problem(
-                403, "WrongOrigin", "holdfast serve", "the header X-Holdfast from a page", "none"
-            )
-        return who, None
+        if not safe and not header(scope, b"x-holdfast"):
+            return None, None  # forms of other pages can send a cookie, but not this header
+        return self._settings.sessions.who(cookie(scope, COOKIE)), None
 
     def _no_token(self) -> Problem:
         if not self._settings.tokens:

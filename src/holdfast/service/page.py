@@ -16,7 +16,7 @@ from ..upgrade.assess import latest
 from ..upgrade.gate import judge
 from ..upgrade.quality import measured
 from . import chart, panels
-from .caller import CALLER
+from .caller import ANYBODY, CALLER
 from .compare import Column
 from .forms import confirm_dialog, search_form, sign_in_dialog, throttle_form, top
 from .office import Office
@@ -126,7 +126,7 @@ class Page:
     def whole(self) -> str:
         """The page with everything in it, for whoever asks."""
         who = CALLER.get()
-        signed = who if who != "anybody" else ""
+        signed = who if who != ANYBODY else ""
         shut = self._settings.private and not signed
         body = self._body(signed, shut)
         head = element(

@@ -285,7 +285,7 @@ def history(moments: Sequence[Moment], deeds: Sequence[Mapping[str, Any]]) -> Ht
 
 def _joined(moments: Sequence[Moment]) -> list[Moment]:
     """Without the pauses for a measurement, which copying follows at once."""
-    kept = []
+    kept: list[Moment] = []
     for moment, after in zip(moments, [*moments[1:], None], strict=True):
         if moment.kind == "paused" and after is not None and after.kind == "copying":
             if str(moment.detail.get("why", "")).startswith("reached "):

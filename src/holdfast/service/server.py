@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from ..errors import ConfigError
@@ -76,8 +80,29 @@ def run(app: App, taken: socket.socket, leaving: Callable[[], None]) -> bool:
             super().handle_exit(sig, frame)
 
     server = Server(config)
-    server.run(sockets=[taken])
+    with _quietly(server):
+        server.run(sockets=[taken])
     return bool(server.started)
+
+
+@contextmanager
+def _quietly(server: Any) -> Iterator[None]:
+    """A signal ends the server and not the process: uvicorn raises it again when it is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        server.should_exit = True
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Patience:
@@ -100,7 +125,8 @@ class _Patience:
             self._await_headers()
         super().data_received(data)  # type: ignore[misc]
         if not self._idle():
-            self._headers_due = _stopped(self._headers_due)
+            _stop(self._headers_due)
+            self._headers_due = None
 
     def _idle(self) -> bool:
         return str(self.conn.their_state) == "IDLE"
@@ -111,25 +137,26 @@ class _Patience:
     def pause_writing(self) -> None:
         """The client does not read: its buffers are full."""
         super().pause_writing()  # type: ignore[misc]
-        _stopped(self._read_due)
+        _stop(self._read_due)
         self._read_due = self.loop.call_later(READ_SECONDS, self._abort)
 
     def resume_writing(self) -> None:
         """It does read."""
-        self._read_due = _stopped(self._read_due)
+        _stop(self._read_due)
+        self._read_due = None
         super().resume_writing()  # type: ignore[misc]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is due from a client that has gone."""
-        _stopped(self._headers_due)
-        _stopped(self._read_due)
+        _stop(self._headers_due)
+        _stop(self._read_due)
         super().connection_lost(exc)  # type: ignore[misc]
 
     def _abort(self) -> None:
         self.transport.abort()
 
 
-def _stopped(timer: Any) -> None:
+def _stop(timer: Any) -> None:
     if timer is not None:
         timer.cancel()
 

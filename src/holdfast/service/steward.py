@@ -23,7 +23,7 @@ from ..upgrade.gallery import Gallery
 from ..upgrade.guard import Guard
 from ..upgrade.ledger import Ledger
 from ..upgrade.project import Project
-from ..upgrade.quality import Quality, run_measured
+from ..upgrade.quality import Quality, measured, run_measured
 from ..upgrade.stand import Pace, drop_stale
 from ..upgrade.status import Status
 from ..upgrade.turnstile import Turnstile
@@ -189,7 +189,9 @@ class Steward:
                 raise
             self._go_easy()
         self._mover = threading.Thread(
-            target=self._move, args=(engine, gallery, pace), name="holdfast-backfill"
+            target=self._move,
+            args=(engine, gallery, pace, lambda: engine.start(why=why, by=who)),
+            name="holdfast-backfill",
         )
         self._mover.start()
 
@@ -241,9 +243,11 @@ class Steward:
         if self._mover is not None and self.state == "ready":
             self._mover.join()
 
-    def _move(self, engine: Engine, gallery: Gallery, pace: Pace) -> None:
+    def _move(
+        self, engine: Engine, gallery: Gallery, pace: Pace, begin: Callable[[], None]
+    ) -> None:
         try:
-            self._measured(engine, gallery)
+            self._measured(engine, gallery, begin)
         except (HoldfastError, OSError, sqlite3.Error) as error:
             self.trouble = str(error)
             _LOG.warning("backfill: %s", error)
@@ -266,15 +270,26 @@ class Steward:
         with suppress(HoldfastError, sqlite3.Error):
             gallery.set_state("paused", "copying", why=why)
 
-    def _measured(self, engine: Engine, gallery: Gallery) -> None:
-        if self._quality is None:
-            self._quality = self.project.quality(gallery)
-        if self._quality is None:
-            engine.run()
-            return
+    def _measured(self, engine: Engine, gallery: Gallery, begin: Callable[[], None]) -> None:
+        """Run; where there are judged queries, measure before it begins and at every tenth."""
+        quality = self._quality = self._quality or self.project.quality(gallery)
         guard = Guard(self.project.config.gate, engine)
-        stop: Callable[[Finding], bool] = lambda f: guard(f) or self._wish.is_set()  # noqa: E731
-        run_measured(engine, self._quality, guard=stop)
+
+        def stop(finding: Finding) -> bool:
+            return guard(finding) or self._wish.is_set()
+
+        if gallery.state == "planned":
+            if quality and not measured(self.ledger):
+                quality.measure()
+            if self._wish.is_set():
+                return
+            begin()
+            if quality and stop(quality.measure()):
+                return
+        if quality:
+            run_measured(engine, quality, guard=stop)
+        else:
+            engine.run()
 
     # opening what is on disk now
 

@@ -1,0 +1,195 @@
+"""Commands over HTTP: the life of an upgrade, confirmations, refusals, and the audit."""
+
+import time
+
+import pytest
+
+from holdfast.service.deeds import DEEDS, GIVE_UP, READ_NEW, READ_OLD
+
+
+def everything(client, planned):
+    found = client.ids("w1 w2", 200)
+    assert len(found) == len(set(found))
+    return sorted(found) == sorted(planned.documents)
+
+
+def test_the_whole_life(client, planned):
+    assert client.command("start").json()["done"]
+    told = client.until("ready")
+    assert (told["share"], told["todo"], told["reads"]) == (1.0, 0, "both")
+    assert everything(client, planned)
+    assert client.command("cut-over").json()["state"] == "cut over"
+    assert client.status()["reads"] == "new"
+    client("PUT", "/api/items", {"items": [{"id": "new", "content": "w1 w2 w3"}]})
+    assert client.command("roll-back").json()["state"] == "rolled back"
+    assert client.status()["reads"] == "old"
+    assert client.ids("w1 w2 w3", 1) == ["new"]  # written after the cut-over
+    assert client.command("plan").json()["state"] == "planned"
+    client.command("start")
+    client.until("ready")
+    client.command("cut-over")
+    told = client.command("finish").json()
+    assert told["state"] == "finished"
+    assert "deleted" in told["words"]
+    told = client.status()
+    assert (told["share"], told["reads"], len(told["serves"])) == (1.0, "new", 1)
+    assert client.ids("w1 w2 w3", 1) == ["new"]
+    assert len(list((planned.folder / "gallery" / "stores").iterdir())) == 1
+
+
+def test_pause_and_resume(client, planned):
+    planned_share = client.status()["share"]
+    client.command("throttle", items_per_second=100.0)
+    client.command("start")
+    while client.status()["share"] < 0.1:
+        pass
+    told = client.command("pause", why="lunch").json()
+    assert (told["state"], told["done"]) == ("paused", True)
+    first = client.status()
+    assert planned_share < first["share"] < 1.0
+    assert first["rate_limit"] == 100.0
+    time.sleep(0.2)
+    assert client.status()["todo"] == first["todo"]
+    assert everything(client, planned)
+    assert client.command("throttle", items_per_second=0.0).json()["done"]
+    client.command("resume")
+    assert client.until("ready")["todo"] == 0
+
+
+def test_a_throttle_is_noticed_in_the_middle_of_a_wait(client):
+    client.command("throttle", items_per_second=0.5)  # sixteen seconds a batch
+    client.command("start")
+    while client.status()["share"] < 0.1:
+        time.sleep(0.02)
+    begun = time.monotonic()
+    client.command("throttle", items_per_second=0.0)
+    client.until("ready", seconds=12.0)
+    assert time.monotonic() - begun < 12.0
+
+
+def test_every_command_says_what_it_would_do_and_why_not(still):
+    told = {one["name"]: one for one in still.get("/api/commands").json()}
+    assert list(told) == list(DEEDS)
+    assert {name for name, one in told.items() if one["allowed"]} == {
+        *("start", "throttle", "roll-back"),
+    }
+    assert "120 items begin to move" in told["start"]["tells"]
+    assert told["cut-over"]["confirm"] == READ_NEW
+    assert told["roll-back"]["confirm"] == READ_OLD
+    assert told["finish"]["confirm"] == GIVE_UP
+    assert "no way back" in told["finish"]["tells"]
+    assert told["pause"]["why_not"] == "nothing moves"
+    assert told["cut-over"]["why_not"] == "the upgrade is planned"
+
+
+@pytest.mark.parametrize("confirm", ["", "yes", "read the new side alone"])
+def test_what_cannot_be_taken_back_wants_its_own_words(still, confirm):
+    told = still("POST", "/api/commands/roll-back", {"confirm": confirm})
+    assert told.status_code == 422
+    data = told.json()
+    assert (data["who"], data["expected"]) == ("roll back: confirm", f'"{READ_OLD}"')
+    assert "The plan is given up" in data["fix"]  # it says what would happen
+    assert still.status()["state"] == "planned"
+
+
+def test_a_command_that_the_state_forbids_is_a_conflict(still):
+    told = still("POST", "/api/commands/cut-over", {"confirm": READ_NEW})
+    assert told.status_code == 409
+    assert told.json()["title"] == "UpgradeError"
+    assert told.json()["got"] == "the upgrade is planned"
+
+
+def test_an_unknown_command_names_the_known_ones(still):
+    told = still("POST", "/api/commands/..%2f..%2fetc", {})
+    assert told.status_code in (404, 422)
+    told = still("POST", "/api/commands/drop", {})
+    assert told.status_code == 422
+    assert "cut-over" in told.json()["expected"]
+
+
+def test_the_audit_keeps_who_what_why_and_the_gate(client):
+    client.command("start", why="the new model is better")
+    client.until("ready")
+    client("POST", "/api/commands/cut-over", {"confirm": "no"})
+    client.command("cut-over", why="measured")
+    deeds = client.get("/api/audit").json()["deeds"]
+    told = [(deed["what"], deed["who"], deed["why"], deed["outcome"]) for deed in deeds]
+    assert told[0] == ("serve", "service", "the service started", "done")
+    assert ("start", "ALICE", "the new model is better", "done") in told
+    assert ("cut over", "ALICE", "measured", "done") in told
+    numbers = [deed["number"] for deed in deeds]
+    assert numbers == sorted(set(numbers))
+    assert client.get(f"/api/audit?after={numbers[-2]}").json()["deeds"] == deeds[-1:]
+
+
+def test_quarantine_is_told_tried_again_and_left_behind(home, opened, monkeypatch):
+    home.configure(new="picky")
+    home.done("build")
+    home.done("plan")
+    client = opened(home)
+    client.command("start")
+    told = client.until("ready")
+    broken = [name for name, text in home.documents.items() if "w13" in text.split()]
+    assert told["quarantined"] == len(broken) > 0
+    rows = client.get("/api/quarantine").json()
+    assert sorted(row["id"] for row in rows["items"]) == sorted(broken)
+    assert all("NaN" in row["reason"] for row in rows["items"])
+    assert len(client.get("/api/quarantine?limit=1").json()["items"]) == 1
+    refused = client.command("cut-over")
+    assert refused.status_code == 409
+    assert "quarantined" in refused.json()["expected"]
+    monkeypatch.setenv("TOY_MENDED", "1")
+    assert f"{len(broken)} items" in client.command("retry").json()["words"]
+    client.command("resume")
+    assert client.until("ready")["quarantined"] == 0
+
+
+def test_a_gate_that_fails_pauses_and_says_so(home, opened):
+    home.configure(new="awful", judged=True)
+    with home.config.open("a") as file:
+        file.write('\n[[gate]]\ncell = "mixed@*"\nnot_worse = true\n')
+    home.done("build")
+    home.done("plan")
+    client = opened(home)
+    client.command("start")
+    told = client.until("paused")
+    assert 0.0 < told["share"] < 1.0
+    found = client.get("/api/findings").json()
+    assert found["rules"] == ["* mixed@*"]
+    failed = [one for one in found["gate"] if one["verdict"] == "fail"]
+    assert len(failed) == 1
+    assert found["findings"][0]["cell"] == "old/old"
+    assert found["findings"][-1]["share"] == pytest.approx(told["share"])
+
+
+def test_a_model_that_fails_for_good_pauses_with_the_reason(home, opened):
+    home.configure(new="broken")
+    home.done("build")
+    home.done("plan")
+    client = opened(home)
+    client.command("start")
+    told = client.until("paused")
+    assert "the model is gone" in told["trouble"]
+    assert client.get("/").text.count("the model is gone") >= 1
+    assert everything(client, home)
+    assert client.command("roll-back").json()["state"] == "rolled back"
+
+
+def test_a_plan_that_cannot_be_changes_nothing(client, planned):
+    client.command("roll-back")
+    planned.config.write_text(planned.config.read_text() + "\n[nonsense]\n")
+    told = client.command("plan")
+    assert (told.status_code, told.json()["title"]) == (409, "ConfigError")
+    assert client.status()["state"] == "rolled back"
+    assert everything(client, planned)
+
+
+def test_a_long_command_is_answered_before_it_is_done(client):
+    client.command("start")
+    client.until("ready")
+    told = client.command("cut-over", wait=0.0).json()
+    assert told["done"] in (True, False)
+    end = time.monotonic() + 20
+    while client.status()["state"] != "cut over" and time.monotonic() < end:
+        time.sleep(0.02)
+    assert client.status()["state"] == "cut over"

@@ -1,0 +1,122 @@
+"""Searching and writing over HTTP answers what the gallery itself answers."""
+
+import numpy as np
+import pytest
+
+from holdfast import Item
+from holdfast.upgrade.project import Project
+from tests.cli import toys
+
+
+def brute(documents, model, query, k):
+    """Ids by a full matrix product."""
+    scores = model([query]) @ model(list(documents.values())).T
+    names = list(documents)
+    return [names[place] for place in np.argsort(-scores[0], kind="stable")[:k]]
+
+
+def test_a_batch_of_texts_is_answered_as_brute_force_says(still):
+    client, planned = still, still.home
+    texts = list(planned.queries.values())[:5]
+    told = client("POST", "/api/search", {"texts": texts, "k": 7}, token=False).json()
+    assert (told["state"], told["reads"], told["share"]) == ("planned", "old", 0.0)
+    for text, answer in zip(texts, told["answers"], strict=True):
+        assert [hit["id"] for hit in answer["hits"]] == brute(planned.documents, toys.old, text, 7)
+        scores = [hit["score"] for hit in answer["hits"]]
+        assert scores == sorted(scores, reverse=True)
+        assert {hit["payload"]["lang"] for hit in answer["hits"]} <= {"en", "de"}
+
+
+def test_vectors_of_the_space_answer_as_their_text_does(still):
+    client = still
+    rows = toys.old(["w1 w2", "w3"])
+    name = client.status()["old"]["name"]
+    body = {"vectors": {name: rows.tolist()}, "k": 5, "payloads": False}
+    answers = client("POST", "/api/search", body, token=False).json()["answers"]
+    for text, answer in zip(["w1 w2", "w3"], answers, strict=True):
+        assert [hit["id"] for hit in answer["hits"]] == client.ids(text, 5)
+        assert {hit["payload"] for hit in answer["hits"]} == {None}
+
+
+def test_a_filter_is_kept(still):
+    client, planned = still, still.home
+    found = client.ids("w1 w2", 200, where={"lang": "de"})
+    assert sorted(found) == sorted(n for p, n in enumerate(planned.documents) if p % 3 == 0)
+
+
+def test_what_is_written_is_found_and_what_is_deleted_is_not(client, planned):
+    items = [{"id": "a/b c", "content": "w1 w2 w3", "payload": {"lang": "fr", "n": 1}}]
+    assert client("PUT", "/api/items", {"items": items}).json() == {"items": 1}
+    assert client.ids("w1 w2 w3", 1) == ["a/b c"]
+    assert client.get("/api/items/a%2Fb%20c").json()["payload"] == {"lang": "fr", "n": 1}
+    assert client("DELETE", "/api/items/a%2Fb%20c").json() == {"items": 1}
+    assert client.get("/api/items/a%2Fb%20c").status_code == 404
+    assert "a/b c" not in client.ids("w1 w2 w3", 200)
+    assert client("POST", "/api/items/delete", {"ids": ["d0", "d1", "gone"]}).json() == {"items": 3}
+    assert sorted(client.ids("w1", 200)) == sorted(set(planned.documents) - {"d0", "d1"})
+
+
+def test_a_gallery_that_is_its_own_source_keeps_the_content(home, opened):
+    text = home.config.read_text().replace('kind = "jsonl"', 'kind = "store-payload"')
+    home.config.write_text(
+        text.replace('path = "docs.jsonl"\npayload = ["lang"]', 'field = "body"')
+    )
+    client = opened(home)
+    written = {"id": "x", "content": "w1 w2"}
+    assert client("PUT", "/api/items", {"items": [written]}).status_code == 200
+    assert client.get("/api/items/x").json()["payload"] == {"body": "w1 w2"}
+    wrong = {**written, "payload": {"body": "other"}}
+    told = client("PUT", "/api/items", {"items": [wrong]})
+    assert told.status_code == 422
+    assert "payload.body equal to the content" in told.json()["expected"]
+
+
+@pytest.mark.parametrize(
+    ("body", "who"),
+    [
+        ({"k": 3}, "search"),
+        ({"texts": ["a"], "vectors": {"x": [[1.0]]}}, "search"),
+        ({"vectors": {"nobody": [[1.0]]}}, "search: vectors"),
+        ({"vectors": {}}, "search: vectors"),
+        ({"vectors": {"tests.cli.toys:old": [[1.0, 2.0]]}}, "search: vectors"),
+        ({"vectors": {"tests.cli.toys:old": [[0.0] * 16]}}, "search: vectors"),
+        ({"texts": ["a"], "where": {"lang": {"near": 1}}}, "where.lang"),
+        ({"texts": ["a"], "where": {"and": 3}}, "where.and"),
+        ({"texts": ["a"], "k": 0}, "body.k"),
+        ({"texts": ["a"], "k": 1001}, "body.k"),
+        ({"texts": ["a"] * 257}, "body.texts"),
+        ({"texts": []}, "body.texts"),
+        ({"texts": ["a"], "query": "b"}, "body.query"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_one_form(still, body, who):
+    told = still("POST", "/api/search", body, token=False)
+    assert told.status_code == 422
+    assert told.headers["content-type"] == "application/problem+json"
+    data = told.json()
+    assert set(data) == {
+        *("type", "title", "status", "detail", "who", "expected", "got", "fix"),
+    }
+    assert data["who"].startswith(who)
+    assert data["expected"]
+    assert data["got"]
+
+
+def test_it_answers_what_the_gallery_itself_answers_while_mixed(client, planned):
+    assert client.command("throttle", items_per_second=100.0).json()["done"]
+    client.command("start")
+    while not 0.2 < client.status()["share"] < 1.0:
+        pass
+    assert client.command("pause").json()["state"] == "paused"
+    told = client.status()
+    assert 0.0 < told["share"] < 1.0
+    texts = list(planned.queries.values())[:8]
+    over_http = [client.ids(text, 10) for text in texts]
+    client.service.office.close()
+    gallery = Project(planned.config).gallery()
+    try:
+        hits = gallery.search(texts, 10)
+        assert [[name for name, _ in hits.row(q)] for q in range(len(texts))] == over_http
+        gallery.upsert([Item("later", "w5 w6")])
+    finally:
+        gallery.close()
