@@ -45,7 +45,7 @@ def test_no_chosen_weight_loses_to_the_better_model_on_the_queries_kept_back():
         found = choose_weight(WEIGHTS, table, seed=seed)
         half = np.random.default_rng(seed).permutation(40)[20:]
         judged = table[:, half].mean(axis=1)
-        assert judged[WEIGHTS == found.chosen][0] >= max(judged[0], judged[-1])
+        assert judged[found.chosen == WEIGHTS][0] >= max(judged[0], judged[-1])
 
 
 def test_weights_run_from_one_score_to_the_other():

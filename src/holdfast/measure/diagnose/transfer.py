@@ -5,7 +5,7 @@ vectors explains on rows it was not fitted on. One minus that is what is truly n
 only re-embedding brings. It bounds what a straight bridge can do; it is not recall, and does
 not say how many answers are won: it stands beside `bridged/old`, never instead of it.
 
-Source: Deng et al. 2024 (arXiv 2407.06076), after V-information (Xu et al. 2020) of linear
+Source: Fel et al. 2024 (arXiv 2407.06076), after V-information (Xu et al. 2020) of linear
 readers with Gaussian noise: I_V(x -> z) = R^2 of z. Departs from it: the old space stands for
 the earlier layers; directions are principal ones, not atoms of a factorisation; R^2 is held out.
 """
