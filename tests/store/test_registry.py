@@ -9,7 +9,7 @@ from holdfast.errors import ConfigError
 from holdfast.space import Space
 from holdfast.store.base import VectorStore
 from holdfast.store.memory import MemoryStore
-from holdfast.store.registry import STORES, known_stores, open_store
+from holdfast.store.registry import STORES, drop_store, known_stores, open_store
 
 SPACE = Space("demo", 2)
 
@@ -41,7 +41,7 @@ def package(tmp_path, monkeypatch):
 
 def test_table_is_sorted_and_read_only():
     assert list(STORES) == sorted(STORES)
-    assert set(STORES) == {"edge", "faiss", "memory"}
+    assert set(STORES) == {"edge", "faiss", "memory", "pgvector", "qdrant"}
     with pytest.raises(TypeError):
         STORES["x"] = ("x", "X")
 
@@ -97,13 +97,26 @@ def test_an_option_nobody_takes_is_refused_before_anything_is_made(package, tmp_
     assert not (tmp_path / "new").exists()
 
 
+def test_what_a_store_keeps_elsewhere_is_dropped_and_nothing_else(package, tmp_path):
+    store = open_store("qdrant", tmp_path / "q", SPACE)
+    store.upsert(["a"], [[1.0, 0.0]])
+    store.close()
+    assert drop_store("qdrant", tmp_path / "q", SPACE)
+    store = open_store("qdrant", tmp_path / "q", SPACE)
+    assert len(store) == 0
+    store.close()
+    for kind in ("edge", "memory", "theirs"):
+        assert not drop_store(kind, tmp_path / kind, SPACE)
+        assert not (tmp_path / kind).exists()
+
+
 def test_a_client_is_imported_only_for_its_own_store():
     code = (
         "import sys\n"
         "from holdfast.space import Space\n"
         "from holdfast.store.registry import known_stores, open_store\n"
         "known_stores(); open_store('memory', '', Space('a', 2))\n"
-        "print(sorted({'faiss', 'qdrant_edge'} & set(sys.modules)))"
+        "print(sorted({'faiss', 'psycopg', 'qdrant_client', 'qdrant_edge'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""What a row looks like inside Qdrant Edge, and filters in terms of it.
+"""What a row looks like inside Qdrant, embedded or on a server, and filters in terms of it.
 
 The engine's own matching differs from ours: it reads a wanted `true` as the number 1,
 compares large integers as floats, reads stored fractions back with an error in the last
@@ -17,7 +17,8 @@ and f-; a fraction so close to a bound that the engine's error could matter is a
 equality. Only numbers from 2^52 on may fall on the wrong side of a bound, and only if they
 agree with it in the first fifteen digits.
 
-This file does not know the engine: a condition is made by calling the module it is given.
+This file knows no client: a condition is plain JSON, in the form that servers read, and each
+client's file makes its own objects of it.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from .payloads import EMPTY, Form, Payloads, read, texts, write
 from .where import And, Equals, Not, OneOf, Or, Range, Scalar, Where, matches
+
+Plain: TypeAlias = Mapping[str, Any]
 
 ID, REVISION, TEXT = "i", "r", "p"
 _FRACTION = "f"  # begins the keys of fractions
@@ -41,6 +43,7 @@ _MARK = "\x01"  # starts every string that stands for something else
 _LONG = 64  # characters from which on a string is replaced by its digest
 _WHOLE = 2**52  # from here on all floats are whole, and the engine keeps those exactly
 _LARGEST = 1e308  # nearer to the largest float the engine fails to read what it wrote
+_BEYOND = 1.5e308  # an open end in JSON, which has no infinity: no stored number is as large
 _DOUBT = 4  # the engine's error in units of the last place, doubled
 
 
@@ -83,13 +86,6 @@ def pack(
                     stored, f"{'n' if whole else 'f'}-{_field(field)}", int(near) if whole else near
                 )
     return stored
-
-
-def _number(field: str, value: float) -> tuple[str, float]:
-    near = _float(value)
-    if near.is_integer() and abs(near) < 2**63:
-        return f"n-{_field(field)}", int(near)
-    return f"f-{_field(field)}", near
 
 
 def _add(stored: dict[str, Any], key: str, value: Scalar) -> None:
@@ -170,41 +166,43 @@ def _float(value: float) -> float:
         return _LARGEST if value > 0 else -_LARGEST
 
 
-def condition(where: Where, engine: ModuleType, seen: set[str]) -> Any:
-    """A filter of the engine that passes exactly what `where.matches` passes.
+def condition(where: Where, seen: set[str]) -> Plain:
+    """A filter of the engine that passes exactly what `where.matches` passes, as JSON.
 
     Args:
         where: The tree.
-        engine: The module that makes conditions.
         seen: Takes the paths of the fields that are looked at, for indexes to come.
+    Example:
+        >>> condition(Equals("lang", "en"), set())
+        {'should': [{'key': 's-lang', 'match': {'any': ['en']}}]}
     """
     match where:
         case Equals(field, value):
-            return _one_of(field, (value,), engine, seen)
+            return _one_of(field, (value,), seen)
         case OneOf(field, values):
-            return _one_of(field, values, engine, seen)
+            return _one_of(field, values, seen)
         case Range():
-            return _range(where, engine, seen)
+            return _range(where, seen)
         case And(parts):
-            return engine.Filter(must=[condition(part, engine, seen) for part in parts])
+            return {"must": [condition(part, seen) for part in parts]}
         case Or(parts) if parts:
-            return engine.Filter(should=[condition(part, engine, seen) for part in parts])
+            return {"should": [condition(part, seen) for part in parts]}
         case Or():
-            return _one_of("", (), engine, set())
+            return _one_of("", (), set())
         case Not(part):
-            return engine.Filter(must_not=[condition(part, engine, seen)])
+            return {"must_not": [condition(part, seen)]}
 
 
-def _one_of(field: str, values: tuple[Scalar, ...], engine: ModuleType, seen: set[str]) -> Any:
-    choices = [
-        engine.FieldCondition(_seen("n", field, seen), range=engine.RangeFloat(gte=v, lte=v))
+def _one_of(field: str, values: tuple[Scalar, ...], seen: set[str]) -> Plain:
+    choices: list[Plain] = [
+        {"key": _seen("n", field, seen), "range": {"gte": v, "lte": v}}
         for v in values
         if _is_small(v)
     ]
     tokens = [_token(v) for v in values if not _is_small(v)]
     if tokens or not choices:  # any of no strings: nothing matches
-        choices.append(_any_of(field, tokens, engine, seen))
-    return engine.Filter(should=choices)
+        choices.append(_any_of(field, tokens, seen))
+    return {"should": choices}
 
 
 def _seen(kind: str, field: str, seen: set[str]) -> str:
@@ -213,30 +211,31 @@ def _seen(kind: str, field: str, seen: set[str]) -> str:
     return path
 
 
-def _any_of(field: str, tokens: list[str], engine: ModuleType, seen: set[str]) -> Any:
-    return engine.FieldCondition(_seen("s", field, seen), match=engine.MatchAny(tokens))
+def _any_of(field: str, tokens: list[str], seen: set[str]) -> Plain:
+    return {"key": _seen("s", field, seen), "match": {"any": tokens}}
 
 
-def _range(bounds: Range, engine: ModuleType, seen: set[str]) -> Any:
+def _range(bounds: Range, seen: set[str]) -> Plain:
     """Whole numbers within, fractions well within, and the fractions next to a bound."""
     whole: dict[str, float] = {}
     inner: dict[str, float] = {}
     close: list[float] = []
     for side, bound, away in _tightest(bounds):
-        near = bound if bound in (math.inf, -math.inf) else _float(bound)
+        infinite = bound in (math.inf, -math.inf)
+        near = math.copysign(_BEYOND, bound) if infinite else _float(bound)
         whole[side] = inner[side] = near
         if abs(near) < _WHOLE:
             inner[side] = _steps(near, away)[_DOUBT]
             close += [*_steps(near, away), *_steps(near, -away)]
     fractions = (x for x in close if not x.is_integer())
     passing = {_token(x) for x in fractions if matches(bounds, {bounds.field: x})}
-    choices = [
-        engine.FieldCondition(_seen(kind, bounds.field, seen), range=engine.RangeFloat(**sides))
+    choices: list[Plain] = [
+        {"key": _seen(kind, bounds.field, seen), "range": sides}
         for kind, sides in (("n", whole), ("f", inner))
     ]
     if passing:
-        choices.append(_any_of(bounds.field, sorted(passing), engine, seen))
-    return engine.Filter(should=choices)
+        choices.append(_any_of(bounds.field, sorted(passing), seen))
+    return {"should": choices}
 
 
 def _tightest(bounds: Range) -> Iterator[tuple[str, float, float]]:

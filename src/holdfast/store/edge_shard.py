@@ -27,7 +27,7 @@ from ..arrays import FloatArray
 from ..errors import StoreError, StoreHeld
 from ..space import Space
 from . import edge_build
-from .edge_payload import condition
+from .edge_payload import Plain, condition
 from .edge_pointer import RESTORE, Pointer, read_pointer
 from .where import Where
 
@@ -138,7 +138,7 @@ class Shard:
     ) -> Iterator[list[Any]]:
         """For each query its best points, best first, with `score` and `payload`."""
         engine = self._engine
-        passing = None if where is None else condition(where, engine, self._wanted)
+        passing = None if where is None else _rendered(condition(where, self._wanted))
         # A graph of which most was removed falls apart: what is left is scanned until `tend`.
         broken = 2 * self.count < self._pointer.built
         how = engine.SearchParams(hnsw_ef=max(self._effort(), k), exact=self._exact or broken)
@@ -316,6 +316,16 @@ def _config(space: Space, exact: bool, threshold: int = _GRAPH_KB) -> Any:
 
 def _load(path: Path, space: Space, exact: bool, threshold: int = _GRAPH_KB) -> Any:
     return _engine().EdgeShard.load(str(path), _config(space, exact, threshold))
+
+
+def _rendered(plain: Plain) -> Any:
+    """A filter as the engine takes it."""
+    engine = _engine()
+    if "key" not in plain:
+        return engine.Filter(**{n: [_rendered(part) for part in ps] for n, ps in plain.items()})
+    if "range" in plain:
+        return engine.FieldCondition(plain["key"], range=engine.RangeFloat(**plain["range"]))
+    return engine.FieldCondition(plain["key"], match=engine.MatchAny(plain["match"]["any"]))
 
 
 def _retrieve(keys: list[str], fields: Any, vectors: bool) -> Callable[[Any], Any]:

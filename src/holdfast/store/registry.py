@@ -31,6 +31,7 @@ STORES = MappingProxyType(
         "faiss": ("faiss", "FaissStore"),
         "memory": ("registry", "open_memory"),
         "pgvector": ("pgvector", "PgvectorStore"),
+        "qdrant": ("qdrant", "QdrantStore"),
     }
 )
 
@@ -67,6 +68,32 @@ def open_store(kind: str, folder: Path | str, space: Space, **options: Any) -> V
             f"{cause}.".capitalize(),
         ) from cause
     return make(folder, space, **options)
+
+
+def drop_store(kind: str, folder: Path | str, space: Space, **options: Any) -> bool:
+    """Delete what a store keeps elsewhere than in its folder; nobody may have it open.
+
+    A store on a server does it by a method `drop`; others have none.
+
+    Args:
+        kind: One of `known_stores()`.
+        folder: As it was opened with; it is not touched.
+        space: Likewise.
+        options: Likewise.
+    Returns:
+        Whether this kind keeps anything elsewhere.
+    Example:
+        >>> drop_store("memory", "unused", Space("demo", 2))
+        False
+    """
+    if not hasattr(_opener(kind), "drop"):
+        return False
+    store: Any = open_store(kind, folder, space, **options)
+    try:
+        store.drop()
+    finally:
+        store.close()
+    return True
 
 
 _GIVEN = ("folder", "space")
