@@ -46,14 +46,14 @@ class Audit:
     Args:
         ledger: Where they are; one that is only looked at will do for reading.
         who: Who acts, where a command does not say.
-        gate: Answers what the gate says by now, in one line.
+        gate: Answers what the gate says by now, in one line; "no gate" without one.
     """
 
     def __init__(
         self, ledger: LedgerFile, who: str = "program", gate: Callable[[], str] | None = None
     ) -> None:
         self.who = who
-        self._ledger, self._gate = ledger, gate
+        self._ledger, self.gate = ledger, gate
 
     def record(
         self,
@@ -88,7 +88,7 @@ class Audit:
             self._ledger.keep(replace(draft.deed, outcome=NOTHING))
 
     def _said(self) -> str:
-        return self._gate() if self._gate else ""
+        return self.gate() if self.gate else "no gate"
 
     def deeds(self, after: int = 0, limit: int | None = None) -> list[Deed]:
         """Deeds behind a number, oldest first."""

@@ -24,6 +24,9 @@ queries = "queries.jsonl"
 qrels = "qrels.tsv"
 metric = "R@10"
 
+[watch]                            # optional: a sample of live queries, see WatchConfig
+share = 0.1
+
 [[gate]]                           # optional, any number of them: see Rule
 cell = "mixed@*"
 not_worse = true
@@ -40,6 +43,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import ConfigError
 from .gate import Rule
 from .plan import Plan, config_error
+from .watched import WatchConfig
 
 DEAD = "none"  # the encoder of a model that is no longer to be had
 
@@ -110,6 +114,7 @@ class Config(_Strict):
     new: EncoderConfig
     upgrade: Plan = Plan()
     judgements: JudgementsConfig | None = None
+    watch: WatchConfig | None = None
     gate: list[Rule] = Field(default_factory=list)
 
 

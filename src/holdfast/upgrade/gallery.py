@@ -44,6 +44,10 @@ class Hears(Protocol):
         """A search was answered, in so many seconds."""
         ...
 
+    def close(self) -> None:
+        """Listen no more."""
+        ...
+
 
 class Gallery(Sides):
     """One search over one or two stores.
@@ -326,6 +330,8 @@ class Gallery(Sides):
 
     def close(self) -> None:
         """Close the stores and the ledger."""
+        if self.watch is not None:
+            self.watch.close()
         with self._gate.closing():
             self.old.store.close()
             if self.new is not None:

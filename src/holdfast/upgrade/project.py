@@ -16,6 +16,7 @@ from ..arrays import Vectors
 from ..errors import ConfigError, UpgradeError
 from ..space import Space
 from ..store.base import VectorStore
+from .attend import attended
 from .config import DEAD
 from .engine import Engine
 from .executor import Executor, Inline, Threads
@@ -287,8 +288,16 @@ class Project(Parts):
         gallery: Gallery,
         listener: Callable[[Status], None] | None = None,
         sleep: Callable[[float], object] = time.sleep,
+        by: str = "program",
     ) -> Engine:
-        """The engine of the upgrade under way; `sleep` may come back early to end a pause."""
+        """The engine of the upgrade under way; what [watch] says is watched from now on.
+
+        Args:
+            gallery: Open.
+            listener: Called with a `Status` after each batch.
+            sleep: May come back early to end a pause.
+            by: Who gives the commands, for the audit.
+        """
         upgrade = gallery.ledger.upgrade() if gallery.ledger else None
         if upgrade is None:
             raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
@@ -298,7 +307,7 @@ class Project(Parts):
         if plan.order in RANKED and not upgrade.queued and gallery.new is not None:
             given = Ranking(plan, self.path.parent, gallery.old, gallery.new, mover)
         executor: Executor = Threads(plan.workers) if plan.workers > 1 else Inline()
-        return Engine(
+        engine = Engine(
             gallery,
             mover,
             plan,
@@ -307,6 +316,7 @@ class Project(Parts):
             listener=listener,
             sleep=sleep,
         )
+        return attended(engine, self.config, self.judgements, by)
 
     def given_order(self, plan: Plan) -> list[str]:
         """The ids of order "given"."""

@@ -29,6 +29,7 @@ class Routes:
 
     def __init__(self, old: Side, new: Side | None, given: Any, role: Any = "query") -> None:
         self._old, self._new, self._role = old, new, role
+        self.given = given
         self._ready: list[Vectors] = []
         self._contents: Sequence[Content] | None = None
         if isinstance(given, Vectors):
@@ -48,6 +49,21 @@ class Routes:
             self._ready = list(given)
         else:
             self._contents = list(given)
+
+    def take(self, rows: Any) -> Routes:
+        """Some of the contents, with what is known of them."""
+        ready = [vectors.take(rows) for vectors in self._ready]
+        taken = Routes(self._old, self._new, ready, self._role)
+        if self._contents is not None:
+            taken._contents = [self._contents[row] for row in rows]
+            taken._ready = ready
+        return taken
+
+    @property
+    def text(self) -> str | None:
+        """The first of the contents, if it is text."""
+        first = self._contents[0] if self._contents else None
+        return first if isinstance(first, str) else None
 
     def into(self, side: Side) -> Vectors:
         """The contents in the space of a side."""
