@@ -1,7 +1,9 @@
 """Changes of two stores as one: announced, applied, closed; replayed after a crash.
 
 Every `_apply_...` may run again after it ran wholly or in part. Callers hold the gallery's
-turnstile alone, so entries never overlap and the state does not change under one.
+turnstile alone, so entries never overlap and the state does not change under one. Between two
+tables of one database an entry is one transaction, so that others who read them never see an
+item on both sides or on none.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from ..arrays import Vectors
 from ..errors import InvalidInput
 from ..space import Space
 from ..store.base import NO_REVISION, Rows, VectorStore
+from ..store.pair import together
 from .ledger import Ledger
 from .records import Entry
 
@@ -58,18 +61,20 @@ class Journal:
             old.array.tobytes(),
             None if new is None else new.array.tobytes(),
         )
-        try:
-            self._old.upsert(ids, old, payloads, revisions)
-        except InvalidInput:  # refused: nothing was written, nor ever could be
-            self._ledger.close_entry(number)
-            raise
-        self._follow(ids, payloads, revisions, new)
+        with together(self._old, self._new):
+            try:
+                self._old.upsert(ids, old, payloads, revisions)
+            except InvalidInput:  # refused: nothing was written, nor ever could be
+                self._ledger.close_entry(number)
+                raise
+            self._follow(ids, payloads, revisions, new)
         self._ledger.close_entry(number)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove items from both sides."""
         number = self._ledger.write_entry("delete", ids)
-        self._apply_delete(ids)
+        with together(self._old, self._new):
+            self._apply_delete(ids)
         self._ledger.close_entry(number)
 
     def move(self, rows: Rows, vectors: Vectors | None, places: Sequence[int]) -> None:
@@ -78,30 +83,34 @@ class Journal:
         Without vectors the new side has them already, of the same revision.
         """
         number = self._ledger.write_entry("move", rows.ids) if len(rows) else None
-        if vectors is not None and len(rows):
-            self._new.upsert(rows.ids, vectors, rows.payloads, rows.revisions)
-        if len(rows):
-            self._show_new(rows.ids)
-            self._old.hide(rows.ids)
+        with together(self._old, self._new):
+            if vectors is not None and len(rows):
+                self._new.upsert(rows.ids, vectors, rows.payloads, rows.revisions)
+            if len(rows):
+                self._show_new(rows.ids)
+                self._old.hide(rows.ids)
         self._ledger.done(places, number)
 
     def back(self, ids: Sequence[str]) -> None:
         """Show items on the old side instead of the new one."""
         number = self._ledger.write_entry("back", ids)
-        self._apply_back(ids)
+        with together(self._old, self._new):
+            self._apply_back(ids)
         self._ledger.close_entry(number)
 
     def requeue(self, ids: Sequence[str]) -> None:
         """Give up new vectors; the items return to the old side and are to be moved again."""
         number = self._ledger.write_entry("requeue", ids)
-        self._apply_requeue(ids)
+        with together(self._old, self._new):
+            self._apply_requeue(ids)
         self._ledger.close_entry(number)
 
     def replay(self) -> int:
         """Finish what was announced and not closed; answers how many entries there were."""
         entries = self._ledger.journal()
         for entry in entries:
-            self._replay(entry)
+            with together(self._old, self._new):
+                self._replay(entry)
             self._ledger.close_entry(entry.number)
         return len(entries)
 
