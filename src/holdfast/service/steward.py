@@ -27,7 +27,6 @@ from ..upgrade.quality import Quality, measured, run_measured
 from ..upgrade.stand import Pace, drop_stale
 from ..upgrade.status import Status
 from ..upgrade.turnstile import Turnstile
-from .interim import call
 from .settings import GRACE_SECONDS
 from .tempo import Tempo
 
@@ -73,6 +72,8 @@ class Steward:
         self._ledger = self._ledger or self.project.ledger()
         upgrade = self._ledger.upgrade()
         self._finished = upgrade is not None and upgrade.state == "finished"
+        if self._gallery.new is not None and self.project.config.watch is not None:
+            self.engine(self._gallery, SERVICE)  # live searches are watched from now on
 
     def _cut_off(self) -> bool:
         if self.state == "copying":
@@ -154,8 +155,7 @@ class Steward:
             if keep:
                 keep(status)
 
-        made: Engine = call(self.project.engine, gallery, hear, sleep=self._sleep, by=who)
-        return made
+        return self.project.engine(gallery, hear, sleep=self._sleep, by=who)
 
     def _sleep(self, seconds: float) -> None:
         if not self._wish.is_set():
@@ -276,7 +276,7 @@ class Steward:
         guard = Guard(self.project.config.gate, engine)
 
         def stop(finding: Finding) -> bool:
-            return guard(finding) or self._wish.is_set()
+            return guard(finding) or self._wish.is_set() or self._paused_by_somebody()
 
         if gallery.state == "planned":
             if quality and not measured(self.ledger):
@@ -290,6 +290,12 @@ class Steward:
             run_measured(engine, quality, guard=stop)
         else:
             engine.run()
+
+    def _paused_by_somebody(self) -> bool:
+        """While it was measured: a pause to measure, which ends by itself, gives its own reason."""
+        told = [d for _, kind, d in self.ledger.events() if kind == "paused"]
+        paused = self.state == "paused" and bool(told)
+        return paused and not str(told[-1].get("why", "")).startswith("reached ")
 
     # opening what is on disk now
 
