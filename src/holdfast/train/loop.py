@@ -17,7 +17,7 @@ from . import checkpoint
 from .events import Event, Listener, What
 from .losses.base import Loss
 from .memory import Memory
-from .model import Inputs, Model, frozen, grown
+from .model import Inputs, Model, digest, frozen, grown
 from .recipe import Recipe
 from .scenarios import Scenario, Task
 from .session import Session, seeded, settled
@@ -45,6 +45,8 @@ class Training:
         stored: What the gallery stores when a task begins, for teachers that are "stored".
         other: The independently trained model of a task, for losses that need one.
         listeners: Are told what happens.
+        trained: The models of the first tasks, where somebody trained them before: they are
+            deployed, one after the other, and only what follows is trained.
     """
 
     def __init__(
@@ -57,15 +59,19 @@ class Training:
         stored: Callable[[Task], StoredVectors] | None = None,
         other: Callable[[Task], Model] | None = None,
         listeners: Sequence[Listener] = (),
+        trained: Sequence[Model] = (),
     ) -> None:
         if len(inputs) != len(scenario.classes):
             raise InvalidInput("Training", f"{len(scenario.classes)} inputs", str(len(inputs)))
         if stored is None and any(task.teacher == "stored" for task in scenario.tasks):
             raise InvalidInput("Training", "stored, for its teachers", "None")
+        if len(trained) >= len(scenario.tasks):
+            raise InvalidInput("Training", "a task that is left to train", f"{len(trained)} trained")
         self.inputs, self.scenario, self.build, self.loss = inputs, scenario, build, loss
         self.recipe = Recipe() if recipe is None else recipe
         self.stored, self.other = stored, other
         self.listeners = tuple(listeners)
+        self.trained = tuple(frozen(model).to(self.recipe.device) for model in trained)
 
     def run(self, folder: Path | str | None = None) -> list[Model]:
         """Train what is not trained yet.
@@ -83,8 +89,10 @@ class Training:
         with settled(self.recipe):
             state = self._last(place)
             memory = self.scenario.memory if state is None else state["memory"]
-            models: list[Model] = []
-            for number, task in enumerate(self.scenario.tasks):
+            models: list[Model] = list(self.trained)
+            for task in self.scenario.tasks[: len(models)] if state is None else ():
+                memory = self._remembered(memory, task)
+            for number, task in list(enumerate(self.scenario.tasks))[len(models) :]:
                 deployed = models[-1] if models else None
                 model = self._start(number, task, deployed)
                 if state is not None and number < state["task"]:
@@ -202,6 +210,8 @@ class Training:
         if self.scenario.memory is not None:
             arrays, meta = self.scenario.memory.to_arrays()
             made.update(json.dumps(meta).encode() + arrays["items"].tobytes())
+        for model in self.trained:
+            made.update(digest(model).encode())
         return made.hexdigest()[:16]
 
     def _checkpoint(

@@ -1,0 +1,54 @@
+"""Cells of a long benchmark: what is finished is read, not run again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .record import say
+
+CACHE = Path(__file__).resolve().parents[1] / ".compatible_cache"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A folder of finished cells, one JSON file each, and of the models behind them.
+
+    Args:
+        folder: Where.
+        run: Whether what is not finished is run; else it is left out.
+    """
+
+    folder: Path
+    run: bool = True
+
+    def cell(self, name: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """What `make` answers, or what it answered when it was run; with its CPU seconds."""
+        path = self.folder / "cells" / f"{name}.json"
+        if path.exists():
+            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return kept
+        if not self.run:
+            return {}
+        begun = time.process_time()
+        made = {**make(), "seconds": time.process_time() - begun}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".part").write_text(json.dumps(made), encoding="utf-8")
+        path.with_suffix(".part").rename(path)
+        say(f"{name}: {made['seconds']:.0f} s")
+        return made
+
+    def models(self, name: str) -> Path:
+        """The folder of a run, from which it goes on."""
+        path = self.folder / "models" / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def told(interval: Any) -> list[float]:
+    """Value, low and high of an interval, as JSON keeps them."""
+    return [float(interval.value), float(interval.low), float(interval.high)]
