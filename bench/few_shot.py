@@ -1,6 +1,6 @@
 """Few-shot sessions of new classes on small CLIP models that are trained here.
 
-python -m bench.few_shot --cache FOLDER [--quick] [--worlds digits,cifar100] [--seeds 0,1,2]
+python -m bench.few_shot --cache FOLDER [--quick] [--worlds digits,nouns,names] [--seeds 0,1,2]
 
     60 classes with all their pictures, then 8 sessions of 5 classes with 5 pictures each.
     Zero-shot, prototypes, TEEN and a blend, which are not trained, beside CPE-CLIP, which is;
@@ -46,7 +46,6 @@ from .record import FOLDER, Record, arguments, say, writes
 
 CPE, OFF, TEXT = "CPE-CLIP", "CPE-CLIP, rate not scaled", "CPE-CLIP, prompts in texts alone"
 RECIPE = PromptRecipe(base_epochs=4, rate=constant(0.02))
-RATES = {"digits": 0.02, "cifar100": 0.02}
 BASE, WAYS, SHOTS = 60, 5, 5
 
 
@@ -171,7 +170,7 @@ class Seed:
 def methods(seed: Seed) -> dict[str, Outcome]:
     """Every method with one seed."""
     frozen, template = seed.prompted(prompts=0), seed.world.template
-    recipe = replace(RECIPE, seed=seed.seed, rate=constant(RATES[seed.world.name]))
+    recipe = replace(RECIPE, seed=seed.seed)
     plain = {
         "zero-shot": ZeroShot(frozen, (template,)),
         "image prototypes": Prototypes(frozen),
@@ -324,10 +323,12 @@ def main() -> int:
         return record.finish(write=False)
     record.aims = not options.quick
     seeds = [int(s) for s in (options.seeds or ("0" if options.quick else "0,1,2")).split(",")]
+    code = 0
     for name in options.worlds.split(","):
         world = WORLDS[name](options.quick)
         run(record, world, options.cache, seeds)
-    return record.finish(writes(options))
+        code = record.finish(writes(options))  # after each: what is done is written down
+    return code
 
 
 if __name__ == "__main__":

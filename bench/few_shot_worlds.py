@@ -1,8 +1,9 @@
-"""Two worlds of a hundred classes for few-shot sessions, and the small CLIP of each.
+"""Three worlds of a hundred classes for few-shot sessions, and the small CLIP of each.
 
     digits    ordered pairs of handwritten digits in any two of 6 colours, 32 x 32; the digits
               are scikit-learn's. A class is a pair, whatever the colours
-    cifar100  photographs, 32 x 32; a class is its name
+    nouns     photographs of CIFAR-100; captions have the words they were collected with
+    names     the same; captions have the names of the classes
 
 A model learns of pictures with captions that name all classes, in sentences and never as a
 class is asked for in the sessions. The sessions have other pictures, and so has the test.
@@ -100,46 +101,68 @@ def digits(quick: bool = False) -> World:
         "digits",
         told,
         lambda: (world.new, world.words),
-        world.sizes[1],
+        world.sizes[1] if quick else Size(80, 3, 64, steps=2500),
         "a {}",
         train_part,
         test_part,
     )
 
 
-def cifar100(quick: bool = False) -> World:
-    """Photographs; of each class 300 for the model, 100 for sessions, 40 for the test."""
+def nouns(quick: bool = False) -> World:
+    """Photographs; the model learns of the words they were collected with, not of their classes.
+
+    Of the words two in five are the class's name, and some names are no word of any. So one
+    photograph in twenty also has the name in a caption, in three sentences.
+    """
+    return _photographs("nouns", quick)
+
+
+def names(quick: bool = False) -> World:
+    """Photographs; the model learns of the names of their classes."""
+    return _photographs("names", quick)
+
+
+def _photographs(name: str, quick: bool) -> World:
     own, pool, tested = (5, 12, 4) if quick else (300, 100, 40)
-    images, labels = _cifar("train")
+    images, labels, words = _cifar("train")
     ranks = _ranks(labels)
     kept = np.flatnonzero((ranks >= own) & (ranks < own + pool))
 
     def lessons() -> tuple[Lessons, Sequence[str]]:
         places = np.flatnonzero(ranks < own)
-        texts = [[form.format(labels[p]) for form in SEEN_FORMS] for p in places]
-        _, kinds = np.unique(labels[places], return_inverse=True)
-        asked = [f"{name}." for name in sorted(set(labels.tolist()))]
-        words = [text for own_texts in texts for text in own_texts] + asked
-        return Lessons([_decoded(images[p]) for p in places], texts, kinds, 0.1), words
+        told = [(words[p],) if name == "nouns" else (labels[p],) for p in places]
+        for n, place in enumerate(places):
+            if name == "nouns" and ranks[place] % 20 == 0:
+                told[n] = (words[place], labels[place])
+        texts = [[form.format(word) for word in each for form in SEEN_FORMS] for each in told]
+        _, kinds = np.unique(
+            words[places] if name == "nouns" else labels[places], return_inverse=True
+        )
+        asked = [f"{label}." for label in sorted(set(labels.tolist()))]
+        known = [text for each in texts for text in each] + asked
+        return Lessons([_decoded(images[p]) for p in places], texts, kinds, 0.1), known
 
-    def part(images: Sequence[bytes], places: np.ndarray, names: np.ndarray) -> tuple:
-        return Scaled(pixels([_decoded(images[p]) for p in places], 32)), names[places]
+    def part(images: Sequence[bytes], places: np.ndarray, classes: np.ndarray) -> tuple:
+        return Scaled(pixels([_decoded(images[p]) for p in places], 32)), classes[places]
 
-    shown, names = _cifar("test")
-    test = part(shown, np.flatnonzero(_ranks(names) < tested), names)
-    size = Size(16, 1, 16, tokens=14, steps=40) if quick else Size(96, 3, 64, tokens=14, steps=1400)
-    told = "CIFAR-100, 100 pictures a class for sessions and 40 for the test"
-    train_part = part(images, kept, labels)
-    return World("cifar100", told, lessons, size, "{}.", train_part, test)
+    shown, classes, _ = _cifar("test")
+    test = part(shown, np.flatnonzero(_ranks(classes) < tested), classes)
+    size = Size(16, 1, 16, tokens=14, steps=40)
+    size = size if quick else Size(96, 3, 64, tokens=14, steps=1400)
+    captions = "words of their search" if name == "nouns" else "names of their classes"
+    told = f"CIFAR-100, 32 x 32, by a model of captions with the {captions}"
+    return World(name, told, lessons, size, "{}.", part(images, kept, labels), test)
 
 
-def _cifar(part: str) -> tuple[list[bytes], np.ndarray]:
+def _cifar(part: str) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+    """Pictures, the names of their classes, and the words they were collected with."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(CIFAR / f"{part}_webp92.parquet")
     names = table.schema.metadata[b"label_names"].decode().replace("_", " ").split(",")
     labels = np.array(names)[table["fine_label"].to_numpy()]
-    return table["image"].to_pylist(), labels
+    words = [word.replace("_", " ") for word in table["noun"].to_pylist()]
+    return table["image"].to_pylist(), labels, np.array(words)
 
 
 def _ranks(labels: np.ndarray) -> np.ndarray:
@@ -157,7 +180,7 @@ def _decoded(data: bytes) -> np.ndarray:
 
 
 WORLDS: Mapping[str, Callable[[bool], World]] = MappingProxyType(
-    {"digits": digits, "cifar100": cifar100}
+    {"digits": digits, "nouns": nouns, "names": names}
 )
 
 
