@@ -58,7 +58,11 @@ metric = {metric}
 
 
 @command("init")
-@click.option("--source", type=click.Path(path_type=Path), help="Documents: .jsonl or .parquet.")
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    help="Documents: .jsonl, .parquet, or a folder of pictures.",
+)
 @click.option("--id", "id_field", help="Field of the id; found out where it is usual.")
 @click.option("--text", "text_field", help='Field of the text, or "{title}: {abstract}".')
 @click.option("--old", default=OLD, show_default=True, help=f"Model that serves now, {_FORM}.")
@@ -105,6 +109,8 @@ def _source(home: Path, told: dict[str, Any]) -> str:
     path: Path | None = told["source"]
     record: dict[str, Any] = {}
     kind = "jsonl"
+    if path is not None and path.is_dir():
+        return f"kind = {_toml('pictures')}\npath = {_toml(_relative(path, home))}"
     if path is not None:
         suffix = next((s for s in reversed(path.suffixes) if s != ".gz"), "")
         if suffix not in _KINDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,27 +14,38 @@ from .tables import grid, spoken
 
 
 @command("search")
-@click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
+@click.argument("queries", nargs=-1, metavar="[QUERY]...")
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A picture that asks; any number of them.",
+)
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits a query.")
 @click.option("--where", metavar="JSON", help="""Filter, such as '{"lang": "en"}'.""")
-def search(face: Face, queries: tuple[str, ...], k: int, where: str | None) -> None:
-    """Answer text queries from the gallery, old and new side together."""
-    tree = _tree(where)
+def search(
+    face: Face, queries: tuple[str, ...], images: tuple[Path, ...], k: int, where: str | None
+) -> None:
+    """Answer queries from the gallery, old and new side together: texts, or pictures."""
+    tree, asked = _tree(where), [*queries, *images]
+    if not asked:
+        raise click.UsageError("Give a QUERY or more, or --image PATH.")
     with face.gallery() as gallery:
-        hits = gallery.search(list(queries), k, tree)
+        hits = gallery.search(asked, k, tree)
         rows = [hits.row(i) for i in range(len(hits))]
         names = list(dict.fromkeys(name for row in rows for name, _ in row))
         payloads = dict(zip(names, gallery.get(names).payloads, strict=True)) if names else {}
         state, reads, share = gallery.state, gallery.reads, gallery.share
     answers = [
         {
-            "query": query,
+            "query": str(query),
             "hits": [
                 {"id": name, "score": round(score, 6), "payload": dict(payloads[name])}
                 for name, score in row
             ],
         }
-        for query, row in zip(queries, rows, strict=True)
+        for query, row in zip(asked, rows, strict=True)
     ]
     data = {"state": state, "reads": reads, "share": share, "answers": answers}
     face.answer(data, *(word for answer in answers for word in _words(answer)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from string import Formatter
 from typing import Any, TypeAlias
 
@@ -20,12 +21,24 @@ class Fields:
         text: Field of the text; a list of fields, joined by one space without the empty
             ones; or a template, "{title}: {abstract}".
         payload: Fields to keep as payload; none without it. A record may lack them.
+        image: Field of a picture's path. Where a record has one the picture is the content,
+            and the text is not read; else the text is, so a source may hold both.
+        home: What the paths of pictures are relative to.
     Raises:
         ConfigError: No text field, or a template that is more than names in braces.
     """
 
-    def __init__(self, id: str, text: TextLike, payload: Sequence[str] | None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        text: TextLike,
+        payload: Sequence[str] | None,
+        image: str | None = None,
+        home: Path | None = None,
+    ) -> None:
         self.id = id
+        self.image = image
+        self._home = home or Path()
         self.payload = list(payload or ())
         self._parts: list[tuple[str, str | None]] | None = None
         if not isinstance(text, str):
@@ -45,7 +58,8 @@ class Fields:
     @property
     def columns(self) -> list[str]:
         """Every field that is read, each once."""
-        return list(dict.fromkeys([self.id, *self.text, *self.payload]))
+        shown = [] if self.image is None else [self.image]
+        return list(dict.fromkeys([self.id, *self.text, *shown, *self.payload]))
 
     def id_of(self, record: Mapping[str, Any], place: str) -> str:
         """The id of a record.
@@ -69,19 +83,31 @@ class Fields:
         """The item of a record.
 
         Raises:
-            SourceError: The id or a text field is missing or of another type.
+            SourceError: The id or a text field is missing or of another type, or a picture's
+                path is no text.
         """
+        payload = {name: record[name] for name in self.payload if record.get(name) is not None}
+        if self.image is not None and record.get(self.image) is not None:
+            return Item(self.id_of(record, place), self._picture(record, place), payload)
+        return Item(self.id_of(record, place), self._content(record, place), payload)
+
+    def _picture(self, record: Mapping[str, Any], place: str) -> Path:
+        name = record[self.image] if self.image else None
+        if not isinstance(name, str) or not name:
+            raise SourceError(
+                place, f"the path of a picture in {self.image!r}", _seen(record, str(self.image))
+            )
+        return self._home / name
+
+    def _content(self, record: Mapping[str, Any], place: str) -> str:
         for name in self.text:
             if not isinstance(record.get(name), str):
                 raise SourceError(place, f"text in {name!r}", _seen(record, name))
         if self._parts is None:
-            content = " ".join(part for name in self.text if (part := record[name]))
-        else:
-            content = "".join(
-                fixed + ("" if name is None else record[name]) for fixed, name in self._parts
-            )
-        payload = {name: record[name] for name in self.payload if record.get(name) is not None}
-        return Item(self.id_of(record, place), content, payload)
+            return " ".join(part for name in self.text if (part := record[name]))
+        return "".join(
+            fixed + ("" if name is None else record[name]) for fixed, name in self._parts
+        )
 
 
 def _template(text: str) -> list[tuple[str, str | None]]:

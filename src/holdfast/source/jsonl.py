@@ -37,6 +37,8 @@ class JsonlSource(Filed):
         id: Field of the id, see `Fields`.
         text: Field, list of fields, or template of the text.
         payload: Fields kept as payload.
+        image: Field of a picture's path, relative to the file's folder. Where a record has
+            one, the picture is its content instead of the text.
     Raises:
         SourceError: No such file, or a line that is not an object, lacks a field or
             repeats an id: with its number.
@@ -49,9 +51,10 @@ class JsonlSource(Filed):
         id: str = "id",  # noqa: A002
         text: TextLike = "text",
         payload: Sequence[str] | None = None,
+        image: str | None = None,
     ) -> None:
         self.path = Path(path)
-        self._fields = Fields(id, text, payload)
+        self._fields = Fields(id, text, payload, image, self.path.parent)
         self._watch = Watch(self.path)
         self._unpacked: IO[bytes] | None = None
         if self.path.suffix == ".gz":
@@ -89,6 +92,11 @@ class JsonlSource(Filed):
                 f"none with {', '.join(sorted(unused))}",
             )
 
+    def get(self, ids: Sequence[str]) -> list[Item | None]:
+        found = super().get(ids)
+        # A picture whose file has gone is content that is gone.
+        return [None if item is None or _lost(item) else item for item in found]
+
     def _read(self, rows: Sequence[int]) -> list[Item]:
         items = []
         with self._open() as file:
@@ -113,6 +121,10 @@ class JsonlSource(Filed):
         except OSError as cause:
             raise SourceError(str(self.path), "a readable file", str(cause)) from cause
         self._watch.check()
+
+
+def _lost(item: Item) -> bool:
+    return isinstance(item.content, Path) and not item.content.is_file()
 
 
 def _unpack(path: Path) -> IO[bytes]:

@@ -24,6 +24,7 @@ SOURCES = MappingProxyType(
         "jsonl": ("jsonl", "JsonlSource"),
         "memory": ("memory", "MemorySource"),
         "parquet": ("parquet", "ParquetSource"),
+        "pictures": ("pictures", "PictureSource"),
         "standard-library": ("python_code", "StandardLibrarySource"),
         "store-payload": ("store_payload", "StorePayloadSource"),
     }
