@@ -43,7 +43,8 @@ def prompted(model=None, **options):
 
 def both(made):
     with torch.no_grad():
-        return made.text_vectors(NAMES), made.image_vectors(pictures())
+        images = pictures().to(made.clip.dtype)
+        return made.text_vectors(NAMES), made.image_vectors(images)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -178,6 +179,13 @@ def test_only_prompts_and_bridge_have_gradients():
     assert with_gradient == {"prompts", "bridge.weight", "bridge.bias"} == set(made.learned())
     assert all(value.grad.abs().sum() > 0 for value in made.learned().values())
     assert digest(model) == before
+
+
+def test_half_precision_stays_near():
+    rough = prompted(clip().to(torch.bfloat16), seed=1)
+    for one, two in zip(both(rough), both(prompted(seed=1)), strict=True):
+        assert one.dtype == torch.float32
+        assert (one * two).sum(-1).min() > 0.995
 
 
 def test_what_is_learned_is_kept_apart_from_the_model(tmp_path):
