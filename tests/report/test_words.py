@@ -80,6 +80,7 @@ STEPS = {
     "copying": ["status", "backfill", "rollback"],
     "paused": ["backfill", "rollback"],
     "ready": ["cutover", "rollback"],
+    "cutting over": ["cutover", "rollback"],
     "cut over": ["finish", "rollback"],
     "rolling back": ["rollback"],
     "rolled back": ["plan"],

@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from .assess import assess
+from .audit import audit
 from .backfill import backfill, pause, status
 from .build import build
 from .cutover import cutover, finish, rollback
@@ -57,5 +58,6 @@ for command in (
     cutover,
     rollback,
     finish,
+    audit,
 ):
     main.add_command(command)

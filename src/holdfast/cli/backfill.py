@@ -70,6 +70,8 @@ def move(
     face: Face, gallery: Gallery, until: float, wish: Wish, show: Callable[[int, int], None]
 ) -> tuple[Status, list[Finding]]:
     """Run the engine of an open gallery; measures where the project has judgements."""
+    from ..upgrade.audit import person
+
     project = face.project
     if gallery.ledger is None:
         raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
@@ -84,7 +86,7 @@ def move(
         if wish.name and status.state == "copying":
             engine.pause(wish.name)
 
-    engine = project.engine(gallery, hear)
+    engine = project.engine(gallery, hear, by=person())
     try:
         return _run(face, project, engine, gallery, until)
     finally:
@@ -141,9 +143,11 @@ def _outcome(status: Status, stopped: str) -> str:
 )
 def pause(face: Face, wait: float) -> None:
     """Ask the process that runs the backfill to pause after the batch under way."""
+    from ..upgrade.audit import person
+
     _refuse_without_backfill(face)
     with face.ledger(readonly=False) as ledger:
-        number = ledger.ask("pause")
+        number = ledger.ask("pause", why="asked for", by=person())
         until, answer = time.monotonic() + wait, None
         while answer is None and time.monotonic() < until:
             time.sleep(_POLL)

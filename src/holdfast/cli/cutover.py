@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UpgradeError
+from ..errors import InvalidFilter, UpgradeError
 from .face import Face, command, gate_failed
 from .progress import bar
+from .share import read_share
 from .tables import finding_line
 
 if TYPE_CHECKING:
+    from ..upgrade.engine import Engine
+    from ..upgrade.gallery import Gallery
     from ..upgrade.records import State
+    from ..upgrade.stage import Stage
 
 WORD = "give up the old side"
+_WHY = click.option("--why", default="", metavar="TEXT", help="The reason, kept in the audit.")
 
 
 @command("cutover")
@@ -25,13 +31,42 @@ WORD = "give up the old side"
     is_flag=True,
     help="Accept that quarantined items are not found until a rollback.",
 )
-def cutover(face: Face, leave_behind_quarantined: bool) -> None:
-    """Answer from the new side alone, after a scan that looks for anything missed."""
+@click.option(
+    "--share",
+    callback=read_share,
+    metavar="SHARE",
+    help="Only for this share of the traffic: 10% or 0.1. One key stays on one side.",
+)
+@click.option("--tenant", multiple=True, metavar="NAME", help="Only for searches of this tenant.")
+@click.option(
+    "--where",
+    metavar="JSON",
+    help="""Only for searches whose filter asks for this: '{"lang": "en"}'.""",
+)
+@_WHY
+def cutover(
+    face: Face,
+    leave_behind_quarantined: bool,
+    share: float | None,
+    tenant: tuple[str, ...],
+    where: str | None,
+    why: str,
+) -> None:
+    """Answer from the new side alone, after a scan that looks for anything missed.
+
+    With --share, --tenant or --where it does so in stages: who belongs to the stage reads the
+    new side, the rest the old one. Give larger stages as trust grows, then none, for everybody.
+    """
+    stage = _stage(share, tenant, where)
     if _state(face, "cut over") == "cut over":
         _tell(face, {"state": "cut over", "changed": False}, "It is cut over already.")
         return
+    if stage is not None:
+        _to_stage(face, stage, leave_behind_quarantined, why)
+        return
     with face.gallery() as gallery:
-        found = face.project.engine(gallery).cut_over(leave_behind=leave_behind_quarantined)
+        engine = _engine(face, gallery)
+        found = engine.cut_over(leave_behind=leave_behind_quarantined, why=why)
         left = gallery.ledger.counts()["quarantined"] if gallery.ledger else 0
         items = len(gallery)
         quality = face.project.quality(gallery)
@@ -57,18 +92,52 @@ def cutover(face: Face, leave_behind_quarantined: bool) -> None:
         gate_failed()
 
 
+def _stage(share: float | None, tenants: tuple[str, ...], where: str | None) -> Stage | None:
+    """Who reads the new side; None for everybody."""
+    from ..upgrade.stage import Stage
+
+    try:
+        slices = json.loads(where) if where else {}
+    except ValueError as cause:
+        raise InvalidFilter(
+            "--where", "a JSON object", repr(where), """Quote it: --where '{"lang": "en"}'."""
+        ) from cause
+    if share is None and not tenants and not slices:
+        return None
+    return Stage(share or 0.0, tenants, slices)
+
+
+def _to_stage(face: Face, stage: Stage, leave_behind: bool, why: str) -> None:
+    with face.gallery() as gallery:
+        found = _engine(face, gallery).stage(stage, leave_behind=leave_behind, why=why)
+    data = {"state": "cutting over", "changed": True, "stage": stage.to_json()}
+    _tell(face, {**data, "mended": asdict(found)}, f"The new side is read by {stage}.")
+    face.note("The rest reads the old side. Next: a larger stage, or holdfast cutover for all.")
+    face.note("Both sides are whole: holdfast rollback takes effect at once.")
+
+
+def _engine(face: Face, gallery: Gallery, **more: Any) -> Engine:
+    """The engine, in the name of who runs this."""
+    from ..upgrade.audit import person
+
+    return face.project.engine(gallery, by=person(), **more)
+
+
 @command("rollback")
-def rollback(face: Face) -> None:
+@_WHY
+def rollback(face: Face, why: str) -> None:
     """Answer from the old side alone, with everything written since."""
     if _state(face, "roll back") == "rolled back":
         _tell(face, {"state": "rolled back", "changed": False}, "It is rolled back already.")
         return
     with face.gallery() as gallery, bar(face, "roll back") as show:
         moved = round(gallery.share * len(gallery))
-        engine = face.project.engine(
-            gallery, lambda s: show(max(moved - round(s.share * s.items), 0), moved)
+        engine = _engine(
+            face,
+            gallery,
+            listener=lambda s: show(max(moved - round(s.share * s.items), 0), moved),
         )
-        engine.roll_back()
+        engine.roll_back(why=why)
         items = len(gallery)
     _tell(
         face,
@@ -90,7 +159,11 @@ def rollback(face: Face) -> None:
     is_flag=True,
     help="Accept that quarantined items, which only the old store has, are lost.",
 )
-def finish(face: Face, word: bool, leave_behind_quarantined: bool) -> None:
+@click.option(
+    "--early", is_flag=True, help="Do it although the plan's holdover_hours have not passed."
+)
+@_WHY
+def finish(face: Face, word: bool, leave_behind_quarantined: bool, early: bool, why: str) -> None:
     """Give up the old side for good and delete its store. There is no way back."""
     state = _state(face, "finish")
     if state not in ("cut over", "finished"):
@@ -100,14 +173,23 @@ def finish(face: Face, word: bool, leave_behind_quarantined: bool) -> None:
     _confirm(face, word)
     if state == "cut over":
         with face.gallery() as gallery:
-            face.project.engine(gallery).finish(leave_behind=leave_behind_quarantined)
+            engine = _engine(face, gallery)
+            engine.finish(leave_behind=leave_behind_quarantined, early=early, why=why)
     face.project.drop_old()
+    _record(face, "delete the old store", why)
     _tell(
         face,
         {"state": "finished", "changed": state == "cut over", "dropped": True},
         "Finished: the new side is the gallery, the old store is deleted.",
     )
     face.note("In holdfast.toml the model under [new] is now the one for [old].")
+
+
+def _record(face: Face, what: str, why: str) -> None:
+    from ..upgrade.audit import Audit, person
+
+    with face.ledger(readonly=False) as ledger:
+        Audit(ledger, person()).record(what, why)
 
 
 def _confirm(face: Face, word: bool) -> None:

@@ -19,6 +19,8 @@ def plan(face: Face, dry_run: bool) -> None:
     and shows how well each way of fitting did on items it had not seen.
     """
     summary = face.project.plan(dry_run=dry_run)
+    if not dry_run:
+        _record(face)
     shown = {key: value for key, value in summary.items() if key != "bridges"}
     words: list[Any] = [facts((key.replace("_", " "), value) for key, value in shown.items())]
     for bridge in summary.get("bridges", []):
@@ -35,3 +37,10 @@ def plan(face: Face, dry_run: bool) -> None:
         if dry_run
         else "\nPlanned. Next: holdfast backfill, all at once or --until 30%."
     )
+
+
+def _record(face: Face) -> None:
+    from ..upgrade.audit import Audit, person
+
+    with face.ledger(readonly=False) as ledger:
+        Audit(ledger, person()).record("plan")

@@ -26,8 +26,10 @@ def quarantine(face: Face, retry: bool, limit: int) -> None:
         total, rows = ledger.counts()["quarantined"], ledger.quarantined(limit)
     released = 0
     if retry and total:
+        from ..upgrade.audit import person
+
         with face.gallery() as gallery:
-            released = face.project.engine(gallery).retry()
+            released = face.project.engine(gallery, by=person()).retry()
     data = {
         "quarantined": total,
         "released": released,

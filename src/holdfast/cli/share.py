@@ -1,16 +1,20 @@
-"""A share of the gallery as people write it: 30% or 0.3."""
+"""A share of the gallery, or of the traffic, as people write it: 30% or 0.3."""
 
 from __future__ import annotations
 
 import click
 
 
-def read_share(context: click.Context, option: click.Parameter, text: str) -> float:
+def read_share(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
     """The share in (0, 1] of "30%" or "0.3"; a bare 30 is refused: nobody knows what it means.
+
+    None, for an option that was not given, is given back.
 
     Raises:
         BadParameter: Anything else.
     """
+    if text is None:
+        return None
     try:
         share = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
     except ValueError:

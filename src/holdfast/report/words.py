@@ -16,6 +16,7 @@ _STATES: Mapping[str | None, str] = MappingProxyType(
         "copying": "Items are moving to the new side. Searches read both sides.",
         "paused": "Nothing moves at present. Searches read both sides, and writes go on.",
         "ready": "Every item that can move has moved. Searches still read both sides.",
+        "cutting over": "A part of the traffic reads the new side, the rest the old one.",
         "cut over": "Searches read the new side alone. The old side is kept up to date.",
         "rolling back": "Items are moving back to the old side. Searches read both sides.",
         "rolled back": "Searches read the old side alone, with everything written since.",
@@ -28,6 +29,7 @@ _BEGINNINGS: Mapping[str | None, str] = MappingProxyType(
         "copying": "The upgrade is under way:",
         "paused": "The upgrade is paused:",
         "ready": "The upgrade is ready to cut over:",
+        "cutting over": "The upgrade is being cut over in stages:",
         "cut over": "The upgrade is cut over:",
         "rolling back": "The upgrade is being rolled back; before that,",
         "rolled back": "The upgrade was rolled back; before that,",
@@ -41,6 +43,8 @@ _EVENTS: Mapping[str, str] = MappingProxyType(
         "paused": "Paused",
         "gate": "The gate failed",
         "ready": "Ready: every item that can move has moved",
+        "cutting over": "Cut over in part: the rest reads the old side",
+        "breach": "The watch found a breach: {why}",
         "cut over": "Cut over: searches read the new side alone",
         "rolling back": "Rolling back began",
         "rolled back": "Rolled back: searches read the old side alone",
@@ -125,8 +129,8 @@ def next_steps(report: Report) -> list[tuple[str, str]]:
             steps = [(_BACKFILL, "Goes on where it stopped."), _ROLLBACK]
         case "ready":
             steps = _when_ready(report)
-        case "cut over":
-            steps = [("holdfast finish", _finish(report)), _ROLLBACK]
+        case "cutting over" | "cut over":
+            steps = _when_over(report)
         case "rolling back":
             steps = [("holdfast rollback", "Goes on with the rollback where it stopped.")]
         case "rolled back":
@@ -136,6 +140,12 @@ def next_steps(report: Report) -> list[tuple[str, str]]:
         case _:
             steps = [("holdfast plan --dry-run", "Says what an upgrade would do; writes nothing.")]
     return [*again, *steps]
+
+
+def _when_over(report: Report) -> list[tuple[str, str]]:
+    if report.state == "cutting over":
+        return [("holdfast cutover", "Lets everybody read the new side."), _ROLLBACK]
+    return [("holdfast finish", _finish(report)), _ROLLBACK]
 
 
 def _when_ready(report: Report) -> list[tuple[str, str]]:

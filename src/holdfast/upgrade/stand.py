@@ -98,7 +98,7 @@ def stand(ledger: Ledger) -> dict[str, Any]:
 
 def _share(state: str | None, total: int, counts: dict[str, int]) -> float:
     """What the queue says about the share that is read from the new side."""
-    if state in ("cut over", "finished"):
+    if state in ("cutting over", "cut over", "finished"):
         return 1.0
     if state in ("copying", "paused", "ready") and total:
         return (total - counts["todo"] - counts["quarantined"]) / total

@@ -1,0 +1,111 @@
+"""Cutting over in stages, and the audit, by commands alone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from holdfast.upgrade.audit import person
+from holdfast.upgrade.stage import Stage, place
+from tests.cli import toys
+from tests.cli.conftest import ITEMS
+from tests.cli.test_life import QUERY, agree, exact
+
+
+def ready(planned):
+    planned.done("backfill")
+    return planned
+
+
+def test_a_cut_over_goes_in_stages_and_back_at_once(planned):
+    home = ready(planned)
+    told = home.data("cutover", "--tenant", "acme", "--why", "a friendly customer")
+    assert (told["state"], told["changed"]) == ("cutting over", True)
+    assert Stage.from_json(told["stage"]) == Stage(0.0, ("acme",))
+    agree(home.found(QUERY), exact(home, toys.old))  # who is not acme
+    told = home.data("cutover", "--where", '{"lang": "de"}')
+    german = [name for place, name in enumerate(home.documents) if place % 3 == 0]
+    wanted = [pair for pair in exact(home, toys.new, k=ITEMS) if pair[0] in german][:10]
+    agree(home.found(QUERY, 10, "--where", '{"lang": "de"}'), wanted)
+    agree(home.found(QUERY), exact(home, toys.old))
+    home.data("cutover", "--share", "100%")
+    agree(home.found(QUERY), exact(home, toys.new))
+    assert home.data("status")["state"] == "cutting over"
+    assert home.data("status")["share"] == 1.0
+    assert home.data("rollback")["state"] == "rolled back"
+    agree(home.found(QUERY), exact(home, toys.old))
+
+
+def test_each_query_has_its_side(planned):
+    home = ready(planned)
+    salt = home.data("status")["new"]["fingerprint"]
+    home.done("cutover", "--share", "0.5")
+    for query in list(home.queries.values())[:8]:
+        model = toys.new if place(query.encode(), salt) < 0.5 else toys.old
+        wanted = exact(home, model, model([query])[0])
+        agree(home.found(query), wanted)
+    assert "holdfast rollback takes effect at once" in home.done("cutover", "--share", "60%")
+    assert home.data("cutover")["state"] == "cut over"
+    agree(home.found(QUERY), exact(home, toys.new))
+
+
+def test_stages_that_cannot_be_are_refused(planned):
+    assert (
+        "ready or cutting over, got one that is planned"
+        in planned.run("cutover", "--share", "0.1").stderr
+    )
+    home = ready(planned)
+    for wrong in (
+        ("--share", "30"),
+        ("--share", "0"),
+        ("--where", "lang=en"),
+        ("--where", '{"year": {"gt": 1}}'),
+    ):
+        home.refused("cutover", *wrong)
+
+
+def test_a_holdover_keeps_the_old_side(home):
+    home.configure(more="holdover_hours = 2.0")
+    for command in ("build", "plan", "backfill", "cutover"):
+        home.done(command)
+    words = "finish", "--yes-give-up-the-old-side"
+    refused = home.run(*words)
+    assert refused.exit_code == 2
+    assert "2 hours after the cut-over, as planned, got 2.0 of them still to go" in refused.stderr
+    assert home.data("status")["state"] == "cut over"
+    home.done(*words, "--early", "--why", "disk is full")
+
+
+def test_the_audit_tells_who_did_what_and_why(planned):
+    home = ready(planned)
+    home.run("finish", "--yes-give-up-the-old-side")  # refused before anything is opened
+    home.done("cutover", "--share", "0.2", "--why", "first stage")
+    home.done("rollback", "--why", "Mr X complains")
+    told = home.data("audit", "--check")
+    assert told["whole"] is True
+    rows = [(d["who"], d["what"], d["why"], d["outcome"]) for d in told["deeds"]]
+    me = person()
+    assert rows == [
+        (me, "plan", "", "done"),
+        (me, "start", "", "done"),
+        (me, "cut over 20 % of the traffic", "first stage", "done"),
+        (me, "roll back", "Mr X complains", "done"),
+    ]
+    assert {d["gate"] for d in told["deeds"]} == {"no gate"}
+    assert told["last_hash"] == told["deeds"][-1]["hash"]
+    assert "Mr X complains" in home.done("audit")
+    assert len(home.data("audit", "--limit", "1")["deeds"]) == 1
+
+
+def test_an_edited_audit_is_found_out(planned):
+    ledger = planned.folder / "gallery" / "ledger.sqlite"
+    other = sqlite3.connect(ledger)
+    other.execute("DROP TRIGGER audit_is_not_changed")
+    other.execute("UPDATE audit SET who = 'nobody'")
+    other.commit()
+    other.close()
+    assert planned.data("audit")["broken_at"] == 1
+    result = planned.run("audit", "--check", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stderr)["got"] == "a break at row 1"
+    assert "was edited" in planned.done("audit")
