@@ -1,6 +1,6 @@
 """Kill a process that upgrades a gallery under writes, again and again, and count what is lost.
 
-python -m bench.crash [--store edge|faiss|both] [--trials 30] [--items 20000] [--quick]
+python -m bench.crash [--store edge|faiss|both|qdrant] [--trials 30] [--items 20000] [--quick]
 
 Each trial starts `crash_victim` on the gallery the last one left, kills it by SIGKILL at a
 random moment (now and then while it still recovers), and lets `crash_check`, a new process,
@@ -151,7 +151,7 @@ def measure(record: Record, world: World, count: int, span: float, keep: Path | 
 def main() -> int:
     """See the module's docstring."""
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--store", choices=["edge", "faiss", "both"], default="both")
+    parser.add_argument("--store", choices=["edge", "faiss", "both", "qdrant"], default="both")
     parser.add_argument("--index", default="hnsw", help="of faiss")
     parser.add_argument("--trials", type=int)
     parser.add_argument("--items", type=int)
@@ -178,7 +178,9 @@ def main() -> int:
         ],
     )
     for store in ("edge", "faiss") if options.store == "both" else (options.store,):
-        extra = {"index": options.index, "exact_below": 2000} if store == "faiss" else {}
+        extra: dict[str, Any] = {"pair": True} if store == "qdrant" else {}
+        if store == "faiss":
+            extra = {"index": options.index, "exact_below": 2000}
         world = World(store, items, rate=max(items / 2, 1000.0), options=extra)
         measure(record, world, count, span, options.keep)
     return record.finish(writes(options))

@@ -15,7 +15,10 @@ from bench.crash_check import Row, compare, settle
 from bench.crash_world import Call, Log, World
 from holdfast.errors import StoreHeld
 
-OPTIONS = {"edge": {}, "faiss": {"index": "ivf", "exact_below": 500}}
+OPTIONS = {
+    "edge": {},
+    "faiss": {"index": "ivf", "exact_below": 500},
+}
 
 
 @pytest.mark.slow
@@ -29,6 +32,15 @@ def test_nothing_is_lost_when_the_process_of_an_upgrade_is_killed(tmp_path, stor
     assert len(told) == 3
     assert sum(found["cut off"] for found in told), "no kill fell into a call"
     assert all(found["searched"] - found["passed over"] > 360 for found in told)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_on_a_pair_in_the_local_mode_of_qdrant(tmp_path):
+    """It writes row by row, so that half batches are left; the journal makes them whole."""
+    world = World("qdrant", 300, (24, 32), rate=300.0, options={"pair": True})
+    total, told = trials(world, tmp_path / "gallery", 2, span=2.0, seed=5)
+    assert not any(total.values()), f"{dict(total)} {mistakes(tmp_path / 'gallery')}"
+    assert sum(found["cut off"] for found in told), "no kill fell into a call"
 
 
 def test_a_gallery_that_is_held_is_refused_and_its_stores_are_let_go(tmp_path):

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from ..errors import ConfigError, StoreError, StoreHeld
 from ..optional import need
 from .edge_payload import Plain
+from .hold import Hold
 
 _SECONDS = 60  # for one request
 _TRIES, _WAIT = 4, 0.25  # of a request that was not answered; the wait doubles
@@ -60,12 +61,21 @@ class _Local:
 
     def __init__(self, folder: Path, memory: bool) -> None:
         make = need("qdrant_client").QdrantClient
-        if memory:
-            self.client: Any = make(":memory:")
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.client = make(path=str(folder), force_disable_check_same_thread=True)
+        self._hold = None if memory else Hold(folder)  # names the process that has it
+        try:
+            if memory:
+                self.client: Any = make(":memory:")
+            else:
+                self.client = make(path=str(folder), force_disable_check_same_thread=True)
+        except BaseException:
+            self.release()
+            raise
         self.users, self.lock = 0, threading.RLock()
+
+    def release(self) -> None:
+        """Let another process have the folder."""
+        if self._hold is not None:
+            self._hold.release()
 
 
 class Connection:
@@ -157,16 +167,19 @@ class Connection:
         client, self._client = self._client, None
         if client is None:
             return
-        if self._place.local:
-            where = (self._place.folder.resolve(), self._place.memory)
-            with _Local.guard:
-                held = _Local.opened[where]
-                held.users -= 1
-                if held.users:
-                    return
+        if not self._place.local:
+            with self._translated():
+                client.close()
+            return
+        where = (self._place.folder.resolve(), self._place.memory)
+        with _Local.guard:
+            held = _Local.opened[where]
+            held.users -= 1
+            if not held.users:
                 del _Local.opened[where]
-        with self._translated():
-            client.close()
+                with self._translated():
+                    client.close()
+                held.release()
 
 
 def _passing(cause: BaseException | None) -> bool:

@@ -16,6 +16,7 @@ from ..arrays import Vectors
 from ..errors import ConfigError, UpgradeError
 from ..space import Space
 from ..store.base import VectorStore
+from ..store.registry import drop_store
 from .attend import attended
 from .config import DEAD
 from .engine import Engine
@@ -26,7 +27,7 @@ from .merge import calibrator, check_mode
 from .mover import Copy, Mover, ReEmbed, Translate
 from .order import RANKED, read_ids
 from .parts import PAYLOAD, Parts
-from .plan import Plan
+from .plan import Plan, fitting
 from .priority.rank import Ranking, check_order
 from .quality import Quality
 from .records import Upgrade
@@ -36,6 +37,7 @@ from .status import Status
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
 PAIRS = 2_000  # documents encoded to fit a bridge
 _BATCH = 512
+_SAME = "Nothing has to move: name the new model in [old], and it searches what is stored."
 
 Progress = Callable[[int, int], None]
 
@@ -162,6 +164,8 @@ class Project(Parts):
         ledger = self.ledger(readonly=dry_run)
         try:
             old, new = self.serving(ledger), self.new_encoder.space
+            plan = fitting(self.config.upgrade, old, new)
+            self.config = self.config.model_copy(update={"upgrade": plan})
             self._check_plan(ledger.upgrade(), old, new)
             store = self.store(old)
             try:
@@ -193,7 +197,7 @@ class Project(Parts):
             )
         check_order(plan, self.path.parent)
         if old == new:
-            raise UpgradeError("plan", f"a new model other than {old}", "the same", "Change [new].")
+            raise UpgradeError("plan", f"a new model other than {old}", "the same", _SAME)
 
     def _summary(self, store: VectorStore, old: Space, new: Space) -> dict[str, Any]:
         if not len(store):
@@ -253,7 +257,9 @@ class Project(Parts):
             if upgrade is None or upgrade.state in ("finished", "rolled back"):
                 space = self.serving(ledger)
                 encoder = self._encoder_of(space) or self._stand_in(space)
-                return Gallery(Side(self.store(space), encoder), clock=microseconds)
+                gallery = Gallery(Side(self.store(space), encoder), clock=microseconds)
+                gallery.lead()
+                return self.follow(gallery)
             plan = Plan(**upgrade.plan)
             encoder = self._encoder_of(upgrade.old)
             bridge = self._bridge(upgrade.new, upgrade.old, encoder)
@@ -269,8 +275,9 @@ class Project(Parts):
                 mover=self._mover(plan, upgrade, old) if plan.merge == "cascade" else None,
                 clock=microseconds,
             )
+            gallery.lead()  # a process may have died between the state and the name
             opened.pop_all()
-            return gallery
+            return self.follow(gallery)
 
     def _bridge(self, origin: Space, target: Space, encoder: Any) -> Bridge | None:
         """Leads into the space of a dead model."""
@@ -356,6 +363,7 @@ class Project(Parts):
             folder = self.store_folder(upgrade.old)
             for dropped in folder.parent.glob("*.dropped"):  # an earlier call was cut off
                 shutil.rmtree(dropped)
+            drop_store(self.config.store.kind, folder, upgrade.old, **self.config.store.options)
             if folder.exists():
                 # All at once: half a store could not be opened again.
                 shutil.rmtree(folder.rename(folder.with_name(f"{folder.name}.dropped")))

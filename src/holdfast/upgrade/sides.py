@@ -119,7 +119,15 @@ class Sides:
                 ledger.set_state(state, draft.take() if draft else None, **detail)
             self._state, self._stage = state, stage or self._stage
             self._look()
-            return True
+        self.lead()
+        return True
+
+    def lead(self) -> None:
+        """Let the name by which others search, where a store has one, follow what is read here."""
+        side = self._new() if self.reads == "new" else self.old
+        lead = getattr(side.store, "lead", None)
+        if lead is not None:
+            lead()
 
     def _look(self) -> None:
         """Whether the old side is whole beside a new side that is read alone."""
