@@ -180,9 +180,9 @@ def test_a_whole_upgrade_by_keyboard(slow, served, visit):
     assert "go back" in here.confirm()
     here.state("rolled back")
     assert running.status()["reads"] == "old"
-    deeds = [
-        d for d in running.client().get("/api/audit").json()["deeds"] if d["outcome"] == "done"
-    ]
+    with running.client() as client:
+        deeds = client.get("/api/audit").json()["deeds"]
+    deeds = [deed for deed in deeds if deed["outcome"] == "done"]
     assert [deed["what"] for deed in deeds if deed["who"] == "HOLDFAST_TOKEN"][:2] == [
         "start",
         "pause",

@@ -241,10 +241,25 @@ class Api:
         return answer
 
 
+_SAID = {
+    401: "No token, or a wrong one",
+    403: "No token is set, or the request came from elsewhere",
+    404: "Not there",
+    409: "The state of the upgrade forbids it",
+    413: "Too large",
+    422: "The request cannot be used; nothing was written",
+    500: "A defect of ours",
+    502: "A model gave no usable answer",
+    503: "Not now; it may pass",
+}
+
+
 def _router(app: Any, tag: str) -> Callable[..., None]:
+    form = bodies.Problem.model_json_schema()
+
     def route(method: str, path: str, endpoint: Callable[..., Any], *refusals: int) -> None:
         told = {
-            status: {"model": bodies.Problem, "content": {problem.MEDIA: {}}}
+            status: {"description": _SAID[status], "content": {problem.MEDIA: {"schema": form}}}
             for status in (*refusals, 500)
         }
         app.add_api_route(path, endpoint, methods=[method], tags=[tag], responses=told)

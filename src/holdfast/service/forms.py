@@ -116,7 +116,7 @@ def confirm_dialog() -> Html:
             element(
                 "button", "Cancel", type="button", class_="button", data_close="confirm-dialog"
             ),
-            element("button", "", type="submit", class_="button main", id="confirm-do"),
+            element("button", "Go on", type="submit", class_="button main", id="confirm-do"),
             class_="buttons end",
         ),
         id="confirm-form",

@@ -61,7 +61,8 @@ class Metrics:
         for side in ("old", "both", "new"):
             self._searches.labels(side)
             self._seconds.labels(side)
-        self._registry.register(_Read(prometheus, read))
+        gauge = need("prometheus_client.core").GaugeMetricFamily
+        self._registry.register(_Read(gauge, read))
 
     def searched(self, side: str, queries: int, seconds: float) -> None:
         """One call of search."""
@@ -86,14 +87,14 @@ class Metrics:
 class _Read:
     """Collects what is read at the moment of asking."""
 
-    def __init__(self, prometheus: Any, read: Callable[[], Mapping[str, Any]]) -> None:
-        self._prometheus, self._read = prometheus, read
+    def __init__(self, gauge: Any, read: Callable[[], Mapping[str, Any]]) -> None:
+        self._gauge, self._read = gauge, read
 
     def describe(self) -> list[Any]:
         return []  # so that registering reads nothing
 
     def collect(self) -> list[Any]:
-        gauge = self._prometheus.core.GaugeMetricFamily
+        gauge = self._gauge
         known = self._read()
         found = [
             gauge(name, told, value=float(known[key]))

@@ -1,0 +1,104 @@
+"""Charts say what their numbers say."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from holdfast.service import chart
+from holdfast.service.compare import Column, Place
+from holdfast.service.panels import answers, excerpt, millis
+
+POINTS = [
+    chart.Point(0.0, 0.40, 0.35, 0.45),
+    chart.Point(0.5, 0.50, 0.45, 0.55),
+    chart.Point(1.0, 0.70, 0.66, 0.74),
+]
+
+
+def parsed(text):
+    return ElementTree.fromstring(text)
+
+
+def places(element):
+    return [tuple(map(float, pair.split(","))) for pair in element.get("points").split()]
+
+
+def test_points_stand_where_their_values_are():
+    drawn = parsed(chart.quality(chart.Curve("R@10", POINTS, share=0.5)))
+    (line,) = [one for one in drawn.iter("polyline") if one.get("class") == "line measured"]
+    (x0, y0), (x1, y1), (x2, y2) = places(line)
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.11)
+    assert (y0 - y1) / (y0 - y2) == pytest.approx((0.5 - 0.4) / (0.7 - 0.4), abs=0.01)
+    (here,) = [one for one in drawn.iter("line") if one.get("class") == "here"]
+    assert float(here.get("x1")) == pytest.approx(x1, abs=0.11)
+    (base,) = [one for one in drawn.iter("line") if one.get("class") == "base"]
+    assert float(base.get("y1")) == pytest.approx(y0, abs=0.11)
+    (band,) = drawn.iter("polygon")
+    upper, lower = places(band)[:3], places(band)[3:][::-1]
+    scale = (y0 - y2) / 0.3
+    for point, (_, top), (_, low) in zip(POINTS, upper, lower, strict=True):
+        assert low - top == pytest.approx((point.high - point.low) * scale, abs=0.3)
+
+
+def test_a_chart_is_told_in_words_and_has_no_style_of_its_own():
+    text = chart.quality(chart.Curve("<R@10>", POINTS, POINTS))
+    assert "0.400 at 0 %, 0.500 at 50 %, 0.700 at 100 %" in text
+    assert "forecast from 0.400 to 0.700" in text
+    assert "<R@10>" not in text
+    assert "style" not in text
+
+
+def test_one_point_and_a_flat_line_can_be_drawn():
+    for points in (POINTS[:1], [chart.Point(s, 0.5, 0.5, 0.5) for s in (0.0, 1.0)]):
+        drawn = parsed(chart.quality(chart.Curve("R@10", points)))
+        heights = [
+            float(v) for v in re.findall(r'cy="([^"]+)"', ElementTree.tostring(drawn).decode())
+        ]
+        assert len(heights) == len(points)
+        assert all(0.0 < height < 250.0 for height in heights)
+
+
+@pytest.mark.parametrize(
+    "ends", [(0.0, 1.0), (0.43, 0.71), (0.4999, 0.5201), (-0.2, 0.3), (3.0, 90.0)]
+)
+def test_ticks_are_round_within_the_ends_and_few(ends):
+    low, high = ends
+    found = chart.ticks(low, high)
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
+    assert found == sorted(set(found))
+    if high <= 1.0:
+        assert 3 <= len(found) <= 8
+
+
+def test_a_bar_is_as_long_as_its_shares():
+    drawn = parsed(chart.bar({"moved": 0.25, "aside": 0.5}))
+    _, moved, aside = drawn.iter("rect")
+    assert (moved.get("x"), moved.get("width")) == ("0", "25")
+    assert (aside.get("x"), aside.get("width")) == ("25", "50")
+
+
+def test_places_tell_how_far_they_moved():
+    column = Column(
+        "both",
+        (
+            Place(1, "a", 0.9, 3, {}),
+            Place(2, "b", 0.8, 2, {}),
+            Place(3, "c", 0.7, 1, {}),
+            Place(4, "d", 0.6, None, {}),
+        ),
+        gone=("e",),
+    )
+    assert [place.moved for place in column.places] == [2, 0, -2, None]
+    text = re.sub(r"<[^>]+>", "", answers([column]))
+    for words in ("▲ up 2", "same place", "▼ down 2", "new here", "No longer here: e"):
+        assert words in text
+
+
+def test_words_for_people():
+    assert [millis(s) for s in (0.00042, 0.0123, 0.0996, 0.25, 2.5)] == [
+        *("0.42 ms", "12 ms", "100 ms", "250 ms", "2.5 s"),
+    ]
+    assert excerpt({"text": "x" * 1000}) == "x" * 179 + "…"
+    assert excerpt({"title": "T", "text": 3}) == "T"
+    assert excerpt({}) == ""

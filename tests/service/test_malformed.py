@@ -1,0 +1,105 @@
+"""A thousand requests that a machine made up from the OpenAPI: each is answered, none breaks it."""
+
+import warnings
+
+import pytest
+
+from holdfast.service.door import _READS
+from tests.service.conftest import BEARER
+
+ASKED = 1_000
+# Commands would stop the service from being the same for every request.
+LEFT_OUT = {"/api/commands/{name}"}
+
+
+@pytest.fixture
+def schema(client):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it imports, none of ours
+        schemathesis = pytest.importorskip("schemathesis")
+        described = client.get("/openapi.json").json()
+        return schemathesis.openapi.from_dict(described)
+
+
+def test_the_description_names_every_refusal(still):
+    described = still.get("/openapi.json").json()
+    assert described["openapi"].startswith("3.")
+    for path, methods in described["paths"].items():
+        for method, told in methods.items():
+            refusals = {code for code in told["responses"] if code >= "400"}
+            for code in refusals:
+                content = told["responses"][code]["content"]
+                assert set(content) == {"application/problem+json"}, (path, method, code)
+            writes = method not in ("get", "head") and path not in _READS
+            assert ("401" in refusals) == writes, (path, method)
+            assert told["summary"]
+            assert told["description"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
+@pytest.mark.timeout(240)
+def test_a_thousand_malformed_requests(client, planned, schema):
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import strategies as st
+    from schemathesis import GenerationMode
+
+    operations = [one.ok() for one in schema.get_all_operations()]
+    operations = [one for one in operations if one.path not in LEFT_OUT]
+    counts = {"asked": 0, "refused": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cases = st.one_of(
+            *(
+                one.as_strategy(generation_mode=mode)
+                for one in operations
+                for mode in (GenerationMode.NEGATIVE, GenerationMode.POSITIVE)
+                if mode is GenerationMode.POSITIVE or one.body or one.query or one.path_parameters
+            )
+        )
+
+    @settings(
+        max_examples=ASKED,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases)
+    def ask(case):
+        told = send(client, case)
+        counts["asked"] += 1
+        counts["refused"] += told.status_code >= 400
+        described = case.operation.definition.raw["responses"]
+        assert str(told.status_code) in described or told.status_code in (400, 405), told.text
+        assert told.status_code in (*range(200, 500), 502), (case.method, case.path, told.text)
+        if told.status_code >= 400:
+            assert told.headers["content-type"] == "application/problem+json"
+            assert set(told.json()) == {
+                *("type", "title", "status", "detail", "who", "expected", "got", "fix"),
+            }
+
+    ask()
+    assert counts["asked"] >= ASKED
+    assert counts["refused"] > ASKED / 4
+    assert client.status()["state"] == "planned"
+    assert len(client.ids("w1", 1000)) >= 0.5 * len(planned.documents)  # deletes were asked for too
+
+
+def send(client, case):
+    """The request of a case, as it would go over the wire."""
+    import requests
+
+    prepared = requests.Request(
+        **case.as_transport_kwargs(base_url="http://127.0.0.1:8111")
+    ).prepare()
+    headers = {
+        name: value
+        for name, value in prepared.headers.items()
+        if name.lower() not in ("host", "cookie", "authorization", "content-length")
+    }
+    body = prepared.body
+    content = body.encode() if isinstance(body, str) else body
+    path = prepared.url.removeprefix("http://127.0.0.1:8111")
+    return client(prepared.method, path, headers={**headers, **BEARER}, content=content)
