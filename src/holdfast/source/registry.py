@@ -25,6 +25,7 @@ SOURCES = MappingProxyType(
         "memory": ("memory", "MemorySource"),
         "parquet": ("parquet", "ParquetSource"),
         "pictures": ("pictures", "PictureSource"),
+        "sql": ("sql", "SqlSource"),
         "standard-library": ("python_code", "StandardLibrarySource"),
         "store-payload": ("store_payload", "StorePayloadSource"),
     }

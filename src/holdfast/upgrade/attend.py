@@ -26,6 +26,8 @@ def attended(
     """
     gallery, ledger = engine.gallery, engine.gallery.ledger
     engine.audit.who = by
+    if gallery.follower is not None:
+        gallery.follower.start()
     if config.gate and ledger is not None:
         engine.audit.gate = lambda: verdict(config.gate, ledger)
     if isinstance(gallery.watch, Watch):

@@ -49,6 +49,22 @@ class Hears(Protocol):
         ...
 
 
+class Follows(Protocol):
+    """What takes over writes that went past the gallery, see `follow.py`."""
+
+    def catch_up(self) -> int:
+        """Take over all there is; answers how many changes that were."""
+        ...
+
+    def start(self) -> None:
+        """Go on doing so, in a thread."""
+        ...
+
+    def close(self) -> None:
+        """End the thread."""
+        ...
+
+
 class Gallery(Sides):
     """One search over one or two stores.
 
@@ -86,6 +102,7 @@ class Gallery(Sides):
         self._mover = mover if mode == "cascade" else None
         self.meter = Meter()  # of live searches
         self.watch: Hears | None = None
+        self.follower: Follows | None = None
 
     # reading
 
@@ -330,8 +347,9 @@ class Gallery(Sides):
 
     def close(self) -> None:
         """Close the stores and the ledger."""
-        if self.watch is not None:
-            self.watch.close()
+        for beside in (self.follower, self.watch):
+            if beside is not None:
+                beside.close()
         with self._gate.closing():
             self.old.store.close()
             if self.new is not None:

@@ -19,14 +19,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..encode.registry import open_encoder
 from ..measure.judgements import Judgements
 from ..source.registry import open_source
 from ..space import Space
 from ..store.base import VectorStore
 from ..store.registry import open_store
 from .config import DEAD, Config, EncoderConfig, read_config
+from .follow import Follower
+from .gallery import Gallery
 from .ledger import Ledger
+from .models import open_model
 
 ASSESSED = "assessed.sqlite"  # what the new model answered for an assessment
 PAYLOAD = "store-payload"  # the kind of source that reads the old store itself
@@ -53,6 +55,12 @@ class Parts:
             options["path"] = self.path.parent / options["path"]
         return open_source(self.config.source.kind, **options)
 
+    def follow(self, gallery: Gallery) -> Gallery:
+        """Let a gallery follow its source, if that has a feed; somebody must start it."""
+        if self.config.source.options.get("feed"):
+            gallery.follower = Follower(gallery, self.source)
+        return gallery
+
     def content(self, store: VectorStore) -> Any:
         """Where the content of a store's items is read."""
         if self.config.source.kind == PAYLOAD:
@@ -75,7 +83,7 @@ class Parts:
         options = config.options
         if isinstance(options.get("path"), str):  # of an encoder that is kept in a file
             options["path"] = self.path.parent / options["path"]
-        encoder = open_encoder(config.encoder, **options)
+        encoder = open_model(config.encoder, **options)
         if config.cache:
             from ..encode.cache import CachedEncoder
 

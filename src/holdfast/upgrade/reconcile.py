@@ -45,6 +45,8 @@ def reconcile(gallery: Gallery) -> Reconciled:
     Returns:
         How much was found; the ledger gets an event when it was anything.
     """
+    if gallery.follower is not None:
+        gallery.follower.catch_up()
     found = Reconciled()
     after: str | None = None
     while True:

@@ -1,0 +1,246 @@
+"""A table of the user's own in PostgreSQL: content, payload, and what others write into it.
+
+With `feed`, triggers on the table note the id of each row that is inserted, changed or deleted,
+in a table of that name beside it. Whoever writes needs to know nothing of it, nor be allowed
+to; the note is part of their own transaction. Holdfast reads the user's table and never writes
+to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from ..errors import ConfigError, SourceError
+from ..items import Item
+from ..postgres import DSN_ENV, Connection, Postgres, check_name, literal, name, sql
+from .base import ItemPage, check_limit
+from .feed import Change
+from .fields import Fields, TextLike
+from .sql_values import Key, as_json
+
+LONGEST_FEED = 48  # bytes; names of triggers add to it
+
+_FEED = """
+CREATE TABLE {feed} (mark bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL);
+CREATE FUNCTION {note}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS {body};
+CREATE TRIGGER {inserted} AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION {note}();
+CREATE TRIGGER {updated} AFTER UPDATE ON {table} REFERENCING OLD TABLE AS stale NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION {note}();
+CREATE TRIGGER {deleted} AFTER DELETE ON {table} REFERENCING OLD TABLE AS stale
+    FOR EACH STATEMENT EXECUTE FUNCTION {note}();
+CREATE TRIGGER {emptied} BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {note}();
+"""
+
+# An update that touches none of the columns that are read is no change.
+_NOTE = """
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO {feed} (id) SELECT {id}::text FROM fresh;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO {feed} (id) SELECT {id}::text FROM stale;
+    ELSIF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO {feed} (id) SELECT {id}::text FROM {table};
+    ELSE
+        INSERT INTO {feed} (id) SELECT DISTINCT k FROM (
+            (SELECT {id}::text AS k, ROW({columns})::text FROM fresh
+             EXCEPT SELECT {id}::text, ROW({columns})::text FROM stale)
+            UNION ALL
+            (SELECT {id}::text, ROW({columns})::text FROM stale
+             EXCEPT SELECT {id}::text, ROW({columns})::text FROM fresh)) AS both_ways;
+    END IF;
+    RETURN NULL;
+END
+"""
+
+
+class SqlSource:
+    """Reads items from a table or view, in the order of their ids.
+
+    Args:
+        table: Its name.
+        id: Column of the id: unique and never null; text, a number or a UUID.
+        text: Column, list of columns, or template of the text.
+        payload: Columns kept as payload.
+        schema: Of the table.
+        dsn_env: Name of the environment variable with the connection string.
+        feed: Name of a table in which triggers note what changes; none without it. It is made
+            where it is not there, which takes the rights of the table's owner.
+    Raises:
+        MissingExtra: psycopg is not installed.
+        ConfigError: The environment does not say where the database is, or fields that make
+            no sense.
+        SourceError: No such table, or columns it does not have.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        id: str = "id",  # noqa: A002
+        text: TextLike = "text",
+        payload: Sequence[str] | None = None,
+        schema: str = "public",
+        dsn_env: str = DSN_ENV,
+        feed: str = "",
+    ) -> None:
+        self._who = f"table {schema}.{table}"
+        self._fields = Fields(id, text, payload)
+        self._place = (check_name(schema, "source: schema"), check_name(table, "source: table"))
+        self._columns = [check_name(column, "source: column") for column in self._fields.columns]
+        self._feed = check_name(feed, "source: feed", LONGEST_FEED) if feed else ""
+        self._postgres = Postgres(dsn_env, self._who, SourceError)
+        weakref.finalize(self, self._postgres.close)
+        self._names = {
+            "table": name(*self._place),
+            "id": name(id),
+            "columns": sql(", ").join([name(column) for column in self._columns]),
+            "feed": name(schema, feed),
+        }
+        try:
+            self._key = self._check()
+            if feed:
+                self._postgres.run(self._install)
+        except BaseException:
+            self.close()
+            raise
+
+    def _sql(self, text: str, **more: Any) -> Any:
+        return sql(text).format(**self._names, **more)
+
+    def _check(self) -> Key:
+        """The columns must be there; a table in use may be large, so no row is looked at."""
+        query = (
+            "SELECT a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a"
+            " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped"
+        )
+        there = dict(self._fetch(query, list(self._place)))
+        if not there:
+            raise SourceError(self._who, "a table or view that can be seen", "none")
+        missing = [column for column in self._columns if column not in there]
+        if missing:
+            raise SourceError(
+                self._who, f"a column {missing[0]!r}", f"columns {', '.join(sorted(there))}"
+            )
+        return Key(str(there[self._fields.id]))
+
+    def _fetch(self, query: Any, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        def work(connection: Connection) -> list[tuple[Any, ...]]:
+            found: list[tuple[Any, ...]] = connection.execute(query, values).fetchall()
+            return found
+
+        return self._postgres.run(work)
+
+    # content
+
+    def __len__(self) -> int:
+        ((count,),) = self._fetch(self._sql("SELECT count(*) FROM {table}"))
+        return int(count)
+
+    def get(self, ids: Sequence[str]) -> list[Item | None]:
+        wanted = [key for key in dict.fromkeys(ids) if self._key.can_be(key)]
+        query = self._sql(
+            f"SELECT t.{{id}}::text, {{columns}} FROM {{table}} t WHERE {self._key.among('t.{id}')}"
+        )
+        found = {item.id: item for item in self._items(self._fetch(query, [wanted]))}
+        return [found.get(key) for key in ids]
+
+    def scan(self, after: str | None = None, limit: int = 1000) -> ItemPage:
+        """See the protocol. The order is that of the ids in the database."""
+        check_limit(limit)
+        if after is not None and not self._key.can_be(after):
+            raise SourceError(f"scan of {self._who}", "a cursor from here", ascii(after)[:80])
+        beyond = "" if after is None else f"WHERE {self._key.beyond('t.{id}')}"
+        query = self._sql(
+            "SELECT t.{id}::text, {columns} FROM {table} t"
+            f" {beyond} ORDER BY t.{{id}} LIMIT %s"
+        )
+        rows = self._fetch(query, [*([] if after is None else [after]), limit + 1])
+        more = rows[limit - 1][0] if len(rows) > limit else None
+        return ItemPage(self._items(rows[:limit]), more)
+
+    def _items(self, rows: list[tuple[Any, ...]]) -> list[Item]:
+        """Rows without any text have no content: they are passed over."""
+        items = []
+        for key, *values in rows:
+            record = dict(zip(self._columns, values, strict=True))
+            text = {column: record[column] for column in self._fields.text}
+            if all(value is None for value in text.values()):
+                continue
+            record |= {column: "" if v is None else v for column, v in text.items()}
+            record |= {column: as_json(record[column]) for column in self._fields.payload}
+            item = self._fields.item({**record, self._fields.id: key}, self._who)
+            if self._fields.id in item.payload:  # there it keeps its type
+                payload = {**item.payload, self._fields.id: record[self._fields.id]}
+                item = replace(item, payload=payload)
+            items.append(item)
+        return items
+
+    # the feed
+
+    def _install(self, connection: Connection) -> None:
+        """Make the feed with its triggers, once."""
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('holdfast feeds', 0))")
+        there = "SELECT FROM pg_tables WHERE schemaname = %s AND tablename = %s"
+        if connection.execute(there, [self._place[0], self._feed]).fetchone() is not None:
+            self._check_feed(connection)
+            return
+        note = name(self._place[0], f"{self._feed}_note")
+        body = literal(self._sql(_NOTE).as_string(connection))
+        events = ("inserted", "updated", "deleted", "emptied")
+        triggers = {event: name(f"{self._feed}_{event}") for event in events}
+        connection.execute(self._sql(_FEED, note=note, body=body, **triggers))
+
+    def _check_feed(self, connection: Connection) -> None:
+        query = (
+            "SELECT FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = %s AND t.tgname = %s AND t.tgenabled <> 'D'"
+        )
+        values = [*self._place, f"{self._feed}_inserted"]
+        if connection.execute(query, values).fetchone() is None:
+            raise ConfigError(
+                "source: feed",
+                f"a feed of {self._who}",
+                f"{self._feed!r}, a table whose triggers are not on it",
+                "Choose another name, or drop that table.",
+            )
+
+    @contextmanager
+    def following(self) -> Iterator[bool]:
+        """See `Feed`: held by a connection, so it is free again when the process dies."""
+        if not self._feed:
+            raise ConfigError("source", "a feed", "none", 'Set feed = "a_name" under [source].')
+        digest = hashlib.sha256(repr((self._place, self._feed)).encode()).digest()
+        key = int.from_bytes(digest[:8], "big", signed=True)
+        with self._postgres.outside() as connection:
+            (free,) = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+            yield bool(free)
+
+    def changed(self, limit: int = 1000, after: int = 0) -> list[Change]:
+        query = self._sql("SELECT mark, id FROM {feed} WHERE mark > %s ORDER BY mark LIMIT %s")
+        found = self._fetch(query, [after, check_limit(limit)])
+        return [Change(mark, key) for mark, key in found]
+
+    def answers(self) -> bool:
+        try:
+            self._fetch(self._sql("SELECT {columns} FROM {table} LIMIT 0"))
+        except SourceError:
+            return False
+        return True
+
+    def taken(self, changes: Sequence[Change]) -> None:
+        # By mark, not up to a mark: an earlier one may belong to a transaction that is still open.
+        query = self._sql("DELETE FROM {feed} WHERE mark = ANY(%s)")
+        marks = [change.mark for change in changes]
+        self._postgres.run(lambda connection: connection.execute(query, [marks]))
+
+    def close(self) -> None:
+        """Close the connections. Calling it twice is fine."""
+        self._postgres.close()
