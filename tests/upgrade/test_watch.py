@@ -110,8 +110,8 @@ def spoil_new(one):
     one.new_model.spoil = 1.0
 
 
-def spoil_bridge(one):
-    """The old model dies, and what leads into its space is garbage."""
+def spoil_the_old_model(one):
+    """It dies, and what leads into its space is garbage."""
     wrong = np.random.default_rng(5).normal(size=(NEW.dim, OLD.dim))
 
     class Map:
@@ -123,7 +123,7 @@ def spoil_bridge(one):
     one.gallery.old = Side(one.old, None, Map())
 
 
-@pytest.mark.parametrize("spoil", [spoil_old, spoil_new, spoil_bridge])
+@pytest.mark.parametrize("spoil", [spoil_old, spoil_new, spoil_the_old_model])
 def test_a_breach_pauses_the_backfill_and_says_why(world, spoil):
     one = world()
     for _ in range(20):
@@ -146,6 +146,36 @@ def test_a_breach_pauses_the_backfill_and_says_why(world, spoil):
     last = one.ledger.deeds()[-1]
     assert (last.who, last.what, last.outcome) == ("watch", "pause", "done")
     assert last.why == events["paused"]["why"]
+
+
+class Linear:
+    """Least squares from the new space into the old one."""
+
+    origin, target = NEW, OLD
+
+    def __init__(self, one):
+        rows = [m.encode(texts(400, 3), "document").array for m in (one.new_model, one.old_model)]
+        self.matrix = np.linalg.lstsq(*rows, rcond=None)[0]
+
+    def transform(self, vectors):
+        return as_vectors(vectors.array @ self.matrix, OLD, "map")
+
+
+def test_a_bridge_that_is_cut_short_is_noticed_at_once(world):
+    one = world()
+    bridge = Linear(one)
+    one.gallery.old = Side(one.old, None, bridge)
+    one.watch = Watch(one.gallery, one.engine, one.config, background=False)
+    for _ in range(20):
+        one.engine.step()
+        one.ask(10)
+    assert one.watch.breach is None
+    assert one.watch.tally.lately("bridge", 100) == (0.0, 0.0, 0.0, 100)
+    bridge.matrix = bridge.matrix * (np.arange(OLD.dim) < OLD.dim // 2)
+    delay = one.ask_until_it_breaks(60)
+    assert delay is not None
+    assert delay < 25
+    assert one.gallery.state == "paused"
 
 
 def test_a_breach_rolls_back_if_so_configured(world):

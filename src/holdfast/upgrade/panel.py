@@ -9,8 +9,13 @@ moved. So the same query may be held against the first ones of the upgrade at an
                 panel's items teach: minus the squared length of what is left over, counted in the
                 spread that items leave over
 
-Both compare a query with itself, so that other subjects, longer queries or more of them change
-little.
+Where the old model is dead, its bridge is put to the test besides: one item of the panel for each
+query, mapped from its new vector and compared with its old one.
+
+    bridge      how much less alike the two are than when the panel was drawn, beyond a tenth
+
+The first two compare a query with itself, so that other subjects, longer queries or more of
+them change little.
 """
 
 from __future__ import annotations
@@ -18,16 +23,18 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Vectors
+from ..arrays import IntArray, Vectors
 from ..store.base import NO_REVISION
 from ..store.topk import scores
 from .gallery import Gallery
+from .side import Maps
 
 Floats = npt.NDArray[np.float64]
 
 MOST, LEAST = 2_048, 64  # items
 _PART = 0.2  # of the gallery, where that is less
 _SCORED = 512  # of them, that are scored
+_ALLOWED = 0.1  # of likeness that a bridge may lose: it is fitted again now and then
 _RIDGE = 1.0  # of the mean variance: what the map is held back by
 _SHRINK = 0.1  # of the mean variance: what each direction has at least
 
@@ -48,6 +55,7 @@ class Panel:
         a, b = (side.array.astype(np.float64) for side in (old, new))
         self._middle = a.mean(axis=0), b.mean(axis=0)
         a, b = a - self._middle[0], b - self._middle[1]
+        self._turn, self._faithful = 0, np.zeros(0)
         half = len(a) // 2  # the rest says how far the map is off on what it has not seen
         self._map = _ridge(a[:half], b[:half])
         self._scale = _inverse(b[half:] - a[half:] @ self._map)
@@ -80,6 +88,26 @@ class Panel:
             new: (q, d_new) the same in the new one.
         """
         return {"agreement": self._agreement(old, new), "likeness": self._likeness(old, new)}
+
+    def test(self, bridge: Maps) -> float:
+        """How faithful a bridge is to the next item, against the first time; 0, or less for worse.
+
+        Args:
+            bridge: From the new space into the old one.
+        """
+        if not len(self._faithful):
+            self._faithful = self._alike(bridge, np.arange(len(self._new)))
+        row = np.array([self._turn % len(self._new)])
+        self._turn += 1
+        lost = float(self._faithful[row][0] - self._alike(bridge, row)[0])
+        return -max(lost - _ALLOWED, 0.0)
+
+    def _alike(self, bridge: Maps, rows: IntArray) -> Floats:
+        got = bridge.transform(self._new.take(rows)).array.astype(np.float64)
+        true = self._old.array[rows].astype(np.float64)
+        norms = np.linalg.norm(got, axis=1) * np.linalg.norm(true, axis=1)
+        alike: Floats = np.einsum("ij,ij->i", got, true) / np.maximum(norms, 1e-12)
+        return alike
 
     def _agreement(self, old: Vectors, new: Vectors) -> Floats:
         first, second = (

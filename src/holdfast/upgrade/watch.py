@@ -4,10 +4,11 @@
     flips       where judgements exist: right by the status quo, wrong as answered
     empty       nothing found, where the status quo finds something
     slow        answered later than allowed
-    agreement, likeness    how the two models see the query, see `panel.py`; held against the first
-                           sampled queries of the upgrade, which are taken for good
+    agreement, likeness, bridge
+                how the two models see the query, see `panel.py`; held against the first
+                sampled queries of the upgrade, which are taken for good
 
-Findings tell all of them. Those that have a bound, and the last two, are tested by `alarm.py`
+Findings tell all of them. Those that have a bound, and the last three, are tested by `alarm.py`
 after every sampled query: `false_alarms` is the chance of a breach among `per` of them while
 nothing is wrong, all tests together. A breach pauses the backfill, or rolls back, and says why.
 
@@ -97,7 +98,10 @@ class Watch:
         gallery.watch = self
 
     def _made(self) -> dict[str, Test]:
-        bounds, names = self.config.bounds(), Panel.STATISTICS
+        bounds = self.config.bounds()
+        names: tuple[str, ...] = Panel.STATISTICS
+        if self.gallery.old.encoder is None:
+            names = (*names, "bridge")
         tests = len(bounds) + len(names)
         threshold = tests * self.config.per / self.config.false_alarms
         bets: dict[str, Ranks | AtMost] = {n: AtMost(bound) for n, bound in bounds.items()}
@@ -183,14 +187,17 @@ class Watch:
         if self._panel is None:
             return []
         rung = []
-        for name, values in self._panel.compare(*vectors).items():
+        told = {name: float(v[0]) for name, v in self._panel.compare(*vectors).items()}
+        if "bridge" in self._tests and self.gallery.old.bridge is not None:
+            told["bridge"] = self._panel.test(self.gallery.old.bridge)
+        for name, value in told.items():
             test = self._tests[name]
             if not isinstance(test.bets, Ranks):  # pragma: no cover - as they are made
                 continue
-            self.tally.note(name, float(values[0]))
+            self.tally.note(name, value)
             if len(test.bets) < self.config.calibration:
-                test.bets.learn(values.tolist())
-            elif self._bet(test, float(values[0])):
+                test.bets.learn([value])
+            elif self._bet(test, value):
                 rung.append(test)
         return rung
 
