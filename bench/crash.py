@@ -1,10 +1,16 @@
 """Kill a process that upgrades a gallery under writes, again and again, and count what is lost.
 
-python -m bench.crash [--store edge|faiss|both|qdrant] [--trials 30] [--items 20000] [--quick]
+python -m bench.crash [--store edge|faiss|both|qdrant|pgvector] [--trials 30] [--items 20000]
+
+Without --quick, the rows of stores that are not tried this time are kept as they were written.
 
 Each trial starts `crash_victim` on the gallery the last one left, kills it by SIGKILL at a
 random moment (now and then while it still recovers), and lets `crash_check`, a new process,
 compare what it finds with what the writers noted.
+
+On PostgreSQL another process writes plain SQL into the table that the content of a part of the
+items comes from, while the first one is killed and for a while afterwards, until it is killed
+too: what was committed there must be in the gallery.
 """
 
 from __future__ import annotations
@@ -19,6 +25,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +34,10 @@ from holdfast.errors import StoreHeld
 
 from .crash_check import MISTAKES
 from .crash_world import WRITERS, Log, World
-from .record import ROOT, Record, arguments, say, writes
+from .postgres import server
+from .record import FOLDER, ROOT, Record, Row, arguments, say, writes
 
+STORES = ("edge", "faiss", "qdrant", "pgvector")
 EARLY = 0.15  # part of all kills that do not wait until the victim is up
 
 
@@ -43,6 +53,7 @@ def _start(module: str, *words: Any, **options: Any) -> subprocess.Popen[bytes]:
 
 def kill(folder: Path, world: World, seed: int, span: float, chance: random.Random) -> str:
     """Start the victim and kill it; answers "" or what a second opener saw wrong."""
+    outside = _start("bench.crash_outside", world.content, seed) if world.content else None
     victim = _start("bench.crash_victim", folder, seed)
     assert victim.stdout is not None
     refused = ""
@@ -55,9 +66,22 @@ def kill(folder: Path, world: World, seed: int, span: float, chance: random.Rand
     victim.send_signal(signal.SIGKILL)
     code = victim.wait()
     victim.stdout.close()
+    if outside is not None:
+        time.sleep(chance.uniform(0.0, 0.5))
+        end(outside)
     if code != -signal.SIGKILL:
         raise AssertionError(f"the victim ended by itself: {mistakes(folder) or code}")
     return refused
+
+
+def end(outside: subprocess.Popen[bytes]) -> None:
+    """Kill the writer of plain SQL, in the middle of a transaction or not."""
+    outside.send_signal(signal.SIGKILL)
+    code = outside.wait()
+    if outside.stdout is not None:
+        outside.stdout.close()
+    if code != -signal.SIGKILL:
+        raise AssertionError(f"the writer of plain SQL ended by itself: {code}")
 
 
 def second(folder: Path, world: World, pid: int) -> str:
@@ -137,6 +161,9 @@ def measure(record: Record, world: World, count: int, span: float, keep: Path | 
     record.add("second opener not refused by pid", cell, total["second opener"], target="= 0")
     record.add("acknowledged calls", cell, acknowledged(folder))
     record.add("calls cut off by a kill", cell, sum(t["cut off"] for t in told))
+    if world.content:
+        left = sum(t["followed"] for t in told)
+        record.add("rows of plain SQL that kills left to take over", cell, left)
     for state, times in Counter(str(t["state"]) for t in told).items():
         record.add(f"kills while {state}", cell, times)
     searched = sum(t["searched"] for t in told)
@@ -151,7 +178,7 @@ def measure(record: Record, world: World, count: int, span: float, keep: Path | 
 def main() -> int:
     """See the module's docstring."""
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--store", choices=["edge", "faiss", "both", "qdrant"], default="both")
+    parser.add_argument("--store", choices=[*STORES, "both"], default="both")
     parser.add_argument("--index", default="hnsw", help="of faiss")
     parser.add_argument("--trials", type=int)
     parser.add_argument("--items", type=int)
@@ -172,18 +199,44 @@ def main() -> int:
                 "One process holds the gallery; four threads insert, update and delete, one "
                 "searches, one goes round copying, pausing, cutting over, rolling back and "
                 "planning again. It is killed by SIGKILL at a random moment and started again on "
-                "what is left. After each kill a fresh process reads every row of both stores. "
+                "what is left. On PostgreSQL two connections of another process change the table "
+                "that part of the content comes from, by plain SQL. After each kill a new process "
+                "reads every row of both stores. "
                 "Counts are over all kills."
             )
         ],
     )
-    for store in ("edge", "faiss") if options.store == "both" else (options.store,):
+    chosen = ("edge", "faiss") if options.store == "both" else (options.store,)
+    if writes(options):
+        keep_others(record, chosen)
+    for store in chosen:
         extra: dict[str, Any] = {"pair": True} if store == "qdrant" else {}
         if store == "faiss":
             extra = {"index": options.index, "exact_below": 2000}
         world = World(store, items, rate=max(items / 2, 1000.0), options=extra)
-        measure(record, world, count, span, options.keep)
+        with server() if store == "pgvector" else nullcontext():
+            if store == "pgvector":
+                world = replace(world, content=f"crash_{os.getpid()}_{int(time.time())}")
+            measure(record, world, count, span, options.keep)
     return record.finish(writes(options))
+
+
+def keep_others(record: Record, chosen: tuple[str, ...]) -> None:
+    """Keep the rows of stores that are not tried this time, and say when they were."""
+    path = FOLDER / f"{record.name}.json"
+    if not path.exists():
+        return
+    told = json.loads(path.read_text(encoding="utf-8"))
+    kept = [row for row in told["rows"] if row["cell"].partition(",")[0] not in chosen]
+    stores = sorted({row["cell"].partition(",")[0] for row in kept})
+    known = [note for note in told["notes"] if note.startswith("Measured at ")]
+    fresh = [s for s in stores if not any(f" {s}" in note.partition(":")[2] for note in known)]
+    record.rows += [Row(**row) for row in kept]
+    record.notes += [note for note in known if any(f" {s}" in note for s in stores)]
+    if fresh:
+        record.notes.append(
+            f"Measured at commit {told['commit']} by `{told['command']}`: {', '.join(fresh)}."
+        )
 
 
 if __name__ == "__main__":

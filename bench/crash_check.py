@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from holdfast.hits import Hits
+from holdfast.items import Item
 from holdfast.store.base import VectorStore
 from holdfast.upgrade.gallery import Gallery
 
-from .crash_world import WRITERS, Call, HashEncoder, Log, World, item, put
+from .crash_world import WRITERS, Call, HashEncoder, Log, World, item, outside, put
 
 MISTAKES = (
     "lost",  # an acknowledged item that is not there, or that searches do not read
@@ -131,11 +132,20 @@ def _first(hits: Hits, query: int, name: str) -> bool:
     return name in first
 
 
+def everything(content: str) -> list[Item]:
+    """The table that others write into."""
+    source = outside(content)
+    items = source.scan(limit=10**9).items
+    source.close()
+    return items
+
+
 def check(folder: Path, seed: int, sample: int = 400) -> dict[str, Any]:
     """Open, compare, note what became of open calls, close or, at odd seeds, just end."""
     random.seed(seed)
     world = World.load(folder)
     gallery = world.open(folder)
+    followed = gallery.follower.catch_up() if gallery.follower is not None else 0
     bad: Counter[str] = Counter(dict.fromkeys(MISTAKES, 0))
     encoders = [HashEncoder(space) for space in world.spaces]
     assert gallery.new is not None
@@ -150,6 +160,8 @@ def check(folder: Path, seed: int, sample: int = 400) -> dict[str, Any]:
             log.note("S", settle(mine, begun, old, bad))
             open_calls += 1
         known |= mine
+    if world.content:  # what was committed there is what must be here
+        known |= {item.id: int(item.payload["version"]) for item in everything(world.content)}
     compare(known, old, new, gallery.reads, bad)
     passed = search(gallery, known, sample, bad)
     told = {
@@ -157,6 +169,7 @@ def check(folder: Path, seed: int, sample: int = 400) -> dict[str, Any]:
         "share": gallery.share,
         "items": len(known),
         "cut off": open_calls,
+        "followed": followed,
         "searched": min(sample, len(known)),
         "passed over": passed,
         **{name: int(count) for name, count in bad.items()},

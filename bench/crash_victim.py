@@ -19,7 +19,7 @@ from holdfast.upgrade.executor import Inline, Threads
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.mover import ReEmbed
 
-from .crash_world import WRITERS, Log, World, item, put
+from .crash_world import OUTSIDE, WRITERS, Log, World, item, outside, put
 
 FLAKY = 0.02  # part of the new model's calls that fail
 
@@ -98,9 +98,26 @@ def meddle(engine: Engine, dice: float) -> None:
         engine.gallery.ledger.event("refused", {"state": engine.gallery.state})
 
 
+class Contents:
+    """Content of the items that others write, and of those that only the gallery has."""
+
+    def __init__(self, gallery: Gallery, world: World) -> None:
+        self._kept = StorePayloadSource(gallery.old.store)
+        self._outside = outside(world.content) if world.content else None
+
+    def get(self, ids):
+        """As every source."""
+        if self._outside is None:
+            return self._kept.get(ids)
+        apart = [name.startswith(OUTSIDE) for name in ids]
+        theirs = iter(self._outside.get([n for n, far in zip(ids, apart, strict=True) if far]))
+        ours = iter(self._kept.get([n for n, far in zip(ids, apart, strict=True) if not far]))
+        return [next(theirs if far else ours) for far in apart]
+
+
 def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
     """Go round: copy, pause, copy on, be ready, cut over, roll back, plan again."""
-    source = StorePayloadSource(gallery.old.store)
+    source = Contents(gallery, world)
     while True:
         executor = chance.choice((Inline, lambda: Threads(2)))()
         new = gallery.new.encoder if gallery.new else None
@@ -151,6 +168,8 @@ def main(folder: Path, seed: int) -> None:
                 file.write(traceback.format_exc())
             failed.set()
 
+    if gallery.follower is not None:
+        gallery.follower.start()
     writers = [Writer(gallery, world, folder, w, chance.randrange(2**31)) for w in range(WRITERS)]
     tasks = [(writer.run,) for writer in writers]
     tasks.append((read, gallery, writers, random.Random(seed + 1)))

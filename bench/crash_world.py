@@ -28,14 +28,18 @@ import numpy as np
 from holdfast.arrays import Vectors, as_vectors
 from holdfast.errors import EncoderUnavailable
 from holdfast.items import Item, Role
+from holdfast.postgres import DSN_ENV
+from holdfast.source.sql import SqlSource
 from holdfast.space import Space
 from holdfast.store.registry import open_store
+from holdfast.upgrade.follow import Follower
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
 
 WRITERS = 4
+OUTSIDE = "outside"  # ids of the table that others write into begin so
 CENTRES = 200
 
 
@@ -68,11 +72,12 @@ class World:
     """What all processes of one series of trials agree on.
 
     Args:
-        store: "edge" or "faiss".
+        store: "edge", "faiss" or "pgvector".
         items: In the gallery at the beginning.
         dims: Of the old and of the new space.
         rate: Items a second that the backfill may move.
         options: Of the stores.
+        content: A table into which others write who know nothing of the gallery; none without.
     """
 
     store: str
@@ -80,6 +85,7 @@ class World:
     dims: tuple[int, int] = (160, 192)
     rate: float = 5000.0
     options: dict[str, Any] = field(default_factory=dict)
+    content: str = ""
 
     @property
     def spaces(self) -> tuple[Space, Space]:
@@ -112,7 +118,10 @@ class World:
             ledger = Ledger(folder / "ledger.sqlite", time.time)
             if ledger.upgrade() is None:
                 ledger.begin(self.plan.model_dump(), old, new)
-            return Gallery(*sides, ledger, clock=lambda: time.time_ns() // 1000)
+            gallery = Gallery(*sides, ledger, clock=lambda: time.time_ns() // 1000)
+            if self.content:
+                gallery.follower = Follower(gallery, outside(self.content), every=0.02)
+            return gallery
         except BaseException:
             for side in sides:
                 side.store.close()
@@ -122,12 +131,37 @@ class World:
         """Make the gallery with its first items, all of version 0."""
         folder.mkdir(parents=True)
         self.save(folder)
+        if self.content:
+            make_content(self.content, self.items // WRITERS)
         gallery = self.open(folder)
+        if gallery.follower is not None:
+            gallery.follower.catch_up()
         names = list(first_ids(self.items))
         for start in range(0, len(names), 2000):
             gallery.upsert(item(name, 0) for name in names[start : start + 2000])
         gallery.old.store.tend()
         gallery.close()
+
+
+def outside(content: str) -> SqlSource:
+    """The table that others write into, as a source with a feed."""
+    return SqlSource(
+        content, text="text", payload=["text", "version", "key"], feed=f"{content}_feed"
+    )
+
+
+def make_content(content: str, items: int) -> None:
+    """The table with its first items, written after the feed began."""
+    import psycopg
+
+    with psycopg.connect(os.environ[DSN_ENV], autocommit=True) as connection:
+        connection.execute(
+            f"CREATE TABLE {content} (id text PRIMARY KEY, text text, version bigint, key text);"
+            f"CREATE SEQUENCE {content}_version;"
+        )
+        outside(content).close()
+        rows = f"SELECT '{OUTSIDE}-' || n AS id FROM generate_series(0, {items - 1}) n"
+        connection.execute(f"INSERT INTO {content} SELECT id, id || '@0', 0, id FROM ({rows}) t")
 
 
 def first_ids(items: int) -> Iterable[str]:

@@ -32,7 +32,7 @@ from .payloads import Payloads
 from .pgvector_hold import Hold
 from .pgvector_index import Graph, Index
 from .pgvector_payload import JSONB, escaped, jsonb_texts, unescaped
-from .pgvector_rows import copy_stream, read_vectors
+from .pgvector_rows import copy_stream, read_vectors, vector_texts
 from .pgvector_search import Search
 from .pgvector_table import LONGEST_NAME, Table, table_name
 from .where import WhereLike, parse
@@ -47,8 +47,13 @@ _STAGE = (
 _STAGED = "COPY pg_temp.holdfast_batch (id, revision, payload, vector) FROM STDIN (FORMAT binary)"
 _MERGE = (
     "INSERT INTO {table} AS kept (id, revision, payload, vector)"
-    " SELECT id, coalesce(revision, 0), payload, vector FROM pg_temp.holdfast_batch ORDER BY id"
+    " SELECT id, coalesce(revision, 0), payload::jsonb, vector::vector FROM [batch] ORDER BY id"
     " ON CONFLICT (id) DO UPDATE SET payload = excluded.payload, vector = excluded.vector, "
+)
+_FEW = 32  # rows that are handed over with the statement: fewer ways to the server and back
+_HANDED = (
+    "unnest(%s::text[], %s::bigint[], %s::text[], %s::text[])"
+    " AS batch(id, revision, payload, vector)"
 )
 _GIVEN = "revision = excluded.revision WHERE excluded.revision >= kept.revision"
 _COUNTED = "revision = kept.revision + 1"
@@ -209,23 +214,31 @@ class PgvectorStore:
         _check_lengths(names, owner)
         if not names:
             return
-        texts, array = jsonb_texts(given), rows.array
-        merge = self._table.sql(_MERGE + (_COUNTED if numbers is None else _GIVEN))
-
-        def work(connection: Connection) -> None:
-            connection.execute(_STAGE)
-            connection.execute("DELETE FROM pg_temp.holdfast_batch")  # of this transaction
-            with connection.cursor().copy(_STAGED) as copy:
-                for piece in copy_stream(names, numbers, texts, array):
-                    copy.write(piece)
-            connection.execute(merge)
-
+        texts, write = jsonb_texts(given), self._hand_over if len(names) <= _FEW else self._stage
+        merge = _MERGE + (_COUNTED if numbers is None else _GIVEN)
         try:
-            self._postgres.run(work)
+            self._postgres.run(lambda c: write(c, merge, names, numbers, texts, rows.array))
         except StoreError as error:
             if not self._postgres.cannot_keep(error):
                 raise
             raise InvalidInput(owner, "rows that PostgreSQL can keep", error.got) from error
+
+    def _hand_over(
+        self, connection: Connection, merge: str, names: list[str], *columns: Any
+    ) -> None:
+        revisions, texts, array = columns
+        numbers = [None] * len(names) if revisions is None else revisions.tolist()
+        keys = [escaped(name) for name in names]
+        query = self._table.sql(merge.replace("[batch]", _HANDED))
+        connection.execute(query, [keys, numbers, texts, vector_texts(array)])
+
+    def _stage(self, connection: Connection, merge: str, names: list[str], *columns: Any) -> None:
+        connection.execute(_STAGE)
+        connection.execute("DELETE FROM pg_temp.holdfast_batch")  # of this transaction
+        with connection.cursor().copy(_STAGED) as copy:
+            for piece in copy_stream(names, *columns):
+                copy.write(piece)
+        connection.execute(self._table.sql(merge.replace("[batch]", "pg_temp.holdfast_batch")))
 
     def delete(self, ids: Sequence[str]) -> None:
         self._change(ids, "DELETE FROM {table} t USING locked WHERE t.id = locked.id")
