@@ -29,7 +29,14 @@ HOMES = {
     "psycopg": ONE_FILE,
     "pyarrow": ONE_FILE,
     # What people write in TOML.
-    "pydantic": ("upgrade/config.py", "upgrade/gate.py", "upgrade/plan.py", "upgrade/price.py"),
+    "pydantic": (
+        "train/blueprint.py",
+        "train/job.py",
+        "upgrade/config.py",
+        "upgrade/gate.py",
+        "upgrade/plan.py",
+        "upgrade/price.py",
+    ),
     "qdrant_client": ONE_FILE,
     "qdrant_edge": ONE_FILE,
     "ray": ONE_FILE,

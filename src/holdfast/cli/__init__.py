@@ -26,6 +26,7 @@ from .quarantine import quarantine
 from .report import report
 from .search import search
 from .serve import serve
+from .train import train
 
 __all__ = ["main"]
 
@@ -59,5 +60,6 @@ for command in (
     rollback,
     finish,
     audit,
+    train,
 ):
     main.add_command(command)

@@ -45,8 +45,6 @@ class Training:
         stored: What the gallery stores when a task begins, for teachers that are "stored".
         other: The independently trained model of a task, for losses that need one.
         listeners: Are told what happens.
-        trained: The models of the first tasks, where somebody trained them before: they are
-            deployed, one after the other, and only what follows is trained.
     """
 
     def __init__(
@@ -59,32 +57,34 @@ class Training:
         stored: Callable[[Task], StoredVectors] | None = None,
         other: Callable[[Task], Model] | None = None,
         listeners: Sequence[Listener] = (),
-        trained: Sequence[Model] = (),
     ) -> None:
         if len(inputs) != len(scenario.classes):
             raise InvalidInput("Training", f"{len(scenario.classes)} inputs", str(len(inputs)))
         if stored is None and any(task.teacher == "stored" for task in scenario.tasks):
             raise InvalidInput("Training", "stored, for its teachers", "None")
-        if len(trained) >= len(scenario.tasks):
-            raise InvalidInput("Training", "a task that is left to train", f"{len(trained)} trained")
         self.inputs, self.scenario, self.build, self.loss = inputs, scenario, build, loss
         self.recipe = Recipe() if recipe is None else recipe
         self.stored, self.other = stored, other
         self.listeners = tuple(listeners)
-        self.trained = tuple(frozen(model).to(self.recipe.device) for model in trained)
+        self.trained: tuple[Model, ...] = ()
 
-    def run(self, folder: Path | str | None = None) -> list[Model]:
+    def run(self, folder: Path | str | None = None, trained: Sequence[Model] = ()) -> list[Model]:
         """Train what is not trained yet.
 
         Args:
             folder: For checkpoints and trained models; where it has some, the run goes on.
                 None keeps everything in memory.
+            trained: The models of the first tasks, where somebody trained them before: they
+                are deployed one after the other, and only what follows is trained.
         Returns:
             The models in the order of the tasks, which answer and no longer learn.
         Raises:
             ArtifactError: The folder holds another run.
             InvalidInput: A loss without what it needs, or one that is not finite.
         """
+        if len(trained) >= len(self.scenario.tasks):
+            raise InvalidInput("Training", "a task left to train", f"{len(trained)} trained")
+        self.trained = tuple(frozen(model).to(self.recipe.device) for model in trained)
         place = None if folder is None else Path(folder)
         with settled(self.recipe):
             state = self._last(place)

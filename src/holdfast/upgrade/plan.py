@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ConfigError
+from ..space import Space, relation
 from .merge import Mode
 
 OrderName = Literal[
@@ -66,6 +67,13 @@ class Plan(BaseModel):
     yield_above: float = Field(default=0.0, ge=0.0)
     yield_most: float = Field(default=9.0, ge=0.0, le=1000.0)
     holdover_hours: float = Field(default=0.0, ge=0.0)
+
+
+def fitting(plan: Plan, old: Space, new: Space) -> Plan:
+    """The plan with what nobody chose: a space that extends the old one needs no calibration."""
+    if "merge" in plan.model_fields_set or relation(new, old) != "extends":
+        return plan
+    return plan.model_copy(update={"merge": "compatible"})
 
 
 def config_error(where: str, error: ValidationError) -> ConfigError:

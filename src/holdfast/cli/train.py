@@ -1,0 +1,84 @@
+"""`holdfast train`: train the model that comes next, so that the gallery need not be made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .face import Face, command
+from .progress import Wish, bar
+from .tables import facts
+
+if TYPE_CHECKING:
+    from ..train.events import Event
+    from ..train.job import Job, Outcome
+
+
+@command("train", config=False)
+@click.argument("recipe", type=click.Path(path_type=Path))
+def train(face: Face, recipe: Path) -> None:
+    """Train a model by a recipe (TOML); goes on where it was stopped.
+
+    With `before` in the recipe the new model is trained to search what the model before it
+    stored. A tenth of each class is held out and says how well it does.
+    """
+    from ..encode.pictures import opened
+    from ..train.job import Job, steps_done
+
+    job = Job(recipe, opened)
+    with Wish(face.talks) as wish, bar(face, "train") as show:
+
+        def stop(event: Event) -> None:
+            if wish.name and event.what == "checkpoint":
+                raise KeyboardInterrupt
+
+        outcome = job.run((steps_done(show, job.config.budget.batch), stop))
+    found = _judged(job, outcome)
+    space, known = outcome.trained.space, outcome.relation
+    data: dict[str, Any] = {
+        "model": str(outcome.path),
+        "space": space.to_json(),
+        "relation": known,
+        "classes": len(outcome.trained.interface),
+        "held_out": found,
+    }
+    rows = [("model", str(outcome.path)), ("space", str(space))]
+    rows += [("relation", f"new to old: {known}")] if known else []
+    rows += [(f"CMC@1 {cell}", f"{value:.3f}") for cell, value in found.items()]
+    face.answer(data, *([facts(rows)] if face.talks else []))
+    face.note(_advice(known))
+
+
+def _judged(job: Job, outcome: Outcome) -> dict[str, float]:
+    """CMC@1 among the held-out items, each one left out of its own search."""
+    import numpy as np
+
+    from ..measure.classes import ByClass
+    from ..train.model import vectors_of
+
+    judges = job.split[1]
+    names = job.data.names[judges].tolist()
+    if len(set(names)) == len(names):  # nothing has a second item of its class
+        return {}
+    measure = ByClass("CMC@1", names, names, "same", unanswerable="drop")
+    new = vectors_of(outcome.trained.model, job.data.inputs, judges).numpy()
+    cells = {"new/new": (new, new)}
+    if job.before is not None:
+        old = vectors_of(job.before.model, job.data.inputs, judges).numpy()
+        cells["old/old"] = (old, old)
+        if outcome.relation in {"same", "extends"}:
+            cells["new/old"] = (np.ascontiguousarray(new[:, : old.shape[1]]), old)
+    order = ("old/old", "new/old", "new/new")
+    return {cell: float(np.mean(measure(*cells[cell]))) for cell in order if cell in cells}
+
+
+def _advice(known: str | None) -> str:
+    if known is None:
+        return "\nNext: build a gallery with it, or train the model after it with `before`."
+    if known == "same":
+        return "\nIt searches the gallery as it is: name it in [old]; nothing has to move."
+    if known == "extends":
+        return "\nIt searches the gallery as it is once it is planned: holdfast plan."
+    return "\nIt shares nothing with the model before: an upgrade has to re-embed or bridge."

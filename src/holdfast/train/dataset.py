@@ -1,0 +1,142 @@
+"""Labelled data from disk: a folder of pictures by class, an .npz, or JSON Lines."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arrays import IntArray
+from ..errors import ConfigError, EncoderError
+from .batches import generator
+from .blueprint import PicturesConfig
+from .interface import Interface
+from .memory import Names
+from .tensors import Tensor, torch
+from .trained import Opened, as_inputs
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Inputs and their classes.
+
+    Args:
+        inputs: (n, ...) float32.
+        names: (n,) class of each.
+        pictures: How pictures became inputs; None for vectors.
+    """
+
+    inputs: Tensor
+    names: Names
+    pictures: PicturesConfig | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input."""
+        return tuple(self.inputs.shape[1:])
+
+    @cached_property
+    def known(self) -> list[str]:
+        """Its classes, sorted."""
+        return sorted(set(self.names.tolist()))
+
+    def only(self, classes: list[str] | None) -> Labelled:
+        """The items of some classes.
+
+        Raises:
+            ConfigError: A class that has no item.
+        """
+        if classes is None:
+            return self
+        missing = sorted(set(classes) - set(self.known))
+        if missing:
+            shown = ", ".join(missing[:5])
+            raise ConfigError("classes", f"some of {', '.join(self.known)[:100]}", shown)
+        kept = np.flatnonzero(np.isin(self.names, classes))
+        return Labelled(self.inputs[torch.from_numpy(kept)], self.names[kept], self.pictures)
+
+    def labels(self, table: Interface) -> IntArray:
+        """(n,) vertices."""
+        return table.vertices_of(self.names.tolist())
+
+    def split(self, share: float, seed: int) -> tuple[IntArray, IntArray]:
+        """Places to train on, and places that judge: a share of each class, in file order.
+
+        A class of one item is trained on.
+        """
+        rng, judging = generator(seed, 1), []
+        for name in self.known:
+            places = np.flatnonzero(self.names == name)
+            count = min(round(share * len(places)), len(places) - 1)
+            judging.append(np.sort(rng.permutation(places)[:count]))
+        judges = np.sort(np.concatenate(judging)).astype(np.int64)
+        return np.setdiff1d(np.arange(len(self.names)), judges), judges
+
+
+def read_data(path: Path, pictures: PicturesConfig, opened: Opened | None) -> Labelled:
+    """Whatever lies at a path.
+
+    Args:
+        path: A folder, an .npz or a .jsonl file.
+        pictures: How pictures become inputs.
+        opened: Opens one.
+    Raises:
+        ConfigError: Nothing that can be read.
+    """
+    if path.is_dir():
+        return _folder(path, pictures, opened)
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as read:
+                return _vectors(read["vectors"], read["labels"].tolist(), path)
+        if path.suffix == ".jsonl":
+            lines = path.read_text(encoding="utf-8").splitlines()
+            records = [json.loads(line) for line in lines if line.strip()]
+            rows = np.array([record["vector"] for record in records], dtype=np.float32)
+            return _vectors(rows, [record["label"] for record in records], path)
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as cause:
+        raise ConfigError(
+            str(path),
+            "vectors and labels",
+            f"{type(cause).__name__}: {cause}",
+            "An .npz has arrays `vectors` and `labels`, a line of JSON keys `vector` and `label`.",
+        ) from cause
+    raise ConfigError(str(path), "a folder of pictures, an .npz or a .jsonl file", "neither")
+
+
+def _vectors(rows: Any, labels: list[Any], path: Path) -> Labelled:
+    array = np.asarray(rows, dtype=np.float32)
+    if (
+        array.ndim != 2
+        or len(array) != len(labels)
+        or not len(array)
+        or not np.isfinite(array).all()
+    ):
+        raise ConfigError(
+            str(path), "finite (n, d) vectors and n labels", f"{array.shape}, {len(labels)}"
+        )
+    return Labelled(torch.from_numpy(array), np.array([str(label) for label in labels]))
+
+
+def _folder(path: Path, config: PicturesConfig, opened: Opened | None) -> Labelled:
+    files = [
+        (file, folder.name)
+        for folder in sorted(path.iterdir())
+        if folder.is_dir()
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in PICTURES
+    ]
+    if not files:
+        raise ConfigError(str(path), "a folder of pictures for each class", "no picture")
+    try:
+        inputs = as_inputs([file for file, _ in files], config, opened, str(path))
+    except EncoderError as cause:
+        raise ConfigError(cause.who, cause.expected, cause.got, cause.fix) from cause
+    return Labelled(inputs, np.array([name for _, name in files]), config)

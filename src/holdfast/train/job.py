@@ -1,0 +1,305 @@
+"""training.toml: one model trained by a file, so that the next one can follow it.
+
+version = 1
+name = "digits"                   # models of one name are meant to be comparable
+data = "pictures"                 # a folder with a folder of pictures for each class; an .npz of
+                                  # `vectors` and `labels`; JSON Lines of "vector" and "label"
+model = "models/2.safetensors"    # what is written
+before = "models/1.safetensors"   # the model that made the gallery; none for a first one
+classes = ["0", "1"]              # only these; all that the data has without it
+start = "fresh"                   # or "deployed": go on from the model before
+
+[pictures]                        # size, channels
+[backbone]                        # kind, width, dim, blocks
+[head]                            # kind, capacity, extra
+[loss]                            # kind, weight
+[budget]                          # epochs, batch, rate, optimiser, held_out, seed, device
+
+Paths are relative to the file. A run that was stopped goes on when it is called again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from ..errors import ConfigError
+from ..space import Relation, relation
+from . import blueprint
+from .blueprint import (
+    FIXED,
+    BackboneConfig,
+    HeadConfig,
+    LossConfig,
+    PicturesConfig,
+    _Strict,
+)
+from .dataset import Labelled, read_data
+from .encoder import space_of
+from .events import Event, Listener
+from .interface import Interface
+from .loop import Training
+from .model import Model, grown
+from .recipe import Recipe, adam, sgd
+from .scenarios import Scenario, Task
+from .trained import Opened, Trained
+
+
+class BudgetConfig(_Strict):
+    """How long, how fast and on what.
+
+    Args:
+        epochs: Passes over the data.
+        batch: Items at once.
+        rate: Of learning.
+        optimiser: "adam" or "sgd".
+        held_out: Share of each class that is not trained on, and judges.
+        seed: Of everything that is drawn.
+        device: "cpu", "cuda".
+    """
+
+    epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=128, ge=2)
+    rate: float = Field(default=2e-3, gt=0.0)
+    optimiser: Literal["adam", "sgd"] = "adam"
+    held_out: float = Field(default=0.1, ge=0.0, lt=1.0)
+    seed: int = Field(default=0, ge=0)
+    device: str = "cpu"
+
+
+class TrainConfig(_Strict):
+    """The whole file, see the module's docstring."""
+
+    version: Literal[1]
+    name: str = Field(min_length=1)
+    data: str
+    model: str
+    before: str | None = None
+    classes: list[str] | None = None
+    start: Literal["fresh", "deployed"] = "fresh"
+    pictures: PicturesConfig = PicturesConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    head: HeadConfig = HeadConfig()
+    loss: LossConfig = LossConfig()
+    budget: BudgetConfig = BudgetConfig()
+
+
+def read_training(path: Path) -> TrainConfig:
+    """Read and check a recipe.
+
+    Raises:
+        ConfigError: Not there, not TOML, an unknown setting, or a value that cannot be.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise ConfigError(str(path), "a recipe of a training", "no file") from cause
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+        raise ConfigError(str(path), "readable TOML", str(cause)) from cause
+    try:
+        return TrainConfig(**data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(str(part) for part in first["loc"]) or path.name
+        raise ConfigError(
+            f"{path.name}: {setting}", first["msg"].lower(), repr(first.get("input"))[:80]
+        ) from error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training made.
+
+    Args:
+        trained: The model.
+        relation: Of its space to that of the model before; None for a first one.
+        path: Its file.
+    """
+
+    trained: Trained
+    relation: Relation | None
+    path: Path
+
+
+class Job:
+    """One training as a recipe describes it.
+
+    Args:
+        path: The recipe.
+        opened: Opens pictures: `holdfast.encode.pictures.opened`.
+    """
+
+    def __init__(self, path: Path | str, opened: Opened | None = None) -> None:
+        self.path, self.opened = Path(path), opened
+        self.config = read_training(self.path)
+
+    @cached_property
+    def before(self) -> Trained | None:
+        """The model that serves until now."""
+        given = self.config.before
+        return None if given is None else Trained.load(self.path.parent / given)
+
+    @cached_property
+    def data(self) -> Labelled:
+        """Everything that may be trained on or judge.
+
+        Raises:
+            ConfigError: Nothing there, or classes it does not have.
+        """
+        config = self.config
+        pictures = config.pictures if self.before is None else self.before.pictures
+        read = read_data(self.path.parent / config.data, pictures or config.pictures, self.opened)
+        return read.only(config.classes)
+
+    @cached_property
+    def split(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Places that are trained on, and those that judge."""
+        return self.data.split(self.config.budget.held_out, self.config.budget.seed)
+
+    @cached_property
+    def table(self) -> Interface:
+        """The interface with the classes of the data."""
+        kind = self.config.head.figure
+        capacity = self.config.head.capacity if kind == "simplex" else None
+        first = Interface(self.config.name, kind, capacity)
+        if self.before is not None:
+            mine = (first.name, first.kind, first.capacity if kind == "simplex" else None)
+            old = self.before.interface
+            theirs = (old.name, old.kind, old.capacity if old.kind == "simplex" else None)
+            if mine != theirs:
+                raise ConfigError(
+                    f"{self.path.name}: name and head",
+                    f"those of the model before: {old!r}",
+                    f"{first!r}",
+                )
+            first = old
+        return first.filled(self.data.known)
+
+    @property
+    def digest(self) -> str:
+        """Of the recipe, and of the model before."""
+        told = self.config.model_dump() | {"model": ""}
+        old = "" if self.before is None else self.before.space.fingerprint + self.before.recipe
+        text = json.dumps(told, sort_keys=True) + old
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def target(self) -> Path:
+        """The file that is written."""
+        return self.path.parent / self.config.model
+
+    def run(self, listeners: Sequence[Listener] = ()) -> Outcome:
+        """Train, or go on; what this recipe has trained already is read.
+
+        Raises:
+            ConfigError: The file holds a model of another recipe.
+        """
+        if self.target.exists():
+            made = Trained.load(self.target)
+            if made.recipe != self.digest:
+                raise ConfigError(
+                    f"{self.path.name}: model",
+                    "a new file",
+                    f"{self.config.model}, trained by another recipe",
+                    "Name another file, or delete that one.",
+                )
+            return self._outcome(made)
+        folder = self.target.with_name(f".{self.target.stem}.{self.digest}.training")
+        old = [] if self.before is None else [self.before.model]
+        run = Training(
+            self.data.inputs,
+            self._scenario(),
+            self._build,
+            blueprint.loss(self.config.loss),
+            self._recipe(),
+            listeners=listeners,
+        )
+        made = self._described(run.run(folder, old)[-1])
+        made.save(self.target)
+        shutil.rmtree(folder)
+        return self._outcome(made)
+
+    def _scenario(self) -> Scenario:
+        labels = self.data.labels(self.table)
+        kept, old = self.split[0], self.before
+        new = [name for name in self.data.known if old is None or name not in old.interface]
+        start = self.config.start if old else "fresh"
+        teacher: Literal["none", "deployed"] = "deployed" if old else "none"
+        task = Task("new", kept, labels, self.table, tuple(new), start, teacher)
+        if old is None:
+            return Scenario(self.data.names, (task,))
+        # The first task is over: it stands for the model before, and nothing of it is trained.
+        return Scenario(self.data.names, (Task("before", kept, labels, old.interface, ()), task))
+
+    def _build(self, task: Task) -> Model:
+        if self.before is not None and self.config.start == "deployed":
+            return grown(self.before.model, task.interface)
+        parts = self.config.backbone, self.config.head
+        return blueprint.model(parts, self.data.shape, task.interface, self._old_dim())
+
+    def _old_dim(self) -> int | None:
+        if self.before is None or self.config.head.kind != "aligned":
+            return None
+        return self.before.space.dim
+
+    def _recipe(self) -> Recipe:
+        budget = self.config.budget
+        optimiser = adam(budget.rate) if budget.optimiser == "adam" else sgd(budget.rate)
+        return Recipe(
+            budget.epochs,
+            budget.batch,
+            optimiser,
+            seed=budget.seed,
+            device=budget.device,
+            tell_every=10,
+        )
+
+    def _described(self, model: Model) -> Trained:
+        config, old = self.config, self.before
+        version = 1 if old is None else old.version + 1
+        fixed = config.head.kind in FIXED
+        compared = old is not None and config.loss.compares and not fixed
+        space = space_of(
+            model.to("cpu"),
+            f"{config.name}@{version}",
+            self.table if fixed else None,
+            old.interface if fixed and old else None,
+            old.space if compared and old else None,
+        )
+        return Trained(
+            model,
+            space,
+            self.table,
+            config.backbone,
+            config.head,
+            self.data.shape,
+            self.data.pictures,
+            self._old_dim(),
+            version,
+            self.digest,
+        )
+
+    def _outcome(self, made: Trained) -> Outcome:
+        old = self.before
+        known = None if old is None else relation(made.space, old.space)
+        return Outcome(made, known, self.target)
+
+
+def steps_done(show: Callable[[int, int], None], batch: int) -> Listener:
+    """A listener that shows how many items were seen, of how many."""
+
+    def listen(event: Event) -> None:
+        if event.what in {"task", "step", "epoch"}:
+            show(event.step * batch, event.steps * batch)
+
+    return listen
