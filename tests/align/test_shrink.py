@@ -60,10 +60,12 @@ def test_beta_0_leaves_units_that_differ_alone_and_every_layer_is_looked_at():
 
 
 def test_units_of_three_merge_to_their_sum_and_weighted_mean():
-    weight = np.array([[1.0, 1.0, 1.0]])
-    out = np.array([[1.0], [2.0], [6.0]])
-    (wide, bias), (last, _) = merge_units([(weight, np.zeros(3)), (out, np.zeros(1))], 0.9)
-    assert (wide.item(), bias.item(), last.item()) == (3.0, 0.0, 3.0)
+    weight = np.array([[1.0, 1.0, 1.2, 90.0]])
+    out = np.array([[1.0], [2.0], [6.0], [0.0]])
+    (wide, bias), (last, _) = merge_units([(weight, np.zeros(4)), (out, np.zeros(1))], 0.1)
+    np.testing.assert_allclose(wide, [[3.2, 90.0]])
+    np.testing.assert_allclose(last, [[3.0], [0.0]])
+    assert not bias.any()
 
 
 def fitted():

@@ -2,16 +2,14 @@
 
     D_ij = |w_i - w_j|^2 + |a_i - a_j|^2        w: what comes in, with the bias; a: what goes out
     merge the nearest pair:  w = w_i + w_j;  a = (k_i a_i + k_j a_j) / (k_i + k_j);  k = k_i + k_j
-    until the nearest are further apart than a part of the furthest pair at the start
+    until the nearest are further apart than a part of the furthest pair
 
 Exact where both take in the same and the rectifier lets sums through, since relu(2 x) is
 2 relu(x); elsewhere a heuristic without a bound, so the smaller network is judged on pairs
 before it is taken. The share of units that go says how wide the network need have been.
 
-Source: Iterative Feature Merging (Chen et al. 2024, arXiv 2310.06756). Departs from it: merged
-units are summed where they come in and averaged, by size, where they go out, on both sides
-of one hidden layer at a time; the distance is that of the units' means; the furthest pair
-of the start, not of each step, is what near is measured by.
+Source: Iterative Feature Merging (Chen et al. 2024, arXiv 2310.06756). Departs from it: linear
+layers alone, one hidden layer at a time; how far to go is found on pairs, by `shrink`.
 """
 
 from __future__ import annotations
@@ -58,18 +56,17 @@ def _merged(
     sums, outs = np.vstack([weight, bias]).T.copy(), out.copy()
     sizes, alive = np.ones(len(outs)), np.ones(len(outs), dtype=bool)
     table = _distances(np.hstack([sums, outs]))
-    bound = beta * float(table[np.isfinite(table)].max(initial=0.0))
     while alive.sum() > 1:
         i, j = np.unravel_index(int(np.argmin(table)), table.shape)
-        if table[i, j] > bound:
+        if table[i, j] > beta * float(table[np.isfinite(table)].max()):
             break
         total = sizes[i] + sizes[j]
         outs[i] = (sizes[i] * outs[i] + sizes[j] * outs[j]) / total
         sums[i] += sums[j]
         sizes[i], alive[j] = total, False
         table[j, :] = table[:, j] = np.inf
-        means = np.hstack([sums / sizes[:, None], outs])
-        table[i, :] = np.where(alive, ((means - means[i]) ** 2).sum(axis=1), np.inf)
+        units = np.hstack([sums, outs])
+        table[i, :] = np.where(alive, ((units - units[i]) ** 2).sum(axis=1), np.inf)
         table[i, i] = np.inf
         table[:, i] = table[i, :]
     return sums[alive, :-1].T.copy(), sums[alive, -1].copy(), outs[alive]
