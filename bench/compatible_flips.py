@@ -211,8 +211,8 @@ def trained(cells: Cells, update: Update, method: str) -> list[Model]:
             return free
 
     folder = cells.models(f"{update.name}-{method.replace(',', '').replace(' ', '-')}")
-    new = Training(update.rows, plan, build, loss, recipe, other=other, trained=[old])
-    return new.run(folder)
+    new = Training(update.rows, plan, build, loss, recipe, other=other)
+    return new.run(folder, [old])
 
 
 def right(model: Model, rows: torch.Tensor, wanted: np.ndarray) -> np.ndarray:

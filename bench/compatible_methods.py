@@ -88,9 +88,7 @@ def plain(stage: Stage) -> Loss:  # noqa: ARG001
 
 def beside(make: Callable[[Stage], Loss], weight: float = 1.0) -> MakeLoss:
     """Cross-entropy and something else."""
-    return lambda stage: WeightedSum(
-        {"ce": (1.0, Classification()), "old": (weight, make(stage))}
-    )
+    return lambda stage: WeightedSum({"ce": (1.0, Classification()), "old": (weight, make(stage))})
 
 
 def means(stage: Stage) -> Tensor:
@@ -125,7 +123,9 @@ METHODS: dict[str, Method] = {
     "BT2": Method("learned", transformed, lambda s: BasisTransformation(means(s)), other=True),
     "Hot-Refresh": Method("learned", learned, beside(lambda s: RegressionAlleviating())),  # noqa: ARG005
     "LCE": Method("learned", learned, beside(lce)),
-    "MixBCT": Method("learned", learned, lambda s: MixBCT(classification=Classification(scale=16.0))),  # noqa: ARG005, E501
+    "MixBCT": Method(
+        "learned", learned, lambda s: MixBCT(classification=Classification(scale=16.0))
+    ),  # noqa: ARG005, E501
     "distilled": Method("learned", learned, beside(lambda s: every_item(), 5.0)),  # noqa: ARG005
     "HOC, learned head": Method("learned", learned, lambda s: HigherOrder()),  # noqa: ARG005
     "UniBCT": Method("learned", learned, beside(lambda s: UniBCT(means(s)))),

@@ -70,10 +70,19 @@ def streams(record: Record, cells: Cells, made: Sequence[Stream], where: str) ->
             told = mean_of([cell[metric] for cell in kept])
             aim = with_target.get(method, "") if metric == "AC" else ""
             record.add(f"{metric} of NCM", of, target=aim, data=seeds, **told)
-        for label, place in (("last model on the first gallery", (-1, 0)), ("last model on its own", (-1, -1)), ("first model on its own", (0, 0))):
+        for label, place in (
+            ("last model on the first gallery", (-1, 0)),
+            ("last model on its own", (-1, -1)),
+            ("first model on its own", (0, 0)),
+        ):
             values = [cell["matrix"][place[0]][place[1]] for cell in kept]
             record.add(
-                f"NCM, {label}", of, float(np.mean(values)), low=min(values), high=max(values), data=seeds
+                f"NCM, {label}",
+                of,
+                float(np.mean(values)),
+                low=min(values),
+                high=max(values),
+                data=seeds,
             )
         doubt = [cell["beyond doubt"] for cell in kept]
         record.add("share of cells better beyond doubt", of, float(np.mean(doubt)), data=seeds)
@@ -82,8 +91,13 @@ def streams(record: Record, cells: Cells, made: Sequence[Stream], where: str) ->
             pairs = zip(found[better], found[worse], strict=False)
             gaps = [100 * (a["AA"][0] - b["AA"][0]) for a, b in pairs]
             record.add(
-                "points of AA", f"{where}, {better} above {worse}", float(np.mean(gaps)),
-                low=min(gaps), high=max(gaps), target=f">= {aim}", data=f"{len(gaps)} seeds",
+                "points of AA",
+                f"{where}, {better} above {worse}",
+                float(np.mean(gaps)),
+                low=min(gaps),
+                high=max(gaps),
+                target=f">= {aim}",
+                data=f"{len(gaps)} seeds",
             )
     if found:
         record.notes.append(_stream_table(where, found))
@@ -131,8 +145,12 @@ def updates(record: Record, found: Mapping[str, Seeds], where: str) -> None:
                     values = [seed[side][metric][cell] for seed in seeds.values()]
                     means = [float(np.mean(one)) for one in values]
                     record.add(
-                        metric, f"{where}, {side}, {name}, {cell}", float(np.mean(means)),
-                        low=min(means), high=max(means), data=f"{len(means)} seeds",
+                        metric,
+                        f"{where}, {side}, {name}, {cell}",
+                        float(np.mean(means)),
+                        low=min(means),
+                        high=max(means),
+                        data=f"{len(means)} seeds",
                     )
         _criterion(record, name, seeds, where)
         _gain(record, name, seeds, found["independent"], where)
@@ -149,8 +167,10 @@ def _criterion(record: Record, name: str, seeds: Seeds, where: str) -> None:
                 change = compare(values["old/old"], values[cell]).difference
                 differences.append([change.value, change.low, change.high])
             record.add(
-                "CMC@1 less old/old", f"{where}, {side}, {name}, {cell}",
-                data=f"{len(differences)} seeds", **mean_of(differences),
+                "CMC@1 less old/old",
+                f"{where}, {side}, {name}, {cell}",
+                data=f"{len(differences)} seeds",
+                **mean_of(differences),
             )
 
 
@@ -177,8 +197,11 @@ def _oca(record: Record, found: Mapping[str, Seeds], where: str) -> None:
             change = compare(free, seed["closed"]["CMC@1"]["new/new"]).difference
             behind.append([100 * v for v in (change.value, change.low, change.high)])
         record.add(
-            "points of CMC@1 above the independent model, new/new", f"{where}, {name}",
-            target=">= -1", data=f"{len(behind)} seeds", **mean_of(behind),
+            "points of CMC@1 above the independent model, new/new",
+            f"{where}, {name}",
+            target=">= -1",
+            data=f"{len(behind)} seeds",
+            **mean_of(behind),
         )
 
 
@@ -209,7 +232,15 @@ def _closed_table(where: str, found: Mapping[str, Seeds]) -> str:
 
 
 def _open_table(where: str, found: Mapping[str, Seeds]) -> str:
-    cells = ("old/old", "new/old", "Procrustes", "relaxed", "midpoint", "Procrustes, midpoint", "new/new")
+    cells = (
+        "old/old",
+        "new/old",
+        "Procrustes",
+        "relaxed",
+        "midpoint",
+        "Procrustes, midpoint",
+        "new/new",
+    )
     lines = [
         f"**{where}, classes no model was trained on** (CMC-1 in %; bold: above old/old beyond "
         "doubt in every seed; the midpoints ask with both models)",
@@ -255,8 +286,12 @@ def flips(record: Record, cells: Cells, seeds: int) -> None:
                 record.add(label, f"{where}, {method}", data=f"{len(kept)} seeds", **told)
             values = [cell["all"] for cell in kept]
             record.add(
-                "accuracy, all classes", f"{where}, {method}", float(np.mean(values)),
-                low=min(values), high=max(values), data=f"{len(kept)} seeds",
+                "accuracy, all classes",
+                f"{where}, {method}",
+                float(np.mean(values)),
+                low=min(values),
+                high=max(values),
+                data=f"{len(kept)} seeds",
             )
         if found:
             record.notes.append(_flip_table(where, found))
@@ -270,13 +305,16 @@ def _flip_table(where: str, found: Mapping[str, Sequence[Any]]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for method, kept in found.items():
+
         def mean(key: str, kept: Sequence[Any] = kept) -> float:
             values = [cell[key] if isinstance(cell[key], float) else cell[key][0] for cell in kept]
             return float(np.mean(values))
 
         shown = [f"{100 * mean(key):.1f}" for key in ("old", "new", "NFR", "PFR")]
         lines.append(
-            f"| {method} | " + " | ".join([*shown, f"{mean('relative'):.2f}", f"{100 * mean('all'):.1f}"]) + " |"
+            f"| {method} | "
+            + " | ".join([*shown, f"{mean('relative'):.2f}", f"{100 * mean('all'):.1f}"])
+            + " |"
         )
     return "\n".join(lines)
 
@@ -297,8 +335,8 @@ NOTES = (
     "batch 64, with augmentation and all 10,000 test images as queries, the classes 0 to 49 old. Here: features as above, 10 epochs, "
     "batch 128, no augmentation, 2,000 queries against all 10,000, 50 classes drawn by the seed. Every method has "
     "the same backbone, epochs, batches and seed, and its published weights; one simplex holds 128 classes (512 for glyphs). CL2R and "
-    "\"distilled\" have no memory in a model trained afresh, so they distil every item. BCT takes class means for the classifier of "
-    "classes the old model never saw. Midpoints and maps are made afterwards from 10,000 training images; \"relaxed\" is the "
+    '"distilled" have no memory in a model trained afresh, so they distil every item. BCT takes class means for the classifier of '
+    'classes the old model never saw. Midpoints and maps are made afterwards from 10,000 training images; "relaxed" is the '
     "orthogonal map with a penalty.",
 )
 

@@ -160,10 +160,8 @@ def new_model(cells: Cells, world: World, name: str, old: Model) -> Model:
             return free
 
     folder = cells.models(f"{world.name}-{world.seed}-{slug(name)}")
-    run = Training(
-        world.train, plan, build, method.loss, world.recipe, other=other, trained=[old]
-    )
-    return run.run(folder)[1]
+    run = Training(world.train, plan, build, method.loss, world.recipe, other=other)
+    return run.run(folder, [old])[1]
 
 
 def slug(name: str) -> str:
@@ -194,9 +192,7 @@ class Pool:
         """Rows of all images by the querying and the stored model to values of the queries."""
         labels = self.given.labels
         count = min(RANKED if metric == "mAP" else self.queries, len(labels))
-        judge = ByClass(
-            metric, labels[:count], labels, np.arange(count), unanswerable="drop"
-        )
+        judge = ByClass(metric, labels[:count], labels, np.arange(count), unanswerable="drop")
         return lambda asked, stored: judge(asked[:count], stored)
 
 
@@ -207,9 +203,7 @@ def judged(
     found: dict[str, dict[str, list[float]]] = {}
     for metric in metrics:
         measure = pool.measure(metric)
-        found[metric] = {
-            cell: np.round(measure(*pair), 6).tolist() for cell, pair in sides.items()
-        }
+        found[metric] = {cell: np.round(measure(*pair), 6).tolist() for cell, pair in sides.items()}
     return found
 
 
