@@ -80,10 +80,17 @@ class Parts:
     def _encoder(self, config: EncoderConfig) -> Any:
         if config.encoder == DEAD:
             return None
+        return self.cached(open_model(config.encoder, **self.model_options(config)), config)
+
+    def model_options(self, config: EncoderConfig) -> dict[str, Any]:
+        """What the encoder takes, with paths that lead somewhere from anywhere."""
         options = config.options
         if isinstance(options.get("path"), str):  # of an encoder that is kept in a file
-            options["path"] = self.path.parent / options["path"]
-        encoder = open_model(config.encoder, **options)
+            options["path"] = (self.path.parent / options["path"]).resolve()
+        return options
+
+    def cached(self, encoder: Any, config: EncoderConfig) -> Any:
+        """An encoder behind what it, or another one of its space, has answered before."""
         if config.cache:
             from ..encode.cache import CachedEncoder
 

@@ -41,6 +41,12 @@ class Plan(BaseModel):
         max_quarantined: The upgrade pauses when more than this part of the queue, and more
             than 100 items, cannot be moved.
         workers: Batches computed at once; 1 computes in the engine's own thread.
+        executor: "threads" of this process, or "ray": actors on a cluster run the new model.
+        address: Of the Ray cluster; "auto" for the one this machine belongs to; without one, Ray
+            is started here and stopped afterwards.
+        actors: Copies of the model on the cluster.
+        cpus: Cores of each actor, or a part of one.
+        gpus: GPUs of each actor, or a part of one.
         yield_above: Milliseconds. While the slowest twentieth of the live searches takes longer,
             the backfill rests between batches, and writes less at once; 0 for never.
         yield_most: Seconds of rest for each second of work, at most.
@@ -64,6 +70,11 @@ class Plan(BaseModel):
     backoff: float = Field(default=1.0, ge=0.0)
     max_quarantined: float = Field(default=0.05, ge=0.0, le=1.0)
     workers: int = Field(default=1, ge=1, le=64)
+    executor: Literal["threads", "ray"] = "threads"
+    address: str | None = None
+    actors: int = Field(default=2, ge=1, le=4096)
+    cpus: float = Field(default=1.0, ge=0.0)
+    gpus: float = Field(default=0.0, ge=0.0)
     yield_above: float = Field(default=0.0, ge=0.0)
     yield_most: float = Field(default=9.0, ge=0.0, le=1000.0)
     holdover_hours: float = Field(default=0.0, ge=0.0)

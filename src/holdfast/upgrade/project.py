@@ -20,13 +20,13 @@ from ..store.registry import drop_store
 from .attend import attended
 from .config import DEAD
 from .engine import Engine
-from .executor import Executor, Inline, Threads
 from .gallery import Gallery
 from .ledger import Ledger
 from .merge import calibrator, check_mode
 from .mover import Copy, Mover, ReEmbed, Translate
 from .order import RANKED, read_ids
 from .parts import PAYLOAD, Parts
+from .place import check_place, placed
 from .plan import Plan, fitting
 from .priority.rank import Ranking, check_order
 from .quality import Quality
@@ -196,6 +196,7 @@ class Project(Parts):
                 "plan: mover", "re-embed or translate", "'copy'", "It moves within one space."
             )
         check_order(plan, self.path.parent)
+        check_place(plan)
         if old == new:
             raise UpgradeError("plan", f"a new model other than {old}", "the same", _SAME)
 
@@ -313,16 +314,8 @@ class Project(Parts):
         given = None
         if plan.order in RANKED and not upgrade.queued and gallery.new is not None:
             given = Ranking(plan, self.path.parent, gallery.old, gallery.new, mover)
-        executor: Executor = Threads(plan.workers) if plan.workers > 1 else Inline()
-        engine = Engine(
-            gallery,
-            mover,
-            plan,
-            executor,
-            given=given,
-            listener=listener,
-            sleep=sleep,
-        )
+        executor, mover = placed(self, plan, mover)
+        engine = Engine(gallery, mover, plan, executor, given=given, listener=listener, sleep=sleep)
         return attended(engine, self.config, self.judgements, by)
 
     def given_order(self, plan: Plan) -> list[str]:

@@ -1,0 +1,207 @@
+"""Batches on a Ray cluster of several nodes on this machine, some of which die meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from holdfast.errors import ConfigError, EncoderError, EncoderUnavailable
+from holdfast.space import Space
+from holdfast.store.memory import MemoryStore
+from holdfast.upgrade.engine import Engine
+from holdfast.upgrade.executor import Threads
+from holdfast.upgrade.gallery import Gallery
+from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.mover import ReEmbed
+from holdfast.upgrade.place import check_place, placed
+from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.project import Project
+from holdfast.upgrade.side import Side
+from tests.cli import toys
+from tests.house.tree import ROOT
+from tests.upgrade.test_project import Home
+from tests.upgrade.toys import Clock, ToySource
+
+ray = pytest.importorskip("ray", reason="needs holdfast[ray]")
+cluster_utils = pytest.importorskip("ray.cluster_utils")
+
+# Ray's own processes and sockets, which are not ours to close.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+]
+
+NEW = Space("new@1", 24, fingerprint="toy")
+SLOW = {"function": "tests.cli.toys:slow", "dim": 24, "name": "new@1"}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three nodes of two logical cores; the head has none, so that it runs no actor.
+
+    The system must notice soon that a node is gone: within two seconds here, not half a minute.
+    """
+    held = {name: os.environ.get(name) for name in ("PYTHONPATH", "TOY_SECONDS")}
+    os.environ.update(PYTHONPATH=str(ROOT), TOY_SECONDS="0.1")  # what the workers inherit
+    made = cluster_utils.Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 3},
+        },
+    )
+    try:
+        nodes = [made.add_node(num_cpus=2) for _ in range(3)]
+        made.wait_for_nodes()
+        yield made, nodes
+    finally:
+        ray.shutdown()
+        made.shutdown()
+        for name, value in held.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def executor_on(cluster, **more):
+    from holdfast.encode.registry import open_encoder
+    from holdfast.upgrade.ray import RayExecutor
+
+    space = open_encoder("python", **SLOW).space
+    return RayExecutor("python", SLOW, space, address=cluster[0].address, **more)
+
+
+def upgraded(tmp_path, name, executor, encoder, count=320, during=None):
+    """The new store after an upgrade, as rows by id, and the ledger's counts."""
+    texts = {f"i{n}": f"w{n % 7} w{n % 11} own{n}" for n in range(count)}
+    old, new = MemoryStore(Space("old", 3)), MemoryStore(encoder.space)
+    old.upsert(list(texts), np.random.default_rng(0).normal(size=(count, 3)), None, range(count))
+    plan = Plan(batch_size=16, max_batch_size=16, merge="by_rank", backoff=0.05)
+    ledger = Ledger(tmp_path / f"{name}.sqlite", lambda: 0.0)
+    ledger.begin(plan.model_dump(), old.space, new.space)
+    gallery = Gallery(Side(old), Side(new), ledger, mode=plan.merge, clock=Clock(10**6))
+    engine = Engine(gallery, ReEmbed(ToySource(texts), encoder), plan, executor, listener=during)
+    status = engine.run()
+    assert (status.state, status.todo, status.quarantined) == ("ready", 0, 0)
+    page = new.scan(limit=count + 1, vectors=True).rows
+    order = np.argsort([int(i[1:]) for i in page.ids])
+    counts = ledger.counts()
+    gallery.close()
+    rows = page.take(order)
+    return rows.ids, rows.revisions.tolist(), rows.vectors.array, counts
+
+
+def test_an_actor_and_a_node_die_and_the_result_is_the_same(cluster, tmp_path):
+    """One actor is killed early, then a whole node; every item arrives once, to the bit."""
+    executor, killed = executor_on(cluster, actors=3, cpus=2.0), []  # one on each node
+
+    def during(status):
+        if status.share > 0.1 and not killed:
+            ray.kill((executor._busy or executor._free)[0])
+            killed.append("actor")
+        elif status.share > 0.4 and killed == ["actor"]:
+            made, nodes = cluster
+            busy = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+            assert len(busy) == 4
+            made.remove_node(nodes.pop(), allow_graceful=False)
+            killed.append("node")
+
+    ids, revisions, rows, counts = upgraded(
+        tmp_path, "ray", executor, executor.encoder, during=during
+    )
+    replaced = executor.replaced
+    executor.close()
+    assert killed == ["actor", "node"]
+    assert replaced >= 2  # both deaths were met by a batch, or by the next one
+    here = Threads(2)
+    from holdfast.encode.registry import open_encoder
+
+    local = open_encoder("python", **{**SLOW, "function": "tests.cli.toys:new"})
+    expected = upgraded(tmp_path, "threads", here, local)
+    here.close()
+    assert (ids, revisions, counts) == (expected[0], expected[1], expected[3])
+    assert (rows == expected[2]).all()
+    assert ids == [f"i{n}" for n in range(320)]
+
+
+def test_no_more_batches_are_under_way_than_actors_and_one(cluster):
+    executor = executor_on(cluster, actors=2)
+    drawn, seen, lock = [], [], threading.Lock()
+
+    def batches():
+        for number in range(12):
+            with lock:
+                drawn.append(number)
+            yield [f"text {number}"]
+
+    def fn(batch):
+        return executor.encoder.encode(batch, "document").array
+
+    for done in executor.map(fn, batches()):
+        assert done.error is None
+        assert (done.result == toys.new(done.batch)).all()
+        seen.append(done.batch)
+        with lock:
+            assert len(drawn) - len(seen) <= 3
+    assert sorted(seen) == sorted([f"text {n}"] for n in range(12))
+    assert not executor._free  # actors are let go with the run
+    executor.close()
+
+
+def test_errors_of_the_model_keep_their_kind_and_a_wrong_model_is_refused(cluster):
+    from holdfast.upgrade.ray import RayExecutor
+
+    executor = executor_on(cluster, actors=1)
+    with pytest.raises(EncoderError, match="AttributeError") as caught:
+        executor.encoder.encode([3], "document")  # no text: the function fails
+    assert not caught.value.transient
+    executor.close()
+    wrong = RayExecutor("python", SLOW, NEW, address=cluster[0].address, actors=1)
+    with pytest.raises(ConfigError, match="every node"):
+        wrong.encoder.encode(["x"], "document")
+    wrong.close()
+    nowhere = RayExecutor("python", {**SLOW, "function": "no_such:thing"}, NEW, actors=1)
+    nowhere._address = cluster[0].address
+    with pytest.raises(ConfigError, match="no_such"):
+        nowhere.encoder.encode(["x"], "document")
+    nowhere.close()
+
+
+def test_too_small_a_cluster_is_an_error_that_may_pass(cluster):
+    executor = executor_on(cluster, actors=1, gpus=1.0, patience=1.0)
+    begun = time.monotonic()
+    with pytest.raises(EncoderUnavailable, match="1 GPUs"):
+        executor.encoder.encode(["x"], "document")
+    assert time.monotonic() - begun < 20
+    executor.close()
+
+
+def test_a_project_runs_its_plan_on_ray(cluster, tmp_path):
+    home = Home(tmp_path)
+    settings = f'executor = "ray"\naddress = "{cluster[0].address}"\nactors = 2\ncpus = 0.5'
+    project = home.project(plan=settings)
+    text = project.path.read_text().replace('"faiss"', '"edge"').replace('index = "flat"', "")
+    project.path.write_text(text)
+    project = Project(project.path)
+    project.build()
+    home.upgrade(project)
+    assert home.finds_itself(project)
+
+
+def test_ray_is_for_models_only(tmp_path):
+    with pytest.raises(ConfigError, match="no model runs"):
+        check_place(Plan(executor="ray", mover="translate"))
+    check_place(Plan(executor="ray"))
+    executor, mover = placed(None, Plan(workers=3), "a mover")
+    assert isinstance(executor, Threads)
+    assert (executor.workers, mover) == (3, "a mover")
+    executor.close()
