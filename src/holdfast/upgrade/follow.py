@@ -43,6 +43,7 @@ class Follower:
     def __init__(self, gallery: Gallery, source: Followed, every: float = _EVERY) -> None:
         self._gallery, self._source, self._every = gallery, source, every
         self._turn = threading.Lock()
+        self._refused: set[str] = set()  # items whose change cannot be taken over
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
         self.error: HoldfastError | None = None
@@ -69,10 +70,12 @@ class Follower:
         done = [change for change in changes if change.id not in refused]
         if done:
             self._source.taken(done)
-        if refused and self._gallery.ledger is not None:
-            first = next(iter(refused))
-            detail = {"items": len(refused), "first": first, "why": str(refused[first])}
+            self._refused -= {change.id for change in done}
+        fresh = [key for key in refused if key not in self._refused]
+        if fresh and self._gallery.ledger is not None:  # said once, though tried again and again
+            detail = {"items": len(fresh), "first": fresh[0], "why": str(refused[fresh[0]])}
             self._gallery.ledger.event("not followed", detail)
+        self._refused.update(fresh)
         return len(done)
 
     def _take(self, ids: list[str]) -> dict[str, HoldfastError]:
