@@ -36,6 +36,7 @@ HOMES = {
         "upgrade/gate.py",
         "upgrade/plan.py",
         "upgrade/price.py",
+        "upgrade/watched.py",
     ),
     "qdrant_client": ONE_FILE,
     "qdrant_edge": ONE_FILE,

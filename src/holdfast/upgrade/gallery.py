@@ -22,7 +22,7 @@ from ..hits import Hits
 from ..items import Item, Payload
 from ..store.base import Rows
 from ..store.memory import as_payloads, check_k
-from ..store.where import Where, WhereLike, parse
+from ..store.where import Where, WhereLike, matches, parse
 from .in_full import search_in_full
 from .ledger import Ledger
 from .merge import Calibrator, Mode
@@ -56,8 +56,12 @@ class Follows(Protocol):
         """Take over all there is; answers how many changes that were."""
         ...
 
+    def run(self, tell: Callable[[int], None] | None = None) -> None:
+        """Go on doing so, until `close`; `tell` hears how many changes arrived."""
+        ...
+
     def start(self) -> None:
-        """Go on doing so, in a thread."""
+        """Do that in a thread."""
         ...
 
     def close(self) -> None:
@@ -215,6 +219,17 @@ class Gallery(Sides):
         names = check_ids(ids, "Gallery.get")
         with self._gate.reading():
             return self._keeper().get(names, vectors=False)
+
+    def find(self, where: WhereLike) -> list[str]:
+        """Ids of all items whose payload passes; None for every item. Looks at each of them."""
+        tree, found, after = parse(where), [], None
+        while True:
+            page = self._keeper().scan(after, 4_096)
+            rows = zip(page.rows.ids, page.rows.payloads, strict=True)
+            found += [name for name, payload in rows if matches(tree, payload)]
+            after = page.after
+            if after is None:
+                return found
 
     # writing
 

@@ -1,0 +1,1 @@
+"""Drop-ins: a gallery behind the vector store interfaces of other frameworks."""

@@ -1,0 +1,183 @@
+"""A gallery as a LangChain `VectorStore`, and so as a retriever.
+
+The gallery's own models encode, so that a change of models needs no change of the chain. The text
+of a document is kept in the payload, beside its metadata: filters speak of the metadata's fields.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import as_vectors
+from ..errors import ConfigError, InvalidInput, MissingIds
+from ..items import Item
+from ..optional import need
+from ..store.where import WhereLike
+from ..upgrade.gallery import Gallery
+
+_vectorstores = need("langchain_core.vectorstores")
+_documents = need("langchain_core.documents")
+
+
+class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name-defined]
+    """Searches and writes a gallery.
+
+    Args:
+        gallery: Open; whoever opened it closes it.
+        text: The payload field that keeps the text.
+    """
+
+    def __init__(self, gallery: Gallery, text: str = "text") -> None:
+        self.gallery, self._text = gallery, text
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: list[str],
+        embedding: Any = None,  # noqa: ARG003 - the interface has it
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        gallery: Gallery | None = None,
+        text: str = "text",
+        **_: Any,
+    ) -> HoldfastVectorStore:
+        """Fill a gallery; `embedding` is not used, since the gallery has its models.
+
+        Raises:
+            ConfigError: No gallery.
+        """
+        if gallery is None:
+            raise ConfigError(
+                "HoldfastVectorStore.from_texts", "a gallery", "none", "Pass gallery=..."
+            )
+        store = cls(gallery, text)
+        store.add_texts(texts, metadatas, ids=ids)
+        return store
+
+    # writing
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **_: Any,
+    ) -> list[str]:
+        """Insert or replace texts; answers their ids, made up where there is none."""
+        contents = list(texts)
+        told = metadatas if metadatas is not None else [{}] * len(contents)
+        given = list(ids) if ids is not None else [None] * len(contents)
+        if not len(contents) == len(told) == len(given):
+            raise InvalidInput(
+                "HoldfastVectorStore.add_texts",
+                f"{len(contents)} metadatas and ids, one per text",
+                f"{len(told)} and {len(given)}",
+            )
+        names = [name or str(uuid.uuid4()) for name in given]
+        rows = zip(names, contents, told, strict=True)
+        self.gallery.upsert(
+            [Item(name, text, self._payload(text, more)) for name, text, more in rows]
+        )
+        return names
+
+    def _payload(self, text: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
+        payload = dict(metadata or {})
+        if self._text in payload:
+            raise InvalidInput(
+                "HoldfastVectorStore.add_texts",
+                f"metadata without {self._text!r}, which keeps the text",
+                f"{self._text} = {payload[self._text]!r}",
+                "Name another field: HoldfastVectorStore(gallery, text='...').",
+            )
+        return {**payload, self._text: text}
+
+    def delete(self, ids: list[str] | None = None, **_: Any) -> bool:
+        """Remove documents; absent ids are fine, but without ids nothing is."""
+        if ids is None:
+            raise InvalidInput("HoldfastVectorStore.delete", "ids", "none", "Name them.")
+        self.gallery.delete(list(dict.fromkeys(ids)))
+        return True
+
+    # reading
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Any]:
+        """Documents by id; absent ones are left out."""
+        names = list(dict.fromkeys(ids))
+        try:
+            rows = self.gallery.get(names)
+        except MissingIds:
+            return [document for name in names for document in self._one(name)]
+        return [self._document(n, p) for n, p in zip(rows.ids, rows.payloads, strict=True)]
+
+    def _one(self, name: str) -> list[Any]:
+        try:
+            return [self._document(name, self.gallery.get([name]).payloads[0])]
+        except MissingIds:
+            return []
+
+    def _document(self, name: str, payload: Any) -> Any:
+        metadata = {key: value for key, value in payload.items() if key != self._text}
+        return _documents.Document(
+            id=name, page_content=payload.get(self._text) or "", metadata=metadata
+        )
+
+    def similarity_search(self, query: str, k: int = 4, **more: Any) -> list[Any]:
+        """The k best documents; takes what `similarity_search_with_score` takes."""
+        return [document for document, _ in self.similarity_search_with_score(query, k, **more)]
+
+    def similarity_search_with_score(
+        self,
+        query: str,
+        k: int = 4,
+        filter: WhereLike = None,  # noqa: A002 - the interface calls it so
+        key: str | None = None,
+        tenant: str | None = None,
+        **_: Any,
+    ) -> list[tuple[Any, float]]:
+        """The k best documents with their scores, higher is better.
+
+        Args:
+            query: Text.
+            k: At least 1.
+            filter: Over the metadata, see `store/where.py`.
+            key: Who asks, while a cut-over goes in stages.
+            tenant: On whose behalf.
+        """
+        hits = self.gallery.search([query], k, filter, key=key, tenant=tenant)
+        return self._found(hits.row(0))
+
+    def similarity_search_by_vector(
+        self,
+        embedding: list[float],
+        k: int = 4,
+        filter: WhereLike = None,  # noqa: A002 - the interface calls it so
+        **_: Any,
+    ) -> list[Any]:
+        """The k best documents for a vector of the space that is read.
+
+        Raises:
+            WrongSpace: Two sides are read: a bare vector does not say which it belongs to.
+        """
+        gallery = self.gallery
+        side = gallery.new if gallery.reads == "new" and gallery.new else gallery.old
+        asked = as_vectors(np.asarray([embedding], dtype=np.float32), side.space, "query vector")
+        return [document for document, _ in self._found(gallery.search(asked, k, filter).row(0))]
+
+    def _found(self, row: list[tuple[str, float]]) -> list[tuple[Any, float]]:
+        documents = {document.id: document for document in self.get_by_ids([n for n, _ in row])}
+        return [(documents[name], score) for name, score in row if name in documents]
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        """Scores of a cosine as relevance in [0, 1]."""
+        side = self.gallery.new or self.gallery.old
+        if side.space.metric != "cosine":
+            raise ConfigError(
+                "relevance scores", "a cosine space", f"{side.space}", "Use scores as they are."
+            )
+        return lambda score: min(max((1.0 + score) / 2.0, 0.0), 1.0)

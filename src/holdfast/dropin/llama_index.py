@@ -1,0 +1,175 @@
+"""A gallery as a LlamaIndex vector store.
+
+It takes queries as text and encodes them, and nodes, with the gallery's own models, so that a
+change of models needs no change of the index. The text that was encoded is kept in the payload,
+beside the node and its metadata: filters speak of the metadata's fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arrays import as_vectors
+from ..errors import ConfigError, InvalidFilter, MissingIds
+from ..items import Item
+from ..optional import need
+from ..upgrade.gallery import Gallery
+
+_types = need("llama_index.core.vector_stores.types")
+_utils = need("llama_index.core.vector_stores.utils")
+_schema = need("llama_index.core.schema")
+
+_RANGES = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_NODE, _REFERENCE = "node_id", "ref_doc_id"
+
+
+class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc, name-defined]
+    """Searches and writes a gallery.
+
+    Args:
+        gallery: Open; whoever opened it closes it.
+        text: The payload field that keeps the encoded text.
+    """
+
+    stores_text: bool = True
+    is_embedding_query: bool = False
+    flat_metadata: ClassVar[bool] = False
+
+    def __init__(self, gallery: Gallery, text: str = "text") -> None:
+        super().__init__()
+        object.__setattr__(self, "_kept", (gallery, text))
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name that LlamaIndex keeps."""
+        return "HoldfastVectorStore"
+
+    @property
+    def client(self) -> Gallery:
+        """The gallery."""
+        gallery: Gallery = self._kept[0]
+        return gallery
+
+    # writing
+
+    def add(self, nodes: Sequence[Any], **_: Any) -> list[str]:
+        """Insert or replace nodes; their own embeddings are not used."""
+        items = [self._item(node) for node in nodes]
+        self.client.upsert(items)
+        return [item.id for item in items]
+
+    def _item(self, node: Any) -> Item:
+        text = node.get_content(metadata_mode=_schema.MetadataMode.EMBED)
+        told = _utils.node_to_metadata_dict(node, flat_metadata=False)
+        payload = {**told, _NODE: node.node_id, self._kept[1]: text}
+        return Item(node.node_id, text, payload)
+
+    def delete(self, ref_doc_id: str, **_: Any) -> None:
+        """Remove the nodes of a document; looks at every item's payload."""
+        self.client.delete(self.client.find({_REFERENCE: ref_doc_id}))
+
+    def delete_nodes(
+        self, node_ids: list[str] | None = None, filters: Any = None, **_: Any
+    ) -> None:
+        """Remove nodes by id, by filter, or by both."""
+        self.client.delete(self._named(node_ids, filters))
+
+    def clear(self) -> None:
+        """Remove every node."""
+        self.client.delete(self.client.find(None))
+
+    # reading
+
+    def get_nodes(self, node_ids: list[str] | None = None, filters: Any = None) -> list[Any]:
+        """Nodes by id, by filter, or by both; absent ones are left out."""
+        names = self._named(node_ids, filters)
+        if not names:
+            return []
+        rows = self.client.get(names)
+        return [self._node(payload) for payload in rows.payloads]
+
+    def _named(self, node_ids: list[str] | None, filters: Any) -> list[str]:
+        if node_ids is None or filters is not None:
+            passing = self.client.find(where_of(filters))
+            return passing if node_ids is None else [n for n in passing if n in set(node_ids)]
+        return [name for name in dict.fromkeys(node_ids) if self._there(name)]
+
+    def _there(self, name: str) -> bool:
+        try:
+            return bool(self.client.get([name]))
+        except MissingIds:
+            return False
+
+    def _node(self, payload: Any) -> Any:
+        return _utils.metadata_dict_to_node(dict(payload))
+
+    def query(self, query: Any, key: str | None = None, tenant: str | None = None, **_: Any) -> Any:
+        """The best nodes for a text, or for a vector of the one space that is read.
+
+        Args:
+            query: With `query_str`, or with `query_embedding` alone.
+            key: Who asks, while a cut-over goes in stages.
+            tenant: On whose behalf.
+        Raises:
+            ConfigError: Another mode than the default one.
+            InvalidFilter: A filter that galleries do not know.
+        """
+        if query.mode != _types.VectorStoreQueryMode.DEFAULT:
+            raise ConfigError("HoldfastVectorStore.query", "mode 'default'", repr(query.mode))
+        parts = [where_of(query.filters)] if query.filters is not None else []
+        parts += [{_REFERENCE: list(query.doc_ids)}] if query.doc_ids else []
+        parts += [{_NODE: list(query.node_ids)}] if query.node_ids else []
+        where = {"and": parts} if parts else None
+        hits = self.client.search(
+            self._asked(query), query.similarity_top_k, where, key=key, tenant=tenant
+        )
+        row = hits.row(0)
+        payloads = self.client.get([name for name, _ in row]).payloads if row else []
+        return _types.VectorStoreQueryResult(
+            nodes=[self._node(payload) for payload in payloads],
+            similarities=[score for _, score in row],
+            ids=[name for name, _ in row],
+        )
+
+    def _asked(self, query: Any) -> Any:
+        if query.query_str is not None:
+            return [query.query_str]
+        gallery = self.client
+        side = gallery.new if gallery.reads == "new" and gallery.new else gallery.old
+        rows = np.asarray([query.query_embedding], dtype=np.float32)
+        return as_vectors(rows, side.space, "query vector")
+
+
+def where_of(filters: Any) -> dict[str, Any] | None:
+    """LlamaIndex's filters as a gallery's.
+
+    Raises:
+        InvalidFilter: An operator that galleries do not know.
+    """
+    if filters is None:
+        return None
+    parts = [where_of(f) if hasattr(f, "filters") else _one(f) for f in filters.filters]
+    condition = filters.condition.value if filters.condition else "and"
+    return {"not": {"or": parts}} if condition == "not" else {condition: parts}
+
+
+def _one(wanted: Any) -> dict[str, Any]:
+    key, value, sign = wanted.key, wanted.value, wanted.operator.value
+    if sign in _RANGES:
+        return {key: {_RANGES[sign]: value}}
+    known: dict[str, Any] = {
+        "==": lambda: {key: value},
+        "!=": lambda: {"not": {key: value}},
+        "in": lambda: {key: list(value)},
+        "any": lambda: {key: list(value)},
+        "nin": lambda: {"not": {key: list(value)}},
+        "all": lambda: {"and": [{key: each} for each in value]},
+        "contains": lambda: {key: value},
+    }
+    if sign not in known:
+        raise InvalidFilter(f"filter on {key}", f"one of {', '.join(known)}", repr(sign))
+    made: dict[str, Any] = known[sign]()
+    return made

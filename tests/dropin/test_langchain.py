@@ -1,0 +1,144 @@
+"""The LangChain drop-in: by values, through an upgrade, and by LangChain's own suite."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from holdfast.errors import ConfigError, InvalidInput, WrongSpace
+from holdfast.upgrade.stage import Stage
+from tests.cli import toys
+from tests.dropin.world import plain, upgrading
+
+pytest.importorskip("langchain_core")
+
+from langchain_core.documents import Document
+from langchain_core.vectorstores import VectorStoreRetriever
+
+from holdfast.dropin.langchain import HoldfastVectorStore
+
+TEXTS = [f"w{n} w{n + 1} w{n + 2}" for n in range(20)]
+
+
+def best(model, query, texts, k):
+    scores = model(texts) @ model([query])[0]
+    order = np.argsort(-scores, kind="stable")[:k]
+    return [(texts[i], pytest.approx(float(scores[i]), abs=1e-5)) for i in order]
+
+
+@pytest.fixture
+def store():
+    gallery = plain()
+    yield HoldfastVectorStore(gallery)
+    gallery.close()
+
+
+def test_texts_are_found_with_their_metadata(store):
+    ids = store.add_texts(TEXTS, [{"even": n % 2 == 0} for n in range(20)])
+    assert len(set(ids)) == 20
+    found = store.similarity_search_with_score("w3 w4", k=4)
+    assert [(d.page_content, s) for d, s in found] == best(toys.old, "w3 w4", TEXTS, 4)
+    assert found[0][0].id == ids[TEXTS.index(found[0][0].page_content)]
+    even = store.similarity_search("w3 w4", k=20, filter={"even": True})
+    assert [d.metadata for d in even] == [{"even": True}] * 10
+    assert [d.page_content for d in even] == [
+        text for text, _ in best(toys.old, "w3 w4", TEXTS[::2], 10)
+    ]
+
+
+def test_a_retriever_answers_the_same_through_the_whole_upgrade(tmp_path):
+    gallery, engine = upgrading(tmp_path)
+    store = HoldfastVectorStore(gallery)
+    store.add_documents([Document(page_content=t, id=t) for t in TEXTS])
+    retriever = store.as_retriever(search_kwargs={"k": 3, "key": "user-1"})
+    assert isinstance(retriever, VectorStoreRetriever)
+
+    def asked():
+        return [d.page_content for d in retriever.invoke("w3 w4")]
+
+    old = [text for text, _ in best(toys.old, "w3 w4", TEXTS, 3)]
+    new = [text for text, _ in best(toys.new, "w3 w4", TEXTS, 3)]
+    assert asked() == old
+    engine.run(0.5)
+    assert len(set(asked())) == 3
+    store.add_texts(["w3 w4"], ids=["fresh"])
+    assert asked()[0] == "w3 w4"
+    assert store.delete(["fresh"]) is True
+    engine.run()
+    assert asked() == new
+    engine.stage(Stage(tenants=("acme",)))
+    assert asked() == old
+    acme = store.similarity_search("w3 w4", k=3, tenant="acme")
+    assert [d.page_content for d in acme] == new
+    engine.cut_over()
+    engine.finish()
+    assert asked() == new
+    gallery.close()
+
+
+def test_a_vector_belongs_to_the_one_space_that_is_read(tmp_path):
+    gallery, engine = upgrading(tmp_path)
+    store = HoldfastVectorStore(gallery)
+    store.add_texts(TEXTS, ids=TEXTS)
+    by = store.similarity_search_by_vector
+    assert [d.id for d in by(toys.old(["w3 w4"])[0].tolist(), 3)] == [
+        d.id for d in store.similarity_search("w3 w4", 3)
+    ]
+    engine.run(0.5)
+    with pytest.raises(WrongSpace):
+        by(toys.old(["w3 w4"])[0].tolist(), 3)
+    engine.run()
+    engine.cut_over()
+    assert [d.id for d in by(toys.new(["w3 w4"])[0].tolist(), 3)] == [
+        d.id for d in store.similarity_search("w3 w4", 3)
+    ]
+    gallery.close()
+
+
+def test_relevance_is_the_cosine_between_nought_and_one(store):
+    store.add_texts(TEXTS, ids=TEXTS)
+    scores = dict(
+        store.similarity_search_with_score("w3 w4", 5)
+        and [(d.id, s) for d, s in store.similarity_search_with_score("w3 w4", 5)]
+    )
+    told = store.similarity_search_with_relevance_scores("w3 w4", 5)
+    assert [(d.id, r) for d, r in told] == [
+        (name, pytest.approx((1 + score) / 2)) for name, score in scores.items()
+    ]
+
+
+def test_what_cannot_be_is_refused(store):
+    with pytest.raises(InvalidInput, match="metadata without 'text'"):
+        store.add_texts(["a"], [{"text": "b"}])
+    with pytest.raises(InvalidInput, match="one per text"):
+        store.add_texts(["a", "b"], [{}])
+    with pytest.raises(InvalidInput, match="ids, got none"):
+        store.delete()
+    with pytest.raises(ConfigError, match="a gallery"):
+        HoldfastVectorStore.from_texts(["a"])
+    assert len(store.gallery) == 0
+
+
+def test_from_documents_fills_a_gallery():
+    gallery = plain()
+    documents = [Document(page_content="w1 w2", metadata={"page": 7})]
+    store = HoldfastVectorStore.from_documents(documents, None, gallery=gallery, text="body")
+    (found,) = store.similarity_search("w1")
+    assert (found.page_content, found.metadata) == ("w1 w2", {"page": 7})
+    assert gallery.get([found.id]).payloads[0] == {"page": 7, "body": "w1 w2"}
+    gallery.close()
+
+
+if importlib.util.find_spec("langchain_tests"):
+    from langchain_tests.integration_tests.vectorstores import VectorStoreIntegrationTests
+
+    class TestStandard(VectorStoreIntegrationTests):
+        """LangChain's own suite for vector stores."""
+
+        @pytest.fixture
+        def vectorstore(self):
+            gallery = plain()
+            yield HoldfastVectorStore(gallery)
+            gallery.close()

@@ -1,0 +1,153 @@
+"""The LlamaIndex drop-in: by values, through an index, and through an upgrade."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from holdfast.errors import ConfigError, InvalidFilter
+from tests.cli import toys
+from tests.dropin.world import plain, upgrading
+
+pytest.importorskip("llama_index.core")
+from llama_index.core import MockEmbedding, VectorStoreIndex
+from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
+from llama_index.core.vector_stores.types import (
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+)
+
+from holdfast.dropin.llama_index import HoldfastVectorStore, where_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+TEXTS = [f"w{n} w{n + 1} w{n + 2}" for n in range(20)]
+
+
+def nodes():
+    made = []
+    for n, text in enumerate(TEXTS):
+        node = TextNode(
+            text=text,
+            id_=f"n{n}",
+            metadata={"year": 2000 + n, "tags": ["a", "b"] if n % 2 else ["c"]},
+            excluded_embed_metadata_keys=["year", "tags"],
+        )
+        book = RelatedNodeInfo(node_id=f"book-{n % 3}")
+        node.relationships[NodeRelationship.SOURCE] = book
+        made.append(node)
+    return made
+
+
+def order(model, query="w3 w4", rows=range(20)):
+    rows = list(rows)
+    scores = model([TEXTS[n] for n in rows]) @ model([query])[0]
+    return [f"n{rows[i]}" for i in np.argsort(-scores, kind="stable")]
+
+
+def ask(store, text="w3 w4", k=4, **more):
+    return store.query(VectorStoreQuery(query_str=text, similarity_top_k=k, **more))
+
+
+@pytest.fixture
+def store():
+    gallery = plain()
+    store = HoldfastVectorStore(gallery)
+    assert store.add(nodes()) == [f"n{n}" for n in range(20)]
+    yield store
+    gallery.close()
+
+
+def test_nodes_are_found_and_come_back_whole(store):
+    got = ask(store)
+    assert got.ids == order(toys.old)[:4]
+    assert got.similarities[0] == pytest.approx(
+        float(toys.old([TEXTS[int(got.ids[0][1:])]])[0] @ toys.old(["w3 w4"])[0]), abs=1e-5
+    )
+    (node,) = store.get_nodes(["n5"])
+    assert node.get_content() == TEXTS[5]
+    assert node.metadata == {"year": 2005, "tags": ["a", "b"]}
+    assert (node.node_id, node.ref_doc_id) == ("n5", "book-2")
+
+
+def filters(*parts, condition=FilterCondition.AND):
+    made = [MetadataFilter(key=k, operator=o, value=v) for k, o, v in parts]
+    return MetadataFilters(filters=made, condition=condition)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"),
+    [
+        (filters(("year", "==", 2003)), [3]),
+        (filters(("year", "!=", 2003)), [n for n in range(20) if n != 3]),
+        (filters(("year", ">", 2015), ("year", "<=", 2018)), [16, 17, 18]),
+        (filters(("year", ">=", 2018)), [18, 19]),
+        (filters(("year", "<", 2002)), [0, 1]),
+        (filters(("year", "in", [2001, 2002])), [1, 2]),
+        (filters(("year", "nin", list(range(2001, 2020)))), [0]),
+        (filters(("tags", "any", ["c", "x"])), range(0, 20, 2)),
+        (filters(("tags", "all", ["a", "b"])), range(1, 20, 2)),
+        (filters(("tags", "contains", "a")), range(1, 20, 2)),
+        (filters(("year", "==", 2001), ("year", "==", 2002), condition="or"), [1, 2]),
+        (filters(("year", ">", 2001), condition="not"), [0, 1]),
+    ],
+)
+def test_filters_mean_what_they_say(store, wanted, rows):
+    assert ask(store, k=20, filters=wanted).ids == order(toys.old, rows=rows)
+
+
+def test_nested_filters_and_ids_of_documents(store):
+    inner = filters(("year", "<", 2003), ("year", ">", 2017), condition="or")
+    nested = MetadataFilters(filters=[inner, *filters(("tags", "any", ["c"])).filters])
+    assert ask(store, k=20, filters=nested).ids == order(toys.old, rows=[0, 2, 18])
+    assert ask(store, k=20, doc_ids=["book-1"]).ids == order(toys.old, rows=range(1, 20, 3))
+    assert ask(store, k=20, node_ids=["n4", "n8"]).ids == order(toys.old, rows=[4, 8])
+    assert where_of(None) is None
+
+
+def test_what_galleries_cannot_do_is_refused(store):
+    with pytest.raises(InvalidFilter):
+        where_of(filters(("text", FilterOperator.TEXT_MATCH.value, "w")))
+    with pytest.raises(ConfigError, match="mode 'default'"):
+        ask(store, mode=VectorStoreQueryMode.MMR)
+
+
+def test_nodes_are_deleted_by_document_by_id_by_filter_and_all(store):
+    store.delete("book-1")
+    assert len(store.client) == 13
+    store.delete_nodes(["n0", "gone"])
+    assert not store.get_nodes(["n0"])
+    store.delete_nodes(filters=filters(("year", ">", 2010)))
+    assert {n.metadata["year"] for n in store.get_nodes()} == {2002, 2003, 2005, 2006, 2008, 2009}
+    assert [n.node_id for n in store.get_nodes(["n2", "n3"], filters(("year", "==", 2003)))] == [
+        "n3"
+    ]
+    store.clear()
+    assert len(store.client) == 0
+
+
+def test_an_index_over_it_needs_no_model_of_its_own_and_lives_through_an_upgrade(tmp_path):
+    gallery, engine = upgrading(tmp_path)
+    store = HoldfastVectorStore(gallery)
+    index = VectorStoreIndex.from_vector_store(store, embed_model=MockEmbedding(1))
+    index.insert_nodes(nodes())
+    retriever = index.as_retriever(similarity_top_k=3)
+
+    def asked():
+        return [found.node.node_id for found in retriever.retrieve("w3 w4")]
+
+    assert asked() == order(toys.old)[:3]
+    engine.run(0.5)
+    assert len(set(asked())) == 3
+    engine.run()
+    engine.cut_over()
+    assert asked() == order(toys.new)[:3]
+    vector = toys.new(["w3 w4"])[0].tolist()
+    by = store.query(VectorStoreQuery(query_embedding=vector, similarity_top_k=3))
+    assert by.ids == order(toys.new)[:3]
+    index.delete_ref_doc("book-0")
+    assert len(gallery) == 13
+    gallery.close()
