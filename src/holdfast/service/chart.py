@@ -115,7 +115,7 @@ def ticks(low: float, high: float) -> list[float]:
 
     Example:
         >>> ticks(0.43, 0.71)
-        [0.45, 0.5, 0.55, 0.6, 0.65, 0.7]
+        [0.5, 0.6, 0.7]
     """
     for step in (0.5, 0.25, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001):
         first, last = -int(-low // step) if low < 0 else int(-(-low // step)), int(high // step)
@@ -153,7 +153,7 @@ def spark(pieces: Sequence[tuple[float, float]], most: float) -> Html:
         pieces: (seconds before now, seconds taken), oldest first.
         most: Top of the scale, in seconds.
     """
-    wide, high = 160.0, 36.0
+    wide, high = 200.0, 40.0
     top = most or 1.0
     places = [
         (wide - 2 - age / WINDOW * (wide - 4), high - 3 - min(took / top, 1.0) * (high - 6))

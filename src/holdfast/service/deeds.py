@@ -144,7 +144,7 @@ DEEDS = {
         Deed(
             "pause",
             "Pause",
-            ("planned", "copying"),
+            ("planned", "copying", "paused", "ready"),
             lambda _: "Moving stops after the batch under way; searches and writes go on.",
             unless=lambda stand: "" if stand["running"] else "nothing moves",
         ),

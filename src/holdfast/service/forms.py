@@ -65,6 +65,7 @@ def sign_in_dialog() -> Html:
     token = field("token", "Token", type="password", autocomplete="current-password", required="")
     inner = element(
         "form",
+        Html('<input name="username" value="holdfast" autocomplete="username" hidden>'),
         element("h2", "Sign in", id="sign-title"),
         element(
             "p",

@@ -180,7 +180,8 @@ def _section(name: str, title: str, parts: Mapping[str, str]) -> Html:
 def _title(told: Mapping[str, Any]) -> str:
     if told["state"] in (None, "planned", "rolled back", "finished"):
         return f"{told['state'] or 'No upgrade'} · Holdfast".capitalize()
-    return f"{percent(told['share'])} · {told['state']} · Holdfast"
+    state = "measuring" if panels.measuring(told) else told["state"]
+    return f"{percent(told['share'])} · {state} · Holdfast"
 
 
 def _spoken(told: Mapping[str, Any]) -> str:

@@ -30,6 +30,8 @@ def note(words: str) -> Html:
 def head(told: Mapping[str, Any], words: str) -> Html:
     """What is upgraded, and in which state it is."""
     state = told["state"] or "no upgrade"
+    if measuring(told):
+        state, words = "measuring", "Quality is being measured; then items go on moving."
     pill = element("span", state, class_=f"pill {state.replace(' ', '-')}")
     if told["old"]:
         names = (told["old"]["name"], told["new"]["name"])
@@ -42,6 +44,11 @@ def head(told: Mapping[str, Any], words: str) -> Html:
             element("p", element("strong", "It stopped: "), told["trouble"], class_="trouble")
         )
     return joined(parts)
+
+
+def measuring(told: Mapping[str, Any]) -> bool:
+    """Whether the backfill stands still only to ask the judged queries."""
+    return bool(told["running"]) and told["state"] in ("planned", "paused", "ready")
 
 
 def progress(told: Mapping[str, Any]) -> Html:
@@ -240,8 +247,8 @@ def watched(findings: Sequence[Finding], numbers: Mapping[str, Any], breach: str
         rows = [
             (
                 f"{f.metric} {cell_name(f.cell)}",
-                f"{f.value:.3f}",
-                f"{f.low:.3f} to {f.high:.3f}",
+                figure(f.value),
+                f"{figure(f.low)} to {figure(f.high)}",
                 verdict(f),
             )
             for f in findings
@@ -253,6 +260,16 @@ def watched(findings: Sequence[Finding], numbers: Mapping[str, Any], breach: str
         note(f"{counted(int(sampled), 'search').replace('searchs', 'searches')} compared so far.")
     )
     return joined(parts)
+
+
+def figure(value: float) -> str:
+    """A measured value; rates have three digits, large numbers as many.
+
+    Example:
+        >>> figure(0.12345), figure(-3118.8)
+        ('0.123', '-3.12e+03')
+    """
+    return f"{value:.3f}" if abs(value) < 100.0 else f"{value:.3g}"
 
 
 def folding(grid: Html, rows: int, name: str) -> Html:
