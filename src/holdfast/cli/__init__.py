@@ -19,6 +19,7 @@ from .build import build
 from .cutover import cutover, finish, rollback
 from .demo import demo
 from .door import Door
+from .follow import follow
 from .init import init
 from .inspect import inspect
 from .plan import plan
@@ -54,6 +55,7 @@ for command in (
     status,
     search,
     serve,
+    follow,
     quarantine,
     report,
     cutover,

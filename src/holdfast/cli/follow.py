@@ -1,0 +1,34 @@
+"""`holdfast follow`: what others wrote into the source, taken over by the gallery."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import ConfigError
+from .face import Face, command
+
+
+@command("follow")
+@click.option("--once", is_flag=True, help="Take over what is there now, and end.")
+def follow(face: Face, once: bool) -> None:
+    """Take over what others write into the source, past the gallery, until Ctrl-C.
+
+    For a source with a feed. While a backfill or a service runs, it follows by itself.
+    """
+    with face.gallery() as gallery:
+        follower = gallery.follower
+        if follower is None:
+            raise ConfigError(
+                "follow",
+                "a source with a feed",
+                f"{face.project.config.source.kind!r} without one",
+                'Set feed = "a_name" under [source], with kind = "sql".',
+            )
+        arrived = follower.catch_up()
+        face.answer({"changes": arrived}, *([_said(arrived)] if face.talks else []))
+        if not once:
+            follower.run(lambda count: face.answer({"changes": count}, _said(count)))
+
+
+def _said(count: int) -> str:
+    return f"Took over {count:,} change{'' if count == 1 else 's'}."
