@@ -42,7 +42,7 @@ from holdfast.train.prompts.rates import constant
 from holdfast.train.scenarios import Scenario, few_shot
 
 from .few_shot_worlds import WORLDS, World, model_of
-from .record import FOLDER, Record, arguments, say, writes
+from .record import FOLDER, Record, Row, arguments, say, writes
 
 CPE, OFF, TEXT = "CPE-CLIP", "CPE-CLIP, rate not scaled", "CPE-CLIP, prompts in texts alone"
 RECIPE = PromptRecipe(base_epochs=4, rate=constant(0.02))
@@ -211,6 +211,7 @@ def tell(record: Record, world: World, found: Mapping[str, list[Outcome]]) -> No
         ]
         cell = f"{world.name}, {CPE} over {other}"
         over_seeds(record, "Avg, gain", cell, gains, target=pairs.get(other, ""), **told)
+    record.notes.append(summary(record.rows, world.name, list(found)))
     lines = [f"Accuracy after each session in {world.name}, in per cent, means over seeds:", ""]
     for name, outcomes in found.items():
         table = np.array([[a.value for a in one.report.accuracies()] for one in outcomes])
@@ -219,6 +220,23 @@ def tell(record: Record, world: World, found: Mapping[str, list[Outcome]]) -> No
     record.notes.append("\n".join(lines))
     if record.aims:
         record.notes.append(f"![Accuracy after each session]({draw(world, found)})")
+
+
+def summary(rows: Sequence[Row], world: str, names: Sequence[str]) -> str:
+    """A table of the methods in one world, in per cent."""
+    shown = ("Avg", "PD", "HM", "base, at the end", "novel, at the end")
+    lines = [f"In {world}, in per cent:", "", f"| method | {' | '.join(shown)} | parameters | s |"]
+    lines += ["|---" * (len(shown) + 3) + "|"]
+    for name in names:
+        own = {row.metric: row for row in rows if row.cell == f"{world}, {name}"}
+        cells = [
+            f"{100 * row.value:.1f} ({100 * (row.low or 0):.1f} to {100 * (row.high or 0):.1f})"
+            for row in (own[metric] for metric in shown)
+        ]
+        cells += [f"{own['trained parameters'].value:,.0f}"]
+        cells += [f"{own['seconds of one core'].value:.1f}"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def draw(world: World, found: Mapping[str, list[Outcome]]) -> str:
@@ -293,7 +311,9 @@ NOTES = (
 in `holdfast.measure.sessions`; HM is the harmonic mean of base and novel at the end.""",
     """A cell of galleries is a search by queries of a later model on rows that an earlier one
 made, of classes known to both: see `holdfast.measure.session_galleries`. Half of the test
-pictures search, the other half is searched.""",
+pictures search, the other half is searched. A cell is compatible where the later model's queries
+do better than those of the model that made the gallery; where nothing moves they do as well,
+which is not better, so galleries of prompts in texts alone count as not compatible by pictures.""",
     """Published figures (CLIP ViT-B/16; Avg 83.42 and PD 7.31 on CIFAR-100): **not run**, as the
 weights are not at hand. `python -m bench.few_shot --published MODEL --photographs FOLDER` runs
 that protocol for who has them; it is checked on a stand-in of the same format.""",
