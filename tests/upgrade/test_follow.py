@@ -69,6 +69,9 @@ class Table:
     def following(self):
         yield not self.busy
 
+    def latest(self):
+        return max((change.mark for change in self.feed), default=0)
+
     def changed(self, limit=1000, after=0):
         return [change for change in self.feed if change.mark > after][:limit]
 
@@ -163,6 +166,24 @@ def test_an_item_that_cannot_be_written_does_not_hold_up_the_others(world):
     table.write(a="mended")
     assert gallery.follower.catch_up() == 2
     assert gallery.search(["mended"], 1).ids[0, 0] == "a"
+
+
+def test_writers_who_never_stop_are_not_chased_for_ever(world, monkeypatch):
+    gallery, table, _ = world
+    table.write(**{f"e{n}": f"text {n}" for n in range(400)})
+    whole, turns = table.get, []
+
+    def get(ids):
+        turns.append(len(ids))
+        table.write(**{f"later {len(turns)} {n}": "text" for n in range(400)})
+        return whole(ids)
+
+    monkeypatch.setattr(table, "get", get)
+    assert gallery.follower.catch_up() == 512
+    assert turns == [256, 256]
+    monkeypatch.undo()
+    gallery.follower.catch_up()
+    assert len(gallery) == 20 + 400 + 800
 
 
 def test_a_model_that_is_away_loses_nothing(world):

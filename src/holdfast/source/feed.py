@@ -33,6 +33,10 @@ class Feed(Protocol):
         """Take the feed for oneself; answers False while somebody else has it."""
         ...
 
+    def latest(self) -> int:
+        """The greatest mark among changes that were not taken over; 0 without any."""
+        ...
+
     def changed(self, limit: int = 1000, after: int = 0) -> list[Change]:
         """The oldest changes that were not taken over.
 

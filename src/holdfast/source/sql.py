@@ -221,7 +221,15 @@ class SqlSource:
         key = int.from_bytes(digest[:8], "big", signed=True)
         with self._postgres.outside() as connection:
             (free,) = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
-            yield bool(free)
+            try:
+                yield bool(free)
+            finally:
+                if free:  # now: the server learns later that a connection was closed
+                    connection.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+    def latest(self) -> int:
+        ((mark,),) = self._fetch(self._sql("SELECT coalesce(max(mark), 0) FROM {feed}"))
+        return int(mark)
 
     def changed(self, limit: int = 1000, after: int = 0) -> list[Change]:
         query = self._sql("SELECT mark, id FROM {feed} WHERE mark > %s ORDER BY mark LIMIT %s")

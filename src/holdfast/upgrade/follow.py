@@ -51,6 +51,7 @@ class Follower:
     def catch_up(self) -> int:
         """Take over all that is in the feed now; answers how many changes arrived.
 
+        What comes in meanwhile is left for the next time: others may never stop writing.
         What one item's content or model makes impossible stays in the feed, and is tried again the
         next time. While another process follows, nothing is done here.
 
@@ -60,7 +61,8 @@ class Follower:
         """
         arrived, after = 0, 0
         with self._turn, self._source.following() as mine:
-            while mine and (changes := self._source.changed(_BATCH, after)):
+            until = self._source.latest() if mine else 0
+            while after < until and (changes := self._source.changed(_BATCH, after)):
                 after = changes[-1].mark
                 arrived += self._settle(changes)
         return arrived
