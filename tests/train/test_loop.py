@@ -219,6 +219,23 @@ def test_a_downloaded_model_takes_over_and_teaches_as_it_came():
     np.testing.assert_allclose(table[item], expected, atol=1e-6)
 
 
+def test_models_that_are_trained_already_are_not_trained_again(tmp_path):
+    """Only the last task is left, and it ends as if all had been trained here."""
+    whole = Training(INPUTS, scenario(), simplex_model, hoc, QUICK).run()
+    told = []
+    rest = Training(INPUTS, scenario(), simplex_model, hoc, QUICK, listeners=[told.append])
+    ended = rest.run(tmp_path, trained=whole[:2])
+    assert [same_bits(a, b) for a, b in zip(whole, ended, strict=True)] == [True] * 3
+    assert {event.number for event in told} == {2}
+    told.clear()
+    assert same_bits(rest.run(tmp_path, trained=whole[:2])[2], whole[2])
+    assert told == []
+    with pytest.raises(ArtifactError, match="Take another folder"):
+        rest.run(tmp_path, trained=[whole[0], whole[0]])
+    with pytest.raises(InvalidInput, match="a task left to train"):
+        rest.run(trained=whole)
+
+
 def test_stored_vectors_teach_as_the_model_that_made_them():
     """Without dropout in between, a gallery of the deployed model is that model."""
     steps = [names(0, 3), names(3, 6)]

@@ -1,0 +1,278 @@
+"""Trained models as files, and the recipes that make them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("PIL", reason="its pictures need Pillow")
+
+from click.testing import CliRunner  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from holdfast.cli import main  # noqa: E402
+from holdfast.encode.check import check_encoder  # noqa: E402
+from holdfast.encode.pictures import opened  # noqa: E402
+from holdfast.errors import ArtifactError, ConfigError, EncoderError  # noqa: E402
+from holdfast.space import relation  # noqa: E402
+from holdfast.train.blueprint import BackboneConfig, PicturesConfig, backbone  # noqa: E402
+from holdfast.train.dataset import read_data  # noqa: E402
+from holdfast.train.interface import Interface  # noqa: E402
+from holdfast.train.job import Job  # noqa: E402
+from holdfast.train.model import vectors_of  # noqa: E402
+from holdfast.train.trained import Trained, as_inputs  # noqa: E402
+from holdfast.upgrade.models import open_model  # noqa: E402
+from tests.train.toys import blobs, same_bits  # noqa: E402
+
+RECIPE = """\
+version = 1
+name = "blobs"
+data = "blobs.npz"
+model = "{number}.safetensors"
+{more}
+
+[backbone]
+kind = "mlp"
+width = 24
+dim = 12
+
+[head]
+kind = "{head}"
+capacity = 16
+extra = 4
+
+[loss]
+kind = "{loss}"
+
+[budget]
+epochs = 3
+batch = 16
+rate = 0.01
+held_out = 0.25
+"""
+FIRST = 'classes = ["c0", "c1", "c2"]'
+SECOND = 'before = "1.safetensors"'
+
+
+@pytest.fixture
+def home(tmp_path):
+    inputs, names = blobs()
+    np.savez(tmp_path / "blobs.npz", vectors=inputs.numpy(), labels=names)
+    return tmp_path
+
+
+def recipe(home, number, more, head="simplex", loss="higher-order"):
+    path = home / f"{number}.toml"
+    text = RECIPE.format(number=number, more=more, head=head, loss=loss)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("heads", "loss", "expected"),
+    [
+        (("simplex", "simplex"), "higher-order", "same"),
+        (("simplex", "simplex"), "classification", "same"),
+        (("one-hot", "one-hot"), "classification", "extends"),
+        (("learned", "aligned"), "alignment", "extends"),
+        (("learned", "learned"), "influence", "same"),
+        (("learned", "learned"), "distillation", "same"),
+        (("learned", "learned"), "regression-alleviating", "same"),
+        (("learned", "learned"), "lce", "same"),
+        (("learned", "learned"), "mixbct", "same"),
+        (("learned", "learned"), "classification", "unrelated"),
+    ],
+)
+def test_the_relation_to_the_model_before_is_known(home, heads, loss, expected):
+    first = Job(recipe(home, 1, FIRST, heads[0])).run()
+    second = Job(recipe(home, 2, SECOND, heads[1], loss)).run()
+    assert (first.relation, second.relation) == (None, expected)
+    assert relation(second.trained.space, first.trained.space) == expected
+    assert first.trained.space.name == "blobs@1"
+    assert second.trained.space.name == "blobs@2"
+    assert list(second.trained.interface.places) == ["c0", "c1", "c2", "c3", "c4", "c5"]
+
+
+def test_a_file_is_the_model(home):
+    Job(recipe(home, 1, FIRST, "learned")).run()
+    made = Job(recipe(home, 2, SECOND, "aligned", "alignment")).run().trained
+    read = Trained.load(home / "2.safetensors")
+    assert same_bits(read.model, made.model)
+    assert (read.space, read.space.extends) == (made.space, made.space.extends)
+    assert (read.version, read.old_dim, read.shape) == (2, 12, (8,))
+    inputs, _ = blobs()
+    rows = vectors_of(made.model, inputs, np.arange(9)).numpy()
+    expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    encoder = open_model("trained", path=home / "2.safetensors")
+    got = encoder.encode(inputs[:9].tolist(), "query")
+    assert got.space == made.space
+    np.testing.assert_allclose(got.array, expected, atol=1e-6)
+    check_encoder(lambda: open_model("trained", path=home / "2.safetensors"), inputs[:6].tolist())
+
+
+def test_a_recipe_trains_what_it_says(home):
+    """Held-out items are of every class and take no part: other values there change nothing."""
+    job = Job(recipe(home, 1, FIRST))
+    kept, judges = job.split
+    assert sorted([*kept, *judges]) == list(range(120))
+    assert [int((job.data.names[judges] == name).sum()) for name in job.data.known] == [10] * 3
+    made = job.run().trained
+    inputs, names = blobs()
+    changed = inputs.numpy().copy()
+    changed[judges] = 7.0  # the first three classes are the first 120 rows
+    other = home / "other"
+    other.mkdir()
+    np.savez(other / "blobs.npz", vectors=changed, labels=names)
+    again = Job(recipe(other, 1, FIRST)).run().trained
+    assert same_bits(made.model, again.model)
+
+
+def test_going_on_starts_from_the_model_before(home):
+    Job(recipe(home, 1, FIRST)).run()
+    path = recipe(home, 2, SECOND + '\nstart = "deployed"')
+    text = path.read_text(encoding="utf-8").replace("rate = 0.01", "rate = 1e-12")
+    path.write_text(text, encoding="utf-8")
+    made = Job(path).run().trained
+    before = Trained.load(home / "1.safetensors")
+    for new, old in zip(made.model.parameters(), before.model.parameters(), strict=True):
+        np.testing.assert_allclose(new.numpy(), old.numpy(), atol=1e-7)
+
+
+def test_a_stopped_training_ends_with_the_same_bits(home):
+    path = recipe(home, 1, FIRST)
+    whole = Job(path).run().trained
+    (home / "1.safetensors").unlink()
+
+    def stop(event):
+        if event.what == "checkpoint":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Job(path).run([stop])
+    assert not (home / "1.safetensors").exists()
+    steps = []
+    again = Job(path).run([lambda event: steps.append(event.step)]).trained
+    assert same_bits(whole.model, again.model)
+    assert min(steps) > whole_epoch(path)
+    assert not list(home.glob(".*training"))  # nothing is left behind
+
+
+def whole_epoch(path):
+    return len(Job(path).split[0]) // 16
+
+
+def test_what_is_trained_is_read_and_never_overwritten(home):
+    path = recipe(home, 1, FIRST)
+    made = Job(path).run()
+    assert same_bits(Job(path).run().trained.model, made.trained.model)
+    path.write_text(path.read_text(encoding="utf-8").replace("epochs = 3", "epochs = 4"))
+    with pytest.raises(ConfigError, match="another recipe"):
+        Job(path).run()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('kind = "mlp"', 'kind = "cnn"'), "mlp, for vectors"),
+        (("epochs = 3", "epochs = 0"), "budget.epochs"),
+        (("epochs = 3", "epoch = 3"), "budget.epoch"),
+        (('["c0", "c1", "c2"]', '["c0", "nobody"]'), "nobody"),
+        (("blobs.npz", "nothing.npz"), "nothing.npz"),
+        (('kind = "simplex"', 'kind = "aligned"'), "Train the first one with 'learned'"),
+        (("version = 1", "version = 2"), "version"),
+    ],
+)
+def test_recipes_that_cannot_be_are_refused(home, change, message):
+    path = recipe(home, 1, FIRST)
+    path.write_text(path.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        Job(path).run()
+    assert not (home / "1.safetensors").exists()
+
+
+def test_models_of_another_interface_do_not_follow(home):
+    Job(recipe(home, 1, FIRST)).run()
+    path = recipe(home, 2, SECOND)
+    path.write_text(path.read_text(encoding="utf-8").replace("capacity = 16", "capacity = 32"))
+    with pytest.raises(ConfigError, match="those of the model before"):
+        Job(path).run()
+
+
+def test_files_that_are_no_models_are_refused(home):
+    Interface("x", capacity=4).save(home / "1.safetensors")
+    with pytest.raises(ArtifactError, match="a trained-model"):
+        Trained.load(home / "1.safetensors")
+    with pytest.raises(ConfigError, match="revision"):
+        open_model("trained", path=home / "1.safetensors", revision="x")
+    with pytest.raises(ConfigError, match="no path"):
+        open_model("trained")
+
+
+def test_json_lines_say_the_same_as_arrays(home):
+    inputs, names = blobs()
+    lines = [
+        json.dumps({"vector": row.tolist(), "label": name})
+        for row, name in zip(inputs, names.tolist(), strict=True)
+    ]
+    (home / "blobs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    a, b = (read_data(home / f"blobs.{end}", PicturesConfig(), None) for end in ("npz", "jsonl"))
+    assert torch.equal(a.inputs, b.inputs)
+    assert a.names.tolist() == b.names.tolist()
+    (home / "bad.jsonl").write_text('{"vector": [1.0]}', encoding="utf-8")
+    with pytest.raises(ConfigError, match="keys `vector` and `label`"):
+        read_data(home / "bad.jsonl", PicturesConfig(), None)
+
+
+def test_pictures_become_numbers(tmp_path):
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "x.png")
+        (tmp_path / name / "notes.txt").write_text("no picture")
+    read = read_data(tmp_path, PicturesConfig(size=4), opened)
+    assert read.names.tolist() == ["a", "b"]
+    expected = (pixels.transpose(2, 0, 1).astype(np.float32) - 127.5) / 64.0
+    np.testing.assert_array_equal(read.inputs[0].numpy(), expected)
+    with pytest.raises(EncoderError, match="a function that opens pictures"):
+        as_inputs([tmp_path / "a" / "x.png"], PicturesConfig(), None, "me")
+    with pytest.raises(ConfigError, match="cnn or resnet"):
+        backbone(BackboneConfig(kind="mlp"), (3, 4, 4))
+    shutil.rmtree(tmp_path / "a")
+    shutil.rmtree(tmp_path / "b")
+    with pytest.raises(ConfigError, match="no picture"):
+        read_data(tmp_path, PicturesConfig(), opened)
+
+
+def test_the_command_says_what_it_made(home):
+    recipe(home, 1, FIRST, "learned")
+    path = recipe(home, 2, SECOND, "aligned", "alignment")
+
+    def train(*words):
+        result = CliRunner().invoke(main, ["train", *map(str, words)])
+        return result.exit_code, result.stdout
+
+    code, out = train(home / "1.toml", "--json")
+    told = json.loads(out)
+    assert (code, told["relation"], list(told["held_out"])) == (0, None, ["new/new"])
+    assert train(path, "--quiet") == (0, "")
+    code, out = train(path, "--json")  # it is there: the same answer
+    told = json.loads(out)
+    assert (code, told["relation"]) == (0, "extends")
+    assert told["space"]["extends"] == Trained.load(home / "1.safetensors").space.fingerprint
+    assert list(told["held_out"]) == ["old/old", "new/old", "new/new"]
+    # counted by hand: the first hit beside the item itself
+    job = Job(path)
+    judges, names = job.split[1], job.data.names
+    rows = vectors_of(job.run().trained.model, job.data.inputs, judges).numpy()
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    scores = rows @ rows.T
+    np.fill_diagonal(scores, -2.0)
+    hit = names[judges][scores.argmax(1)] == names[judges]
+    assert told["held_out"]["new/new"] == pytest.approx(hit.mean())
+    code, _ = train(Path("nowhere.toml"))
+    assert code == 2
