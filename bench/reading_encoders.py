@@ -219,7 +219,7 @@ def codes(record: Record) -> None:
     left, _, right = np.linalg.svd(one.T @ other)
     mended = (unit(one @ left @ right) * other).sum(axis=1).mean()
     record.add("mean cosine after Procrustes", "20 codes", mended, target=">= 0.9", data=data)
-    encoder = CodesEncoder(model=models[0])
+    encoder = CodesEncoder(models[0])
     known = set(models[0].codes)
     rows = [[w for w in row if w in known] or [models[0].codes[0]] for row in told + asked]
     dense = encoder.encode(rows, "document").array

@@ -159,8 +159,8 @@ def test_a_nightly_retraining_of_codes_is_translated_without_reading_anything_ag
     query = texts["v5"]
     before = ranked(home, query)
     # Without a bridge the new model's vectors mean nothing in the old gallery.
-    asked = CodesEncoder(model=tuesday).encode([query], "query").array[0]
-    stored = CodesEncoder(model=monday).encode(list(texts.values()), "document").array
+    asked = CodesEncoder(tuesday).encode([query], "query").array[0]
+    stored = CodesEncoder(monday).encode(list(texts.values()), "document").array
     blind = [list(texts)[row] for row in np.argsort(-(stored @ asked))[:10]]
     assert len(set(blind) & set(before)) <= 3
     (bridge,) = home.data("plan")["bridges"]
@@ -168,5 +168,5 @@ def test_a_nightly_retraining_of_codes_is_translated_without_reading_anything_ag
     assert chosen["cosine"] > 0.95
     home.done("backfill")
     home.done("cutover")
-    new, _ = by_hand(CodesEncoder(model=tuesday), texts, query)
+    new, _ = by_hand(CodesEncoder(tuesday), texts, query)
     assert len(set(ranked(home, query)) & set(new)) >= 8

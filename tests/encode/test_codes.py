@@ -9,7 +9,7 @@ from holdfast.align.procrustes import Procrustes
 from holdfast.encode.check import encoder_checks
 from holdfast.encode.codes import CodeModel, CodesEncoder, _information
 from holdfast.encode.registry import open_encoder
-from holdfast.errors import ArtifactError, ConfigError, EncoderError, InvalidInput
+from holdfast.errors import ArtifactError, EncoderError, InvalidInput
 
 
 def visits(seed=0, count=600, topics=8, each=25):
@@ -76,14 +76,14 @@ def test_two_trainings_turn_the_space_and_procrustes_turns_it_back():
 
 @pytest.mark.parametrize("check", encoder_checks(), ids=str)
 def test_contract(check):
-    check(lambda: CodesEncoder(model=MODEL), ["c1 c2", "c30 c31 unknown", "c199", ["c7", "c8"]])
+    check(lambda: CodesEncoder(MODEL), ["c1 c2", "c30 c31 unknown", "c199", ["c7", "c8"]])
 
 
 def test_a_model_is_kept_in_a_file(tmp_path):
     path = tmp_path / "monday.safetensors"
     MODEL.save(path)
     opened = open_encoder("codes", path=str(path), name="monday")
-    assert opened.space == CodesEncoder(model=MODEL).space
+    assert opened.space == CodesEncoder(MODEL).space
     rows = opened.encode(["c1 c2 c2"], "query").array
     wanted = sum(MODEL.vectors[MODEL.codes.index(c)] * MODEL.idf[MODEL.codes.index(c)]
                  for c in ("c1", "c2", "c2"))  # fmt: skip
@@ -93,11 +93,9 @@ def test_a_model_is_kept_in_a_file(tmp_path):
 
 
 def test_what_it_cannot_read_is_refused():
-    encoder = CodesEncoder(model=MODEL)
+    encoder = CodesEncoder(MODEL)
     for wrong in ("nothing known here", 7, [["c1"]]):
         with pytest.raises(EncoderError):
             encoder.encode([wrong], "query")
-    with pytest.raises(ConfigError):
-        CodesEncoder()
     with pytest.raises(InvalidInput):
         CodeModel.fit([["a"], ["b"]])

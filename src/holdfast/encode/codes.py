@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from .. import artifact
 from ..arrays import FloatArray, Vectors
-from ..errors import ConfigError, EncoderError, InvalidInput
+from ..errors import EncoderError, InvalidInput
 from ..items import Content, Role
 from ..space import Space, fingerprint
 from .base import as_answer, as_contents, nothing
@@ -142,31 +142,20 @@ def _factorised(table: Any, dim: int, seed: int) -> Float64Array:
 
 
 class CodesEncoder:
-    """Sequences of codes to rows that are compared by the cosine.
+    """Sequences of codes, such as diagnoses or log events, by what comes together.
 
     A content is text of codes with blanks between, or a sequence of codes. Codes that the
     model does not know are passed over; a content without any known one is refused.
 
     Args:
-        path: File of a `CodeModel`; or give the model itself.
+        path: File of a `CodeModel`, or such a model itself.
         name: Label of the space.
-        model: Instead of a file.
     Raises:
-        ConfigError: Both or neither.
         ArtifactError: No usable file.
     """
 
-    def __init__(
-        self,
-        path: Path | str | None = None,
-        name: str | None = None,
-        model: CodeModel | None = None,
-    ) -> None:
-        if (path is None) == (model is None):
-            raise ConfigError("CodesEncoder", "a path or a model", "both or neither")
-        self.model = CodeModel.load(path) if path is not None else model
-        if self.model is None:  # pragma: no cover - refused above
-            raise ConfigError("CodesEncoder", "a model", "none")
+    def __init__(self, path: Path | str | CodeModel, name: str | None = None) -> None:
+        self.model = path if isinstance(path, CodeModel) else CodeModel.load(path)
         digest = self.model.digest
         dim = int(self.model.vectors.shape[1])
         mark = fingerprint("codes", revision=digest, pooling="idf")

@@ -84,12 +84,12 @@ def open_joined(
     weight: float = 0.5,
     name: str | None = None,
 ) -> JoinedEncoder:
-    """Two models as configuration files write them.
+    """Two models as one space, which extends that of the first.
 
     Args:
-        first: `encoder` and its options.
+        first: A table of `encoder` and its options: the model that serves now.
         second: The same of the other model.
-        weight: Of the first.
+        weight: Of the first, in (0, 1).
         name: Label of the space.
     Raises:
         ConfigError: A table without `encoder`.

@@ -119,17 +119,18 @@ def _unit(rows: Float64Array) -> Float64Array:
 
 
 class MomentEncoder:
-    """A model's tokens under a `MomentHead`.
+    """A model's tokens by their mean, and by how they vary together.
 
     With `extra = 0` it is the model as it serves now, by the mean of its tokens; with more
     its space extends that one.
 
     Args:
-        function: Answers (t, dim) tokens for each of a list of contents; or "module:function".
+        function: "module:function", or a function itself, that answers (t, dim) tokens for each
+            of a list of contents.
         dim: Length of a token.
-        extra: Length of the second block.
-        share: See `MomentHead`.
-        seed: See `MomentHead`.
+        extra: Length of the second block; 0 is the mean alone.
+        share: How much the mean counts, in (0, 1).
+        seed: Of the signs that project the second block.
         name: Label of the space.
         revision: Change it whenever the function answers other numbers.
     """

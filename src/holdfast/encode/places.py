@@ -33,14 +33,15 @@ _NAMES = (("lat", "lon"), ("latitude", "longitude"), ("lat", "lng"))
 
 
 class PlacesEncoder:
-    """Latitude and longitude, in degrees, to a row that is compared by the cosine.
+    """Places on the globe by damped spherical harmonics.
 
-    A content is text, "48.85, 2.35"; or a pair of numbers; or an object with lat and lon.
+    A content is latitude and longitude in degrees: text, "48.85, 2.35"; or a pair of numbers;
+    or an object with lat and lon.
 
     Args:
         degree: Harmonics below this degree are used: degree^2 coordinates.
-        spread: t in the module's formula; similarity has faded at sqrt(2 t) of a radian
-            or so. Too small a spread for the degree ripples.
+        spread: Similarity has faded at a distance of about twice the square root of this,
+            in radians. Too small a spread for the degree ripples.
         extends: Degree of the space, of the same spread, that this one extends.
         name: Label of the space.
     Raises:

@@ -27,7 +27,7 @@ _WIDEST = 512  # bits of the hash
 
 
 class RecordsEncoder:
-    """Records to rows that are compared by the cosine.
+    """Categorical records by a stable hash of every field and value.
 
     A content is an object, its JSON, or text: "brand=acme; colour=red".
 
