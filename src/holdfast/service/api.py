@@ -7,9 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from .. import __version__
 from ..errors import HoldfastError
@@ -22,7 +20,7 @@ from .live import Live
 from .metrics import Metrics
 from .office import Office
 from .page import Page
-from .settings import COOKIE, LISTED, Settings
+from .settings import COOKIE, Settings
 from .steward import Steward
 from .tokens import LASTING
 
@@ -33,9 +31,6 @@ _ABOUT = (
     "a loopback address; writing and commanding need a token: `Authorization: Bearer ...`. Every "
     "refusal has one form: who expected what, what came, and what to do."
 )
-
-Limit = Annotated[int, Field(ge=1, le=LISTED)]
-Number = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Api:
@@ -148,11 +143,11 @@ class Api:
             "POST", "/api/commands/{name}", office.command, 401, 403, 404, 409, 413, 422, 502, 503
         )
 
-    def _quarantine(self, limit: Limit = 100) -> dict[str, Any]:
+    def _quarantine(self, limit: bodies.Limit = 100) -> dict[str, Any]:
         """Items that could not be moved, each with its reason."""
         return self._office.quarantine(limit)
 
-    def _audit(self, after: Number = 0, limit: Limit = 100) -> dict[str, Any]:
+    def _audit(self, after: bodies.Number = 0, limit: bodies.Limit = 100) -> dict[str, Any]:
         """Who told the upgrade to do what, when, why, and what the gate said by then."""
         return self._office.audit(after, limit)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from .settings import DEPTH, DIM, HITS, ITEMS, NAME, QUERIES, TEXT
+from .settings import DEPTH, DIM, HITS, ITEMS, LISTED, NAME, QUERIES, TEXT
 
 _WIDEST = 2**63  # numbers that every store can keep
 
@@ -48,6 +48,8 @@ class _Strict(BaseModel):
 Text = Annotated[str, StringConstraints(max_length=TEXT), AfterValidator(_readable)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME), AfterValidator(_readable)]
 Fields = Annotated[dict[str, Any], AfterValidator(plain)]
+Limit = Annotated[int, Field(ge=1, le=LISTED)]
+Number = Annotated[int, Field(ge=0, le=2**53)]
 Row = Annotated[list[float], Field(min_length=1, max_length=DIM)]
 
 
