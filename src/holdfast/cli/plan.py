@@ -7,17 +7,29 @@ from typing import Any
 import click
 
 from .face import Face, command
+from .simulate import outlook, simulating
 from .tables import facts, grid
 
 
 @command("plan")
 @click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
-def plan(face: Face, dry_run: bool) -> None:
+@click.option(
+    "--simulate", is_flag=True, help="Tell what it would take at other sizes; write nothing."
+)
+@simulating
+def plan(face: Face, dry_run: bool, simulate: bool, **asked: Any) -> None:
     """Plan the upgrade from the space that serves now to the new model's.
 
     Nothing moves yet. A plan that needs a bridge fits it here, on a sample of the gallery,
     and shows how well each way of fitting did on items it had not seen.
+
+    With --simulate a sample of the gallery is upgraded beside it, and thrown away, to measure
+    how fast model and stores are here; the new model is run, and if need be paid, for the
+    sample. A model of queues then tells time, money, storage and the load of searches.
     """
+    if simulate:
+        outlook(face, **asked)
+        return
     summary = face.project.plan(dry_run=dry_run)
     if not dry_run:
         _record(face)
