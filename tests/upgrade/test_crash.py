@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -18,15 +20,19 @@ from holdfast.errors import StoreHeld
 OPTIONS = {
     "edge": {},
     "faiss": {"index": "ivf", "exact_below": 500},
+    "pgvector": {"exact_below": 500},
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("store", ["edge", "faiss"])
-def test_nothing_is_lost_when_the_process_of_an_upgrade_is_killed(tmp_path, store):
+@pytest.mark.parametrize("store", ["edge", "faiss", "pgvector"])
+def test_nothing_is_lost_when_the_process_of_an_upgrade_is_killed(tmp_path, store, request):
     if store == "faiss":
         pytest.importorskip("faiss")
     world = World(store, 1500, (96, 128), rate=1000.0, options=OPTIONS[store])
+    if store == "pgvector":  # beside a process that writes plain SQL
+        request.getfixturevalue("postgres")
+        world = replace(world, items=800, content=f"crash_{uuid4().hex[:8]}")
     total, told = trials(world, tmp_path / "gallery", 3, span=1.5, seed=5)
     assert not any(total.values()), f"{dict(total)} {mistakes(tmp_path / 'gallery')}"
     assert len(told) == 3
