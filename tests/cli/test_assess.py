@@ -1,6 +1,7 @@
 """`holdfast assess` on a small gallery: verdicts, what is paid, what is written."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -181,3 +182,30 @@ def test_without_judgements_documents_ask(large):
 def test_nothing_is_assessed_while_an_upgrade_goes_on(large, home):
     large.done("plan")
     assert "no upgrade under way" in large.refused("assess")
+
+
+def forgetful(texts):
+    """As `toys.new`, and blind to the language."""
+    kept = [" ".join(w for w in text.split() if not w.startswith("lang")) for text in texts]
+    return toys.new(kept)
+
+
+def test_a_better_model_that_forgot_a_language_is_held(large):
+    records = []
+    for row, (name, text) in enumerate(large.documents.items()):
+        lang = "de" if row % 2 else "en"
+        records.append({"id": name, "text": f"{text} {4 * f'lang{lang} '}", "lang": lang})
+    folder = large.folder
+    (folder / "docs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    large.configure(judged=True)
+    config = large.config.read_text().replace("toys:new", "test_assess:forgetful")
+    large.config.write_text(config.replace('gallery = "gallery"', ""))
+    shutil.rmtree(folder / "gallery")
+    large.done("build")
+    data = large.data("assess", "--sample", "50%")
+    lost = next(f for f in data["findings"] if f["metric"] == "knowledge of lang")
+    assert (lost["verdict"], lost["value"] < -0.8) == ("fail", True)
+    assert data["verdict"] == "hold"
+    assert data["reasons"][0].startswith("Better on average, but look first at: knowledge of lang")
+    text = large.done("assess", "--sample", "50%")
+    assert "look" in next(line for line in text.splitlines() if "knowledge of lang" in line)
