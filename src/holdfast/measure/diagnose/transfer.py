@@ -25,8 +25,8 @@ from . import CELL
 THIN = 5.0  # fewer pairs a dimension leave a straight map badly determined
 ROWS = 2_000  # pairs that are looked at, at most
 LEAST = 20  # fewer say nothing
-_FOLDS = 5
-_STRENGTHS = np.logspace(-7.0, 3.0, 21)  # of the penalty, times the mean spread of a coordinate
+_FOLDS = 4
+_STRENGTHS = np.logspace(-7.0, 2.0, 10)  # of the penalty, times the mean spread of a coordinate
 _SHOWN = 5  # directions at either end that the note tells
 
 
