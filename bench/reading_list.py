@@ -23,7 +23,13 @@ Part = Callable[[Record], None]
 
 PARTS: Mapping[str, tuple[Part, ...]] = MappingProxyType(
     {
-        "spaces": (spaces.moments, spaces.weights, spaces.merging, spaces.stitches),
+        "spaces": (
+            spaces.moments,
+            spaces.sentences,
+            spaces.weights,
+            spaces.merging,
+            spaces.stitches,
+        ),
         "diagnoses": (
             diagnoses.shrinking,
             diagnoses.shortcuts,
