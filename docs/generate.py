@@ -27,7 +27,7 @@ from holdfast.upgrade.plan import Plan
 DOCS = Path(__file__).resolve().parent
 HEAD = "<!-- Written by docs/generate.py from the code. Change the code, then run: make docs -->\n"
 SHARED = ("config", "as_json", "quiet")  # options that every command takes
-NOT_SETTINGS = ("self", "folder", "space", "store", "retry")  # what a file cannot give
+NOT_SETTINGS = ("self", "folder", "space", "store", "retry", "processor")  # what a file cannot give
 
 SETTINGS = """
 # holdfast.toml

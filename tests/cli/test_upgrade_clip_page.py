@@ -42,7 +42,7 @@ def test_the_page_can_be_typed(tmp_path, monkeypatch, capsys):
     page = flat(PAGE.read_text(encoding="utf-8"))
     for name, size, steps in zip(MODELS, (OLD, NEW), (120, 150), strict=True):
         assert name in page
-        folder = trained_folder(tmp_path / "models", replace(size), steps=steps)
+        folder = trained_folder(tmp_path / "models", size, steps=steps)
         page = page.replace(name, str(folder))
     blocks = list(blocks_of(PAGE, page))
     commands = [block for block in blocks if block.language == "sh"]

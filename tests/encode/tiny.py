@@ -55,9 +55,15 @@ def scene(colour: str, shape: str, rng: np.random.Generator) -> Image.Image:
     return canvas
 
 
+_TRAINED: dict[tuple[Size, int, int], Path] = {}
+
+
 def trained_folder(home: Path, size: Size, seed: int = 0, steps: int = 150) -> Path:
-    """A CLIP that knows colours and shapes; about two seconds."""
-    folder = clip_folder(home, size, seed)
+    """A CLIP that knows colours and shapes; about two seconds, once in a run of the tests."""
+    made = _TRAINED.get((size, seed, steps))
+    if made is not None and made.is_dir():
+        return made
+    folder = _TRAINED[size, seed, steps] = clip_folder(home, size, seed)
     rng = np.random.default_rng(seed)
     images, texts, kinds = [], [], []
     for number, (colour, shape) in enumerate(KINDS):
