@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,3 +94,18 @@ def test_a_band_that_does_not_belong_is_refused(bad):
     points = {s: Interval(0.5, 0.4, 0.6, 0.95, 80) for s in (0.0, 1.0)}
     with pytest.raises(InvalidInput, match="band"):
         plots.forecast_curve(points, bad, metric="R@10")
+
+
+def test_what_to_look_at_first_is_told(measured):
+    lost = Finding(
+        "knowledge of lang", "old to new", -0.41, -0.5, -0.3, 400, verdict="fail", note="less <now>"
+    )
+    kept = Finding("neighbours kept@10", "old to new", 0.21, 0.2, 0.22, 400)
+    made = replace(MADE, findings=(*MADE.findings, lost, kept))
+    measured.set_meta(ASSESSMENT, json.dumps(made.to_json()))
+    page = render(Report.of(measured))
+    table = page[page.index("The sampled items in the old space and in the new") :]
+    assert table.index("knowledge of lang") < table.index("look first") < table.index("neighbours")
+    for told in ("-0.410", "-0.500 to -0.300", "less &lt;now&gt;", "+0.210"):
+        assert told in table
+    assert table.count("look first") == 1
