@@ -100,10 +100,12 @@ class Gallery(Sides):
         if new is not None and ledger is not None:
             bridge = old.bridge if old.encoder is None else None
             mixed = Mixed(old.store, new.store, ledger, mode, calibrator, bridge)
+            mixed.taught = True
         super().__init__(old, new, ledger)
         self.mode, self._mixed = mode, mixed
         self._clock, self._latest = clock, 0
         self._mover = mover if mode == "cascade" else None
+        self._moves = False  # whether this process moves items, and learns from them as it does
         self.meter = Meter()  # of live searches
         self.watch: Hears | None = None
         self.follower: Follows | None = None
@@ -178,6 +180,8 @@ class Gallery(Sides):
             # Encoding happens outside the gate, so what is read may have changed meanwhile.
             needed = self._needed(side)
             asked = self._asked(routes, needed)
+            if len(needed) == 2 and self._mixed and not (self._moves and self._mixed.learned):
+                self._learn(self._mixed)
             with self._gate.reading():
                 if self._needed(side) != needed:
                     continue
@@ -341,12 +345,13 @@ class Gallery(Sides):
                 rows = rows.take(same)
                 checked = None if checked is None else checked.take(same)
             self._journal().move(rows, checked, places)
+        self._moves = True
         if self._mixed is not None:
             self._learn(self._mixed)
 
     def _learn(self, mixed: Mixed) -> None:
-        with self._gate.reading():
-            mixed.learn()
+        """Learn from what has moved; reading and writing go on while it computes."""
+        mixed.learn(self._gate.reading)
         if mixed.bridge is not None and mixed.bridge is not self.old.bridge:
             self.old = replace(self.old, bridge=mixed.bridge)
 

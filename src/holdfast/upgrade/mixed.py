@@ -16,7 +16,10 @@ place of its encoding, so every mode can do with one encoder.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -73,6 +76,7 @@ class Mixed:
         self._fusion: Fusion | None = None
         self._learned_at = 0
         self._learning = threading.Lock()
+        self.taught = False  # whether somebody else sees to it that it learns
 
     def search(self, queries: tuple[Vectors, Vectors], k: int, where: Any) -> Hits:
         """The k best items.
@@ -97,7 +101,8 @@ class Mixed:
 
     def candidates(self, queries: tuple[Vectors, Vectors], k: int, where: Any) -> Candidates:
         """What can be ranked later, without the stores."""
-        self.learn()
+        if not self.taught:
+            self.learn()
         count = max(CANDIDATES[self.mode], 2 * k)
         return Candidates.fetch((self._old, self._new), queries, count, where)
 
@@ -116,25 +121,43 @@ class Mixed:
             return found.by_new(known[1], k)
         return found.by_old(k) if fusion is None else found.fused(fusion, k, known)
 
-    def learn(self) -> None:
-        """Learn from the items on both sides, if there are many more than the last time."""
+    @property
+    def learned(self) -> bool:
+        """Whether it has learned anything, or needs not."""
+        return self.mode not in CANDIDATES or self._fusion is not None
+
+    def learn(
+        self, reading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    ) -> None:
+        """Learn from the items on both sides, if there are many more than the last time.
+
+        Args:
+            reading: Keeps writers out while these items are read; not while they are learned
+                from, which takes much longer.
+        """
         if self.mode not in CANDIDATES or self._learned_at >= PAIRS:
             return
         grown = self._new.visible
         if grown < max(LEAST, _GROWTH * self._learned_at) or not self._learning.acquire(False):
             return  # another thread is at it
         try:
-            ids = self._shared(self._ledger.first_done(PAIRS))
-            if len(ids) < LEAST:
-                ids = self._shared(self._new.scan(limit=PAIRS).rows.ids)
-            if len(ids) < LEAST:
-                return
-            old, new = (side.get(ids).vectors for side in (self._old, self._new))
-            if old is not None and new is not None:
-                self._fusion = Fusion(old, new, self._bridged(old, new))
+            with reading():
+                pairs = self._pairs()
+            if pairs is not None:
+                self._fusion = Fusion(*pairs, self._bridged(*pairs))
                 self._learned_at = grown
         finally:
             self._learning.release()
+
+    def _pairs(self) -> tuple[Vectors, Vectors] | None:
+        """The same items on both sides; None where there are too few."""
+        ids = self._shared(self._ledger.first_done(PAIRS))
+        if len(ids) < LEAST:
+            ids = self._shared(self._new.scan(limit=PAIRS).rows.ids)
+        if len(ids) < LEAST:
+            return None
+        old, new = (side.get(ids).vectors for side in (self._old, self._new))
+        return None if old is None or new is None else (old, new)
 
     def _bridged(self, old: Vectors, new: Vectors) -> float:
         """Fit the bridge again where there is more to fit it on; answers its fidelity."""
