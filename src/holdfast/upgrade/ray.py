@@ -13,6 +13,8 @@ which the engine takes for what it is: it waits, tries again, and pauses in the 
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -113,6 +115,8 @@ class RayExecutor(Threads):
     def map(
         self, fn: Callable[[Batch], Result], batches: Iterable[Batch]
     ) -> Iterator[Done[Batch, Result]]:
+        with self._lock:
+            self._begin()  # here rather than in a thread of the pool, where signals are not heard
         try:
             yield from super().map(fn, batches)
         finally:
@@ -179,7 +183,11 @@ class RayExecutor(Threads):
     def _begin(self) -> None:
         """Join the cluster, and ask for as many actors as there should be."""
         if not self._ray.is_initialized():
-            self._ray.init(address=self._address, log_to_driver=False, logging_level="warning")
+            here = self._address is None and "RAY_ADDRESS" not in os.environ
+            more = {"include_dashboard": False} if here else {}
+            self._ray.init(
+                address=self._address, log_to_driver=False, logging_level=logging.ERROR, **more
+            )
             self._own = True
         make = self._ray.remote(Worker).options(**self._needs)
         while len(self._free) + len(self._busy) + len(self._starting) < self._actors:
