@@ -3,6 +3,7 @@
 import copy
 import io
 import shutil
+import sys
 import types
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from holdfast.encode.cache import CachedEncoder
 from holdfast.encode.check import encoder_checks
 from holdfast.encode.clip import ClipEncoder, pooled
+from holdfast.encode.open_clip import OpenClipEncoder
 from holdfast.encode.registry import open_encoder
 from holdfast.errors import ConfigError, EncoderError
 from tests.encode.tiny import NEW, clip_folder, file_of, picture
@@ -242,6 +244,54 @@ def test_the_route_through_sentence_transformers_gives_the_same_rows(folder, enc
     rows = other.encode(mixed, "query").array
     np.testing.assert_allclose(rows, encoder.encode(mixed, "query").array, atol=1e-6)
     assert other.space != encoder.space  # the fingerprint names the engine
+
+
+class StandIn:
+    """As much of open_clip as the encoder asks for: names, a model, what reads, what sees."""
+
+    @staticmethod
+    def create_model_and_transforms(name, pretrained=None):
+        if name != "ViT-T":
+            raise RuntimeError(f"Model config for {name} not found.")
+        torch.manual_seed(len(pretrained or ""))
+        model = torch.nn.Module()
+        model.words, model.sight = torch.nn.Embedding(128, 6), torch.nn.Linear(12, 6)
+        model.encode_text = lambda ids: model.words(ids).mean(dim=1)
+        model.encode_image = lambda seen: model.sight(seen.flatten(1))
+        return model, "for training", StandIn.see
+
+    @staticmethod
+    def see(image):
+        small = np.asarray(image.resize((2, 2)), dtype=np.float32)
+        return torch.from_numpy(small / 255.0)
+
+    @staticmethod
+    def get_tokenizer(name):
+        return lambda texts: torch.tensor([[ord(c) % 128 for c in f"{t:<8}"[:8]] for t in texts])
+
+
+@pytest.mark.parametrize("check", encoder_checks(), ids=str)
+def test_contract_of_open_clip_on_a_stand_in(check, contents, monkeypatch):
+    monkeypatch.setitem(sys.modules, "open_clip", StandIn)
+    check(lambda: OpenClipEncoder("ViT-T", device="cpu", batch_size=2), contents)
+
+
+def test_open_clip_is_asked_as_its_manual_says(contents, monkeypatch):
+    monkeypatch.setitem(sys.modules, "open_clip", StandIn)
+    encoder = OpenClipEncoder("ViT-T", "mine", prefix="a ", device="cpu")
+    model, _, _ = StandIn.create_model_and_transforms("ViT-T", "mine")
+    with torch.inference_mode():
+        told = model.encode_text(StandIn.get_tokenizer("ViT-T")(["a red"]))
+        seen = model.encode_image(StandIn.see(picture(3))[None])
+    wanted = torch.nn.functional.normalize(torch.cat([seen, told])).numpy()
+    np.testing.assert_allclose(
+        encoder.encode([picture(3), "red"], "query").array, wanted, atol=1e-6
+    )
+    assert encoder.space.name == "ViT-T/mine"
+    others = [OpenClipEncoder("ViT-T", "mine"), OpenClipEncoder("ViT-T", "other", prefix="a ")]
+    assert len({e.space.fingerprint for e in (encoder, *others)}) == 3
+    with pytest.raises(ConfigError, match="list_pretrained"):
+        OpenClipEncoder("ViT-Q").space  # noqa: B018
 
 
 def test_open_clip_answers_in_one_space(contents):

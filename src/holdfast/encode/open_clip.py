@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Any
 
@@ -78,7 +79,8 @@ class OpenClipEncoder(TwoTowers):
         state = model.state_dict().items()
         digest = self.revision or text_digest(
             arrays_digest((name, tensor.cpu().float().numpy()) for name, tensor in state),
-            repr(prepare),
+            # Its steps are functions in part, which say where in memory they lie.
+            re.sub(r" at 0x[0-9a-f]+", "", repr(prepare)),
             type(tokens).__name__,
         )
         label = self.name or "/".join(filter(None, (self.model, self.pretrained)))
