@@ -239,6 +239,35 @@ def summary(rows: Sequence[Row], world: str, names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def verdict(rows: Sequence[Row], world: str, names: Sequence[str]) -> str:
+    """In words: who is best, and what a gallery loses that is never made again."""
+    average = {
+        name: row.value
+        for row in rows
+        for name in names
+        if row.cell == f"{world}, {name}" and row.metric == "Avg"
+    }
+    free = max((name for name in names if not name.startswith(CPE)), key=average.__getitem__)
+    best = max(names, key=average.__getitem__)
+    gap = f"{100 * (average[CPE] - average[free]):+.1f} points"
+    lines = [f"In {world} the highest Avg is that of {best}."]
+    lines += [f"{CPE} is {gap} from the best method without training, {free}."]
+    for name in (CPE, OFF, TEXT):
+        own = {
+            row.metric: row.value
+            for row in rows
+            if row.cell == f"{world}, {name}, picture to pictures"
+        }
+        kept, made = (
+            own[f"CMC@1, gallery {way}, at the end"] for way in ("never made again", "made again")
+        )
+        lines.append(
+            f"{name}: a gallery of pictures never made again answers {100 * kept:.1f}, one made "
+            f"again {100 * made:.1f} (CMC@1 in per cent)."
+        )
+    return " ".join(lines)
+
+
 def draw(world: World, found: Mapping[str, list[Outcome]]) -> str:
     """A figure of accuracy after each session beside the page; its file name."""
     from matplotlib.figure import Figure
@@ -304,6 +333,7 @@ def run(record: Record, world: World, cache: Path, seeds: Sequence[int]) -> None
             say(f"{world.name} seed {seed.seed} {name}: {average:.4f}, {outcome.seconds:.0f} s")
     tell(record, world, found)
     tell_galleries(record, made, found)
+    record.notes.append(verdict(record.rows, world.name, list(found)))
 
 
 NOTES = (
