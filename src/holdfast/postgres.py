@@ -221,18 +221,33 @@ class Postgres:
             finally:
                 other._mine.connection = held
 
-    def run(self, work: Callable[[Connection], T]) -> T:
+    @contextmanager
+    def _statement(self) -> Iterator[Connection]:
+        """A connection for one statement, which is a transaction by itself: two messages less."""
+        if getattr(self._mine, "connection", None) is not None:
+            with self.transaction() as connection:
+                yield connection
+            return
+        connection = self._take()
+        try:
+            with self.reported():
+                yield connection
+        finally:
+            self._give(connection)
+
+    def run(self, work: Callable[[Connection], T], single: bool = False) -> T:
         """Do work in one transaction, again when a connection was lost or others were in the way.
 
         Args:
             work: May be called several times; what it did before a failure is undone.
+            single: It is one statement.
         Raises:
             HoldfastError: Of the kind given; the database failed.
         """
         inside = getattr(self._mine, "connection", None) is not None
         for attempt in range(_TRIES):
             try:
-                with self.transaction() as connection:
+                with self._statement() if single else self.transaction() as connection:
                     return work(connection)
             except self._error as error:
                 if inside or attempt + 1 == _TRIES or not self._passes(error.__cause__, attempt):

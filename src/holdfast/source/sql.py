@@ -135,7 +135,7 @@ class SqlSource:
             found: list[tuple[Any, ...]] = connection.execute(query, values).fetchall()
             return found
 
-        return self._postgres.run(work)
+        return self._postgres.run(work, single=True)
 
     # content
 
@@ -247,7 +247,7 @@ class SqlSource:
         # By mark, not up to a mark: an earlier one may belong to a transaction that is still open.
         query = self._sql("DELETE FROM {feed} WHERE mark = ANY(%s)")
         marks = [change.mark for change in changes]
-        self._postgres.run(lambda connection: connection.execute(query, [marks]))
+        self._postgres.run(lambda connection: connection.execute(query, [marks]), single=True)
 
     def close(self) -> None:
         """Close the connections. Calling it twice is fine."""

@@ -193,10 +193,10 @@ class PgvectorStore:
 
     @property
     def visible(self) -> int:
-        return self._postgres.run(self._table.counts).shown
+        return self._postgres.run(self._table.counts, single=True).shown
 
     def __len__(self) -> int:
-        return self._postgres.run(self._table.counts).total
+        return self._postgres.run(self._table.counts, single=True).total
 
     # Writing
 
@@ -217,7 +217,10 @@ class PgvectorStore:
         texts, write = jsonb_texts(given), self._hand_over if len(names) <= _FEW else self._stage
         merge = _MERGE + (_COUNTED if numbers is None else _GIVEN)
         try:
-            self._postgres.run(lambda c: write(c, merge, names, numbers, texts, rows.array))
+            self._postgres.run(
+                lambda c: write(c, merge, names, numbers, texts, rows.array),
+                single=len(names) <= _FEW,
+            )
         except StoreError as error:
             if not self._postgres.cannot_keep(error):
                 raise
@@ -253,7 +256,7 @@ class PgvectorStore:
         keys = [escaped(name) for name in ids_given(ids, self._owner)]
         query = self._table.sql(_LOCKED.replace("[which]", which) + change)
         if keys:
-            self._postgres.run(lambda connection: connection.execute(query, [keys]))
+            self._postgres.run(lambda connection: connection.execute(query, [keys]), single=True)
 
     # Reading
 
@@ -296,7 +299,7 @@ class PgvectorStore:
                 found: list[tuple[Any, ...]] = cursor.execute(query, values).fetchall()
                 return found
 
-        return self._postgres.run(work)
+        return self._postgres.run(work, single=True)
 
     def _rows(self, found: list[tuple[Any, ...]], vectors: bool) -> Rows:
         columns = list(zip(*found, strict=True)) or [()] * (5 if vectors else 4)

@@ -97,12 +97,13 @@ class Search:
             elif graph:  # the planner takes long vectors, which lie elsewhere, for cheap to scan
                 connection.execute(_BY_GRAPH)
             with connection.cursor(binary=True) as cursor:
-                found: list[tuple[Any, ...]] = cursor.execute(query, values).fetchall()
-                return found
+                rows: list[tuple[Any, ...]] = cursor.execute(query, values).fetchall()
+                return rows
 
         out = Hits.empty(len(asked), k)
         filled = [0] * len(asked)
-        for number, name, away in self._table.postgres.run(work):
+        found = self._table.postgres.run(work, single=not (exactly or graph))
+        for number, name, away in found:
             row = number - 1
             out.ids[row, filled[row]] = unescaped(name)
             out.scores[row, filled[row]] = -away
