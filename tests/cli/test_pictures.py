@@ -1,6 +1,7 @@
 """A gallery of pictures from old to new: texts and pictures ask it at every moment of the way."""
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -111,6 +112,23 @@ def test_records_name_pictures_and_hold_captions(models, tmp_path):
     assert found[shown][0].startswith("red ")
     found = answers(tmp_path, "a blue disc", "--where", '{"kind": "picture"}', k=4)
     assert all(name.startswith("blue/") for name in found["a blue disc"])
+
+
+def test_a_photograph_that_cannot_be_opened_stops_a_build_and_not_a_backfill(home):
+    told(home, "build")
+    broken = home / "photos" / "red" / "disc-00.png"
+    broken.write_bytes(b"half a file")
+    told(home, "plan")
+    words = ["backfill", "-c", str(home / "holdfast.toml"), "--json"]
+    assert CliRunner().invoke(main, words).exit_code in (0, 3)
+    held = told(home, "quarantine")
+    assert [item["id"] for item in held["items"]] == ["red/disc-00.png"]
+    assert "a picture that can be opened" in json.dumps(held)
+    shutil.rmtree(home / "gallery")
+    words[0] = "build"
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code != 0
+    assert "disc-00.png" in result.output + result.stderr
 
 
 def test_a_search_without_a_question_is_refused(home):
