@@ -6,14 +6,15 @@ import numpy as np
 
 from holdfast.align.shrink import merge_units
 from holdfast.arrays import Vectors, as_vectors
-from holdfast.measure.diagnose.attributes import information
+from holdfast.measure.diagnose.attributes import attributes, information
+from holdfast.measure.diagnose.columns import codes
 from holdfast.measure.diagnose.neighbours import drift
 from holdfast.measure.diagnose.severity import severities, severity
 from holdfast.measure.diagnose.shortcut import shortcut
 from holdfast.measure.slices import regressed, slice_findings
 from holdfast.space import Space
 
-from .reading_worlds import digits, lsa, page, unit
+from .reading_worlds import digits, intents, lsa, page, unit
 from .record import Record
 
 
@@ -182,6 +183,33 @@ def audits(record: Record) -> None:
             data="made",
         )
         record.add("uncorrected, nats", cell, mutual_info_score(column, told), data="made")
+
+
+def known(record: Record) -> None:
+    """The audit and the probe on a real pair, in which nothing was planted."""
+    old, new, intent, domain = lsa()
+    words, _, _, test, texts = intents()
+    kept = np.random.default_rng(0).permutation(np.flatnonzero(~test))[:1_500]  # as in `lsa`
+    spaces = [
+        Vectors(Space(n, t.shape[1]), t[:1_500]) for n, t in (("words", old), ("letters", new))
+    ]
+    cut = {"intent": intent[:1_500].tolist(), "domain": domain[:1_500].tolist()}
+    cut |= {"length": [len(words[row]) for row in kept]}
+    cut |= {"first word": [texts[row].split()[0] for row in kept]}
+    numbers = {name: np.unique(v, return_inverse=True)[1] for name, v in cut.items()}
+    columns = {name: found for name, v in cut.items() if (found := codes(v)) is not None}
+    data = "CLINC150, words to letters"
+    for one in attributes(*spaces, columns):
+        cell = f"11 audit, {one.column}, {one.old:.3f} before"
+        ends = {"low": one.change.low, "high": one.change.high}
+        record.add("change of knowledge", cell, one.change.value, **ends, data=data)
+        record.add("alarm", cell, float(one.lost), target="== 0", data=data)
+    for cue in ("length", "first word"):
+        probe = shortcut(*spaces, numbers["intent"], columns.get(cue, numbers[cue]), cue)
+        cell = f"4 probe, {cue}, wins {probe.old.value:.3f} of conflicts before"
+        ends = {"low": probe.rise.low, "high": probe.rise.high}
+        record.add("change of its win rate", cell, probe.rise.value, **ends, data=data)
+        record.add("alarm", cell, float(probe.alarm), target="== 0", data=data)
 
 
 def trees(record: Record) -> None:

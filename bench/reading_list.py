@@ -34,6 +34,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = MappingProxyType(
             diagnoses.shrinking,
             diagnoses.shortcuts,
             diagnoses.audits,
+            diagnoses.known,
             diagnoses.trees,
             diagnoses.graphs,
             diagnoses.gates,
