@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from holdfast.cli import main
+from holdfast.errors import InvalidInput
+from holdfast.upgrade.routes import Routes
 from tests.encode.tiny import KINDS, NEW, OLD, photographs, trained_folder
 
 CONFIG = """\
@@ -147,3 +150,9 @@ def test_a_folder_is_recognised_by_init(tmp_path, monkeypatch):
     text = (tmp_path / "holdfast.toml").read_text()
     assert 'kind = "pictures"\npath = "photos"' in text
     assert 'model = "openai/clip-vit-large-patch14"' in text
+
+
+@pytest.mark.parametrize("one", [Path("a.png"), b"a file", "a text"])
+def test_one_question_is_put_in_a_list(one):
+    with pytest.raises(InvalidInput, match="Put it in a list"):
+        Routes(None, None, one)

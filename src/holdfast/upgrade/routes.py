@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -41,9 +42,10 @@ class Routes:
                 "a bare array",
                 "Write Vectors through as_vectors(array, space, 'query').",
             )
-        elif isinstance(given, str):
+        elif isinstance(given, str | bytes | PurePath):
+            one = "string" if isinstance(given, str) else "picture"
             raise InvalidInput(
-                "Gallery.search", "a sequence of contents", "one string", "Put it in a list."
+                "Gallery.search", "a sequence of contents", f"one {one}", "Put it in a list."
             )
         elif len(given) and all(isinstance(v, Vectors) for v in given):
             self._ready = list(given)
