@@ -128,6 +128,24 @@ def test_writing_takes_no_longer_than_searches_may(setup):
     assert setup(yield_above=20.0).engine()._group._seconds == pytest.approx(0.02)
 
 
+def test_a_large_group_is_written_in_pieces_that_take_no_longer_than_searches_may(setup):
+    one = setup(yield_above=20.0, batch_size=300, max_batch_size=300)
+    engine = one.engine()
+    now, sizes, move = [0.0], [], one.gallery.move
+
+    def slow(rows, vectors, places, since):
+        now[0] += 0.0002 * len(rows)  # 100 rows take as long as a search may
+        sizes.append(len(rows))
+        move(rows, vectors, places, since)
+
+    one.gallery.move = slow
+    engine._group._clock = lambda: now[0]
+    engine.run()
+    assert sizes == [128, 100, 72]
+    assert one.slept == [0.001] * (len(sizes) - 1)
+    assert one.moved_correctly()
+
+
 def test_learning_from_what_has_moved_keeps_nobody_waiting(setup, monkeypatch):
     one = setup()
     gallery = one.gallery

@@ -112,7 +112,7 @@ class Engine(Turns):
         self._limit = RateLimit(plan.rate, clock, sleep)
         self._upkeep = Upkeep(self._old, self._new, clock)
         goal = plan.yield_above / 1e3
-        self._group = Group(gallery, clock, goal)
+        self._group = Group(gallery, clock, goal, sleep)
         self._courtesy = Courtesy(goal, plan.yield_most, gallery.meter, clock, sleep)
         self._under_way = 0  # items claimed and not computed
         self._started = False  # whether the audit knows

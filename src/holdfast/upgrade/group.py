@@ -7,6 +7,7 @@ one. Groups grow while larger ones are written faster, and searches need not wai
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,8 @@ from .pace import BatchSize
 
 _SMALL = 256  # rows below which a batch is written at once
 _FIRST, _MOST = 1_024, 4_096  # rows in the first group, and in any
+_PIECE, _LEAST = 128, 64  # rows in the first piece, and in any: each has costs of its own
+_BREATH = 0.001  # seconds between two pieces, for the searches that wait
 _SECONDS = 0.1  # of writing, in which no search is answered, from which groups shrink
 
 
@@ -31,11 +34,19 @@ class Group:
         gallery: Moves them.
         clock: Answers seconds.
         goal: Seconds that searches may take, as the plan says: no write shall take longer, since no
-            search is answered meanwhile; 0 where it does not say.
+            search is answered meanwhile, so larger groups are written in pieces; 0 where it does
+            not say.
+        sleep: Waits seconds.
     """
 
-    def __init__(self, gallery: Gallery, clock: Callable[[], float], goal: float = 0.0) -> None:
-        self._gallery, self._clock = gallery, clock
+    def __init__(
+        self,
+        gallery: Gallery,
+        clock: Callable[[], float],
+        goal: float = 0.0,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._gallery, self._clock, self._sleep, self._goal = gallery, clock, sleep, goal
         self._seconds = min(_SECONDS, goal) if goal > 0.0 else _SECONDS
         self._held: list[tuple[Rows, Vectors, list[int], int]] = []
         self._names: set[str] = set()
@@ -75,6 +86,21 @@ class Group:
         if not held:
             return
         rows, vectors, places, since = held[0] if len(held) == 1 else _joined(held)
+        done = 0
+        while done < len(rows) or not done:
+            some = np.arange(done, min(done + self._piece(len(rows)), len(rows)))
+            if done:
+                self._sleep(_BREATH)  # or the lock would not change hands
+            self._move(rows.take(some), vectors.take(some), [places[i] for i in some], since)
+            done += max(len(some), 1)
+
+    def _piece(self, rows: int) -> int:
+        """Rows that can be written while a search waits."""
+        if not self._goal:
+            return max(rows, 1)
+        return max(int(self._goal / self._each + 1e-6), _LEAST) if self._each else _PIECE
+
+    def _move(self, rows: Rows, vectors: Vectors, places: list[int], since: int) -> None:
         begun = self._clock()
         self._gallery.move(rows, vectors, places, since)
         seconds = self._clock() - begun
