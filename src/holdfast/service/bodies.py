@@ -141,7 +141,15 @@ class Command(_Strict):
     items_per_second: float = Field(default=0.0, ge=0.0, le=1e9, description="For throttle.")
     leave_behind_quarantined: bool = False
     share: float = Field(default=0.0, ge=0.0, le=1.0, description="For stage: of all keys.")
-    tenants: list[Name] = Field(default_factory=list, max_length=1_000)
+    tenants: list[Name] = Field(
+        default_factory=list, max_length=1_000, description="For stage: all searches of these."
+    )
+    where: Fields = Field(
+        default_factory=dict, description="For stage: searches whose filter asks for this."
+    )
+    early: bool = Field(
+        default=False, description="For finish: although the holdover has not passed."
+    )
     wait: float = Field(default=30.0, ge=0.0, le=120.0, description="Seconds to wait for the end.")
 
 

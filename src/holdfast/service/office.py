@@ -201,16 +201,16 @@ class Office:
 
     def _throttle(self, body: bodies.Command, who: str) -> str:
         rate = body.items_per_second
-        self._steward.throttle(rate, who)
+        if not self._steward.throttle(rate, who):
+            self._audit().record(f"rate {rate:g}", body.why, who)
         return f"At most {rate:g} items a second move." if rate else "Items move without a limit."
 
     def _retry(self, body: bodies.Command, who: str) -> str:
-        del body
-        count = self._with_engine(who, lambda engine: engine.retry(by=who))
+        count = self._with_engine(who, lambda engine: engine.retry(why=body.why, by=who))
         return f"{count:,} items get another try."
 
     def _stage(self, body: bodies.Command, who: str) -> str:
-        stage = Stage(body.share, tuple(body.tenants))
+        stage = Stage(body.share, tuple(body.tenants), body.where)
         left = body.leave_behind_quarantined
         self._with_engine(
             who, lambda engine: engine.stage(stage, leave_behind=left, why=body.why, by=who)
@@ -231,12 +231,15 @@ class Office:
         return "Rolled back: searches read the old side alone."
 
     def _finish(self, body: bodies.Command, who: str) -> str:
-        left = body.leave_behind_quarantined
-        self._with_engine(
-            who, lambda engine: engine.finish(leave_behind=left, why=body.why, by=who)
-        )
+        said = {"leave_behind": body.leave_behind_quarantined, "early": body.early}
+
+        def finish(engine: Engine) -> None:
+            engine.finish(**said, why=body.why, by=who)
+
+        self._with_engine(who, finish)
         with self._steward.reopened():
             self._steward.project.drop_old()
+        self._audit().record("delete the old store", body.why, who)
         return "Finished: the new side is the gallery, the old store is deleted."
 
     def _with_engine(self, who: str, do: Callable[[Engine], Any]) -> Any:

@@ -230,13 +230,18 @@ class Steward:
             engine.pause(why, by=who)
         mover.join(seconds)
 
-    def throttle(self, rate: float, who: str) -> None:
-        """At most so many items a second from the next batch on; 0 for no limit."""
+    def throttle(self, rate: float, who: str) -> bool:
+        """At most so many items a second; 0 for no limit.
+
+        Returns:
+            Whether it holds from the next batch on; else from the next start on.
+        """
         if self.running:
             self.ledger.ask("rate", rate=rate, by=who)
             self._nudge.set()
-        else:  # it holds from the next start on
-            self.ledger.event("rate", {"items_per_second": rate, "by": who})
+            return True
+        self.ledger.event("rate", {"items_per_second": rate})
+        return False
 
     def settle(self) -> None:
         """Wait for a backfill that has moved everything to finish measuring."""
