@@ -141,6 +141,21 @@ def thresholds(record: Record, runs: Sequence[Cells], told: str) -> None:
         record.add(metric, "digits", np.mean(values), target=target, data=f"digits: {told}", **ends)
 
 
+def overview(runs: Runs) -> str:
+    """R@10 in percent, mean over seeds: the whole page in one table."""
+    mixed = [f"mixed@{share:.0%}, {way}" for share in SHARES for way in WAYS]
+    heads = [f"{name} {direction}" for name in runs for direction in DIRECTIONS]
+    lines = ["| R@10, % | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for cell in ["old/old", *SERVED, *ENDS[1:], *mixed]:
+        values = []
+        for cells in runs.values():
+            for direction in DIRECTIONS:
+                known = [np.mean(c.ranks[cell][direction] <= 10) for c in cells if cell in c.ranks]
+                values.append(f"{100 * np.mean(known):.1f}" if known else "")
+        lines.append(f"| {cell} | " + " | ".join(values) + " |")
+    return "\n".join(lines)
+
+
 def told_of(runs: Runs) -> list[str]:
     """What no table holds: ways that were taken, shares, epochs."""
     lines = []
@@ -195,7 +210,7 @@ def measured(options: argparse.Namespace, cache: Path) -> int:
         "new models ask old galleries of pictures and captions",
         "four worlds of pictures",
         seeds[0],
-        notes=[*notes, " ".join(told_of(runs))],
+        notes=[*notes, overview(runs), "\n".join(f"* {line}" for line in told_of(runs))],
         aims=not options.quick,
     )
     for name, cells in runs.items():
