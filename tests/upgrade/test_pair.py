@@ -90,6 +90,35 @@ def test_a_batch_that_fails_half_way_leaves_both_tables_as_they_were(gallery, mo
     assert (gallery.new.store.visible, gallery.old.store.visible) == (300, 0)
 
 
+def test_a_view_follows_the_side_that_is_read(postgres, tmp_path):
+    view = f"searched {tmp_path.name}"
+    world = World("pgvector", 40, (16, 24), rate=0.0, options={"view": view})
+    world.found(tmp_path / "gallery")
+    with psycopg.connect(postgres, autocommit=True) as others:
+        role = f"reader_{abs(hash(view))}"
+        others.execute(f"CREATE ROLE {role}")
+
+        def read():
+            others.execute(f"SET ROLE {role}")
+            rows = others.execute(f'SELECT id, vector_dims(vector) FROM "{view}"').fetchall()
+            others.execute("RESET ROLE")
+            return len(rows), {dim for _, dim in rows}
+
+        with closing(world.open(tmp_path / "gallery")) as gallery:
+            gallery.lead()
+            others.execute(f'GRANT SELECT ON "{view}" TO {role}')
+            assert read() == (40, {16})
+            runner = engine(gallery)
+            runner.run(0.5)
+            assert read() == (40, {16})  # the old side has every item, hidden or not
+            runner.run()
+            runner.cut_over()
+            assert read() == (40, {24})
+            runner.roll_back()
+            assert read() == (40, {16})
+        others.execute(f'DROP VIEW "{view}"; DROP ROLE {role}')
+
+
 def test_finishing_drops_the_old_table_with_its_graph(gallery, postgres):
     runner = engine(gallery)
     gallery.old.store.tend()

@@ -86,6 +86,8 @@ class PgvectorStore:
         effort: Candidates while the graph is built.
         exact_below: Visible rows below which no graph is built.
         payload_index: Keep an index over payloads, for filters that few rows pass.
+        view: Name of a view over whichever side is read: others search by it, and a cut-over
+            or a rollback turns it in one transaction. None without it.
         shared: Do not hold the table.
     Raises:
         MissingExtra: psycopg is not installed.
@@ -109,6 +111,7 @@ class PgvectorStore:
         effort: int = 64,
         exact_below: int = 2_000,
         payload_index: bool = False,
+        view: str = "",
         shared: bool = False,
     ) -> None:
         self.space, self.folder = space, Path(folder)
@@ -125,6 +128,7 @@ class PgvectorStore:
         self._postgres = Postgres(
             dsn_env, self._owner, settings=_settings(ef, self._owner), greet=self._greet
         )
+        self._view = check_name(view, f"{self._owner}: view") if view else ""
         self._hold: Hold | None = None
         try:
             self._table = self._open(schema, prefix, shared)
@@ -323,6 +327,11 @@ class PgvectorStore:
         """See the protocol. Searches and writes go on meanwhile, here and elsewhere."""
         self._index.tend()
         self._search.look()
+
+    def lead(self) -> None:
+        """Let the view, if there is one, show this store."""
+        if self._view:
+            self._table.show_as(self._view)
 
     def close(self) -> None:
         self._postgres.close()

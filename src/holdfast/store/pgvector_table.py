@@ -53,6 +53,14 @@ CREATE TRIGGER holdfast_emptied AFTER TRUNCATE ON {table}
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.holdfast_count();
 """
 
+# Who else may read a view.
+_READERS = """
+SELECT r.rolname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
+    aclexplode(c.relacl) AS given JOIN pg_roles r ON r.oid = given.grantee
+WHERE n.nspname = %s AND c.relname = %s AND given.privilege_type = 'SELECT'
+    AND given.grantee <> c.relowner
+"""
+
 _COUNT = """
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
@@ -212,6 +220,25 @@ class Table:
             " HAVING count(*) > 0"
         )
         connection.execute(query, [self.title, self.title])
+
+    def show_as(self, view: str) -> None:
+        """Let a view show this table, hidden rows included, from one moment to the next.
+
+        Whoever may read the old view may read the new one.
+        """
+        shown = self.sql("SELECT id, revision, payload, vector FROM {table}")
+        title = name(self.schema, view)
+
+        def work(connection: Connection) -> None:
+            # Others ask for the view of before until this is committed, and wait no longer.
+            connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 4))", [view])
+            readers = connection.execute(_READERS, [self.schema, view]).fetchall()
+            connection.execute(sql("DROP VIEW IF EXISTS {}").format(title))
+            connection.execute(sql("CREATE VIEW {} AS {}").format(title, shown))
+            for (role,) in readers:
+                connection.execute(sql("GRANT SELECT ON {} TO {}").format(title, name(role)))
+
+        self.postgres.run(work)
 
     def drop(self) -> None:
         """Delete the table with its index, and what is noted about it."""
