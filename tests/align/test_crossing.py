@@ -107,7 +107,7 @@ def test_what_is_served_is_what_was_measured():
         way.queries(new=support.new_images)
 
 
-def test_pairs_that_choose_do_not_judge():
+def test_the_halves_share_no_picture():
     _, _, support = world(1, 1)
     a, b = support.halves(seed=3)
     assert not set(a) & set(b)

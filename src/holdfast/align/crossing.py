@@ -8,8 +8,9 @@ well may harm the other, so each has a ladder of its own, on pairs that nothing 
     procrustes, projection  the new model's query, mapped by a bridge that was fitted on texts
     ... + slerp, adaptive   that one and the old query, joined on the sphere; two models a query
 
-A rung is taken only when it finds more than what was best before, beyond doubt. So where
-nothing does, the old model's own queries go on, and nothing that is worse is ever served.
+Half of the pairs judges with the share that the other half chose, and the other way round. A
+rung is taken only when it finds more than what was best before, beyond doubt. So where
+nothing does, the old model's own queries go on.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Direction: TypeAlias = Literal["I2T", "T2I"]
 DIRECTIONS: tuple[Direction, ...] = ("I2T", "T2I")
 DEPTHS = (1, 5, 10)
 JOINED: tuple[Rule, ...] = ("slerp", "adaptive")
-FEWEST = 40  # pictures with captions; half of them choose, half judge
+FEWEST = 40  # pictures with captions
 OLD = "old"
 
 
@@ -79,7 +80,7 @@ class Support:
             )
 
     def halves(self, seed: int) -> tuple[IntArray, IntArray]:
-        """Pictures to choose on, and pictures to judge on."""
+        """Pictures in two halves: each is judged with what the other one chose."""
         order = np.random.default_rng(seed).permutation(len(self.captions))
         middle = len(order) // 2
         return np.sort(order[:middle]), np.sort(order[middle:])
@@ -262,18 +263,20 @@ def _climb(
     seed: int,
 ) -> tuple[Way, Sequence[CrossRung]]:
     """The last rung that beat the best before it beyond doubt, and all of them."""
-    choosing, judging = (_Questions.of(direction, support, h) for h in support.halves(seed))
+    halves = [_Questions.of(direction, support, half) for half in support.halves(seed)]
+    everyone = _Questions.of(direction, support, np.arange(len(support.captions)))
     old = support.old_images if direction == "I2T" else support.old_texts
-    status_quo = judging.values(old)
-    ways, values = [Way(OLD)], [status_quo]
+    ways, values = [Way(OLD)], [_judged(halves, [old, old])]
     for candidate in candidates:
         mapped = candidate.images if direction == "I2T" else candidate.texts
         ways.append(Way(candidate.name, candidate.bridge))
-        values.append(judging.values(mapped))
+        values.append(_judged(halves, [mapped, mapped]))
         for rule in JOINED if alive else ():
-            join = _joined(choosing, old, mapped, rule)
+            # Each half is judged with the share that the other one chose.
+            chosen = [_joined(half, old, mapped, rule) for half in halves[::-1]]
+            values.append(_judged(halves, [join.between(old, mapped) for join in chosen]))
+            join = _joined(everyone, old, mapped, rule)
             ways.append(Way(f"{candidate.name} + {rule}", candidate.bridge, join))
-            values.append(judging.values(join.between(old, mapped)))
     best = 0 if alive else 1
     for place in range(best + 1, len(ways)):
         if _difference(values[place], values[best], seed).low > 0.0:
@@ -284,12 +287,17 @@ def _climb(
         CrossRung(
             way.name,
             bootstrap(value[:, None], seed)[0],
-            _difference(value, status_quo, seed),
+            _difference(value, values[0], seed),
             place == best,
         )
         for place, (way, value) in enumerate(zip(ways, values, strict=True))
     )
     return ways[best], table
+
+
+def _judged(halves: Sequence[_Questions], queries: Sequence[Vectors]) -> Float64Array:
+    """(q,) what both halves find, each among its own pictures and captions."""
+    return np.concatenate([h.values(asked) for h, asked in zip(halves, queries, strict=True)])
 
 
 def _joined(questions: _Questions, old: Vectors, mapped: Vectors, rule: Rule) -> Interpolation:
