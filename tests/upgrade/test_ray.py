@@ -47,7 +47,7 @@ SLOW = {"function": "tests.cli.toys:slow", "dim": 24, "name": "new@1"}
 def cluster():
     """Three nodes of two logical cores; the head has none, so that it runs no actor.
 
-    The system must notice soon that a node is gone: within two seconds here, not half a minute.
+    A busy machine must not pass for a dead node, nor a dead one for half a minute as alive.
     """
     held = {name: os.environ.get(name) for name in ("PYTHONPATH", "TOY_SECONDS")}
     os.environ.update(PYTHONPATH=str(ROOT), TOY_SECONDS="0.1")  # what the workers inherit
@@ -56,7 +56,7 @@ def cluster():
         head_node_args={
             "num_cpus": 0,
             "include_dashboard": False,
-            "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 3},
+            "_system_config": {"health_check_period_ms": 1000, "health_check_failure_threshold": 9},
         },
     )
     try:
