@@ -182,6 +182,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, help="where models and answers are kept")
     parser.add_argument("--sets", default=",".join(WORLDS))
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--kept", action="store_true", help="only what the cache holds already")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.cache is None:
@@ -198,6 +199,9 @@ def measured(options: argparse.Namespace, cache: Path) -> int:
     worlds: dict[str, World] = {}
     for name in names:
         for seed in seeds:
+            if options.kept and not (cache / f"{name}-{seed}" / "rows.npz").exists():
+                say(f"{name}, seed {seed}: not there, left out")
+                continue
             world = digits(seed, quick=True) if options.quick else WORLDS[name](seed)
             home = ready(world, seed, cache)
             runs.setdefault(name, []).append(cells_of(world, encoded(world, home), home))
