@@ -1,13 +1,19 @@
 """`holdfast follow`: refused without a feed, and one more change taken over with one."""
 
 import json
+import threading
+import time
 from contextlib import contextmanager
 
+import pytest
+
 from holdfast.items import Item
+from holdfast.service.steward import Steward
 from holdfast.source.feed import Change
 from holdfast.source.memory import MemorySource
 from holdfast.source.registry import SOURCES
 from holdfast.upgrade.parts import Parts
+from holdfast.upgrade.project import Project
 
 
 def test_a_source_without_a_feed_is_refused(home):
@@ -44,7 +50,9 @@ class Fed(MemorySource):
         return True
 
 
-def test_changes_are_taken_over_once(home, monkeypatch):
+@pytest.fixture
+def fed(home, monkeypatch):
+    """A source with a feed, in the place of the file; the gallery is built."""
     fed = Fed("feed")
     monkeypatch.setattr(Parts, "source", property(lambda self: fed))
     text = home.config.read_text()
@@ -55,6 +63,24 @@ def test_changes_are_taken_over_once(home, monkeypatch):
     assert "memory" in SOURCES
     home.done("build")
     fed.change()
+    return fed
+
+
+def test_a_service_follows_while_nothing_else_goes_on(home, fed):
+    steward = Steward(Project(home.config))
+    steward.open()
+    until = time.monotonic() + 20
+    while fed.changes:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    with steward.using() as gallery:
+        assert gallery.search(["w7 w8 w9"], 1).ids[0, 0] == "new"
+        assert len(gallery) == 30
+    steward.close()
+    assert not any(thread.name == "follower" for thread in threading.enumerate())
+
+
+def test_changes_are_taken_over_once(home, fed):
     assert home.done("follow", "--once") == "Took over 2 changes.\n"
     assert json.loads(home.done("follow", "--once", "--json")) == {"changes": 0}
     ids = [name for name, _ in home.found("w7 w8 w9", 40)]

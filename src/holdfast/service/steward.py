@@ -69,6 +69,8 @@ class Steward:
 
     def _open(self) -> None:
         self._gallery = self.project.gallery()
+        if self._gallery.follower is not None:
+            self._gallery.follower.start()
         self._ledger = self._ledger or self.project.ledger()
         upgrade = self._ledger.upgrade()
         self._finished = upgrade is not None and upgrade.state == "finished"
