@@ -189,3 +189,20 @@ def test_too_few_pairs_are_refused(model, pairs, first):
         adapt(model, first.get_state(), pairs[0][:30], few)
     with pytest.raises(InvalidInput, match="as many pictures as captions"):
         adapt(model, first.get_state(), pairs[0], few)
+
+
+def test_the_adapted_model_is_an_encoder_with_a_space_of_its_own(folder, model, pairs, first):
+    from PIL import Image
+
+    plain = ClipEncoder(folder)
+    adapted = adapt(model, first.get_state(), *pairs, settings=LEARNS)
+    kinds = transformers.AutoTokenizer, transformers.AutoImageProcessor
+    readers = tuple(kind.from_pretrained(folder) for kind in kinds)
+    encoder = ClipEncoder(adapted.model, processor=readers, name="adapted")
+    contents = ["a red disc", Image.new("RGB", (24, 24), (200, 30, 30))]
+    rows, before = (e.encode(contents, "query").array for e in (encoder, plain))
+    np.testing.assert_allclose(rows[0], before[0], atol=1e-6)  # texts as ever
+    assert not np.allclose(rows[1], before[1], atol=1e-3)
+    assert encoder.space != plain.space
+    with adapted.off():
+        np.testing.assert_allclose(encoder.encode(contents, "query").array, before, atol=1e-6)
