@@ -333,7 +333,7 @@ def test_words_stand_out_and_everything_has_a_name(slow, served, visit, scheme):
     here.page.wait_for_selector(".chart")
     assert here.page.evaluate(LUMINANCE) == []
     nameless = here.page.evaluate(
-        "() => [...document.querySelectorAll('button, input, a')].filter(one => "
+        "() => [...document.querySelectorAll('button, input, a')].filter(one => !one.hidden && "
         "!(one.textContent.trim() || (one.labels && one.labels.length))).map(one => one.outerHTML)"
     )
     assert nameless == []

@@ -15,6 +15,7 @@ from ..report.words import percent, state_words
 from ..upgrade.assess import latest
 from ..upgrade.gate import judge
 from ..upgrade.quality import measured
+from ..upgrade.watch import Watch
 from . import chart, panels
 from .caller import ANYBODY, CALLER
 from .compare import Column
@@ -114,11 +115,11 @@ class Page:
 
     def _watch(self) -> Html:
         with self._steward.using() as gallery:
-            watch = getattr(gallery, "watch", None)
-        if watch is None:
+            watch, share = gallery.watch, gallery.share
+        if not isinstance(watch, Watch):
             return panels.note("Nothing is watched: see [watch] in holdfast.toml.")
         breach = "" if watch.breach is None else f"{watch.breach.metric} {watch.breach.note}"
-        return panels.watched(watch.findings(), watch.numbers(), breach)
+        return panels.watched(watch.findings(), watch.numbers(), breach, share)
 
     def _deeds(self) -> Sequence[Mapping[str, Any]]:
         return self._office.last_deeds(_DEEDS)

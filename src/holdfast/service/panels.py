@@ -238,23 +238,21 @@ def verdict(finding: Finding) -> Html:
     return element("span", _VERDICTS[finding.verdict], class_=finding.verdict)
 
 
-def watched(findings: Sequence[Finding], numbers: Mapping[str, Any], breach: str) -> Html:
+def watched(
+    findings: Sequence[Finding], numbers: Mapping[str, Any], breach: str, share: float
+) -> Html:
     """What the watch sees of live searches."""
     parts = []
     if breach:
         parts.append(element("p", element("strong", "Breach: "), breach, class_="trouble"))
     if findings:
         rows = [
-            (
-                f"{f.metric} {cell_name(f.cell)}",
-                figure(f.value),
-                f"{figure(f.low)} to {figure(f.high)}",
-                verdict(f),
-            )
+            (f.metric, figure(f.value), f"{figure(f.low)} to {figure(f.high)}", verdict(f))
             for f in findings
         ]
         header = ("What", "Value", "Interval", "Verdict")
-        parts.append(table("Live searches against the status quo", header, rows, "live"))
+        at = percent(share)
+        parts.append(table(f"Against the status quo, at {at}", header, rows, "live"))
     sampled = numbers.get("sampled", 0)
     parts.append(
         note(f"{counted(int(sampled), 'search').replace('searchs', 'searches')} compared so far.")
@@ -267,9 +265,9 @@ def figure(value: float) -> str:
 
     Example:
         >>> figure(0.12345), figure(-3118.8)
-        ('0.123', '-3.12e+03')
+        ('0.123', '-3,119')
     """
-    return f"{value:.3f}" if abs(value) < 100.0 else f"{value:.3g}"
+    return f"{value:.3f}" if abs(value) < 100.0 else f"{value:,.0f}"
 
 
 def folding(grid: Html, rows: int, name: str) -> Html:
