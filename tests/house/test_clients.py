@@ -44,7 +44,7 @@ HOMES = {
     "rich": ("cli/",),
     "safetensors": ONE_FILE,
     "scipy": ("align/", "encode/", "measure/", "upgrade/priority/"),
-    "sentence_transformers": ONE_FILE,
+    "sentence_transformers": ("encode/sentence_transformers.py", "train/sentence.py"),
     "sklearn": ("align/", "measure/"),
     "torch": ("align/", "encode/", "train/"),  # numbers, not a client: it goes with the methods
     "transformers": ONE_FILE,

@@ -7,9 +7,9 @@ import pytest
 pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("PIL", reason="its pictures need Pillow")
 
-from tests.house.documents import blocks  # noqa: E402
-from tests.house.test_walkthrough import walk  # noqa: E402
-from tests.house.tree import ROOT  # noqa: E402
+from tests.house.documents import blocks
+from tests.house.test_walkthrough import walk
+from tests.house.tree import ROOT
 
 
 @pytest.mark.timeout(300)

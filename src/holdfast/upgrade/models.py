@@ -17,7 +17,8 @@ def open_model(kind: str, **options: Any) -> Encoder:
 
     Args:
         kind: One of `encode.registry.known_encoders()`, or "trained".
-        options: What it takes; of "trained" the `path` of the file and the `device`.
+        options: What it takes; of "trained" the `path` of the file, or of the folder of a text
+            model, and the `device`.
     Raises:
         ConfigError: An unknown kind, an option it does not take, or one that it lacks.
         ArtifactError: No trained model at the path.
@@ -28,6 +29,10 @@ def open_model(kind: str, **options: Any) -> Encoder:
     if unknown or not isinstance(options.get("path"), str | Path):
         got = ", ".join(map(repr, unknown)) or "no path"
         raise ConfigError("encoder 'trained'", "options among path, device", got)
+    if Path(options["path"]).is_dir():
+        from ..train.sentence import SentenceFollower
+
+        return SentenceFollower.load(options["path"], options.get("device"))
     from ..encode.pictures import opened
     from ..train.trained import Trained
 

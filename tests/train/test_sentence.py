@@ -1,0 +1,124 @@
+"""Text models that follow a gallery: what they learn, their space, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("sentence_transformers", reason="needs holdfast[sentence-transformers]")
+
+from holdfast.arrays import as_vectors  # noqa: E402
+from holdfast.encode.check import check_encoder  # noqa: E402
+from holdfast.errors import ArtifactError, EncoderError, InvalidInput, MissingExtra  # noqa: E402
+from holdfast.space import Space, relation  # noqa: E402
+from holdfast.train.sentence import SentenceFollower, SentenceRecipe, _trainer, follow  # noqa: E402
+from holdfast.upgrade.models import open_model  # noqa: E402
+
+WORDS = ["red", "green", "blue", "round", "flat", "tall", "old", "new", "far", "near"]
+OLD = Space("old@1", 6)
+
+
+def trains():
+    try:
+        _trainer()
+    except MissingExtra:
+        return False
+    return True
+
+
+needs_trainer = pytest.mark.skipif(not trains(), reason="needs accelerate and datasets")
+
+
+def tiny(dim=16, seed=0):
+    """Word vectors of random numbers, averaged: the smallest model the library trains."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    table = {"[UNK]": 0, **{word: place + 1 for place, word in enumerate(WORDS)}}
+    words = Tokenizer(models.WordLevel(table, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    torch.manual_seed(seed)
+    layer = StaticEmbedding(words, embedding_dim=dim)
+    return SentenceTransformer(modules=[layer], device="cpu")
+
+
+def gallery(count=60, seed=0):
+    """Texts of three words, and what an older model stored of them: a mean of its own words."""
+    rng = np.random.default_rng(seed)
+    stored = rng.normal(size=(len(WORDS), OLD.dim))
+    chosen = np.stack([rng.permutation(len(WORDS))[:3] for _ in range(count)])
+    texts = [" ".join(WORDS[n] for n in row) for row in chosen]
+    return texts, as_vectors(stored[chosen].mean(1).astype(np.float32), OLD, "test")
+
+
+def agreement(encoder, texts, vectors):
+    rows = encoder.encode(texts, "query").array
+    return float((rows * vectors.array).sum(1).mean())
+
+
+@needs_trainer
+@pytest.mark.parametrize("dim", [6, 16])
+def test_it_learns_to_answer_what_is_stored(dim, capsys):
+    texts, vectors = gallery()
+    recipe = SentenceRecipe(epochs=60, batch=16, rate=0.05, device="cpu")
+    model = tiny(dim)
+    state, shared = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    made = follow(model, texts[:40], vectors.take(slice(0, 40)), recipe=recipe)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.random.get_state()[1].tolist() == shared  # noqa: NPY002
+    assert capsys.readouterr().out == ""
+    # texts that it never saw, of words that it did: the older model's vectors, nearly
+    assert agreement(made, texts[40:], vectors.take(slice(40, 60))) > 0.95
+    assert relation(made.space, OLD) == "same"
+    check_encoder(lambda: made, texts[:5])
+
+
+@needs_trainer
+def test_a_question_goes_where_its_answer_is(tmp_path):
+    """Words that no stored text has lead to stored vectors all the same."""
+    texts, vectors = gallery()
+    kept = [place for place, text in enumerate(texts) if "far" not in text and "near" not in text]
+    part = vectors.take(np.array(kept))
+    left = [texts[place] for place in kept]
+    reds = [place for place, text in enumerate(left) if "red" in text]
+    blues = [place for place, text in enumerate(left) if "blue" in text]
+    answers = [*reds, *blues]
+    questions = ["far"] * len(reds) + ["near"] * len(blues)
+    recipe = SentenceRecipe(epochs=40, batch=16, rate=0.05, device="cpu")
+    made = follow(tiny(6), left, part, questions, answers, recipe)
+    asked = made.encode(["far", "near"], "query").array
+    means = np.stack([part.array[reds].mean(0), part.array[blues].mean(0)])
+    found = asked @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+    assert np.diag(found).min() > 0.95
+    made.save(tmp_path / "model")
+    read = open_model("trained", path=tmp_path / "model", device="cpu")
+    assert read.space == OLD
+    np.testing.assert_allclose(read.encode(["far", "near"], "document").array, asked, atol=1e-6)
+
+
+def test_what_cannot_be_followed_is_refused(tmp_path):
+    texts, vectors = gallery(4)
+    with pytest.raises(InvalidInput, match="a vector of each text"):
+        follow(None, texts[:3], vectors)
+    with pytest.raises(InvalidInput, match="answer to each question"):
+        follow(None, texts, vectors, ["far"], [])
+    with pytest.raises(InvalidInput, match="answers from 0 to 3"):
+        follow(None, texts, vectors, ["far"], [4])
+    with pytest.raises(InvalidInput, match="rate above 0"):
+        SentenceRecipe(rate=0.0)
+    with pytest.raises(ArtifactError, match="a fine-tuned text model"):
+        SentenceFollower.load(tmp_path)
+    made = SentenceFollower(tiny(6), OLD)
+    with pytest.raises(EncoderError, match="texts"):
+        made.encode([1], "query")
+
+
+def test_a_missing_trainer_says_what_to_install(monkeypatch):
+    import sentence_transformers.util as util
+
+    monkeypatch.setattr(util, "is_training_available", lambda: False)
+    texts, vectors = gallery(4)
+    with pytest.raises(MissingExtra, match="pip install accelerate datasets"):
+        follow(tiny(6), texts, vectors)
