@@ -242,7 +242,7 @@ def codes(record: Record) -> None:
     one, other = (unit(model.vectors.astype(np.float64)) for model in models)
     data = "CLINC150, words as codes"
     record.add(
-        "|mean cosine| of two trainings",
+        "size of the mean cosine of two trainings",
         "20 codes",
         abs((one * other).sum(axis=1).mean()),
         target="<= 0.1",

@@ -330,7 +330,7 @@ def stitches(record: Record) -> None:
     )
     noise = Vectors(new_docs.space, rng.normal(size=(len(chosen), 64)).astype(np.float32))
     gap = abs(transfer(old_docs, noise).there.value)
-    record.add("|R2| of independent noise", "9 transfer", gap, target="<= 0.03", data=name)
+    record.add("size of R2 of independent noise", "9 transfer", gap, target="<= 0.03", data=name)
 
 
 def _mapped(source: Vectors, target: Vectors, rows: Vectors) -> np.ndarray:
