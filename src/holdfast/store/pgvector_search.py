@@ -22,6 +22,8 @@ from .pgvector_where import Condition, condition
 from .where import Where
 
 _QUERIES = 64  # asked in one statement
+_BY_ROW = "SET LOCAL enable_indexscan = off"
+# The planner takes long vectors, which lie elsewhere, for cheap to scan.
 _BY_GRAPH = (
     "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
 )
@@ -88,21 +90,25 @@ class Search:
         half = self._index.half and self._built and not exactly
         query = search_sql(self._table, test[0], half)
         values = [vector_texts(asked), *test[1], *([_AGAIN * k] if half else []), k]
-
-        graph = self._built and not exactly and not test[1]
+        setting = ""
+        if exactly:  # bitmaps of an index over payloads are still allowed
+            setting = _BY_ROW
+        elif self._built and not test[1]:
+            setting = _BY_GRAPH
 
         def work(connection: Connection) -> list[tuple[Any, ...]]:
-            if exactly:  # bitmaps of an index over payloads are still allowed
-                connection.execute("SET LOCAL enable_indexscan = off")
-            elif graph:  # the planner takes long vectors, which lie elsewhere, for cheap to scan
-                connection.execute(_BY_GRAPH)
             with connection.cursor(binary=True) as cursor:
-                rows: list[tuple[Any, ...]] = cursor.execute(query, values).fetchall()
-                return rows
+                if not setting:
+                    cursor.execute(query, values)
+                    return list(cursor.fetchall())
+                with connection.pipeline(), connection.transaction():  # sent in one go
+                    connection.execute(setting)
+                    cursor.execute(query, values)
+                return list(cursor.fetchall())
 
         out = Hits.empty(len(asked), k)
         filled = [0] * len(asked)
-        found = self._table.postgres.run(work, single=not (exactly or graph))
+        found = self._table.postgres.run(work, single=True)
         for number, name, away in found:
             row = number - 1
             out.ids[row, filled[row]] = unescaped(name)
