@@ -24,7 +24,7 @@ from holdfast.items import Item
 from holdfast.store.base import VectorStore
 from holdfast.upgrade.gallery import Gallery
 
-from .crash_world import WRITERS, Call, HashEncoder, Log, World, item, outside, put
+from .crash_world import OUTSIDE, WRITERS, Call, HashEncoder, Log, World, item, outside, put
 
 MISTAKES = (
     "lost",  # an acknowledged item that is not there, or that searches do not read
@@ -44,6 +44,7 @@ class Row:
     version: int
     revision: int
     hidden: bool
+    astray: bool = False  # its vector is not its own text's
 
 
 def rows_of(store: VectorStore, encoder: HashEncoder, bad: Counter[str]) -> dict[str, Row]:
@@ -56,18 +57,35 @@ def rows_of(store: VectorStore, encoder: HashEncoder, bad: Counter[str]) -> dict
         texts = [str(payload["text"]) for payload in rows.payloads]
         if rows.vectors is not None and texts:
             gap = np.abs(rows.vectors.array - encoder.encode(texts, "query").array).max(axis=1)
-            bad["wrong space"] += int((gap > 1e-5).sum())
+            astray = gap > 1e-5
         for i, name in enumerate(rows.ids):
             bad["twice"] += name in found
             version = int(rows.payloads[i]["version"])
             bad["wrong space"] += texts[i] != item(name, version).content
-            found[name] = Row(version, int(rows.revisions[i]), bool(rows.hidden[i]))
+            found[name] = Row(
+                version, int(rows.revisions[i]), bool(rows.hidden[i]), bool(astray[i])
+            )
         after = page.after
         if after is None:
             shown = sum(not row.hidden for row in found.values())
             if (len(found), shown) != (len(store), store.visible):
                 raise AssertionError(f"{len(store)}, {store.visible} rows; found {len(found)}")
             return found
+
+
+def misplaced(old: dict[str, Row], new: dict[str, Row]) -> int:
+    """How many vectors are not their own row's text.
+
+    One kind is none: the content of a row that others write may be newer than the payload of the
+    gallery's row when it is embedded, and the follower then writes both anew. Where a rollback
+    came between, the new side keeps such a row, hidden and outdated: it is never read, and made
+    again by the next backfill, since its revision is not the old side's.
+    """
+    count = sum(row.astray for row in old.values())
+    for name, row in new.items():
+        outgrown = row.hidden and name in old and old[name].revision > row.revision
+        count += row.astray and not (outgrown and name.startswith(OUTSIDE))
+    return count
 
 
 def settle(known: dict[str, int], call: Call, kept: dict[str, Row], bad: Counter[str]) -> Any:
@@ -151,6 +169,7 @@ def check(folder: Path, seed: int, sample: int = 400) -> dict[str, Any]:
     assert gallery.new is not None
     old = rows_of(gallery.old.store, encoders[0], bad)
     new = rows_of(gallery.new.store, encoders[1], bad)
+    bad["wrong space"] += misplaced(old, new)
     known: dict[str, int] = {}
     open_calls = 0
     for number in range(WRITERS):

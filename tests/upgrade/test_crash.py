@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from bench.crash import mistakes, trials
-from bench.crash_check import Row, compare, settle
+from bench.crash_check import Row, compare, misplaced, settle
 from bench.crash_world import Call, Log, World
 from holdfast.errors import StoreHeld
 
@@ -83,6 +83,20 @@ def test_the_check_sees_each_mistake(old, new, reads, wrong):
     bad = Counter()
     compare({"a": 1}, old, new, reads, bad)
     assert {name: count for name, count in bad.items() if count} == wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "wrong"),
+    [
+        ("outside-1", Row(2, 9, False), Row(1, 8, True, astray=True), 0),  # left by a rollback
+        ("outside-1", Row(2, 9, False), Row(2, 9, True, astray=True), 1),  # would be shown again
+        ("outside-1", Row(2, 9, True), Row(1, 8, False, astray=True), 1),
+        ("outside-1", Row(2, 9, False, astray=True), Row(2, 9, True), 1),
+        ("1-1", Row(2, 9, False), Row(1, 8, True, astray=True), 1),  # nobody else writes that
+    ],
+)
+def test_a_vector_that_is_not_its_text_is_seen(name, old, new, wrong):
+    assert misplaced({name: old}, {name: new}) == wrong
 
 
 @pytest.mark.parametrize(
