@@ -10,7 +10,10 @@ So new rows keep everything, behind the coordinates that the old ones fill:
     old rows            stored as they are  old -> [u, 0]
 
 New queries rank old rows exactly as the bridge alone does, and new rows exactly as the new model
-does. The space extends the old one, so a gallery serves both without a calibrator.
+does. The space extends the old one, so a gallery needs no calibrator to serve both. But how high
+old rows score beside new ones is left as it comes, and on our pictures it comes out wrong: a
+half-moved gallery finds less so than by mode "fused". Use it where the old model is gone, or
+where new rows are few or nearly all.
 """
 
 from __future__ import annotations

@@ -33,8 +33,10 @@ class Projection(Aligner):
     learning rate falls along a cosine. Only directions are learned; targets should be
     compared by the cosine.
 
-    On pairs of pictures and captions it asks an old gallery of captions much better than a map
-    without noise, and one of pictures as well; see the page of benchmarks on pictures.
+    On scenes of digits, noise wins 21 points of R@10 where pictures ask an old gallery of captions
+    and costs nothing the other way; on emoji, icons and photographs 1 to 2 points, and there the
+    old query, joined with this one, is what brings it above the old model alone. See the page of
+    benchmarks on pictures.
 
     Args:
         noise: Length of the noise relative to that of the row it is added to; the same for
