@@ -18,6 +18,7 @@ from holdfast.space import Space
 from holdfast.store.checks.bench import names, sample
 from holdfast.store.memory import MemoryStore
 from holdfast.store.pgvector import PgvectorStore
+from holdfast.store.registry import open_store
 from tests.house.tree import ROOT
 from tests.store.test_pgvector_where import HOSTILE
 
@@ -329,6 +330,13 @@ def test_no_message_repeats_a_password(tmp_path, monkeypatch, name, content):
     with pytest.raises((ConfigError, StoreError)) as caught:
         PgvectorStore(tmp_path, SPACE, dsn_env=name)
     assert SECRET not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_a_setting_that_tries_to_carry_a_password_is_refused(tmp_path):
+    for options in ({"dsn": f"postgresql://me:{SECRET}@host/db"}, {"password": SECRET}):
+        with pytest.raises(ConfigError, match="options among dsn_env") as caught:
+            open_store("pgvector", tmp_path, SPACE, **options)
+        assert SECRET not in f"{caught.value} {caught.value.__cause__!r}"
 
 
 def test_neighbours_change_together_or_not_at_all(make, sql, tmp_path):
