@@ -67,6 +67,17 @@ NOTES = (
         "models; one index asks the new model alone, with the projection for what has not "
         "moved."
     ),
+    (
+        "What it shows. Noise is what carries a map from texts to pictures: on digits it "
+        "decides, on real pictures it helps a little. Ridge, fitted on texts, is of no use to "
+        "pictures. On digits the projection alone asks the old gallery much better than the "
+        "old model; on emoji and icons no bridge alone does, and only joined with the old "
+        "query it finds more, so two models are asked. New/new through the projection finds "
+        "much less than new/new: new rows should keep all they have. In a mixture fused is "
+        "the best way at nearly every share; the one index, whose halves are not on one "
+        "scale, sags in the middle, and on photographs it ends below old/old for pictures "
+        "that ask. The second stage rarely had enough pairs to be taken."
+    ),
 )
 
 Runs = Mapping[str, Sequence[Cells]]
