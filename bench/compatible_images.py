@@ -91,8 +91,8 @@ def _cifar(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if not path.exists():
             continue
         read = parquet.read_table(path)
-        for raw in read["image"].to_pylist():
-            pixels.append(np.asarray(Image.open(io.BytesIO(raw)).convert("RGB")))
+        raw = read["image"].to_pylist()
+        pixels += [np.asarray(Image.open(io.BytesIO(one)).convert("RGB")) for one in raw]
         labels += read["fine_label" if "fine_label" in read.column_names else "label"].to_pylist()
         parts += [part] * len(read)
     return np.stack(pixels), np.array(labels), np.array(parts)

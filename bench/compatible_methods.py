@@ -108,6 +108,11 @@ def advbct(stage: Stage) -> Loss:
     return AdvBCT(centres, class_radii(*stage.old_vectors(), centres))
 
 
+def mixbct(stage: Stage) -> Loss:  # noqa: ARG001
+    """Unit vectors under a free classifier, sharpened."""
+    return MixBCT(classification=Classification(scale=16.0))
+
+
 def every_item() -> Loss:
     """Feature distillation over all items: there is no memory when a model is trained afresh."""
     return FeatureDistillation(memory_only=False)
@@ -123,9 +128,7 @@ METHODS: dict[str, Method] = {
     "BT2": Method("learned", transformed, lambda s: BasisTransformation(means(s)), other=True),
     "Hot-Refresh": Method("learned", learned, beside(lambda s: RegressionAlleviating())),  # noqa: ARG005
     "LCE": Method("learned", learned, beside(lce)),
-    "MixBCT": Method(
-        "learned", learned, lambda s: MixBCT(classification=Classification(scale=16.0))
-    ),  # noqa: ARG005, E501
+    "MixBCT": Method("learned", learned, mixbct),
     "distilled": Method("learned", learned, beside(lambda s: every_item(), 5.0)),  # noqa: ARG005
     "HOC, learned head": Method("learned", learned, lambda s: HigherOrder()),  # noqa: ARG005
     "UniBCT": Method("learned", learned, beside(lambda s: UniBCT(means(s)))),
@@ -133,4 +136,11 @@ METHODS: dict[str, Method] = {
     "CoReS": Method("simplex", simplex, plain, old=False),
     "CL2R": Method("simplex", simplex, beside(lambda s: every_item(), 5.0)),  # noqa: ARG005
     "HOC": Method("simplex", simplex, lambda s: HigherOrder()),  # noqa: ARG005
+    # ours: what the new model adds gets room of its own, and every item keeps its old direction
+    "expanded and distilled": Method(
+        "learned",
+        aligned(False),
+        beside(lambda s: every_item(), 5.0),  # noqa: ARG005
+        DIM + EXTRA,
+    ),
 }

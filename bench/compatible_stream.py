@@ -98,7 +98,7 @@ class Stream:
         return ByClass("NCM", self.asked.names.tolist(), self.stored.names.tolist())
 
 
-def synthetic(seed: int, asynchronous: bool, epochs: int = 40) -> Stream:
+def synthetic(seed: int, asynchronous: bool, epochs: int = 20) -> Stream:
     """Classes in 24 directions and noise in 24 more, folded into 64 coordinates."""
     rng = np.random.default_rng(seed)
     inner = rng.normal(size=(48, 128)) / np.sqrt(48)
@@ -174,7 +174,7 @@ def cifar(cells: Cells, seed: int, quick: bool = False) -> Stream:
         lambda: Net(128),
         128,
         1024,
-        Recipe(epochs=1 if quick else 30, optimiser=sgd(0.01), seed=seed),
+        Recipe(epochs=1 if quick else 10, optimiser=sgd(0.01), seed=seed),
         Recipe(epochs=1 if quick else 20, optimiser=adam(2e-3, decay=0.02), seed=seed),
     )
 

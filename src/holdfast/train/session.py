@@ -73,6 +73,7 @@ class Session:
         self.per_epoch = count(len(task.items), len(kept), recipe.size)
         self.steps = recipe.epochs * self.per_epoch
         self.schedule = recipe.schedule(self.optimiser, self.steps) if recipe.schedule else None
+        self._refined: list[Any] = [p for p in loss.modules() if getattr(p, "refine_at", ())]
         scales = recipe.amp == "float16"
         self.scaler = torch.amp.GradScaler("cuda", enabled=scales)
         self.step, self.sums, self._epoch = 0, dict[str, Tensor](), (-1, Epoch(*_NOTHING))
@@ -82,7 +83,8 @@ class Session:
         seeded(self.recipe.device, self.recipe.seed, self.number, self.step)
         self._refine()
         items, mask = self._items()
-        self.stage.model.train()
+        if not self.stage.model.training:  # asking costs nothing, telling every part does
+            self.stage.model.train()
         self.optimiser.zero_grad(set_to_none=True)
         batch = self._batch(items, mask)
         terms = self.loss.terms(batch) if isinstance(self.loss, WeightedSum) else {}
@@ -123,9 +125,8 @@ class Session:
 
     def _refine(self) -> None:
         """Losses that tidy up old vectors by new ones do so at their shares of the training."""
-        for part in self.loss.modules():
-            shares = getattr(part, "refine_at", ())
-            if any(math.ceil(share * self.steps) == self.step for share in shares):
+        for part in self._refined:
+            if any(math.ceil(share * self.steps) == self.step for share in part.refine_at):
                 old, labels = self.stage.old_vectors()
                 part.refine(self.stage.new_vectors(), old, labels)
 
