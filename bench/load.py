@@ -195,7 +195,7 @@ def upgrade(folder: Path, supervisor: Supervisor, options: argparse.Namespace) -
     at["start"] = time.monotonic()
     ask("start")
     kills = [(n + 1) / (options.kills + 1) for n in range(options.kills)]
-    told = ask("status")
+    told, next_word = ask("status"), time.monotonic() + 20.0
     while told.get("state") != "ready":
         if told.get("error"):
             raise SystemExit(told["error"])
@@ -203,6 +203,9 @@ def upgrade(folder: Path, supervisor: Supervisor, options: argparse.Namespace) -
             say(f"SIGKILL at {told['share']:.0%}")
             kills.pop(0)
             supervisor.kill()
+        if time.monotonic() > next_word:
+            next_word += 20.0
+            say(f"{told['state']} at {told['share']:.0%}")
         time.sleep(0.1)
         told = ask("status")
     at["ready"] = time.monotonic()
@@ -280,6 +283,7 @@ def main() -> int:
         "batch_size": 64,
         "max_batch_size": 512,
         "yield_above": options.yield_above,
+        "yield_most": 1.0,
     }
     world = World(options.store, items, plan=plan)
     record = Record(

@@ -117,8 +117,8 @@ class Server:
     def _run(self) -> None:
         try:
             self.engine.run()
-        except HoldfastError as error:
-            self.trouble = str(error)
+        except Exception as error:  # noqa: BLE001 - told to who asks
+            self.trouble = f"{type(error).__name__}: {error}"
 
     def serve(self, listener: Listener) -> None:
         """Until the process ends."""
