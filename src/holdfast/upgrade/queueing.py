@@ -62,6 +62,8 @@ class Works:
         items_per_second: Likewise, and the plan's own rate.
         losses_per_hour: Deaths of a worker, on average.
         restart: Seconds until another one is in its place.
+        jitter: By what part batches take more or less than they should, at most. Without any,
+            workers that began together would stay in step for ever, and wait together.
     """
 
     workers: int = 1
@@ -71,6 +73,7 @@ class Works:
     items_per_second: float | None = None
     losses_per_hour: float = 0.0
     restart: float = 60.0
+    jitter: float = 0.05
 
     def spacing(self, items: int) -> float:
         """Seconds that a provider leaves between this batch and the next one."""
@@ -89,7 +92,7 @@ def backfill_seconds(items: int, times: Times, works: Works, seed: int = 0) -> f
         items: How many.
         times: As measured.
         works: Workers, limits, losses.
-        seed: Of losses.
+        seed: Of losses and of jitter.
     """
     batches = math.ceil(items / works.batch)
     if not batches:
@@ -111,7 +114,7 @@ def play(sizes: list[int], times: Times, works: Works, seed: int = 0) -> list[fl
         sizes: Items of each batch.
         times: As measured.
         works: Workers, limits, losses.
-        seed: Of losses.
+        seed: Of losses and of jitter.
     """
     random = np.random.default_rng(seed)
     now, open_at = 0.0, 0.0  # of the engine; from when on a provider lets a request through
@@ -152,6 +155,7 @@ def _collect(
 
 def _with_losses(seconds: float, works: Works, random: np.random.Generator) -> float:
     """A batch is begun again as often as its worker dies."""
+    seconds *= 1.0 + works.jitter * random.uniform(-1.0, 1.0)
     if not works.losses_per_hour:
         return seconds
     spent, mean = 0.0, _HOUR / works.losses_per_hour
