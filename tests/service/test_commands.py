@@ -245,3 +245,6 @@ def test_what_is_watched_is_watched_again_after_a_restart(home, opened):
     while "5 searches compared" not in again.get("/").text and time.monotonic() < end:
         time.sleep(0.05)
     assert "5 searches compared" in again.get("/").text
+    figures = again.get("/metrics").text
+    assert "holdfast_watch_sampled 5.0" in figures
+    assert "holdfast_watch_breach 0.0" in figures

@@ -321,34 +321,39 @@ LUMINANCE = """
 """
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_words_stand_out_and_everything_has_a_name(slow, served, visit, scheme):
+def test_words_stand_out_and_everything_has_a_name(slow, served, visit):
     running = served(slow, TOY_SECONDS="0.0")
     with running.client() as client:
         client.post("/api/commands/start", json={})
         running.until(lambda told: told["state"] == "ready" and not told["running"])
         for text in ("w1", "w2"):
             client.post("/api/search", json={"texts": [text]})
-    here = visit(running.address, color_scheme=scheme)
-    here.page.wait_for_selector(".chart")
-    assert here.page.evaluate(LUMINANCE) == []
-    nameless = here.page.evaluate(
-        "() => [...document.querySelectorAll('button, input, a')].filter(one => !one.hidden && "
-        "!(one.textContent.trim() || (one.labels && one.labels.length))).map(one => one.outerHTML)"
-    )
-    assert nameless == []
-    assert here.page.evaluate("document.documentElement.lang") == "en"
-    headings = here.page.eval_on_selector_all("h1, h2, h3", "all => all.map(one => one.tagName)")
-    assert headings.count("H1") == 1
-    ids = here.page.eval_on_selector_all("[id]", "all => all.map(one => one.id)")
-    assert len(ids) == len(set(ids))
+    for scheme in ("light", "dark"):
+        here = visit(running.address, color_scheme=scheme)
+        here.page.wait_for_selector(".chart")
+        assert here.page.evaluate(LUMINANCE) == []
+        nameless = here.page.evaluate(
+            "() => [...document.querySelectorAll('button, input, a')].filter(one => !one.hidden && "
+            "!(one.textContent.trim() || (one.labels && one.labels.length)))"
+            ".map(one => one.outerHTML)"
+        )
+        assert nameless == []
+        assert here.page.evaluate("document.documentElement.lang") == "en"
+        headings = here.page.eval_on_selector_all(
+            "h1, h2, h3", "all => all.map(one => one.tagName)"
+        )
+        assert headings.count("H1") == 1
+        ids = here.page.eval_on_selector_all("[id]", "all => all.map(one => one.id)")
+        assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_no_width_makes_it_scroll_sideways(slow, served, visit, width):
-    here = visit(served(slow).address, viewport={"width": width, "height": 800})
-    assert here.page.evaluate("document.documentElement.scrollWidth") <= width
-    sizes = here.page.eval_on_selector_all(
-        ".button", "all => all.map(one => one.getBoundingClientRect().height).filter(h => h > 0)"
-    )
-    assert min(sizes) >= 43.0  # for fingers
+def test_no_width_makes_it_scroll_sideways(slow, served, visit):
+    running = served(slow)
+    for width in (320, 390, 768, 1280):
+        here = visit(running.address, viewport={"width": width, "height": 800})
+        assert here.page.evaluate("document.documentElement.scrollWidth") <= width
+        sizes = here.page.eval_on_selector_all(
+            ".button",
+            "all => all.map(one => one.getBoundingClientRect().height).filter(h => h > 0)",
+        )
+        assert min(sizes) >= 43.0  # for fingers

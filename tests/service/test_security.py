@@ -46,15 +46,13 @@ def test_nothing_is_written_without_the_token(still, method, path, body, headers
     assert "d1" in still.ids("w1", 200)
 
 
-@pytest.mark.parametrize(("method", "path", "body"), WRITES)
-def test_without_a_token_in_the_environment_nothing_can_be_written(
-    planned, opened, method, path, body
-):
+def test_without_a_token_in_the_environment_nothing_can_be_written(planned, opened):
     client = opened(planned, tokens={})
-    told = client(method, path, body, token=False)
-    assert told.status_code == 403
-    assert "HOLDFAST_TOKEN" in told.json()["fix"]
-    assert client(method, path, body, token=True).status_code == 401
+    for method, path, body in WRITES:
+        told = client(method, path, body, token=False)
+        assert told.status_code == 403
+        assert "HOLDFAST_TOKEN" in told.json()["fix"]
+        assert client(method, path, body, token=True).status_code == 401
 
 
 def test_tokens_are_compared_in_constant_time_and_all_of_them(monkeypatch):
@@ -245,32 +243,32 @@ def test_no_path_leads_out_of_the_page(still, path):
     assert "import" not in told.text
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "'; DROP TABLE queue; --",
-        "../../../etc/passwd",
-        'x" OR "1"="1',
-        "a\nb\tc",
-        "%s%n{0}{{}}",
-        "\ufb00\u202e\u200b",
-        "x" * 1000,
-        NASTY,
-    ],
-)
-def test_ids_and_payload_keys_are_data_wherever_they_go(client, name):
-    item = {"id": name, "content": "w1 w2 w3", "payload": {name: name, "lang": name}}
+NAMES = [
+    "'; DROP TABLE queue; --",
+    "../../../etc/passwd",
+    'x" OR "1"="1',
+    "a\nb\tc",
+    "%s%n{0}{{}}",
+    "\ufb00\u202e\u200b",
+    "x" * 1000,
+    NASTY,
+]
+
+
+def test_ids_and_payload_keys_are_data_wherever_they_go(client):
     client.command("start")
     client.until("ready")
-    assert client("PUT", "/api/items", {"items": [item]}).status_code == 200
-    assert client.ids("w1 w2 w3", 1) == [name]
-    assert client.ids("w1", 200, where={"lang": name}) == [name]
-    assert client.ids("w1", 200, where={name: [name]}) == [name]
-    (stored,) = client("POST", "/api/items/get", {"ids": [name]}, token=False).json()
-    assert (stored["id"], stored["payload"]) == (name, item["payload"])
-    client("POST", "/api/items/delete", {"ids": [name]})
-    assert name not in client.ids("w1", 200)
-    assert len(client.ids("w1", 200)) == 120
+    for name in NAMES:
+        item = {"id": name, "content": "w1 w2 w3", "payload": {name: name, "lang": name}}
+        assert client("PUT", "/api/items", {"items": [item]}).status_code == 200
+        assert client.ids("w1 w2 w3", 1) == [name]
+        assert client.ids("w1", 200, where={"lang": name}) == [name]
+        assert client.ids("w1", 200, where={name: [name]}) == [name]
+        (stored,) = client("POST", "/api/items/get", {"ids": [name]}, token=False).json()
+        assert (stored["id"], stored["payload"]) == (name, item["payload"])
+        client("POST", "/api/items/delete", {"ids": [name]})
+        assert name not in client.ids("w1", 200)
+        assert len(client.ids("w1", 200)) == 120
 
 
 def test_markup_in_documents_is_text_in_the_dashboard(client):

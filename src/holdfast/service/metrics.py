@@ -20,6 +20,8 @@ _GAUGES: Mapping[str, tuple[str, str]] = {
     "holdfast_rows_per_second": ("rate", "Items that move a second"),
     "holdfast_cost_spent": ("spent", "Estimated cost of the items that have moved"),
     "holdfast_cost_left": ("left", "Estimated cost of the items that are still to move"),
+    "holdfast_watch_sampled": ("sampled", "Live queries that the status quo answered too"),
+    "holdfast_watch_breach": ("breach", "1 while a breach stands"),
     "holdfast_tokens_spent": ("tokens", "Estimated tokens of the items that have moved"),
 }
 

@@ -19,6 +19,7 @@ from ..upgrade.engine import Engine
 from ..upgrade.gate import judge
 from ..upgrade.stage import Stage
 from ..upgrade.stand import stand
+from ..upgrade.watch import Watch
 from . import bodies
 from .caller import CALLER
 from .deeds import DEEDS
@@ -108,7 +109,15 @@ class Office:
             "spent": spent.money,
             "left": left.money,
             "tokens": spent.tokens,
+            **self._watched(),
         }
+
+    def _watched(self) -> dict[str, float]:
+        with self._steward.using() as gallery:
+            watch = gallery.watch
+        if not isinstance(watch, Watch):
+            return {}
+        return {"sampled": float(watch.numbers()["sampled"]), "breach": float(bool(watch.breach))}
 
     def findings(self) -> dict[str, Any]:
         """What was measured in this upgrade, and what the gate says of it."""
