@@ -34,9 +34,9 @@ class Projection(Aligner):
     compared by the cosine.
 
     On scenes of digits, noise wins 21 points of R@10 where pictures ask an old gallery of captions
-    and costs nothing the other way; on emoji, icons and photographs 1 to 2 points, and there the
-    old query, joined with this one, is what brings it above the old model alone. See the page of
-    benchmarks on pictures.
+    and costs nothing the other way; on emoji, icons and photographs half a point to 2, and on the
+    first two only the old query, joined with this one, brings it above the old model alone. See
+    the page of benchmarks on pictures.
 
     Args:
         noise: Length of the noise relative to that of the row it is added to; the same for
