@@ -26,6 +26,11 @@ class Cells:
     folder: Path
     run: bool = True
 
+    @property
+    def data(self) -> Path:
+        """Where features of pictures and texts are kept, which all sizes share."""
+        return self.folder.parent if self.folder.name == "quick" else self.folder
+
     def cell(self, name: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """What `make` answers, or what it answered when it was run; with its CPU seconds."""
         path = self.folder / "cells" / f"{name}.json"

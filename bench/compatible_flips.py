@@ -98,7 +98,7 @@ def _labels(names: np.ndarray, table: Interface) -> np.ndarray:
 
 def sentences(cells: Cells) -> dict[str, tuple[np.ndarray, np.ndarray, list[str]]]:
     """Set -> vectors of its texts by MiniLM, their intents, and their ids; made once."""
-    path = cells.folder / "massive-rows.npz"
+    path = cells.data / "massive-rows.npz"
     read = {name: _read(name) for name in ("old-train", "updated-train", "updated-test")}
     if not path.exists():
         from holdfast.encode.registry import open_encoder
@@ -157,7 +157,7 @@ def texts(cells: Cells, seed: int, classes: bool) -> Update:
 
 def pictures(cells: Cells, seed: int, epochs: int = 10) -> Update:
     """50 old classes of CIFAR-100, and all 100."""
-    whole = images("cifar100", cells.folder)
+    whole = images("cifar100", cells.data)
     train, test = (whole.take(np.flatnonzero(whole.parts == part)) for part in (0, 1))
     order = [f"c{n}" for n in np.random.RandomState(seed).permutation(100)]
     names = np.array([f"c{label}" for label in train.labels])

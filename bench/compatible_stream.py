@@ -153,7 +153,7 @@ def cifar(cells: Cells, seed: int, quick: bool = False) -> Stream:
     300 images of each class are local; the other 200 made the downloaded models, of 30, 60 and
     100 classes.
     """
-    whole, open_set = images("cifar100", cells.folder), images("cifar10", cells.folder)
+    whole, open_set = images("cifar100", cells.data), images("cifar10", cells.data)
     train = whole.take(np.flatnonzero(whole.parts == 0))
     rank = np.zeros(len(train), dtype=int)
     for label in range(100):

@@ -10,8 +10,9 @@ python -m bench.compatible_training [--quick] [--seeds 2] [--cache FOLDER] [--fi
     flips      what the old classifier had right and the new one gets wrong
     cost       the loop against a bare torch loop, in CPU time
 
-Every cell that is finished is kept in the cache and not run again; --finished writes down what
-there is and runs nothing. Needs torch, Pillow and the shared data; synthetic and cost do not.
+Features of the pictures are made on first use, in a minute and a half. Every cell that is
+finished is kept in the cache and not run again; --finished writes down what there is and runs
+nothing. Needs torch, Pillow and the shared data; synthetic and cost do not.
 """
 
 from __future__ import annotations

@@ -80,13 +80,13 @@ class World:
 
 def cifar100(cells: Cells, seed: int, epochs: int = 10) -> World:
     """50 old classes and 100 new ones; unseen are the classes of CIFAR-10."""
-    whole = images("cifar100", cells.folder)
+    whole = images("cifar100", cells.data)
     order = [f"c{n}" for n in np.random.RandomState(seed).permutation(100)]
     return World(
         "cifar100",
         whole.take(np.flatnonzero(whole.parts == 0)),
         whole.take(np.flatnonzero(whole.parts == 1)),
-        images("cifar10", cells.folder),
+        images("cifar10", cells.data),
         (order[:50], order[50:]),
         128,
         epochs,
@@ -96,7 +96,7 @@ def cifar100(cells: Cells, seed: int, epochs: int = 10) -> World:
 
 def glyphs(cells: Cells, seed: int, epochs: int = 6) -> World:
     """200 old characters and 400 new ones; 145 unseen; tested on fonts that are held out."""
-    whole = images("glyphs", cells.folder)
+    whole = images("glyphs", cells.data)
     rng = np.random.RandomState(seed)
     order = rng.permutation(545)
     held = np.isin(whole.parts, rng.permutation(157)[:24])

