@@ -20,14 +20,17 @@ from pathlib import Path
 
 from holdfast.postgres import DSN_ENV
 
-
 # Reads until the one who holds the other end is gone; then stops a server that is still there.
 _WATCH = """
-import os, shutil, signal, sys
+import os, shutil, signal, sys, time
 sys.stdin.read()
 folder, pid = sys.argv[1], int(sys.argv[2])
 if os.path.exists(os.path.join(folder, "data", "postmaster.pid")):
     os.kill(pid, signal.SIGQUIT)
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{pid}"):
+            break
+        time.sleep(0.1)
     shutil.rmtree(folder, ignore_errors=True)
 """
 

