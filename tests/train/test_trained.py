@@ -27,6 +27,7 @@ from holdfast.train.job import Job  # noqa: E402
 from holdfast.train.model import vectors_of  # noqa: E402
 from holdfast.train.trained import Trained, as_inputs  # noqa: E402
 from holdfast.upgrade.models import open_model  # noqa: E402
+from holdfast.upgrade.plan import Plan, fitting  # noqa: E402
 from tests.train.toys import blobs, same_bits  # noqa: E402
 
 RECIPE = """\
@@ -276,3 +277,13 @@ def test_the_command_says_what_it_made(home):
     assert told["held_out"]["new/new"] == pytest.approx(hit.mean())
     code, _ = train(Path("nowhere.toml"))
     assert code == 2
+
+
+def test_a_plan_follows_from_the_relation(home):
+    """Nobody chose how to merge: an extending space is compared as it is; a choice is kept."""
+    first = Job(recipe(home, 1, FIRST, "learned")).run().trained.space
+    second = Job(recipe(home, 2, SECOND, "aligned", "alignment")).run().trained.space
+    assert fitting(Plan(), first, second).merge == "compatible"
+    assert fitting(Plan(merge="by_rank"), first, second).merge == "by_rank"
+    assert fitting(Plan(merge="fused"), first, second).merge == "fused"
+    assert fitting(Plan(), second, first).merge == Plan().merge
