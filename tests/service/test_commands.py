@@ -5,6 +5,7 @@ import time
 import pytest
 
 from holdfast.service.deeds import DEEDS, GIVE_UP, READ_NEW, READ_OLD
+from holdfast.upgrade.project import Project
 
 
 def everything(client, planned):
@@ -248,3 +249,28 @@ def test_what_is_watched_is_watched_again_after_a_restart(home, opened):
     figures = again.get("/metrics").text
     assert "holdfast_watch_sampled 5.0" in figures
     assert "holdfast_watch_breach 0.0" in figures
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_what_was_cut_off_while_it_measured_goes_on_and_what_was_paused_does_not(
+    planned, opened, moving
+):
+    client = opened(planned)
+    client.command("throttle", items_per_second=100.0)
+    client.command("start")
+    while client.status()["share"] < 0.1:
+        time.sleep(0.01)
+    if not moving:
+        client.command("pause")
+    client.service.office.close()
+    if moving:  # as a measurement at a tenth leaves it: paused, and the process gone
+        ledger = Project(planned.config).ledger()
+        ledger.set_state("paused", why="reached 20%")
+        ledger.event("rate", {"items_per_second": 0.0})
+        ledger.close()
+    again = opened(planned)
+    if moving:
+        assert again.until("ready")["todo"] == 0
+    else:
+        time.sleep(0.3)
+        assert (again.status()["state"], again.status()["running"]) == ("paused", False)

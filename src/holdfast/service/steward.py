@@ -32,6 +32,7 @@ from .tempo import Tempo
 
 SERVICE = "service"  # in the audit, for what nobody told it
 STOPPED = "the service stopped"
+MOVING = "serve: moving"  # key of the ledger: whether a backfill goes on at the next start
 _LOG = logging.getLogger("holdfast.service")
 
 
@@ -78,10 +79,9 @@ class Steward:
             self.engine(self._gallery, SERVICE)  # live searches are watched from now on
 
     def _cut_off(self) -> bool:
-        if self.state == "copying":
-            return True
-        paused = [detail for _, kind, detail in self.ledger.events() if kind == "paused"]
-        return self.state == "paused" and bool(paused) and paused[-1].get("why") == STOPPED
+        """Whether items were moving when the last process ended, however it did."""
+        moving = self.ledger.meta(MOVING) == "yes" and self.state in ("planned", "paused")
+        return moving or self.state == "copying"
 
     def close(self) -> None:
         """Stop after the batch under way and let go of the stores."""
@@ -179,7 +179,7 @@ class Steward:
             drop_stale(self.ledger)
             self._wish.clear()
             self._nudge.clear()
-            self.trouble = ""
+            self.trouble, self._why = "", ""
             self.tempo.reset()
             pace = Pace(self.ledger)
             try:
@@ -190,6 +190,7 @@ class Steward:
                 pace.end()
                 raise
             self._go_easy()
+            self.ledger.set_meta(MOVING, "yes")
         self._mover = threading.Thread(
             target=self._move,
             args=(engine, gallery, pace, lambda: engine.start(why=why, by=who)),
@@ -276,6 +277,8 @@ class Steward:
         """Nobody moves items any more, so the ledger must not say that they move."""
         with suppress(HoldfastError, sqlite3.Error):
             gallery.set_state("paused", "copying", why=why)
+            if self._why != STOPPED:
+                self.ledger.set_meta(MOVING, "no")
 
     def _measured(self, engine: Engine, gallery: Gallery, begin: Callable[[], None]) -> None:
         """Run; where there are judged queries, measure before it begins and at every tenth."""
