@@ -33,6 +33,7 @@ from . import compatible_flips, compatible_stream, compatible_update
 from .compatible_cells import CACHE, Cells
 from .compatible_cost import cost
 from .compatible_images import present
+from .compatible_plot import plot
 from .compatible_stream import Stream
 from .compatible_words import (
     ASKED,
@@ -121,14 +122,14 @@ GAPS = {
 }
 
 
-def updates(record: Record, found: Mapping[str, Seeds], where: str) -> None:
+def updates(record: Record, found: Mapping[str, Seeds], where: str, drawn: bool) -> None:
     """Rows and tables of one update of a model by every method."""
     if not found:
         return
     for name, seeds in found.items():
         for side in ("closed", "open"):
-            for metric, cells in next(iter(seeds.values()))[side].items():
-                for cell in cells:
+            for metric in next(iter(seeds.values()))[side]:
+                for cell in ("old/old", "new/old", "new/new"):
                     values = [seed[side][metric][cell] for seed in seeds.values()]
                     means = [float(np.mean(one)) for one in values]
                     record.add(
@@ -143,6 +144,8 @@ def updates(record: Record, found: Mapping[str, Seeds], where: str) -> None:
         _gain(record, name, seeds, found["independent"], where)
     _oca(record, found, where)
     record.notes += [closed_table(where, found), open_table(where, found)]
+    if drawn:
+        record.notes.append(plot(where, dict(found)))
 
 
 def _criterion(record: Record, name: str, seeds: Seeds, where: str) -> None:
@@ -269,7 +272,8 @@ def _stream(record: Record, cells: Cells, options: argparse.Namespace) -> None:
 def _update(data: str, where: str) -> Callable[[Record, Cells, argparse.Namespace], None]:
     def run(record: Record, cells: Cells, options: argparse.Namespace) -> None:
         seeds = tuple(range(1 if options.quick else options.seeds))
-        updates(record, compatible_update.run(cells, data, seeds, options.quick), where)
+        found = compatible_update.run(cells, data, seeds, options.quick)
+        updates(record, found, where, writes(options))
 
     return run
 
