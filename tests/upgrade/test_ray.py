@@ -100,6 +100,23 @@ def upgraded(tmp_path, name, executor, encoder, count=320, during=None):
     return rows.ids, rows.revisions.tolist(), rows.vectors.array, counts
 
 
+def all_up(executor, count=3):
+    """Wait until every actor is ready, so that each death takes one that works."""
+    until = time.monotonic() + 90
+    while time.monotonic() < until:
+        with executor._lock:
+            executor._begin()
+            executor._welcome()
+            if len(executor._free) + len(executor._busy) == count:
+                return
+        time.sleep(0.1)
+    raise AssertionError("actors that never came")
+
+
+def alive():
+    return sum(node["Alive"] for node in ray.nodes())
+
+
 def test_an_actor_and_a_node_die_and_the_result_is_the_same(cluster, tmp_path):
     """One actor is killed early, then a whole node; every item arrives once, to the bit."""
     executor, killed = executor_on(cluster, actors=3, cpus=2.0), []  # one on each node
@@ -110,11 +127,16 @@ def test_an_actor_and_a_node_die_and_the_result_is_the_same(cluster, tmp_path):
             killed.append("actor")
         elif status.share > 0.4 and killed == ["actor"]:
             made, nodes = cluster
-            busy = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
-            assert len(busy) == 4
+            all_up(executor)
+            assert alive() == 4
             made.remove_node(nodes.pop(), allow_graceful=False)
+            until = time.monotonic() + 60
+            while alive() == 4 and time.monotonic() < until:
+                time.sleep(0.1)
+            time.sleep(1.0)  # the actor on it outlives its node for a moment
             killed.append("node")
 
+    all_up(executor)
     ids, revisions, rows, counts = upgraded(
         tmp_path, "ray", executor, executor.encoder, during=during
     )
