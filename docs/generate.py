@@ -23,6 +23,7 @@ from holdfast.source.registry import SOURCES
 from holdfast.store.registry import STORES
 from holdfast.upgrade.config import Config, EncoderConfig, JudgementsConfig
 from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.watched import WatchConfig
 
 DOCS = Path(__file__).resolve().parent
 HEAD = "<!-- Written by docs/generate.py from the code. Change the code, then run: make docs -->\n"
@@ -113,6 +114,15 @@ def configuration() -> str:
     lines += ["\n## [judgements]\n", "Optional. With it, `holdfast backfill` measures quality at"]
     lines += ["every tenth of the gallery, and leaves with exit code 1 when a share answers worse"]
     lines += ["than the old side did.", "", *_table(JudgementsConfig)]
+    lines += [
+        "\n## [watch]\n",
+        "Optional. With it, a sample of the live queries is answered by the",
+    ]
+    lines += [
+        "status quo too while an upgrade runs, and a breach stops it.",
+        "",
+        *_table(WatchConfig),
+    ]
     return "\n".join(lines).replace("see stores.md", "see [stores](stores.md)") + "\n"
 
 

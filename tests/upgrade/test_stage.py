@@ -356,3 +356,26 @@ def test_stages_turn_while_others_search_and_write(setup):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_plan_after_a_rollback_of_stages_is_rolled_back_at_once(setup):
+    # The rollback left both sides visible: nothing may ever read them side by side.
+    one = setup()
+    engine = one.engine()
+    engine.run()
+    engine.stage(Stage(0.1))
+    engine.roll_back()
+    one.ledger.begin(one.plan.model_dump(), OLD, NEW)
+    one.gallery.recover()
+    states = []
+    turn = one.gallery.set_state
+
+    def look(state, *others, **told):
+        done = turn(state, *others, **told)
+        states.append((one.gallery.state, one.gallery.reads))
+        return done
+
+    one.gallery.set_state = look
+    one.engine().roll_back()
+    assert states == [("rolled back", "old")]
+    assert one.gallery.search(QUERIES, 5).ids.tolist() == alone(one, "old")

@@ -20,7 +20,7 @@
                    v                |
              cutting over ----------+
              (any number of stages)
-    any state before finished --> rolling back --> rolled back
+    any state before finished --> rolling back --> rolled back; at once where nothing moved
     cutting over, or cut over after stages --> rolled back, at once
 
 A batch: claim places of the queue, read the rows with their revisions, compute vectors,

@@ -15,7 +15,7 @@ from .audit import Audit, Draft
 from .gallery import Gallery
 from .ledger import Ledger
 from .reconcile import Reconciled, astray, left_behind, reconcile
-from .records import BEFORE_FINISHED, State
+from .records import BEFORE_FINISHED, READS, State
 from .stage import Stage
 
 _BACK = 2_000  # rows that move back at once
@@ -205,7 +205,9 @@ class Turns:
             self._stop = True
             if state == "cutting over":
                 self._show_old()
-            if self.gallery.whole:
+            # The old side has everything already: in stages, and before anything moved. A new
+            # side that an earlier upgrade left visible must not be read beside it.
+            if self.gallery.whole or READS[state] == "old":
                 if self.gallery.set_state("rolled back", state, draft=draft):
                     return False
             elif self.gallery.set_state("rolling back", state, draft=draft):
