@@ -22,7 +22,8 @@ import importlib, pkgutil, holdfast
 light = {{"holdfast.train.interface", "holdfast.train.vertices"}}
 for module in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
     trains = module.name.startswith("holdfast.train.") and module.name not in light
-    if trains == {training} and not module.name.endswith("__main__"):
+    drops = module.name.startswith("holdfast.dropin.")  # a class of a framework is its purpose
+    if trains == {training} and not drops and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 """
 
@@ -68,6 +69,16 @@ def test_no_module_loads_an_extra_when_it_is_imported():
 
 def test_training_loads_torch_alone():
     assert loaded(EVERYTHING.format(training=True)) & set(EXTRAS) == {"torch"}
+
+
+@pytest.mark.parametrize(
+    ("module", "framework", "other"),
+    [("langchain", "langchain_core", "llama_index"), ("llama_index", "llama_index", "torch")],
+)
+def test_a_drop_in_loads_its_own_framework(module, framework, other):
+    found = loaded(f"import holdfast.dropin.{module}")
+    assert framework in found
+    assert other not in found
 
 
 def test_importing_costs_a_fraction_of_importing_numpy():
