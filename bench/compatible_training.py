@@ -174,7 +174,12 @@ def _gain(record: Record, name: str, seeds: Seeds, free: Seeds, where: str) -> N
         if gain is not None:
             gains.append([gain.value, gain.low, gain.high])
     if gains:
-        record.add("update gain of CMC@1", f"{where}, closed, {name}", data="", **mean_of(gains))
+        record.add(
+            "update gain of CMC@1",
+            f"{where}, closed, {name}",
+            data=f"{len(gains)} seeds",
+            **mean_of(gains),
+        )
 
 
 def _oca(record: Record, found: Mapping[str, Seeds], where: str) -> None:
