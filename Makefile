@@ -28,9 +28,11 @@ install: $(VENV)/.installed ## set up .venv with every extra and the development
 demo: $(or $(wildcard $(VENV)/.installed),$(VENV)/.installed-demo) ## upgrade a real gallery, from start to report
 	@$(BIN)/holdfast demo $(ARGS)
 
-# Small arrays: more threads than one only wait for each other.
+# Small arrays: more threads than one only wait for each other. A file stays with one process,
+# since its tests share what is dear to make. `make test JOBS=0` runs all in one process.
+JOBS ?= 2
 test: check ## check, then run every test
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed ## lint, formatting, types, and the direction of imports
 	@echo "ruff, mypy, import-linter"
