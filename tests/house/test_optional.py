@@ -11,7 +11,9 @@ from holdfast.optional import EXTRAS, need
 from tests.house.tree import pyproject
 
 DECLARED = pyproject()["project"]["optional-dependencies"]
-APART = {"open-clip"}  # stands on torchvision, which not every machine has a build of
+# open-clip stands on torchvision, which not every machine has a build of; train-text brings
+# pandas, which other packages then import with all it knows.
+APART = {"open-clip", "train-text"}
 
 
 def normal(distribution: str) -> str:

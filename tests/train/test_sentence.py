@@ -120,5 +120,5 @@ def test_a_missing_trainer_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(util, "is_training_available", lambda: False)
     texts, vectors = gallery(4)
-    with pytest.raises(MissingExtra, match="pip install accelerate datasets"):
+    with pytest.raises(MissingExtra, match=r"holdfast\[train-text\]"):
         follow(tiny(6), texts, vectors)

@@ -200,7 +200,7 @@ def _trainer() -> Any:
             "fine-tuning a text model",
             "the packages `accelerate` and `datasets`",
             "not both of them",
-            "Install them with: pip install accelerate datasets",
+            "Install them with: pip install 'holdfast[train-text]'",
         )
     return need("sentence_transformers.base.trainer")
 

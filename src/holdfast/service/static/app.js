@@ -130,15 +130,21 @@ function confirmed(event) {
   carryOut({ confirm: given, leave_behind_quarantined: at("leave-behind").checked });
 }
 
+// The button that was pressed may have been drawn anew meanwhile, so the browser has lost it.
+
+function giveBack() {
+  const back = chosen && at(chosen.from);
+  if (back) back.focus({ preventScroll: true });
+}
+
 async function carryOut(body) {
-  const { command, label, from } = chosen;
+  const { command, label } = chosen;
   say(`${label} …`);
   const response = await send("POST", `/api/commands/${command}`, { wait: 60, ...body });
   if (response.status === 401) { at("confirm-dialog").close(); askForToken(() => carryOut(body)); return; }
   const told = await words(response);
   if (response.ok) {
     at("confirm-dialog").close();
-    const back = at(from); if (back) back.focus({ preventScroll: true });
   } else if (at("confirm-dialog").open) {
     at("confirm-wrong").textContent = told;
   }
@@ -184,6 +190,7 @@ document.addEventListener("click", (event) => {
 });
 at("sign-form").addEventListener("submit", signIn);
 at("confirm-form").addEventListener("submit", confirmed);
+at("confirm-dialog").addEventListener("close", giveBack);
 if (document.body.classList.contains("shut")) {
   askForToken();
 } else {
