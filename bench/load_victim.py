@@ -22,6 +22,7 @@ import numpy as np
 from holdfast.arrays import Vectors
 from holdfast.errors import HoldfastError
 from holdfast.items import Role
+from holdfast.service.threads import share_cores
 from holdfast.space import Space
 from holdfast.store.registry import open_store
 from holdfast.upgrade.engine import Engine
@@ -156,6 +157,7 @@ class Server:
 
 def main(folder: Path) -> None:
     """Serve until killed."""
+    share_cores()  # as `holdfast serve` does
     gallery, engine = World.load(folder).open(folder)
     address = folder / "socket"
     address.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from .server import bind, run
 from .settings import Settings
 from .steward import Steward
 from .tempo import Latency
+from .threads import share_cores
 from .wire import App
 
 
@@ -83,6 +84,7 @@ def serve(
         resume: Go on with a backfill that was cut off.
         tell: Called with the address, once it is taken.
     """
+    share_cores()
     service = compose(project, settings, prices, resume)
     taken = bind(settings)
     try:
