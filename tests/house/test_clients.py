@@ -30,6 +30,7 @@ HOMES = {
     # What people write in TOML.
     "pydantic": (
         "service/bodies.py",  # what people send
+        "settings.py",
         "train/blueprint.py",
         "train/job.py",
         "upgrade/config.py",

@@ -314,6 +314,26 @@ def test_it_says_when_the_service_is_gone_and_comes_back(planned, served, visit)
     here.wrong.clear()  # the browser's own words about the lost connection
 
 
+def test_a_refused_stream_is_asked_for_again(planned, served, visit):
+    """A service that is going down refuses readers: browsers never come back from that alone."""
+    running = served(planned)
+    here = visit(running.address)
+    refusals = iter(range(2))
+
+    def answer(route):
+        if next(refusals, None) is None:
+            route.continue_()
+        else:
+            route.fulfill(status=503, body="{}", content_type="application/problem+json")
+
+    here.page.route("**/events", answer)
+    here.page.reload()
+    here.page.wait_for_selector("#lost", state="visible")
+    here.page.wait_for_selector("#lost", state="hidden", timeout=20_000)
+    assert next(refusals, None) is None
+    here.wrong.clear()  # the browser's own words about the two refusals
+
+
 LUMINANCE = """
 () => {
   const lin = v => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };

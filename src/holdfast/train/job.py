@@ -23,7 +23,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +33,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from ..errors import ConfigError
+from ..settings import config_error, read_toml
 from ..space import Relation, relation
 from . import blueprint
 from .blueprint import (
@@ -100,20 +100,11 @@ def read_training(path: Path) -> TrainConfig:
     Raises:
         ConfigError: Not there, not TOML, an unknown setting, or a value that cannot be.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as cause:
-        raise ConfigError(str(path), "a recipe of a training", "no file") from cause
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
-        raise ConfigError(str(path), "readable TOML", str(cause)) from cause
+    data = read_toml(path, "a recipe of a training")
     try:
         return TrainConfig(**data)
     except ValidationError as error:
-        first = error.errors()[0]
-        setting = ".".join(str(part) for part in first["loc"]) or path.name
-        raise ConfigError(
-            f"{path.name}: {setting}", first["msg"].lower(), repr(first.get("input"))[:80]
-        ) from error
+        raise config_error(path.name, error) from error
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,14 @@ not_worse = true
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import ConfigError
+from ..settings import config_error, read_toml
 from .gate import Rule
-from .plan import Plan, config_error
+from .plan import Plan
 from .watched import WatchConfig
 
 DEAD = "none"  # the encoder of a model that is no longer to be had
@@ -124,14 +123,7 @@ def read_config(path: Path) -> Config:
     Raises:
         ConfigError: Not there, not TOML, an unknown setting, or a value that cannot be.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as cause:
-        raise ConfigError(
-            str(path), "a configuration", "no file", "Write one with: holdfast init."
-        ) from cause
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
-        raise ConfigError(str(path), "readable TOML", str(cause)) from cause
+    data = read_toml(path, "a configuration", "Write one with: holdfast init.")
     try:
         return Config(**data)
     except ValidationError as error:

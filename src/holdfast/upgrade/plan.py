@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import ConfigError
+from ..settings import config_error
 from ..space import Space, relation
 from .merge import Mode
 
@@ -85,20 +85,6 @@ def fitting(plan: Plan, old: Space, new: Space) -> Plan:
     if "merge" in plan.model_fields_set or relation(new, old) != "extends":
         return plan
     return plan.model_copy(update={"merge": "compatible"})
-
-
-def config_error(where: str, error: ValidationError) -> ConfigError:
-    """The first thing wrong with a configuration, in our form."""
-    first = error.errors()[0]
-    setting = ".".join(str(part) for part in first["loc"]) or where
-    more = f" ({len(error.errors())} problems in all)" if len(error.errors()) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return ConfigError(
-            f"{where}: {setting}", "a known setting", f"an unknown one{more}", "Check its spelling."
-        )
-    return ConfigError(
-        f"{where}: {setting}", first["msg"].lower(), f"{first.get('input')!r}{more}", ""
-    )
 
 
 def read_plan(data: dict[str, Any]) -> Plan:

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..errors import ConfigError
 from ..items import Content
-from .plan import config_error
+from ..settings import config_error
 
 DEFAULT = "default"
 _FLOAT = 4  # bytes

@@ -22,6 +22,8 @@ function replace(name, text) {
   if (again) again.focus({ preventScroll: true });
 }
 
+const AGAIN = 1000; // milliseconds
+
 function listen() {
   const events = new EventSource("/events");
   events.addEventListener("parts", (event) => {
@@ -29,7 +31,12 @@ function listen() {
     for (const [name, text] of Object.entries(JSON.parse(event.data))) replace(name, text);
   });
   events.onopen = () => { at("lost").hidden = true; };
-  events.onerror = () => { at("lost").hidden = false; };
+  events.onerror = () => {
+    at("lost").hidden = false;
+    // A browser tries again by itself, except after an answer that is no stream: the refusal of
+    // a service that is going down, or of one with too many readers.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+  };
 }
 
 // Requests. Every refusal has a sentence for people.

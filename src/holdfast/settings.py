@@ -1,0 +1,44 @@
+"""What people write in TOML: read, and refused in our form."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def read_toml(path: Path, what: str, fix: str = "") -> dict[str, Any]:
+    """The tables of a file.
+
+    Args:
+        path: The file.
+        what: It should be, as errors call it.
+        fix: What to do where there is none.
+    Raises:
+        ConfigError: Not there, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise ConfigError(str(path), what, "no file", fix) from cause
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+        raise ConfigError(str(path), "readable TOML", str(cause)) from cause
+
+
+def config_error(where: str, error: ValidationError) -> ConfigError:
+    """The first thing wrong with a configuration, in our form."""
+    first = error.errors()[0]
+    setting = ".".join(str(part) for part in first["loc"]) or where
+    more = f" ({len(error.errors())} problems in all)" if len(error.errors()) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return ConfigError(
+            f"{where}: {setting}", "a known setting", f"an unknown one{more}", "Check its spelling."
+        )
+    return ConfigError(
+        f"{where}: {setting}", first["msg"].lower(), f"{first.get('input')!r}{more}", ""
+    )
