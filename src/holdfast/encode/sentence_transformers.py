@@ -12,13 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arrays import Vectors
-from ..errors import ConfigError, EncoderUnavailable
+from ..errors import ConfigError
 from ..items import Content, Role
 from ..optional import need
 from ..space import METRICS, Metric, Space, fingerprint
 from .base import as_answer, as_texts, nothing
 from .hub import offline, quiet
 from .pictures import as_texts_and_pictures, is_picture, opened
+from .room import room_for
 from .turn import Turn
 from .weights import arrays_digest, folder_digest
 
@@ -264,7 +265,7 @@ class SentenceTransformersEncoder:
         # Models with a branch for each role are told the role; older versions of the library
         # know one `encode` for both.
         encode = getattr(self._loaded, f"encode_{role}", self._loaded.encode)
-        try:
+        with room_for(self.batch_size, repr(self)):
             return encode(
                 contents,
                 prompt=self._prefixes[role] if role else "",
@@ -272,15 +273,6 @@ class SentenceTransformersEncoder:
                 show_progress_bar=False,
                 convert_to_numpy=True,
             )
-        except RuntimeError as cause:
-            if type(cause).__name__ != "OutOfMemoryError":
-                raise
-            raise EncoderUnavailable(
-                repr(self),
-                "memory for a batch",
-                str(cause)[:200],
-                f"Lower batch_size, which is {self.batch_size}.",
-            ) from cause
 
 
 def _unit(space: Space) -> Space:

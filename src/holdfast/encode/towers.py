@@ -15,12 +15,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..arrays import FloatArray, Vectors
-from ..errors import EncoderUnavailable
 from ..items import Content, Role
 from ..optional import need
 from ..space import Space
 from .base import as_answer, nothing
 from .pictures import Picture, as_texts_and_pictures, is_picture, opened
+from .room import room_for
+from .turn import Turn
 
 Tensor: TypeAlias = Any
 
@@ -36,8 +37,10 @@ class TwoTowers(ABC):
     def __init__(self, batch_size: int, prefix: str) -> None:
         self.batch_size = batch_size
         self.prefix = prefix
-        # Tokenizers are changed while they work, and a model is loaded once.
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # while loading
+        # Tokenizers are changed while they work, so one batch at a time gets through, and a
+        # query waits for one batch of a backfill, not for all of them.
+        self._turn = Turn()
 
     @property
     def space(self) -> Space:
@@ -52,40 +55,29 @@ class TwoTowers(ABC):
             EncoderError: A content that is neither, or a picture that cannot be opened.
         """
         given = as_texts_and_pictures(contents, role, repr(self))
-        with self._lock:
-            space = self._space
-            if not given:
-                return nothing(space)
-            rows = np.empty((len(given), space.dim), dtype=np.float32)
-            shown = [place for place, content in enumerate(given) if is_picture(content)]
-            told = sorted(set(range(len(given))) - set(shown))
-            self._fill(rows, told, lambda part: self._texts([self.prefix + t for t in part]), given)
-            self._fill(rows, shown, self._seen, given)
+        space = self.space
+        if not given:
+            return nothing(space)
+        rows = np.empty((len(given), space.dim), dtype=np.float32)
+        shown = [place for place, content in enumerate(given) if is_picture(content)]
+        told = [place for place, content in enumerate(given) if not is_picture(content)]
+        self._fill(rows, told, self._texts, lambda place: self.prefix + given[place])
+        self._fill(rows, shown, self._pictures, lambda place: opened(given[place], repr(self)))
         return as_answer(rows, len(given), space, repr(self))
-
-    def _seen(self, contents: list[Content]) -> FloatArray:
-        return self._pictures([opened(content, repr(self)) for content in contents])
 
     def _fill(
         self,
         rows: FloatArray,
         places: list[int],
-        answer: Callable[[list[Content]], FloatArray],
-        given: list[Content],
+        answer: Callable[[list[Any]], FloatArray],
+        ready: Callable[[int], Any],
     ) -> None:
+        """Batch by batch; files are opened before the batch has its turn."""
         for start in range(0, len(places), self.batch_size):
             part = places[start : start + self.batch_size]
-            try:
-                made = answer([given[place] for place in part])
-            except RuntimeError as cause:
-                if type(cause).__name__ != "OutOfMemoryError":
-                    raise
-                raise EncoderUnavailable(
-                    repr(self),
-                    "memory for a batch",
-                    str(cause)[:200],
-                    f"Lower batch_size, which is {self.batch_size}.",
-                ) from cause
+            batch = [ready(place) for place in part]
+            with self._turn, room_for(self.batch_size, repr(self)):
+                made = answer(batch)
             rows[part] = as_answer(made, len(part), self._space, repr(self)).array
 
     @property
