@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
+
+from .errors import InvalidInput
 
 Content: TypeAlias = Any  # text, image, record: whatever the encoder at hand takes
 Payload: TypeAlias = Mapping[str, Any]  # JSON values
 Role: TypeAlias = Literal["query", "document"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +28,22 @@ class Item:
     id: str
     content: Content
     payload: Payload = field(default_factory=dict)
+
+
+def as_contents(contents: Sequence[Content], role: Role, owner: str) -> list[Content]:
+    """Check a call and copy the caller's sequence.
+
+    Args:
+        contents: What `encode` was given.
+        role: What `encode` was given.
+        owner: Who asks, for the message.
+    Raises:
+        InvalidInput: An unknown role, or one content where a sequence of them belongs.
+    """
+    if role not in ROLES:
+        raise InvalidInput(owner, f"a role among {', '.join(ROLES)}", repr(role))
+    if isinstance(contents, str | bytes | Mapping) or not hasattr(contents, "__iter__"):
+        raise InvalidInput(
+            owner, "a sequence of contents", f"one {type(contents).__name__}", "Put it in a list."
+        )
+    return list(contents)

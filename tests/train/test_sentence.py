@@ -115,6 +115,30 @@ def test_what_cannot_be_followed_is_refused(tmp_path):
         made.encode([1], "query")
 
 
+def test_the_prompt_that_a_model_declares_is_left_out_as_in_training():
+    model = tiny(6)
+    model.prompts["before"], model.default_prompt_name = "red ", "before"
+    row = model[0].embedding.weight[1 + WORDS.index("blue")].detach().numpy()
+    for role in ("query", "document"):
+        made = SentenceFollower(model, OLD).encode(["blue"], role).array
+        np.testing.assert_allclose(made[0], row / np.linalg.norm(row), atol=1e-6)
+
+
+def test_what_cannot_be_encoded_says_which_one_and_why():
+    model = tiny(6)
+    with torch.no_grad():
+        model[0].embedding.weight[1 + WORDS.index("blue")] = torch.nan
+    made = SentenceFollower(model, OLD)
+    with pytest.raises(EncoderError, match="int at place 1"):
+        made.encode(["red", 1], "query")
+    with pytest.raises(EncoderError, match="finite"):
+        made.encode(["red", "blue"], "document")
+    with pytest.raises(InvalidInput, match="a role among query, document"):
+        made.encode(["red"], "answer")
+    with pytest.raises(InvalidInput, match="one dict"):
+        made.encode({"red": 1}, "query")
+
+
 def test_a_missing_trainer_says_what_to_install(monkeypatch):
     import sentence_transformers.util as util
 

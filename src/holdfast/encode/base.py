@@ -11,17 +11,15 @@ call may succeed later. A wrong call (an unknown role, one string for a list) is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, get_args, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..arrays import Vectors, as_vectors
 from ..errors import EncoderError, InvalidInput, WrongCount, WrongSpace
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..space import Space
-
-ROLES: tuple[str, ...] = get_args(Role)
 
 
 @runtime_checkable
@@ -46,25 +44,6 @@ class Encoder(Protocol):
             InvalidInput: An unknown role, or no sequence.
         """
         ...
-
-
-def as_contents(contents: Sequence[Content], role: Role, owner: str) -> list[Content]:
-    """Check a call and copy the caller's sequence.
-
-    Args:
-        contents: What `encode` was given.
-        role: What `encode` was given.
-        owner: Who asks, for the message.
-    Raises:
-        InvalidInput: An unknown role, or one content where a sequence of them belongs.
-    """
-    if role not in ROLES:
-        raise InvalidInput(owner, f"a role among {', '.join(ROLES)}", repr(role))
-    if isinstance(contents, str | bytes | Mapping) or not hasattr(contents, "__iter__"):
-        raise InvalidInput(
-            owner, "a sequence of contents", f"one {type(contents).__name__}", "Put it in a list."
-        )
-    return list(contents)
 
 
 def as_texts(contents: Sequence[Content], role: Role, owner: str) -> list[str]:

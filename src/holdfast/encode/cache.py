@@ -15,9 +15,9 @@ import numpy as np
 
 from ..arrays import FloatArray, Vectors
 from ..errors import ArtifactError, EncoderError, EncoderUnavailable, InvalidInput
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..space import Space
-from .base import Encoder, as_answer, as_contents, nothing
+from .base import Encoder, as_answer, nothing
 
 Key: TypeAlias = Callable[[Content], str | bytes]
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..arrays import Vectors
 from ..errors import EncoderError, HoldfastError
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..space import Space
-from .base import as_answer, as_contents, nothing
+from .base import as_answer, nothing
 
 Function: TypeAlias = Callable[[list[Content]], Any]
 

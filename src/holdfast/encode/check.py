@@ -23,13 +23,12 @@ import numpy as np
 
 from ..arrays import FloatArray, Vectors, squared_norms
 from ..errors import ContractBroken, InvalidInput
-from ..items import Content, Role
+from ..items import ROLES, Content, Role
 from ..space import Space
 from .base import Encoder
 
 Make: TypeAlias = Callable[[], Encoder]
 
-_ROLES: tuple[Role, ...] = ("query", "document")
 _FEWEST = 3  # contents with which the checks say something
 
 
@@ -84,7 +83,7 @@ def _require(what: str, got: object, expected: object) -> None:
 def check_form(bench: _Bench) -> None:
     """One finite float32 row for each content, unit under cosine, in both roles."""
     encoder = bench.make()
-    for role in _ROLES:
+    for role in ROLES:
         bench.rows(encoder, bench.contents, role)
 
 
@@ -102,14 +101,14 @@ def check_space(bench: _Bench) -> None:
 def check_empty(bench: _Bench) -> None:
     """No contents, no rows: (0, d)."""
     encoder = bench.make()
-    for role in _ROLES:
+    for role in ROLES:
         bench.rows(encoder, [], role)
 
 
 def check_deterministic(bench: _Bench) -> None:
     """The same contents give the same rows, again and from another copy."""
     encoder, other = bench.make(), bench.make()
-    for role in _ROLES:
+    for role in ROLES:
         rows = bench.rows(encoder, bench.contents, role).copy()
         bench.same(f"{role} again", bench.rows(encoder, bench.contents, role), rows)
         bench.same(f"{role} of another copy", bench.rows(other, bench.contents, role), rows)
@@ -118,7 +117,7 @@ def check_deterministic(bench: _Bench) -> None:
 def check_order(bench: _Bench) -> None:
     """Rows come in the order of the contents, repeated ones included."""
     encoder, count = bench.make(), len(bench.contents)
-    for role in _ROLES:
+    for role in ROLES:
         rows = bench.rows(encoder, bench.contents, role).copy()
         for places in (range(count)[::-1], [1, 0, 1, *range(2, count), 0], [count - 1] * 2):
             picked = [bench.contents[i] for i in places]
@@ -128,7 +127,7 @@ def check_order(bench: _Bench) -> None:
 
 def check_split(bench: _Bench) -> None:
     """How contents are split into calls does not matter."""
-    for role in _ROLES:
+    for role in ROLES:
         rows = bench.rows(bench.make(), bench.contents, role).copy()
         for size in (1, 2, len(bench.contents) - 1):
             encoder = bench.make()
@@ -149,7 +148,7 @@ def check_inputs_kept(bench: _Bench) -> None:
     encoder = bench.make()
     given = copy.deepcopy(bench.contents)
     kept = list(given)
-    for role in _ROLES:
+    for role in ROLES:
         encoder.encode(given, role)
         if len(given) != len(kept) or any(a is not b for a, b in zip(given, kept, strict=True)):
             raise ContractBroken("the caller's list", "no change", "another list")
@@ -197,11 +196,11 @@ def _refuses(what: str, action: Callable[[], object]) -> None:
 def check_threads(bench: _Bench) -> None:
     """Threads may encode side by side."""
     encoder = bench.make()
-    rows = {role: bench.rows(encoder, bench.contents, role).copy() for role in _ROLES}
+    rows = {role: bench.rows(encoder, bench.contents, role).copy() for role in ROLES}
     count = len(bench.contents)
 
     def run(turn: int) -> None:
-        role = _ROLES[turn % 2]
+        role = ROLES[turn % 2]
         places = np.roll(np.arange(count), turn)
         got = bench.rows(encoder, [bench.contents[i] for i in places], role)
         bench.same(f"{role} beside other threads", got, rows[role][places])

@@ -24,9 +24,9 @@ import numpy.typing as npt
 from .. import artifact
 from ..arrays import FloatArray, Vectors
 from ..errors import EncoderError, InvalidInput
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..space import Space, fingerprint
-from .base import as_answer, as_contents, nothing
+from .base import as_answer, nothing
 
 Float64Array = npt.NDArray[np.float64]
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from ..arrays import Vectors
 from ..errors import ConfigError
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..space import Space, fingerprint
-from .base import Encoder, as_answer, as_contents
+from .base import Encoder, as_answer
 
 
 class JoinedEncoder:

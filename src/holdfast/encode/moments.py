@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from ..arrays import FloatArray, Vectors
 from ..errors import ConfigError, EncoderError, HoldfastError
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..space import Space, fingerprint
-from .base import as_answer, as_contents, nothing
+from .base import as_answer, nothing
 
 Tokens: TypeAlias = Sequence[npt.NDArray[Any]]
 Reader: TypeAlias = Callable[[list[Content]], Tokens]

@@ -19,9 +19,9 @@ from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from ..errors import EncoderError
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..optional import need
-from .base import as_contents, as_texts
+from .base import as_texts
 
 Picture: TypeAlias = Any  # a PIL.Image.Image of three channels
 

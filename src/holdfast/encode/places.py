@@ -23,9 +23,9 @@ import numpy.typing as npt
 
 from ..arrays import Vectors
 from ..errors import ConfigError, EncoderError
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..space import Space, fingerprint
-from .base import as_answer, as_contents, nothing
+from .base import as_answer, nothing
 
 Float64Array = npt.NDArray[np.float64]
 

@@ -19,9 +19,9 @@ import numpy as np
 
 from ..arrays import FloatArray, IntArray, Vectors
 from ..errors import ConfigError, EncoderError
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..space import Space, fingerprint
-from .base import as_answer, as_contents, nothing
+from .base import as_answer, nothing
 
 _WIDEST = 512  # bits of the hash
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..arrays import Vectors, as_vectors
+from ..arrays import FloatArray, Vectors, as_vectors
 from ..errors import EncoderError, InvalidInput, WrongCount
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..space import Space, fingerprint
 from .expansion import extended_space
 from .interface import Interface
@@ -85,24 +84,12 @@ class ModelEncoder:
             InvalidInput: An unknown role, or no sequence.
         """
         owner = f"encoder of {self.space.name}"
-        if role not in {"query", "document"}:
-            raise InvalidInput(owner, "a role among query, document", repr(role))
-        if isinstance(contents, str | bytes | Mapping) or not hasattr(contents, "__iter__"):
-            raise InvalidInput(
-                owner, "a sequence of contents", type(contents).__name__, "Put it in a list."
-            )
-        given = list(contents)
-        rows = [np.zeros((0, self.space.dim), dtype=np.float32)]
+        given = as_contents(contents, role, owner)
         parts = range(0, len(given), self.size)
-        rows += [self._part(given[start : start + self.size], owner) for start in parts]
-        if len(rows) == 1:
-            return Vectors(self.space, rows[0])
-        try:
-            return as_vectors(np.concatenate(rows), self.space, owner)
-        except InvalidInput as cause:
-            raise EncoderError(cause.who, cause.expected, cause.got, cause.fix) from cause
+        rows = [self._part(given[start : start + self.size], owner) for start in parts]
+        return answered(rows, self.space, owner)
 
-    def _part(self, contents: list[Content], owner: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def _part(self, contents: list[Content], owner: str) -> FloatArray:
         try:
             inputs = self.prepare(contents)
             with torch.inference_mode():
@@ -113,11 +100,29 @@ class ModelEncoder:
             ) from cause
         if vectors.shape != (len(contents), self.space.dim):
             raise WrongCount(owner, f"({len(contents)}, {self.space.dim})", str(vectors.shape))
-        found: np.ndarray[Any, np.dtype[np.float32]] = vectors.float().cpu().numpy()
+        found: FloatArray = vectors.float().cpu().numpy()
         return found
 
     def __repr__(self) -> str:
         return f"ModelEncoder({self.space})"
+
+
+def answered(rows: list[FloatArray], space: Space, owner: str) -> Vectors:
+    """What a model answered to the parts of a call, checked.
+
+    Args:
+        rows: (n_i, d) of each part; none where there were no contents.
+        space: Of the rows.
+        owner: Whose answer it is, for the message.
+    Raises:
+        EncoderError: Rows nobody can use: NaN, a zero row under the cosine, another length.
+    """
+    if not rows:
+        return Vectors(space, np.zeros((0, space.dim), dtype=np.float32))
+    try:
+        return as_vectors(np.concatenate(rows), space, owner)
+    except InvalidInput as cause:
+        raise EncoderError(cause.who, cause.expected, cause.got, cause.fix) from cause
 
 
 def _stacked(contents: list[Content]) -> Tensor:

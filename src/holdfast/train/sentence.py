@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import random
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,11 +28,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Vectors, as_vectors
+from ..arrays import Vectors
 from ..errors import ArtifactError, EncoderError, InvalidInput, MissingExtra
-from ..items import Content, Role
+from ..items import Content, Role, as_contents
 from ..optional import need
 from ..space import Space
+from .encoder import answered
 from .tensors import nn, torch
 
 SPACE = "holdfast-space.json"  # beside the files of the library
@@ -74,6 +76,7 @@ class SentenceFollower:
 
     def __init__(self, model: Any, space: Space) -> None:
         self.model, self.space = model, space
+        self._lock = threading.Lock()
 
     def encode(self, contents: Sequence[Content], role: Role) -> Vectors:
         """(n, d) vectors of texts, of length one where the metric is the cosine.
@@ -83,17 +86,21 @@ class SentenceFollower:
             InvalidInput: An unknown role, or no sequence.
         """
         owner = f"encoder of {self.space.name}"
-        if role not in {"query", "document"}:
-            raise InvalidInput(owner, "a role among query, document", repr(role))
-        if isinstance(contents, str | bytes) or not hasattr(contents, "__iter__"):
-            raise InvalidInput(owner, "a sequence of texts", type(contents).__name__)
-        texts = list(contents)
-        if not all(isinstance(text, str) for text in texts):
-            raise EncoderError(owner, "texts", "something else")
-        if not texts:
-            return Vectors(self.space, np.zeros((0, self.space.dim), dtype=np.float32))
-        rows = self.model.encode(texts, show_progress_bar=False, convert_to_numpy=True)
-        return as_vectors(np.asarray(rows, dtype=np.float32), self.space, owner)
+        texts = as_contents(contents, role, owner)
+        for place, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise EncoderError(owner, "texts", f"{type(text).__name__} at place {place}")
+        rows = []
+        if texts:
+            with self._lock:  # tokenizers are changed while they work
+                made = self.model.encode(
+                    texts,
+                    prompt="",  # it was trained without the one that the model may declare
+                    show_progress_bar=False,
+                    convert_to_numpy=True,
+                )
+            rows = [np.asarray(made, dtype=np.float32)]
+        return answered(rows, self.space, owner)
 
     def save(self, folder: Path | str) -> None:
         """Write to a folder that sentence-transformers reads as well."""

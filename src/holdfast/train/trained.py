@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import artifact
-from ..errors import ArtifactError, EncoderError, MissingExtra
+from ..errors import ArtifactError, EncoderError
 from ..items import Content
 from ..space import Space
 from . import blueprint
@@ -147,8 +147,6 @@ def as_inputs(
             shown = opened(content, owner).convert(mode).resize(side)
         except (AttributeError, TypeError) as cause:
             raise EncoderError(owner, "a picture", type(content).__name__) from cause
-        except MissingExtra:
-            raise
         rows.append(np.asarray(shown, dtype=np.float32).reshape(*side, config.channels))
     pixels = torch.from_numpy(np.stack(rows))
     return ((pixels - 127.5) / 64.0).permute(0, 3, 1, 2).contiguous()
