@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 
 from holdfast.upgrade.audit import person
+from holdfast.upgrade.project import Project
 from holdfast.upgrade.stage import Stage, place
 from tests.cli import toys
 from tests.cli.conftest import ITEMS
@@ -109,3 +111,38 @@ def test_an_edited_audit_is_found_out(planned):
     assert result.exit_code == 2
     assert json.loads(result.stderr)["got"] == "a break at row 1"
     assert "was edited" in planned.done("audit")
+
+
+def test_a_step_back_leads_everybody_to_the_old_side_until_a_stage_is_given(planned):
+    home = ready(planned)
+    assert "ready" in home.run("cutover", "--step-back").stderr
+    home.done("cutover", "--share", "100%")
+    assert "new side     read by 100 % of the traffic" in home.done("status")
+    told = home.data("cutover", "--step-back", "--why", "complaints")
+    assert told["stage"] == {"share": 1.0, "tenants": [], "where": {}, "held": True}
+    agree(home.found(QUERY), exact(home, toys.old))
+    words = "read by nobody, stepped back from 100 % of the traffic"
+    assert words in home.done("status")
+    home.refused("cutover", "--step-back", "--share", "10%")
+    home.done("cutover", "--share", "100%")
+    agree(home.found(QUERY), exact(home, toys.new))
+
+
+def test_the_status_tells_of_a_breach_until_somebody_goes_on(planned):
+    home = ready(planned)
+    ledger = Project(home.config).ledger()
+    finding = {"metric": "agreement", "cell": "live@100%", "value": 0.1}
+    ledger.event("breach", {"why": "agreement 0.100", "finding": finding, "did": "told"})
+    ledger.close()
+    assert "breach       agreement 0.100 (told)" in home.done("status")
+    assert home.data("status")["breach"]["finding"] == finding
+    home.done("cutover")
+    assert home.data("status")["breach"] is None
+
+
+def test_the_status_says_how_long_the_old_side_is_held_over(home):
+    home.configure(more="holdover_hours = 2.0")
+    for command in ("build", "plan", "backfill", "cutover"):
+        home.done(command)
+    assert 1.99 < home.data("status")["held_over"] <= 2.0
+    assert re.search(r"held over +finish is due in (2:00:00|1:59:\d\d)", home.done("status"))

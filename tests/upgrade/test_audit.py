@@ -140,7 +140,7 @@ def test_every_command_is_kept_with_who_and_why_and_refused_ones_too(setup):
     assert told(setup) == [
         ("mallory", "cut over", "hurry", "refused"),
         ("carol", "start", "", "done"),
-        ("dave", "pause", "lunch", NOTHING),
+        ("dave", "pause", "lunch", "done"),
         ("dave", "start", "after lunch", "done"),
         ("carol", "cut over 10 % of the traffic", "first tenth", "done"),
         ("carol", "cut over", "", "done"),

@@ -205,6 +205,12 @@ def _spoken(data: dict[str, Any]) -> list[tuple[str, Any]]:
             ("to move", f"{data['todo']:,}"),
             ("quarantined", f"{data['quarantined']:,}"),
         ]
+    if data["stage"]:
+        rows.append(("new side", f"read by {data['stage']['words']}"))
+    if data["held_over"]:
+        rows.append(("held over", f"finish is due in {lasting(3600.0 * data['held_over'])}"))
+    if data["breach"]:
+        rows.append(("breach", f"{data['breach']['why']} ({data['breach']['did']})"))
     if data["running"]:
         left = data["seconds_left"]
         words = f"process {data['pid']}, {data['rate']:,.0f} items a second"

@@ -43,6 +43,11 @@ _WHY = click.option("--why", default="", metavar="TEXT", help="The reason, kept 
     metavar="JSON",
     help="""Only for searches whose filter asks for this: '{"lang": "en"}'.""",
 )
+@click.option(
+    "--step-back",
+    is_flag=True,
+    help="Of a cut-over in stages: everybody reads the old side again; both are kept up to date.",
+)
 @_WHY
 def cutover(
     face: Face,
@@ -50,6 +55,7 @@ def cutover(
     share: float | None,
     tenant: tuple[str, ...],
     where: str | None,
+    step_back: bool,
     why: str,
 ) -> None:
     """Answer from the new side alone, after a scan that looks for anything missed.
@@ -58,6 +64,9 @@ def cutover(
     new side, the rest the old one. Give larger stages as trust grows, then none, for everybody.
     """
     stage = _stage(share, tenant, where)
+    if step_back:
+        _step_back(face, stage, why)
+        return
     if _state(face, "cut over") == "cut over":
         _tell(face, {"state": "cut over", "changed": False}, "It is cut over already.")
         return
@@ -105,6 +114,18 @@ def _stage(share: float | None, tenants: tuple[str, ...], where: str | None) -> 
     if share is None and not tenants and not slices:
         return None
     return Stage(share or 0.0, tenants, slices)
+
+
+def _step_back(face: Face, stage: Stage | None, why: str) -> None:
+    if stage is not None:
+        raise UpgradeError("cut over", "a stage, or --step-back", "both", "Give one of them.")
+    _state(face, "step back")
+    with face.gallery() as gallery:
+        _engine(face, gallery).step_back(why=why)
+        held = gallery.stage
+    data = {"state": "cutting over", "changed": True, "stage": held.to_json() if held else None}
+    _tell(face, data, "Stepped back: everybody reads the old side, and both are kept up to date.")
+    face.note("Next: a stage again, or holdfast rollback to give the upgrade up.")
 
 
 def _to_stage(face: Face, stage: Stage, leave_behind: bool, why: str) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+from ..upgrade.stage import Stage
 from .build import Cell, Moment, Report
 
 _STATES: Mapping[str | None, str] = MappingProxyType(
@@ -16,7 +17,7 @@ _STATES: Mapping[str | None, str] = MappingProxyType(
         "copying": "Items are moving to the new side. Searches read both sides.",
         "paused": "Nothing moves at present. Searches read both sides, and writes go on.",
         "ready": "Every item that can move has moved. Searches still read both sides.",
-        "cutting over": "A part of the traffic reads the new side, the rest the old one.",
+        "cutting over": "The new side is read as far as the stage goes, the old one by the rest.",
         "cut over": "Searches read the new side alone. The old side is kept up to date.",
         "rolling back": "Items are moving back to the old side. Searches read both sides.",
         "rolled back": "Searches read the old side alone, with everything written since.",
@@ -178,6 +179,12 @@ def event_words(moment: Moment) -> str:
             rate = detail.get("items_per_second", 0.0)
             limit = f"limited to {rate:g} items a second" if rate else "freed of its limit"
             return f"The rate was {limit}"
+        case "cutting over" if detail.get("stage"):
+            stage = Stage.from_json(detail["stage"])
+            words = f"Cut over in part: the new side is read by {stage}"
+            if stage.held:
+                words = "Stepped back: everybody reads the old side again"
+            return f"{words}: {detail['why']}" if detail.get("why") else words
     known = _EVENTS.get(moment.kind)
     if known is None:
         return moment.kind.capitalize()

@@ -26,6 +26,7 @@ from ..upgrade.project import Project
 from ..upgrade.quality import Quality, measured, run_measured
 from ..upgrade.stand import Pace, drop_stale
 from ..upgrade.status import Status
+from ..upgrade.turns import paused_by_somebody
 from ..upgrade.turnstile import Turnstile
 from .settings import GRACE_SECONDS
 from .tempo import Tempo
@@ -286,7 +287,7 @@ class Steward:
         guard = Guard(self.project.config.gate, engine)
 
         def stop(finding: Finding) -> bool:
-            return guard(finding) or self._wish.is_set() or self._paused_by_somebody()
+            return guard(finding) or self._wish.is_set() or paused_by_somebody(self.ledger)
 
         if gallery.state == "planned":
             if quality and not measured(self.ledger):
@@ -300,12 +301,6 @@ class Steward:
             run_measured(engine, quality, guard=stop)
         else:
             engine.run()
-
-    def _paused_by_somebody(self) -> bool:
-        """While it was measured: a pause to measure, which ends by itself, gives its own reason."""
-        told = [d for _, kind, d in self.ledger.events() if kind == "paused"]
-        paused = self.state == "paused" and bool(told)
-        return paused and not str(told[-1].get("why", "")).startswith("reached ")
 
     # opening what is on disk now
 

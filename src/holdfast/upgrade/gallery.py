@@ -141,12 +141,11 @@ class Gallery(Sides):
         k, tree = check_k(k, "Gallery.search"), parse(where)
         if side is not None:
             return self._compared(queries, k, tree, side)
-        begun, stage = self.meter.clock(), self.stage
+        begun, chosen = self.meter.clock(), self.chosen(queries, tree, key, tenant)
         routes = Routes(self.old, self.new, queries)
-        if stage is None or not self.whole:
+        if chosen is None:
             hits = self._answer(routes, k, tree)
         else:
-            chosen = stage.chosen(queries, tree, key, tenant, self._new().space.fingerprint)
             hits = self._staged(queries, chosen, k, tree)
         took = self.meter.note(begun)
         if self.watch is not None:

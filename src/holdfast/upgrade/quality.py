@@ -19,6 +19,7 @@ from .engine import Engine
 from .gallery import Gallery
 from .ledger import Ledger
 from .status import Status
+from .turns import paused_by_somebody
 
 STEPS = 10  # a curve has a point at every tenth
 _BLOCK = 1_024  # queries asked at once
@@ -161,7 +162,8 @@ def run_measured(
         found.append(quality.measure())
         if tell:
             tell(found[-1])
-        return guard is not None and guard(found[-1])
+        stop = guard is not None and guard(found[-1])
+        return stop or (gallery.ledger is not None and paused_by_somebody(gallery.ledger))
 
     gallery = quality.gallery
     known = measured(gallery.ledger) if gallery.ledger else {}

@@ -27,8 +27,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import ConfigError, UpgradeError
 from ..store.base import VectorStore
+from ..store.where import Where
 from .audit import Draft
 from .journal import Journal
 from .ledger import Ledger
@@ -37,7 +41,7 @@ from .side import Side
 from .stage import Stage
 from .turnstile import Turnstile
 
-_STAGE = "stage"  # key of the ledger
+STAGE = "stage"  # key of the ledger
 
 
 class Sides:
@@ -58,6 +62,7 @@ class Sides:
         self.old, self.new, self.ledger = old, new, ledger
         self._cut_off = False  # whether the last change may be half done
         self.changes = 0  # grows with every change but moves
+        self.turns = 0  # grows with every change of the state or the stage
         self._gate = Turnstile()
         self._state: State | None = None
         self._stage: Stage | None = None
@@ -85,6 +90,22 @@ class Sides:
     def whole(self) -> bool:
         """Whether both sides have every item, visible, so that each answers alone."""
         return self._whole
+
+    def chosen(
+        self, queries: Any, where: Where | None, key: str | None, tenant: str | None
+    ) -> npt.NDArray[np.bool_] | None:
+        """(q,) which queries of one call read the new side; None outside of stages.
+
+        Args:
+            queries: As they were given to the gallery.
+            where: The call's filter.
+            key: Who asks.
+            tenant: On whose behalf.
+        """
+        stage = self.stage
+        if stage is None or not self._whole:
+            return None
+        return stage.chosen(queries, where, key, tenant, self._new().space.fingerprint)
 
     def set_state(
         self,
@@ -115,9 +136,10 @@ class Sides:
             with ledger.together():
                 if stage is not None:
                     detail["stage"] = stage.to_json()
-                    ledger.set_meta(_STAGE, json.dumps(stage.to_json()))
+                    ledger.set_meta(STAGE, json.dumps(stage.to_json()))
                 ledger.set_state(state, draft.take() if draft else None, **detail)
             self._state, self._stage = state, stage or self._stage
+            self.turns += 1
             self._look()
         self.lead()
         return True
@@ -193,7 +215,7 @@ class Sides:
                 "Open the stores of that upgrade, or plan one between these.",
             )
         self._state = upgrade.state if upgrade else None
-        stage = self._ledger().meta(_STAGE)
+        stage = self._ledger().meta(STAGE)
         self._stage = Stage.from_json(json.loads(stage)) if stage else None
         self._look()
         self.changes += 1

@@ -31,6 +31,8 @@ class Stage:
         share: Of all keys, in [0, 1].
         tenants: All searches of these.
         where: All searches whose filter asks for this: values of payload fields.
+        held: It was stepped back: nobody reads the new side until a stage is given again. Who
+            else is named here says who did before.
     Raises:
         InvalidInput: A share that cannot be, a filter that is not one, or a stage of nobody.
     Example:
@@ -41,6 +43,7 @@ class Stage:
     share: float = 0.0
     tenants: tuple[str, ...] = ()
     where: Mapping[str, Any] = field(default_factory=dict)
+    held: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.share, bool) or not 0.0 <= self.share <= 1.0:
@@ -49,7 +52,7 @@ class Stage:
             raise InvalidInput("stage", "names of tenants", repr(self.tenants), "Pass a list.")
         if not self.share and not self.tenants and not self.where:
             raise InvalidInput(
-                "stage", "a share, a tenant or a slice", "none", "To go back: roll back."
+                "stage", "a share, a tenant or a slice", "none", "To go back: step or roll back."
             )
         object.__setattr__(self, "tenants", tuple(self.tenants))
         object.__setattr__(self, "where", _equalities(self.where))
@@ -58,7 +61,8 @@ class Stage:
         words = [f"{100.0 * self.share:g} % of the traffic"] if self.share else []
         words += [f"tenants {', '.join(self.tenants)}"] if self.tenants else []
         slices = ", ".join(f"{field} = {value!r}" for field, value in self.where.items())
-        return ", ".join(words + ([f"searches for {slices}"] if slices else []))
+        told = ", ".join(words + ([f"searches for {slices}"] if slices else []))
+        return f"nobody, stepped back from {told}" if self.held else told
 
     def names(self, tenant: str | None, where: Where | None) -> bool:
         """Whether a search is in this stage whatever its key.
@@ -67,6 +71,8 @@ class Stage:
             tenant: Who asks.
             where: The search's filter; the slice's fields must be asked for by their values.
         """
+        if self.held:
+            return False
         if tenant is not None and tenant in self.tenants:
             return True
         slices = self.where.items()
@@ -94,7 +100,7 @@ class Stage:
 
     def takes(self, key: str | bytes, salt: str) -> bool:
         """Whether a key is in the share."""
-        return place(key, salt) < self.share
+        return not self.held and place(key, salt) < self.share
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
@@ -103,7 +109,8 @@ class Stage:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Stage:
         """Read what `to_json` wrote."""
-        return cls(data["share"], tuple(data["tenants"]), data["where"])
+        held = bool(data.get("held", False))  # earlier ledgers do not say
+        return cls(data["share"], tuple(data["tenants"]), data["where"], held)
 
 
 def place(key: str | bytes, salt: str) -> float:

@@ -11,8 +11,13 @@ import os
 import time
 from typing import Any
 
+from .breach import standing
 from .ledger import Ledger
+from .records import Upgrade
+from .sides import STAGE
+from .stage import Stage
 from .status import Status
+from .turns import held_over
 
 KEY = "pace"  # of the ledger
 _EVERY = 2.0  # seconds: each note is one durable write
@@ -73,7 +78,7 @@ def stand(ledger: Ledger) -> dict[str, Any]:
     """All that the ledger knows about the latest upgrade, as JSON."""
     upgrade, counts, pace = ledger.upgrade(), ledger.counts(), read_pace(ledger)
     running = bool(pace and alive(pace) and upgrade and upgrade.state == "copying")
-    total = ledger.total()
+    total, events = ledger.total(), ledger.events()
     rate = float(pace["rate"]) if running and pace else None
     return {
         "state": upgrade.state if upgrade else None,
@@ -84,6 +89,9 @@ def stand(ledger: Ledger) -> dict[str, Any]:
         "queued": total,
         "todo": counts["todo"],
         "quarantined": counts["quarantined"],
+        "stage": _stage(ledger, upgrade),
+        "held_over": held_over(ledger, upgrade),
+        "breach": standing(events),
         "running": running,
         "pid": pace["pid"] if running and pace else None,
         "rate": rate,
@@ -91,9 +99,18 @@ def stand(ledger: Ledger) -> dict[str, Any]:
         "findings": [record["finding"] for record in ledger.findings()],
         "events": [
             {"time": moment, "kind": kind, "detail": detail}
-            for moment, kind, detail in ledger.events()[-_EVENTS:]
+            for moment, kind, detail in events[-_EVENTS:]
         ],
     }
+
+
+def _stage(ledger: Ledger, upgrade: Upgrade | None) -> dict[str, Any] | None:
+    """Who reads the new side, while a cut-over goes in stages."""
+    kept = ledger.meta(STAGE)
+    if kept is None or upgrade is None or upgrade.state != "cutting over":
+        return None
+    stage = Stage.from_json(json.loads(kept))
+    return {**stage.to_json(), "words": str(stage)}
 
 
 def _share(state: str | None, total: int, counts: dict[str, int]) -> float:

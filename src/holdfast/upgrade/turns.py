@@ -7,6 +7,7 @@ refused ones are kept, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,11 +16,34 @@ from .audit import Audit, Draft
 from .gallery import Gallery
 from .ledger import Ledger
 from .reconcile import Reconciled, astray, left_behind, reconcile
-from .records import BEFORE_FINISHED, READS, State
+from .records import BEFORE_FINISHED, READS, State, Upgrade
 from .stage import Stage
 
 _BACK = 2_000  # rows that move back at once
 _HOUR = 3600.0
+
+
+def held_over(ledger: Ledger, upgrade: Upgrade | None, holdover: float | None = None) -> float:
+    """Hours for which the old side is still to be kept; 0 when it may be given up.
+
+    Args:
+        ledger: Of the upgrade; one that is only looked at will do.
+        upgrade: The latest.
+        holdover: Hours after the cut-over; as planned, where they are not given.
+    """
+    if upgrade is None or upgrade.state != "cut over":
+        return 0.0
+    hours = float(upgrade.plan.get("holdover_hours", 0.0)) if holdover is None else holdover
+    cut = [time for time, kind, _ in ledger.events() if kind == "cut over"]
+    return max(hours - (ledger.now - cut[-1]) / _HOUR, 0.0) if cut else 0.0
+
+
+def paused_by_somebody(ledger: Ledger) -> bool:
+    """Whether it is paused, and not by a backfill that reached its share, perhaps to measure."""
+    upgrade = ledger.upgrade()
+    told = [detail for _, kind, detail in ledger.events() if kind == "paused"]
+    paused = upgrade is not None and upgrade.state == "paused" and bool(told)
+    return paused and not str(told[-1].get("why", "")).startswith("reached ")
 
 
 class Turns:
@@ -47,7 +71,9 @@ class Turns:
         with self.audit.doing("pause", why, by) as draft:
             self._allow("pause", "copying", "ready", "paused")
             self._stop, self._started = True, False
-            self.gallery.set_state("paused", "copying", draft=draft, why=why)
+            copying = self.gallery.set_state("paused", "copying", draft=draft, why=why)
+            if not copying and not paused_by_somebody(self._ledger):  # it only measures
+                self.gallery.set_state("paused", "paused", draft=draft, why=why)
 
     def retry(self, why: str = "", by: str | None = None) -> int:
         """Give all quarantined items another try; answers how many."""
@@ -88,6 +114,34 @@ class Turns:
                 self._allow("cut over in stages", "cutting over")
         self._show_old()
         return found
+
+    def step_back(self, why: str = "", by: str | None = None) -> None:
+        """Let everybody read the old side again, while a cut-over goes in stages.
+
+        Nothing is given up: writes go on to both sides, and a stage can be given again.
+
+        Args:
+            why: For the audit and the event.
+            by: Who says so.
+        Raises:
+            UpgradeError: No stage is under way.
+        """
+        with self.audit.doing("step back", why, by) as draft:
+            while not draft.kept:
+                self._allow("step back", "cutting over")
+                stage = self.gallery.stage
+                if stage is None or stage.held:
+                    break
+                # Another thread may have given another stage meanwhile: then that one is held.
+                self.gallery.set_state(
+                    "cutting over",
+                    "cutting over",
+                    lambda seen=stage: self.gallery.stage != seen,  # type: ignore[misc]
+                    stage=replace(stage, held=True),
+                    draft=draft,
+                    why=why,
+                )
+        self._show_old()
 
     def cut_over(
         self, leave_behind: bool = False, why: str = "", by: str | None = None
@@ -252,10 +306,7 @@ class Turns:
 
     def held_over(self) -> float:
         """Hours for which the old side is still to be kept; 0 when it may be given up."""
-        cut = [time for time, kind, _ in self._ledger.events() if kind == "cut over"]
-        if not cut or self.gallery.state != "cut over":
-            return 0.0
-        return max(self._holdover - (self._ledger.now - cut[-1]) / _HOUR, 0.0)
+        return held_over(self._ledger, self._ledger.upgrade(), self._holdover)
 
     def _allow(self, command: str, *states: State) -> None:
         if self.gallery.state not in states:

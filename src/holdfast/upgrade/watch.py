@@ -10,7 +10,8 @@
 
 Findings tell all of them. Those that have a bound, and the last three, are tested by `alarm.py`
 after every sampled query: `false_alarms` is the chance of a breach among `per` of them while
-nothing is wrong, all tests together. A breach pauses the backfill, or rolls back, and says why.
+nothing is wrong, all tests together. A breach pauses the backfill, steps a cut-over in stages
+back to the old side, or rolls back, and says why; where there is nothing to undo it is recorded.
 
 Which queries are in the sample is a hash of the query, so that a query is always watched or
 never. Comparing goes on in a thread of its own: searches wait for nothing, and what is too much
@@ -27,11 +28,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import HoldfastError
+from ..errors import HoldfastError, UpgradeError
 from ..hits import Hits
 from ..measure.finding import Finding
 from ..store.where import Where
 from .alarm import Alarm, AtMost, Ranks
+from .audit import Audit
+from .breach import BREACH
 from .gallery import Gallery
 from .panel import Panel
 from .routes import Routes
@@ -50,6 +53,8 @@ class Acts(Protocol):
 
     def pause(self, why: str = ..., by: str | None = None) -> None: ...
 
+    def step_back(self, why: str = ..., by: str | None = None) -> None: ...
+
     def roll_back(self, why: str = ..., by: str | None = None) -> None: ...
 
 
@@ -67,12 +72,12 @@ class Watch:
 
     Args:
         gallery: With an upgrade under way; `gallery.watch` is set to this.
-        engine: Paused or rolled back by a breach.
+        engine: Paused, stepped back or rolled back by a breach.
         config: See there.
         judged: Relevant ids by the text of a judged query.
         background: Whether comparing goes on in a thread of its own; else in the searcher's.
     Attributes:
-        breach: What was found, until items move again; None while all is well.
+        breach: What was found, until somebody goes on; None while all is well.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Watch:
     ) -> None:
         self.gallery, self.engine, self.config = gallery, engine, config or WatchConfig()
         self.breach: Finding | None = None
+        self._turns: int | None = None  # of the gallery when the breach had been acted on
         self.tally = Tally()
         self._judged = dict(judged or {})
         self._panel: Panel | None = None
@@ -202,9 +208,12 @@ class Watch:
         return rung
 
     def _go_on(self) -> None:
-        """Somebody has looked at the last breach and lets items move again."""
-        if self.breach is not None and self.gallery.state == "copying":
-            self.breach = None
+        """Somebody has looked at the last breach and goes on: items move, or a stage is given."""
+        if self.breach is None or self._turns is None or self.gallery.turns == self._turns:
+            return
+        stage = self.gallery.stage
+        if self.gallery.state in ("copying", "cut over") or (stage and not stage.held):
+            self.breach = self._turns = None
             for test in self._tests.values():
                 test.alarm.clear()
                 if isinstance(test.bets, Ranks):
@@ -213,29 +222,37 @@ class Watch:
     # acting
 
     def _break(self, test: Test) -> None:
-        """Pause or roll back, and say why; once until items move again."""
+        """Pause, step or roll back, and say why; once until somebody goes on."""
         with self._lock:
             if self.breach is not None:
                 return
             self.breach = finding = self._finding(test)
         why = f"{finding.metric} {finding.value:.3f} at {finding.cell}: {finding.note}"
         did, act = self._deed()
+        self._note(finding, why, did)
+        try:
+            act(why=f"breach: {why}", by="watch")
+        except UpgradeError:  # somebody has turned the upgrade meanwhile
+            self._note(finding, why, "told")
+        finally:
+            self._turns = self.gallery.turns
+
+    def _note(self, finding: Finding, why: str, did: str) -> None:
         if self.gallery.ledger is not None:
             told = {"why": why, "finding": finding.to_json(), "did": did}
-            self.gallery.ledger.event("breach", told)
-        act(why=f"breach: {why}", by="watch")
+            self.gallery.ledger.event(BREACH, told)
 
     def _deed(self) -> tuple[str, Callable[..., object]]:
-        wanted, state = self.config.on_breach, self.gallery.state
-        if wanted == "roll back":
-            return "rolled back", self.engine.roll_back
-        if wanted == "pause" and state in ("copying", "ready", "paused"):
-            return "paused", self.engine.pause
+        match self.config.wanted(self.gallery.state):
+            case "pause":
+                return "paused", self.engine.pause
+            case "step back":
+                return "stepped back", self.engine.step_back
+            case "roll back":
+                return "rolled back", self.engine.roll_back
         return "told", self._told
 
     def _told(self, why: str, by: str) -> None:
-        from .audit import Audit
-
         if self.gallery.ledger is not None:
             Audit(self.gallery.ledger).record("tell", why, by)
 
