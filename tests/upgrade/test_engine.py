@@ -394,6 +394,69 @@ def test_translate_and_copy_need_no_content(setup):
     assert np.array_equal(new, np.pad(old, ((0, 0), (0, 4))))
 
 
+class Turn:
+    """Maps old vectors by turning their coordinates round so many times."""
+
+    origin, target = OLD, NEW
+
+    def __init__(self, times):
+        self.times = times
+
+    def transform(self, vectors):
+        turned = np.roll(vectors.array, self.times, axis=1)
+        return Vectors(NEW, np.pad(turned, ((0, 0), (0, 4))))
+
+
+def test_what_a_bridge_mapped_is_not_taken_for_what_the_model_answers(setup):
+    one = setup()
+    names = list(one.items)
+    for times in (1, 2):
+        mapped = one.engine(Translate(Turn(times)))
+        assert mapped.run(1.0).state == "ready"
+        old, new = one.old.get(names).vectors.array, one.new.get(names).vectors.array
+        assert np.array_equal(new[:, :8], np.roll(old, times, axis=1)), "another bridge maps anew"
+        mapped.cut_over()
+        mapped.roll_back()
+        one.ledger.begin(one.plan.model_dump(), OLD, NEW)
+        one.gallery.recover()
+    engine = one.engine()
+    assert engine.run(0.5).state == "paused"
+    assert len(one.new) == 150, "nothing that was mapped is left"
+    engine.roll_back()
+    one.ledger.begin(one.plan.model_dump(), OLD, NEW)
+    one.gallery.recover()
+    encoded: list[int] = []
+    encode = one.new_model.encode
+    one.new_model.encode = lambda c, r: encoded.append(len(c)) or encode(c, r)
+    assert one.engine().run().state == "ready"
+    assert sum(encoded) == 150, "what the model answered is kept"
+    assert one.moved_correctly()
+
+
+def test_giving_up_what_was_mapped_goes_on_where_it_died(setup):
+    one = setup()
+    mapped = one.engine(Translate(Turn(1)))
+    mapped.run(0.5)
+    mapped.roll_back()
+    one.ledger.begin(one.plan.model_dump(), OLD, NEW)
+    one.gallery.recover()
+    delete = one.new.delete
+
+    def dies(ids):
+        delete(ids[:40])
+        raise KeyboardInterrupt
+
+    one.new.delete = dies
+    with pytest.raises(KeyboardInterrupt):
+        one.engine().run()
+    one.new.delete = delete
+    assert (one.gallery.state, len(one.new)) == ("planned", 110)
+    assert one.engine().run().state == "ready"
+    assert one.moved_correctly()
+    told = [detail for _, kind, detail in one.ledger.events() if kind == "mapped vectors given up"]
+    assert told == [{"items": 110}]
+
+
 def test_copy_carries_vectors_to_another_store_of_the_space(tmp_path):
     one = Setup(tmp_path, count=50, merge="compatible")
     other = MemoryStore(OLD)
@@ -598,6 +661,48 @@ def test_the_rate_limit_spreads_items_over_time():
     for _ in range(5):
         limit.wait(20)
     assert now[0] == pytest.approx(8.0), "the fifth batch of 20 starts after 4 x 20 items"
+
+
+def test_another_rate_and_a_pause_hold_for_who_waits_already():
+    now, slept = [0.0], []
+
+    def sleep(seconds):
+        now[0] += seconds
+        slept.append(seconds)
+        if now[0] > 3.0:
+            limit.rate = 100.0
+
+    limit = RateLimit(0.01, lambda: now[0], sleep)
+    limit.wait(100)
+    assert slept == []
+    limit.wait(100)  # in 10,000 seconds, then in one after the last
+    assert 3.0 < now[0] < 3.5
+    limit.wait(50, lambda: now[0] >= 3.8)
+    assert 3.8 <= now[0] < 4.1
+    assert max(slept) <= 0.2
+
+
+@pytest.mark.parametrize("executor", [Inline, lambda: Threads(2)])
+def test_a_backfill_that_waits_for_its_rate_hears_commands(setup, executor):
+    one = setup(rate=0.001)
+    asked, slept = [("rate", {"rate": 1e9}), ("pause", {})], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if asked:
+            name, detail = asked.pop()
+            one.ledger.ask(name, **detail)
+
+    engine = one.engine(executor=executor())
+    engine._limit._sleep = sleep
+    status = engine.run()
+    assert status.state == "paused"
+    assert 0.0 < status.share < 0.4, "a batch or three"
+    assert engine.run().state == "ready"
+    assert one.moved_correctly()
+    assert len(slept) == 2
+    assert max(slept) < 1.0, "not the hours that the rate says"
+    engine.executor.close()
 
 
 def test_the_wait_after_a_failure_doubles_unless_the_provider_says():

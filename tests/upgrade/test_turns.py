@@ -310,6 +310,7 @@ def test_one_space_merges_as_one_store(tmp_path):
     world = World(tmp_path)
     new = MemoryStore(OLD)
     model = ToyEncoder(OLD, seed=1)
+    world.ledger.set_state("rolled back")
     world.ledger.begin(world.plan.model_dump(), OLD, OLD)
     gallery = Gallery(
         Side(world.old, world.old_model),

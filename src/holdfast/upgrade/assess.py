@@ -39,7 +39,8 @@ from .order import RANKED, arrange
 from .parts import ASSESSED
 from .plan import Plan
 from .price import Prices, affordable, characters, cost, stored
-from .project import Project, refuse_under_way
+from .project import Project
+from .records import refuse_under_way
 from .survey import Scope, Survey, conduct, hits_of, scope_of, table_of
 from .unseen import Floats
 

@@ -53,7 +53,7 @@ from .order import Given, queue_up
 from .pace import BatchSize, Courtesy, RateLimit, delay
 from .plan import Plan
 from .quarantine import set_aside, tolerated
-from .reconcile import reconcile
+from .reconcile import give_up_mapped, note_mapped, reconcile
 from .status import Status
 from .turns import Turns
 from .upkeep import Upkeep
@@ -150,10 +150,14 @@ class Engine(Turns):
             return
         self._allow("start", "planned", "paused", "copying", "ready")
         before, planned = self.gallery.state, self.gallery.state == "planned"
-        fill = self._ledger, self._old, self.plan.order, self.plan.seed, self._given
+        plan = self.plan
+        fill = self._ledger, self._old, plan.order, plan.seed, self._given, plan.merge
         if planned and len(self._new):  # left by an earlier upgrade
+            give_up_mapped(self.gallery)
             queue_up(*fill)
             reconcile(self.gallery)
+        if self.mover.reads_vectors and self._new.space != self._old.space:
+            note_mapped(self.gallery)
         self._after, self._under_way, self._stop = 0, 0, False
         self._moved, self._since = 0, self._clock()
         if before == "copying":
@@ -201,7 +205,7 @@ class Engine(Turns):
                 for done in self.executor.map(self._compute, self._batches(until)):
                     self._under_way -= done.batch.claimed
                     self._finish_batch(done)
-                    obey(self._ledger, {"pause": self.pause, "rate": self._set_rate})
+                    self._obey()
                     self._listener(self.status())
                 self._write()
         except BaseException as error:
@@ -238,7 +242,9 @@ class Engine(Turns):
             if batch is None:
                 return
             self._courtesy.wait(lambda: self._stop)
-            self._limit.wait(len(batch.rows))
+            self._limit.wait(len(batch.rows), self._told_to_stop)
+            if not self._goes_on():
+                return
             self._under_way += batch.claimed
             yield batch
 
@@ -312,6 +318,14 @@ class Engine(Turns):
         self._upkeep.after_batch()
 
     # commands from other processes
+
+    def _obey(self) -> None:
+        obey(self._ledger, {"pause": self.pause, "rate": self._set_rate})
+
+    def _told_to_stop(self) -> bool:
+        """While the rate makes it wait; who waits for long must hear what is asked for."""
+        self._obey()
+        return not self._goes_on()
 
     def _set_rate(self, rate: float, why: str = "", by: str | None = None) -> None:
         if not float(rate) >= 0.0:

@@ -28,7 +28,7 @@ from ..errors import InvalidInput, LedgerError
 from ..space import Space
 from .deed import Deed
 from .ledger_file import LedgerFile
-from .records import Entry, State, Upgrade, runs
+from .records import Entry, State, Upgrade, refuse_under_way, runs
 
 _CHUNK = 900  # values in one statement; old SQLite takes 999
 
@@ -56,8 +56,13 @@ class Ledger(LedgerFile):
         )
 
     def begin(self, plan: Mapping[str, Any], old: Space, new: Space) -> Upgrade:
-        """Record a new upgrade in state "planned"; the queue of the last one goes away."""
+        """Record a new upgrade in state "planned"; the queue of the last one goes away.
+
+        Raises:
+            UpgradeError: The last one is still under way.
+        """
         with self._change():
+            refuse_under_way("plan", self.upgrade())
             self._db.execute("DELETE FROM queue")
             self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'queue'")
             self._db.execute(

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from ..errors import EncoderError
 from .meter import Meter
 
+_SLICE = 0.2  # seconds: between two looks whether to stop
+
 
 class BatchSize:
     """Grows while larger batches are faster, halves when the model is throttled.
@@ -41,7 +43,7 @@ class RateLimit:
     """At most so many items a second, counted from the first; unused time is not saved up.
 
     Args:
-        rate: Items a second; 0 for no limit.
+        rate: Items a second; 0 for no limit. Another one holds at once, also for who waits.
         clock: Answers seconds.
         sleep: Waits seconds.
     """
@@ -51,16 +53,35 @@ class RateLimit:
     ) -> None:
         self.rate = rate
         self._clock, self._sleep = clock, sleep
-        self._free_at = 0.0
+        self._since, self._items = 0.0, 0  # when the latest items might start, and how many
 
-    def wait(self, items: int) -> None:
-        """Wait until this many more items may start."""
+    def wait(self, items: int, stop: Callable[[], bool] = lambda: False) -> None:
+        """Wait until this many more items may start.
+
+        Args:
+            items: How many.
+            stop: Whether they shall not start any more.
+        """
+        begun, rate, left = self._clock(), self.rate, self._left()
+        while left > 0.0:
+            if stop():
+                return  # they do not start
+            if self.rate != rate:
+                begun, rate, left = self._clock(), self.rate, self._left()
+                continue
+            self._sleep(min(left, _SLICE))
+            left -= _SLICE
+        if self.rate > 0:
+            self._since = max(begun, self._since + self._items / self.rate)
+            self._items = items
+        else:
+            self._items = 0
+
+    def _left(self) -> float:
+        """Seconds until the latest items have had their time."""
         if self.rate <= 0:
-            return
-        now = self._clock()
-        if self._free_at > now:
-            self._sleep(self._free_at - now)
-        self._free_at = max(now, self._free_at) + items / self.rate
+            return 0.0
+        return self._since + self._items / self.rate - self._clock()
 
 
 class Courtesy:
@@ -82,7 +103,6 @@ class Courtesy:
 
     _LEVEL, _LATELY = 0.95, 2.0
     _LEAST = 0.25  # of rest, where there is any
-    _SLICE = 0.2  # seconds: between two looks whether to stop
 
     def __init__(
         self,
@@ -116,8 +136,8 @@ class Courtesy:
             self.rest = self.rest / 2.0 if self.rest > self._LEAST else 0.0
         left = self.rest * (self._clock() - self._since)
         while left > 0.0 and not stop():
-            self._sleep(min(left, self._SLICE))
-            left -= self._SLICE
+            self._sleep(min(left, _SLICE))
+            left -= _SLICE
         self._since = self._clock()
 
 

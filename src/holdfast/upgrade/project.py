@@ -30,7 +30,7 @@ from .place import check_place, placed
 from .plan import Plan, fitting
 from .priority.rank import Ranking, check_order
 from .quality import Quality
-from .records import Upgrade
+from .records import Upgrade, refuse_under_way
 from .side import Bridged, Side
 from .status import Status
 
@@ -363,17 +363,6 @@ class Project(Parts):
             ledger.event("dropped", {"space": str(upgrade.old)})
         finally:
             ledger.close()
-
-
-def refuse_under_way(who: str, last: Upgrade | None) -> None:
-    """Refuse what must not be done while an upgrade goes on."""
-    if last and last.state not in ("finished", "rolled back"):
-        raise UpgradeError(
-            who,
-            "no upgrade under way",
-            f"one from {last.old.name} to {last.new.name} that is {last.state}",
-            "Go on with it, or roll it back.",
-        )
 
 
 def _told(choice: Choice) -> dict[str, Any]:

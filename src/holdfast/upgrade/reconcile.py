@@ -11,6 +11,7 @@ from ..store.base import NO_REVISION, Rows
 from .gallery import Gallery
 
 _PAGE = 2_000
+_MAPPED = "mapped into "  # key of the ledger, before the fingerprint of a space
 
 
 @dataclass(slots=True)
@@ -61,6 +62,46 @@ def reconcile(gallery: Gallery) -> Reconciled:
     if found and gallery.ledger is not None:
         gallery.ledger.event("reconciled", asdict(found))
     return found
+
+
+def give_up_mapped(gallery: Gallery) -> int:
+    """Before anything moves, delete what an earlier upgrade mapped to the new side.
+
+    Such rows have the revisions of their items, but are not what the model answers; and another
+    bridge would map them otherwise.
+
+    Args:
+        gallery: With both sides; not yet read on the new one.
+    Returns:
+        How many rows that were; the ledger gets an event when it was any.
+    """
+    if gallery.new is None or gallery.ledger is None:
+        return 0
+    count, key = 0, _MAPPED + gallery.new.space.fingerprint
+    if gallery.ledger.meta(key) != "yes":
+        return 0
+    while True:
+        with gallery.alone():
+            # Another thread may have begun meanwhile.
+            planned = gallery.state == "planned"
+            names = gallery.new.store.scan(limit=_PAGE).rows.ids if planned else []
+            gallery.new.store.delete(names)
+        count += len(names)
+        if not names:
+            break
+    if count:
+        gallery.ledger.event("mapped vectors given up", {"items": count})
+    if not len(gallery.new.store):
+        gallery.ledger.set_meta(key, "no")
+    return count
+
+
+def note_mapped(gallery: Gallery) -> None:
+    """Remember that the new side gets vectors that were computed from those of the old one."""
+    if gallery.new is not None and gallery.ledger is not None:
+        key = _MAPPED + gallery.new.space.fingerprint
+        if gallery.ledger.meta(key) != "yes":
+            gallery.ledger.set_meta(key, "yes")
 
 
 def _compare(gallery: Gallery, scanned: Rows, found: Reconciled) -> None:

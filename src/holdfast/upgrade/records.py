@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from ..errors import UpgradeError
 from ..space import Space
 
 FORMAT = 1
@@ -92,6 +93,17 @@ class Upgrade:
     new: Space
     state: State
     queued: bool
+
+
+def refuse_under_way(who: str, last: Upgrade | None) -> None:
+    """Refuse what must not be done while an upgrade goes on."""
+    if last and last.state not in ("finished", "rolled back"):
+        raise UpgradeError(
+            who,
+            "no upgrade under way",
+            f"one from {last.old.name} to {last.new.name} that is {last.state}",
+            "Go on with it, or roll it back.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
