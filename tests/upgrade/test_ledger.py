@@ -9,13 +9,14 @@ import sys
 import textwrap
 import time
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 
-from holdfast.errors import LedgerError
+from holdfast.errors import LedgerError, UpgradeError
 from holdfast.space import Space
 from holdfast.upgrade.ledger import Ledger
-from holdfast.upgrade.records import runs
+from holdfast.upgrade.records import State, runs
 
 OLD, NEW = Space("old", 3), Space("new", 5, "dot", extends="0123")
 
@@ -67,9 +68,25 @@ def test_a_place_is_never_given_twice(ledger):
     assert [name for _, name in ledger.todo(9)] == ["a", "b"]
     ledger.fill(["b", "x"])
     assert [name for _, name in ledger.todo(9)] == ["a", "b", "x"], "what is there keeps its place"
+    ledger.set_state("rolled back")
     ledger.begin({}, OLD, NEW)
     ledger.fill(["x"])
     assert ledger.todo(9) == [(1, "x")], "the queue of another upgrade counts from one again"
+
+
+@pytest.mark.parametrize("state", get_args(State))
+def test_no_upgrade_is_begun_over_one_that_is_under_way(ledger, state):
+    ledger.begin({}, OLD, NEW)
+    ledger.fill(["a", "b"])
+    ledger.set_state(state)
+    if state in ("finished", "rolled back"):
+        assert ledger.begin({}, NEW, OLD).number == 2
+        return
+    with pytest.raises(UpgradeError, match=f"one from old to new that is {state}"):
+        ledger.begin({}, OLD, NEW)
+    assert ledger.upgrade().number == 1
+    assert [name for _, name in ledger.todo(9)] == ["a", "b"]
+    assert [kind for _, kind, _ in ledger.events()] == ["planned", state]
 
 
 def test_a_failed_transaction_leaves_nothing(ledger):
@@ -78,6 +95,30 @@ def test_a_failed_transaction_leaves_nothing(ledger):
         ledger.fill(["a", "b", None])
     assert ledger.todo(9) == []
     assert not ledger.upgrade().queued
+
+
+def test_an_interrupt_right_after_a_transaction_began_ends_it(ledger, tmp_path):
+    real = ledger._db
+
+    class Interrupted:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def execute(self, sql, *values):
+            done = real.execute(sql, *values)
+            if sql.startswith("BEGIN"):
+                ledger._db = real
+                raise KeyboardInterrupt
+            return done
+
+    ledger._db = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        ledger.set_meta("a", "1")
+    ledger.set_meta("b", "2")
+    other = Ledger(tmp_path / "ledger.sqlite", lambda: 1.0)
+    assert (other.meta("a"), other.meta("b")) == (None, "2"), "what was written later is on disk"
+    other.set_meta("c", "3")
+    other.close()
 
 
 def test_closing_a_batch_and_its_entry_is_one_transaction(ledger):
@@ -172,6 +213,23 @@ def _set_format(path, value):
     db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (value,))
     db.commit()
     db.close()
+
+
+@pytest.mark.parametrize("pragma", [None, "PRAGMA journal_mode=WAL"])
+def test_a_file_whose_maker_died_before_it_had_tables_is_made(tmp_path, pragma):
+    path = tmp_path / "ledger.sqlite"
+    path.touch()
+    if pragma:
+        db = sqlite3.connect(path)
+        db.execute(pragma)
+        db.close()
+    with pytest.raises(LedgerError, match="a readable ledger"):
+        Ledger(path, lambda: 1.0, readonly=True)
+    ledger = Ledger(path, lambda: 1.0)
+    ledger.begin({}, OLD, NEW)
+    ledger._make()  # as another process does that found it empty as well
+    assert ledger.upgrade().state == "planned"
+    ledger.close()
 
 
 def test_looking_at_a_ledger_that_is_not_there_makes_none(tmp_path):

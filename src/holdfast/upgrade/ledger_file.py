@@ -30,8 +30,7 @@ class LedgerFile:
         self.path = Path(path)
         self._clock = clock
         self._lock = threading.RLock()
-        fresh = not self.path.exists()
-        if fresh and readonly:
+        if readonly and not self.path.exists():
             raise LedgerError(
                 str(self.path), "a ledger", "no file", "Plan an upgrade first: holdfast plan."
             )
@@ -44,7 +43,7 @@ class LedgerFile:
                 isolation_level=None,
                 timeout=30.0,
             )
-            self._open(fresh, readonly)
+            self._open(readonly)
         except sqlite3.DatabaseError as cause:
             raise LedgerError(
                 str(self.path),
@@ -53,14 +52,11 @@ class LedgerFile:
                 "Restore it from a copy; the stores themselves are untouched.",
             ) from cause
 
-    def _open(self, fresh: bool, readonly: bool) -> None:
+    def _open(self, readonly: bool) -> None:
         if not readonly:
             self._db.execute("PRAGMA journal_mode=WAL")
-        if fresh:
-            with self._change():
-                for statement in SCHEMA.split(";"):
-                    self._db.execute(statement)
-                self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+            if self._empty():
+                self._make()
         # One of an earlier version has no audit.
         if not readonly and not (self._has("audit") and self._has("audit_is_not_shortened")):
             with self._change():
@@ -75,6 +71,18 @@ class LedgerFile:
                 "Use the version of Holdfast that wrote it.",
             )
 
+    def _empty(self) -> bool:
+        """Whether there is nothing yet: who makes a file may die before it has tables."""
+        return not self._rows("SELECT 1 FROM sqlite_master LIMIT 1")
+
+    def _make(self) -> None:
+        with self._change():
+            if not self._empty():  # another process was faster
+                return
+            for statement in SCHEMA.split(";"):
+                self._db.execute(statement)
+            self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+
     @contextmanager
     def _change(self, hasty: bool = False) -> Iterator[None]:
         """One transaction; the outermost block commits.
@@ -87,8 +95,8 @@ class LedgerFile:
                 yield
                 return
             self._db.execute(f"PRAGMA synchronous={'NORMAL' if hasty else 'FULL'}")
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            try:  # an interrupt may come right after the beginning
+                self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
