@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from contextlib import contextmanager
@@ -232,6 +233,25 @@ def test_a_thread_goes_on_after_a_failure_and_ends_when_told(world):
     wait(lambda: gallery.follower.error is None)
     gallery.follower.close()
     assert not any(t.name == "follower" for t in threading.enumerate())
+
+
+def test_a_disk_that_fails_does_not_end_the_thread(world, monkeypatch):
+    gallery, table, _ = world
+    for error in (sqlite3.OperationalError("database or disk is full"), OSError(28, "no space")):
+        with monkeypatch.context() as patch:
+            patch.setattr(table, "latest", _raising(error))
+            gallery.follower.start()
+            wait(lambda error=error: gallery.follower.error is error)
+        table.write(a=f"after {error}")
+        wait(lambda: not table.feed)
+        assert gallery.search([f"after {error}"], 1).ids[0, 0] == "a"
+
+
+def _raising(error):
+    def fails():
+        raise error
+
+    return fails
 
 
 def wait(done, seconds=10.0):

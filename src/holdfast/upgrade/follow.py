@@ -9,6 +9,7 @@ over again, and doing that twice changes nothing.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -46,7 +47,7 @@ class Follower:
         self._refused: set[str] = set()  # items whose change cannot be taken over
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
-        self.error: HoldfastError | None = None
+        self.error: Exception | None = None
 
     def catch_up(self) -> int:
         """Take over all that is in the feed now; answers how many changes arrived.
@@ -118,7 +119,7 @@ class Follower:
         while not self._end.is_set():
             try:
                 arrived = self.catch_up()
-            except HoldfastError as error:
+            except (HoldfastError, OSError, sqlite3.Error) as error:
                 self.error, pause = error, min(2 * pause, _LONGEST)
             else:
                 self.error, pause = None, self._every
