@@ -5,7 +5,7 @@ import pytest
 
 from holdfast.align.bridge import Bridge
 from holdfast.align.linear import Ridge
-from holdfast.errors import EncoderError
+from holdfast.errors import EncoderError, SourceError
 from holdfast.hits import Hits, difference
 from holdfast.items import Item
 from holdfast.space import Space
@@ -213,6 +213,19 @@ def test_a_cascade_answers_when_the_new_model_fails_on_documents(world):
     assert one.gallery.share == pytest.approx(0.5)
 
 
+def test_a_cascade_answers_when_the_source_does_not(world):
+    one = world("cascade")
+    one.engine.run(0.5)
+    expected = one.ranked(one.fused())
+
+    def away(ids):
+        raise SourceError("documents", "an answer", "none")
+
+    one.source.get = away
+    assert difference(one.gallery.search(ASKED, 10), expected, 1e-3) is None
+    assert one.gallery.share == pytest.approx(0.5)
+
+
 def test_a_dead_models_bridge_is_fitted_again_on_what_moved(tmp_path):
     one = World(tmp_path, "fused")
     old_model, new_model = one.models
@@ -239,4 +252,36 @@ def test_a_dead_models_bridge_is_fitted_again_on_what_moved(tmp_path):
     known = one.ledger.first_done(dead.old.bridge.evidence.pairs)
     expected = fidelity(Ridge(), *(store.get(known).vectors for store in one.stores))
     assert dead._mixed._fusion.fidelity == pytest.approx(expected, abs=1e-6)
+    dead.close()
+
+
+def test_a_bridge_that_is_fitted_again_while_a_write_is_encoded_does_not_fail_it(tmp_path):
+    one = World(tmp_path, "fused")
+    new_model = one.models[1]
+    given = [model.encode(list(one.items.values())[:50], "document") for model in one.models]
+    first = Bridge.fit(Ridge(), given[1], given[0])
+    dead = Gallery(
+        Side(one.stores[0], bridge=first),
+        Side(one.stores[1], new_model),
+        one.ledger,
+        mode="fused",
+        clock=Clock(500),
+    )
+    engine = Engine(dead, one.mover, one.engine.plan)
+    engine.run(0.1)
+    real, content = new_model.encode, (0.4, -0.3, 0.2, 0.1)
+
+    def and_moves(contents, role):
+        if content in contents:
+            new_model.encode = real
+            engine.run(80 / COUNT)
+        return real(contents, role)
+
+    new_model.encode = and_moves
+    dead.upsert([Item("late", content)])
+    assert dead.old.bridge is not first
+    expected = [one.stores[i].get(["late"]).vectors.array for i in (0, 1)]
+    asked = real([content], "document")
+    assert np.array_equal(expected[1], asked.array)
+    assert np.array_equal(expected[0], dead.old.bridge.transform(asked).array)
     dead.close()

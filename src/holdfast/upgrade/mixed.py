@@ -26,7 +26,7 @@ import numpy as np
 
 from ..align.bridge import Bridge
 from ..arrays import IntArray, Vectors
-from ..errors import EncoderError
+from ..errors import EncoderError, SourceError
 from ..hits import Hits, merge
 from ..space import relation
 from ..store.base import NO_REVISION, VectorStore
@@ -175,7 +175,7 @@ class Mixed:
     def cascaded(self, found: Candidates, mover: Mover, k: int) -> tuple[Hits, Moved | None]:
         """Rank candidates with the true new vectors of those that wait.
 
-        A search answers also when the model does not: by predicted scores then.
+        A search answers also when the model, or the source, does not: by predicted scores then.
 
         Returns:
             The hits, and what can be kept as moved.
@@ -185,7 +185,7 @@ class Mixed:
             return self.ranked(found, k), None
         try:
             moved = mover.move(waiting)
-        except EncoderError:
+        except (EncoderError, SourceError):
             return self.ranked(found, k), None
         place = {name: i for i, name in enumerate(waiting.ids)}
         known = np.array([place[name] for name in moved.rows.ids], dtype=np.int64)

@@ -95,7 +95,8 @@ class Routes:
         return as_vectors(made, side.space, owner)
 
     def _other(self, side: Side) -> Side:
-        other = self._new if side is self._old else self._old
+        # Not by the old side: a newly fitted bridge may have replaced it meanwhile.
+        other = self._old if side is self._new else self._new
         if other is None or other.encoder is None:
             raise ConfigError(
                 f"the side of {side.space.name}",
