@@ -224,7 +224,7 @@ class Postgres:
     @contextmanager
     def _statement(self) -> Iterator[Connection]:
         """A connection for one statement, which is a transaction by itself: two messages less."""
-        if getattr(self._mine, "connection", None) is not None:
+        if self.inside:
             with self.transaction() as connection:
                 yield connection
             return
@@ -235,6 +235,11 @@ class Postgres:
         finally:
             self._give(connection)
 
+    @property
+    def inside(self) -> bool:
+        """Whether this thread is in a transaction."""
+        return getattr(self._mine, "connection", None) is not None
+
     def run(self, work: Callable[[Connection], T], single: bool = False) -> T:
         """Do work in one transaction, again when a connection was lost or others were in the way.
 
@@ -244,7 +249,7 @@ class Postgres:
         Raises:
             HoldfastError: Of the kind given; the database failed.
         """
-        inside = getattr(self._mine, "connection", None) is not None
+        inside = self.inside
         for attempt in range(_TRIES):
             try:
                 with self._statement() if single else self.transaction() as connection:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,6 +19,7 @@ from holdfast.space import Space
 from holdfast.store.checks.bench import names, sample
 from holdfast.store.memory import MemoryStore
 from holdfast.store.pgvector import PgvectorStore
+from holdfast.store.pgvector_index import ALL, NONE
 from holdfast.store.registry import open_store
 from tests.house.tree import ROOT
 from tests.store.test_pgvector_where import HOSTILE
@@ -68,9 +70,10 @@ def plans(store, sql, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(pgvector_search, "search_sql", lambda *a: kept.setdefault("query", whole(*a)))
         store.search(query, 5)
-    half = store._search._index.half and store._search._built
+    half = store._search._index.half and store._search._reach > NONE
     values = [pgvector_search.vector_texts(query), *([20] if half else []), 5]
-    if store._search._built:
+    values += [5] if NONE < store._search._reach < ALL else []
+    if store._search._reach > NONE:
         sql("SET enable_seqscan = off")
         sql("SET enable_sort = off")
     explain = psycopg.sql.SQL("EXPLAIN {}").format(kept["query"])
@@ -138,6 +141,107 @@ def test_a_graph_that_was_cut_off_is_cleared_away(make, tmp_path, sql):
         "SELECT indexdef FROM pg_indexes WHERE tablename = %s AND indexdef LIKE '%%hnsw%%'", title
     )
     assert "NOT hidden" in found[0]
+
+
+@pytest.mark.parametrize("dim", [24, 2100])
+def test_a_graph_that_stops_short_leaves_no_row_out(make, tmp_path, sql, monkeypatch, dim):
+    space = Space("growing@1", dim)
+    store, exact = make(space=space, exact_below=100, ef=200), MemoryStore(space)
+    ids, rows = names(900), sample(900, space)
+    payloads = [{"n": i, "rare": i % 90 == 7} for i in range(900)]
+
+    def write(first, last):
+        some = slice(first, last)
+        for each in (store, exact):
+            each.upsert(ids[some], rows[some], payloads[some])
+
+    def graphs():
+        title = table(tmp_path)
+        found = sql("SELECT indexdef FROM pg_indexes WHERE tablename = %s", title)
+        return [told for (told,) in found if "hnsw" in told or "(written)" in told]
+
+    asked = sample(40, space, seed=4)
+    write(0, 300)
+    store.grow()
+    write(300, 600)
+    assert any("written <= '300'" in told or "(300)" in told for told in graphs())
+    plan = plans(store, sql, monkeypatch)
+    assert f"using {table(tmp_path)}_hnsw" in plan
+    assert f"{table(tmp_path)}_written" in plan
+    write(250, 280)  # replaced: they leave the graph for what is compared one by one
+    for each in (store, exact):
+        each.hide(ids[290:310])
+        each.delete(ids[100:120] + ids[500:510])
+    for where in (None, {"rare": True}, {"n": {"gte": 200, "lt": 420}}, {"n": 17}):
+        mine, true = store.search(asked, 12, where), exact.search(asked, 12, where)
+        same = np.mean([len({*a} & {*b} - {""}) for a, b in zip(mine.ids, true.ids, strict=True)])
+        assert same > 0.97 * (true.ids != "").sum(axis=1).mean(), where
+        assert (mine.scores[:, 1:] <= mine.scores[:, :-1]).all()
+    hidden = (np.array(ids[290:310])[None, None] == store.search(asked, 50).ids[..., None]).any()
+    assert not hidden
+    store.grow()
+    write(600, 900)
+    store.tend()
+    assert len(graphs()) == 1
+    assert "written" not in graphs()[0]
+    assert recall(store, asked) > 0.95
+
+
+def test_a_filter_is_not_cut_short_by_rows_beyond_the_graph(make):
+    """Ten rows that a graph misses must not be replaced by ten that it does not reach."""
+    store, exact = make(exact_below=500, ef=10), MemoryStore(SPACE)
+    rows = sample(4000, SPACE)
+    payloads = [{"rare": i % 400 == 7 or i >= 3980} for i in range(4000)]
+    for some in (slice(0, 3980), slice(3980, 4000)):
+        for each in (store, exact):
+            each.upsert(names(4000)[some], rows[some], payloads[some])
+        if some.start == 0:
+            store.grow()
+    asked = sample(50, SPACE, seed=2)
+    mine, true = (each.search(asked, 10, {"rare": True}) for each in (store, exact))
+    assert (mine.ids == true.ids).all()
+
+
+def test_a_table_of_the_first_format_is_taken_over(make, tmp_path, sql):
+    store = make()
+    store.upsert(names(30), sample(30, SPACE))
+    store.close()
+    title = table(tmp_path)
+    sql(f"ALTER TABLE {title} DROP COLUMN written")
+    sql("UPDATE holdfast_stores SET format = 1 WHERE name = %s", title)
+    store = make(exact_below=10)
+    store.grow()
+    store.upsert(names(40)[20:], sample(40, SPACE)[20:])
+    found = sql(f"SELECT written FROM {title} ORDER BY written").fetchall()
+    assert [n for (n,) in found][:20] == [0] * 20
+    assert len({n for (n,) in found}) == 21
+    assert recall(store, sample(10, SPACE, seed=8), 10) == 1.0
+    assert sql("SELECT format FROM holdfast_stores WHERE name = %s", title).fetchone() == (2,)
+
+
+def test_an_index_that_was_cut_off_is_made_again(make, tmp_path, sql):
+    store = make(exact_below=10, payload_index=True)
+    store.upsert(names(50), sample(50, SPACE))
+    store.grow()
+    for kind in ("payload", "written"):
+        title = f"{table(tmp_path)}_{kind}"
+        sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", title)
+    store.upsert(names(60)[50:], sample(60, SPACE)[50:])
+    store.grow()
+    query = "SELECT count(*) FILTER (WHERE indisvalid), count(*) FROM pg_index"
+    query += " WHERE indrelid = %s::regclass"
+    assert sql(query, table(tmp_path)).fetchone() == (4, 4)  # with the key and the graph
+
+
+def test_a_graph_of_somebody_else_is_left_alone(make, tmp_path, sql):
+    store = make(exact_below=10)
+    store.upsert(names(50), sample(50, SPACE))
+    sql(f"CREATE INDEX theirs ON {table(tmp_path)} USING hnsw (vector vector_l2_ops)")
+    store.tend()
+    store.hide(names(45))
+    store.tend()
+    query = "SELECT indexname FROM pg_indexes WHERE tablename = %s AND indexdef LIKE '%%hnsw%%'"
+    assert sql(query, table(tmp_path)).fetchall() == [("theirs",)]
 
 
 def test_a_filter_that_few_rows_pass_finds_them_all(make):
@@ -210,7 +314,11 @@ def test_counts_are_right_whoever_writes(make, tmp_path, sql):
     ((kept,),) = sql("SELECT count(*) FROM holdfast_counts WHERE name = %s", title)
     assert kept < 100
     assert (len(store), store.visible) == (total, shown)
+    store.hide(names(300)[-7:])  # what this store writes it knows at once
+    ((shown,),) = sql(f"SELECT count(*) FROM {title} WHERE NOT hidden")
+    assert store.visible == shown
     sql(f"TRUNCATE {title}")
+    time.sleep(0.15)  # and what others write a tenth of a second later
     assert (len(store), store.visible) == (0, 0)
 
 

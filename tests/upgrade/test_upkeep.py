@@ -74,3 +74,23 @@ def test_a_stop_tends_both_sides():
 
 def test_few_rows_are_not_tended_before_the_end():
     assert World(LEAST - 1, cost=0.0).move(each=1.0) == [("new", LEAST - 1)]
+
+
+class Growing(Store):
+    """Its index may stop short while it is filled."""
+
+    growth = 1.5
+
+    def grow(self):
+        self.world.now += self.visible * self.world.cost
+        self.world.tended.append(("grown", self.visible))
+
+
+def test_a_store_whose_index_may_stop_short_says_when_it_has_grown_and_is_whole_at_the_end():
+    world = World(40_000, cost=0.1)
+    world.new = Growing(world, "new", 0)
+    world.upkeep = Upkeep(world.old, world.new, lambda: world.now)
+    told = [each for each in world.move(each=1.0, batch=500) if each[0] != "old"]
+    # At 38,000 of 40,000 the end is near.
+    grown = [5_000, 7_500, 11_500, 17_500, 26_500]
+    assert told == [*(("grown", rows) for rows in grown), ("new", 40_000)]

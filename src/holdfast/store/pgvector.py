@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from ..space import Space
 from .base import NO_REVISION, Limits, Page, Rows
 from .memory import check_batch, check_k
 from .payloads import Payloads
+from .pgvector_counts import Counted
 from .pgvector_hold import Hold
-from .pgvector_index import Graph, Index
+from .pgvector_index import GROWTH, Graph, Index
 from .pgvector_payload import JSONB, escaped, jsonb_texts, unescaped
 from .pgvector_rows import copy_stream, read_vectors, vector_texts
 from .pgvector_search import Search
@@ -48,7 +49,8 @@ _STAGED = "COPY pg_temp.holdfast_batch (id, revision, payload, vector) FROM STDI
 _MERGE = (
     "INSERT INTO {table} AS kept (id, revision, payload, vector)"
     " SELECT id, coalesce(revision, 0), payload::jsonb, vector::vector FROM [batch] ORDER BY id"
-    " ON CONFLICT (id) DO UPDATE SET payload = excluded.payload, vector = excluded.vector, "
+    " ON CONFLICT (id) DO UPDATE SET payload = excluded.payload, vector = excluded.vector,"
+    " written = excluded.written, "
 )
 _FEW = 32  # rows that are handed over with the statement: fewer ways to the server and back
 _HANDED = (
@@ -134,6 +136,7 @@ class PgvectorStore:
             self._table = self._open(schema, prefix, shared)
             self._index = Index(self._table, None if exact else graph)
             self._search = Search(self._table, self._index)
+            self._counts = Counted(self._table)
         except BaseException:
             self.close()
             raise
@@ -192,15 +195,24 @@ class PgvectorStore:
             other: Any store; another one of this database is a neighbour.
         """
         if isinstance(other, PgvectorStore) and self._postgres.same_database(other._postgres):
-            return self._postgres.joined(other._postgres)
+            return self._joined(other)
         return nullcontext()
+
+    @contextmanager
+    def _joined(self, other: PgvectorStore) -> Iterator[None]:
+        try:
+            with self._postgres.joined(other._postgres):
+                yield
+        finally:
+            self._counts.forget()
+            other._counts.forget()
 
     @property
     def visible(self) -> int:
-        return self._postgres.run(self._table.counts, single=True).shown
+        return self._counts.now().shown
 
     def __len__(self) -> int:
-        return self._postgres.run(self._table.counts, single=True).total
+        return self._counts.now().total
 
     # Writing
 
@@ -229,6 +241,8 @@ class PgvectorStore:
             if not self._postgres.cannot_keep(error):
                 raise
             raise InvalidInput(owner, "rows that PostgreSQL can keep", error.got) from error
+        finally:
+            self._counts.forget()
 
     def _hand_over(
         self, connection: Connection, merge: str, names: list[str], *columns: Any
@@ -259,8 +273,12 @@ class PgvectorStore:
     def _change(self, ids: Sequence[str], change: str, which: str = "") -> None:
         keys = [escaped(name) for name in ids_given(ids, self._owner)]
         query = self._table.sql(_LOCKED.replace("[which]", which) + change)
-        if keys:
+        if not keys:
+            return
+        try:
             self._postgres.run(lambda connection: connection.execute(query, [keys]), single=True)
+        finally:
+            self._counts.forget()
 
     # Reading
 
@@ -326,6 +344,19 @@ class PgvectorStore:
     def tend(self) -> None:
         """See the protocol. Searches and writes go on meanwhile, here and elsewhere."""
         self._index.tend()
+        self._search.look()
+
+    @property
+    def growth(self) -> float:
+        """See `growing.py`."""
+        return GROWTH
+
+    def grow(self) -> None:
+        """Build a graph over the rows there are; later ones are compared one by one.
+
+        Keeping up a graph takes a millisecond a row, a hundred times as long as writing it.
+        """
+        self._index.tend(growing=True)
         self._search.look()
 
     def lead(self) -> None:

@@ -3,10 +3,16 @@
 A row that is replaced, hidden or deleted leaves a dead entry in the graph, and vacuuming a
 graph takes longer than building one over the survivors. So a graph of which more is dead than
 alive is replaced by a new one and dropped, never vacuumed by us.
+
+A row that is written into a graph takes a millisecond; built at once, a graph takes a sixth of
+that for each. So the graph of a table that is being filled *reaches* only the rows up to some
+number of `written`: a search compares the others one by one, and writing costs what it costs
+without a graph.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..postgres import Connection, name, sql
@@ -14,6 +20,8 @@ from ..space import Metric
 from .pgvector_table import Counts, Table
 
 FULL, HALF = 2_000, 4_000  # dimensions up to which pgvector indexes floats, and half floats
+NONE, ALL = -1, 2**63 - 1  # what a graph reaches: no row, every row that will ever be
+GROWTH = 1.5  # rows for each one that a graph reaches, from which the next one is built
 _CLASSES: dict[str, tuple[str, str]] = {
     "cosine": ("<#>", "ip"),  # rows and queries are of length one
     "dot": ("<#>", "ip"),
@@ -63,55 +71,63 @@ class Index:
         """Whether there is to be a graph at all."""
         return self._graph is not None
 
-    def is_built(self, connection: Connection) -> bool:
-        """Whether searches can use a graph."""
-        return bool(self._graph) and any(valid for _, valid in self._found(connection))
+    def reach(self, connection: Connection) -> int:
+        """The last row, by `written`, that a graph reaches; or NONE, or ALL."""
+        if self._graph is None:
+            return NONE
+        return max((reach for _, reach in self._found(connection)), default=NONE)
 
-    def _found(self, connection: Connection) -> list[tuple[str, bool]]:
-        """Names of the table's graphs, and whether they are whole."""
+    def _found(self, connection: Connection) -> list[tuple[str, int]]:
+        """Names of our graphs, and what they reach: nothing where one is not whole."""
         query = (
-            "SELECT c.relname, i.indisvalid FROM pg_index i"
+            "SELECT c.relname, i.indisvalid, pg_get_expr(i.indpred, i.indrelid) FROM pg_index i"
             " JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam"
             " JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace"
-            " WHERE m.amname = 'hnsw' AND n.nspname = %s AND t.relname = %s ORDER BY c.relname"
+            " WHERE m.amname = 'hnsw' AND n.nspname = %s AND t.relname = %s"
+            " AND c.relname = ANY(%s)"
         )
-        place = [self._table.schema, self._table.title]
-        found: list[tuple[str, bool]] = connection.execute(query, place).fetchall()
-        return found
+        place = [self._table.schema, self._table.title, list(self._names)]
+        found = connection.execute(query, place).fetchall()
+        return [(index, _reach(said) if valid else NONE) for index, valid, said in found]
 
-    def tend(self) -> None:
-        """Build, replace or drop the graph, whatever is called for; others go on meanwhile."""
+    def tend(self, growing: bool = False) -> None:
+        """Build, replace or drop the graph, whatever is called for; others go on meanwhile.
+
+        Args:
+            growing: Many rows are still to come, which the graph need not reach.
+        """
+        key = [f"{self._table.schema}.{self._table.title}"]
         with self._table.postgres.outside() as connection:
-            self._tend(connection)
+            lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 3))"
+            if not connection.execute(lock, key).fetchone()[0]:
+                return  # another process is at it
+            self._tend(connection, growing)
+            # A server may take its time to see that a connection was closed.
+            connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 3))", key)
 
-    def _tend(self, connection: Connection) -> None:
-        if not self._alone(connection):
-            return  # another process is at it
-        found = self._found(connection)
-        for index, valid in found:
-            if not valid:  # whoever built it died
-                self._drop(connection, index)
-        built = [index for index, valid in found if valid]
+    def _tend(self, connection: Connection, growing: bool) -> None:
+        best, reach = self._best(connection)
         counts = self._table.counts(connection)
         if self._graph is None or counts.shown < self._graph.exact_below:
-            for index in built:
-                self._drop(connection, index)
-        elif not built or self._outdated(connection, counts):
-            self._build(connection, self._graph, built)
-            for index in built:
-                self._drop(connection, index)
+            self._drop(connection, best)
+        elif reach < ALL or self._outdated(connection, counts):
+            self._renew(connection, self._graph, best, self._last(connection) if growing else ALL)
             self._note(connection, counts)
+        if not growing:
+            self._drop(connection, self._by_written)
         if self._graph is not None and self._graph.payloads:
             self._index_payloads(connection)
         connection.execute(self._table.sql("ANALYZE {table}"))
 
-    def _alone(self, connection: Connection) -> bool:
-        lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 3))"
-        return bool(connection.execute(lock, [self._key]).fetchone()[0])
-
-    @property
-    def _key(self) -> str:
-        return f"{self._table.schema}.{self._table.title}"
+    def _best(self, connection: Connection) -> tuple[str, int]:
+        """The graph that reaches most, "" where there is none; all others are dropped."""
+        found = self._found(connection)
+        best = max(found, key=lambda graph: graph[1], default=("", NONE))
+        best = best if best[1] > NONE else ("", NONE)
+        for index, _ in found:
+            if index != best[0]:  # whoever built it, or was about to drop it, died
+                self._drop(connection, index)
+        return best
 
     def _outdated(self, connection: Connection, counts: Counts) -> bool:
         """Whether more than half of the entries are dead."""
@@ -123,32 +139,63 @@ class Index:
         query = self._table.sql("UPDATE {stores} SET built = %s, changed = %s WHERE name = %s")
         connection.execute(query, [counts.shown, counts.changed, self._table.title])
 
-    def _build(self, connection: Connection, graph: Graph, taken: list[str]) -> None:
-        number = next(n for n in range(len(taken) + 1) if self._called(n) not in taken)
+    @property
+    def _names(self) -> tuple[str, str]:
+        """What graphs are called: while one is built, the other one serves."""
+        return f"{self._table.title}_hnsw_0", f"{self._table.title}_hnsw_1"
+
+    @property
+    def _by_written(self) -> str:
+        return f"{self._table.title}_written"
+
+    def _last(self, connection: Connection) -> int:
+        """The row that was written last; from now on there is a way to those after one."""
+        self._make(connection, self._by_written, "(written)")
+        query = self._table.sql("SELECT coalesce(max(written), 0) FROM {table}")
+        return int(connection.execute(query).fetchone()[0])
+
+    def _renew(self, connection: Connection, graph: Graph, old: str, reach: int) -> None:
+        """Build a graph, and drop the one that was there."""
+        fresh = next(each for each in self._names if each != old)
         kind, metric = self._kind, self._table.space.metric
         column = sql("(vector::halfvec({}))" if kind == "halfvec" else "vector").format(
             self._table.space.dim
         )
+        rows = "NOT hidden" + ("" if reach == ALL else f" AND written <= {reach:d}::bigint")
         query = self._table.sql(
             "CREATE INDEX CONCURRENTLY {index} ON {table} USING hnsw ({column} {operators})"
-            f" WITH (m = {graph.links:d}, ef_construction = {graph.effort:d}) WHERE NOT hidden",
-            index=name(self._called(number)),
+            f" WITH (m = {graph.links:d}, ef_construction = {graph.effort:d}) WHERE {rows}",
+            index=name(fresh),
             column=column,
             operators=sql(f"{kind}_{_CLASSES[metric][1]}_ops"),
         )
         connection.execute(query)
-
-    def _called(self, number: int) -> str:
-        return f"{self._table.title}_hnsw_{number}"
+        self._drop(connection, old)
 
     def _drop(self, connection: Connection, index: str) -> None:
+        if not index:
+            return
         query = "DROP INDEX CONCURRENTLY IF EXISTS {schema}.{index}"
         connection.execute(self._table.sql(query, index=name(index)))
 
     def _index_payloads(self, connection: Connection) -> None:
-        query = self._table.sql(
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} ON {table}"
-            " USING gin (payload jsonb_path_ops)",
-            index=name(f"{self._table.title}_payload"),
-        )
-        connection.execute(query)
+        title = f"{self._table.title}_payload"
+        self._make(connection, title, "USING gin (payload jsonb_path_ops)")
+
+    def _make(self, connection: Connection, index: str, over: str) -> None:
+        """An index, unless it is there; one that is not whole is left by a process that died."""
+        query = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+        place = self._table.sql("{schema}.{index}", index=name(index)).as_string(connection)
+        found = connection.execute(query, [place]).fetchone()
+        if found and not found[0]:
+            self._drop(connection, index)
+        query = "CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} ON {table} " + over
+        connection.execute(self._table.sql(query, index=name(index)))
+
+
+def _reach(condition: str) -> int:
+    """What a graph over the rows that fulfil a condition reaches."""
+    if "written" not in (condition or ""):
+        return ALL
+    told = re.search(r"written <= \(?'?(\d+)\)?'?::bigint", condition)
+    return int(told[1]) if told else NONE

@@ -15,9 +15,11 @@ import time
 from collections.abc import Callable
 
 from ..store.base import VectorStore
+from ..store.growing import Grows
 
 LEAST = 5_000  # fewer rows are scanned quickly enough as they are
 _SHARE = 0.5  # seconds of upkeep for each second of moving
+_DOUBLED = 2.0
 _NEAR = 0.5  # rows still to come, for each one there, for which the end is waited for
 
 
@@ -35,18 +37,22 @@ class Upkeep:
     ) -> None:
         self._old, self._new, self._clock = old, new, clock
         self._old_at, self._new_at = old.visible, new.visible
+        self._growth = new.growth if isinstance(new, Grows) else _DOUBLED
         self._since = clock()
         self._spent = 0.0  # seconds of upkeep, which are not seconds of moving
         self._each = 0.0  # seconds a row, as the last upkeep took
 
     def after_batch(self) -> None:
-        """Tend a side that halved or doubled since it was last tended, if there is time."""
+        """Tend a side that halved or doubled since it was last tended, if there is time.
+
+        A store whose index stops short while it is filled says itself when it has grown.
+        """
         old, new = self._old.visible, self._new.visible
         if self._old_at >= LEAST and old <= self._old_at // 2 and self._affords(old):
             self._tend(self._old, old)
             self._old_at = old
-        near = old <= _NEAR * new
-        if new >= max(LEAST, 2 * self._new_at) and not near and self._affords(new):
+        near = old <= _NEAR * (self._growth - 1.0) * new
+        if new >= max(LEAST, self._growth * self._new_at) and not near and self._affords(new):
             self._tend(self._new, new)
             self._new_at = new
 
@@ -56,7 +62,10 @@ class Upkeep:
 
     def _tend(self, store: VectorStore, rows: int) -> None:
         begun = self._clock()
-        store.tend()
+        if store is self._new and isinstance(store, Grows):
+            store.grow()
+        else:
+            store.tend()
         seconds = self._clock() - begun
         self._spent += seconds
         self._each = seconds / max(rows, 1)

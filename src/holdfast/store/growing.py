@@ -1,0 +1,23 @@
+"""Stores whose index is dear to keep up while they are filled: it may stop short meanwhile.
+
+Such a store is told now and then to take in what has come; until then it compares queries with
+that row by row. `tend` makes the index whole, and from then on it is kept up with each write.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Grows(Protocol):
+    """A store that is filled faster where its index may stop short."""
+
+    @property
+    def growth(self) -> float:
+        """Rows for each one of the last time, from which it is worth doing again; above 1."""
+        ...
+
+    def grow(self) -> None:
+        """Let the index reach all rows there are, though none of those to come."""
+        ...
