@@ -4,9 +4,11 @@ python -m bench.crash [--store edge|faiss|both|qdrant|pgvector] [--trials 30] [-
 
 Without --quick, the rows of stores that are not tried this time are kept as they were written.
 
-Each trial starts `crash_victim` on the gallery the last one left, kills it by SIGKILL at a
-random moment (now and then while it still recovers), and lets `crash_check`, a new process,
-compare what it finds with what the writers noted.
+Each trial starts `crash_victim` on the gallery the last one left, kills it by SIGKILL and lets
+`crash_check`, a new process, compare what it finds with what the writers noted. Kills are aimed
+at each state of an upgrade in turn, at a random moment of it, see `crash_aim`; one in each round
+falls at any moment, now and then while the process still recovers. ("finished" is not among
+them: nothing of an upgrade is left to do then.)
 
 On PostgreSQL another process writes plain SQL into the table that the content of a part of the
 items comes from, while the first one is killed and for a while afterwards, until it is killed
@@ -32,13 +34,17 @@ from typing import Any
 
 from holdfast.errors import StoreHeld
 
+from .crash_aim import ANYWHERE, STATES, Aims, Seen
 from .crash_check import MISTAKES
 from .crash_world import WRITERS, Log, World
 from .postgres import server
 from .record import FOLDER, ROOT, Record, Row, arguments, say, writes
 
 STORES = ("edge", "faiss", "qdrant", "pgvector")
-EARLY = 0.15  # part of all kills that do not wait until the victim is up
+EARLY = 0.5  # part of the kills without an aim that do not wait until the victim is up
+
+
+UP = 120.0  # seconds for the victim to recover
 
 
 def _start(module: str, *words: Any, **options: Any) -> subprocess.Popen[bytes]:
@@ -51,20 +57,24 @@ def _start(module: str, *words: Any, **options: Any) -> subprocess.Popen[bytes]:
     )
 
 
-def kill(folder: Path, world: World, seed: int, span: float, chance: random.Random) -> str:
+def kill(folder: Path, world: World, seed: int, aims: Aims, chance: random.Random) -> str:
     """Start the victim and kill it; answers "" or what a second opener saw wrong."""
+    aim = aims.next()
     outside = _start("bench.crash_outside", world.content, seed) if world.content else None
     victim = _start("bench.crash_victim", folder, seed)
     assert victim.stdout is not None
     refused = ""
-    if chance.random() < EARLY:
+    seen = Seen(victim.stdout)
+    if aim == ANYWHERE and chance.random() < EARLY:
         time.sleep(chance.uniform(0.2, 1.2))
-    elif victim.stdout.readline():
+    elif seen.wait("", UP):
         if seed % 5 == 0:
             refused = second(folder, world, victim.pid)
-        time.sleep(chance.uniform(0.05, span))
+        aims.wait(seen, aim)
     victim.send_signal(signal.SIGKILL)
     code = victim.wait()
+    seen.end()
+    aims.learn(seen)
     victim.stdout.close()
     if outside is not None:
         time.sleep(chance.uniform(0.0, 0.5))
@@ -118,18 +128,19 @@ def trials(
         world: What is founded.
         folder: Made here; must not exist.
         count: Kills.
-        span: Seconds within which a kill falls, once the process is up.
+        span: Seconds within which a kill without an aim falls, once the process is up.
         seed: Of moments and of what the writers do.
     Returns:
         Mistakes in all, by kind; and what each check told.
     """
     chance = random.Random(seed)
+    aims = Aims(chance, span)
     world.found(folder)
     total: Counter[str] = Counter(dict.fromkeys((*MISTAKES, "second opener"), 0))
     told = []
     for number in range(count):
         begun = time.monotonic()
-        refused = kill(folder, world, seed + number, span, chance)
+        refused = kill(folder, world, seed + number, aims, chance)
         ran = time.monotonic() - begun
         found = inspect(folder, seed + number)
         told.append(found)
@@ -164,8 +175,9 @@ def measure(record: Record, world: World, count: int, span: float, keep: Path | 
     if world.content:
         left = sum(t["followed"] for t in told)
         record.add("rows of plain SQL that kills left to take over", cell, left)
-    for state, times in Counter(str(t["state"]) for t in told).items():
-        record.add(f"kills while {state}", cell, times)
+    times = Counter(str(t["state"]) for t in told)
+    for state in STATES:
+        record.add(f"kills while {state}", cell, times[state], target=">= 1")
     searched = sum(t["searched"] for t in told)
     passed = sum(t["passed over"] for t in told)
     record.add("items first for their own text", cell, 1 - passed / searched, target=">= 0.95")
@@ -182,7 +194,9 @@ def main() -> int:
     parser.add_argument("--index", default="hnsw", help="of faiss")
     parser.add_argument("--trials", type=int)
     parser.add_argument("--items", type=int)
-    parser.add_argument("--span", type=float, help="seconds within which a kill falls")
+    parser.add_argument(
+        "--span", type=float, help="seconds within which a kill without an aim falls"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder that keeps the galleries")
     options = parser.parse_args()
@@ -197,11 +211,13 @@ def main() -> int:
         notes=[
             (
                 "One process holds the gallery; four threads insert, update and delete, one "
-                "searches, one goes round copying, pausing, cutting over, rolling back and "
-                "planning again. It is killed by SIGKILL at a random moment and started again on "
-                "what is left. On PostgreSQL two connections of another process change the table "
-                "that part of the content comes from, by plain SQL. After each kill a new process "
-                "reads every row of both stores. "
+                "searches, one goes round copying, pausing, cutting over, at once or in stages, "
+                "rolling back and planning again. It is killed by SIGKILL and started again on "
+                "what is left. Kills are aimed at each state in turn, at a random moment of it; "
+                "they are counted by the state that was found afterwards. A tenth of them falls "
+                "at any moment, recovery included. On PostgreSQL two connections of another "
+                "process change the table that part of the content comes from, by plain SQL. "
+                "After each kill a new process reads every row of both stores. "
                 "Counts are over all kills."
             )
         ],

@@ -1,6 +1,7 @@
 """The process that is killed: four writers, a reader and an engine over one gallery.
 
-python -m bench.crash_victim FOLDER SEED prints "open" once all of them run.
+python -m bench.crash_victim FOLDER SEED prints "open" once all of them run, and
+then each state that the upgrade enters.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.executor import Inline, Threads
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.mover import ReEmbed
+from holdfast.upgrade.stage import Stage
 
 from .crash_world import OUTSIDE, WRITERS, Log, World, item, outside, put
 
@@ -115,8 +117,36 @@ class Contents:
         return [next(theirs if far else ours) for far in apart]
 
 
+def turn(engine: Engine, way: str) -> None:
+    """Leave a state in which either side could be read."""
+    do = {
+        "cut over": engine.cut_over,
+        "stage": lambda: engine.stage(Stage(random.choice((0.2, 0.7)))),
+        "step back": engine.step_back,
+        "roll back": engine.roll_back,
+    }
+    try:
+        do[way]()
+    except UpgradeError:  # the scan found items to move, or nothing is staged
+        engine.gallery.ledger.event("found more", {})
+
+
+def tell(gallery: Gallery) -> None:
+    """Say each state that is entered."""
+    said = ""
+    while True:
+        state = gallery.state or ""
+        if state != said:
+            said = state
+            sys.stdout.write(f"{state}\n")
+            sys.stdout.flush()
+        time.sleep(0.001)
+
+
 def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
-    """Go round: copy, pause, copy on, be ready, cut over, roll back, plan again."""
+    """Go round: copy, pause, copy on, be ready, cut over at once or in stages, roll back, plan
+    again.
+    """
     source = Contents(gallery, world)
     while True:
         executor = chance.choice((Inline, lambda: Threads(2)))()
@@ -135,10 +165,10 @@ def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
             meddler.join()
         elif state == "ready":
             time.sleep(chance.uniform(0.0, 0.8))
-            try:
-                (engine.cut_over if chance.random() < 0.8 else engine.roll_back)()
-            except UpgradeError:  # the scan found items to move
-                gallery.ledger.event("found more", {})
+            turn(engine, chance.choice(("cut over", "cut over", "stage", "stage", "roll back")))
+        elif state == "cutting over":
+            time.sleep(chance.uniform(0.0, 0.5))
+            turn(engine, chance.choice(("cut over", "cut over", "stage", "step back", "roll back")))
         elif state == "cut over":
             time.sleep(chance.uniform(0.0, 2.0))
             engine.roll_back()
@@ -178,6 +208,7 @@ def main(folder: Path, seed: int) -> None:
         threading.Thread(target=guarded, args=task, daemon=True).start()
     sys.stdout.write("open\n")
     sys.stdout.flush()
+    threading.Thread(target=guarded, args=(tell, gallery), daemon=True).start()
     failed.wait()
     raise SystemExit(1)
 
