@@ -229,6 +229,8 @@ def main() -> int:
         extra: dict[str, Any] = {"pair": True} if store == "qdrant" else {}
         if store == "faiss":
             extra = {"index": options.index, "exact_below": 2000}
+        if store == "pgvector":  # a graph is there, and built, at any number of items
+            extra = {"exact_below": 300}
         world = World(store, items, rate=max(items / 2, 1000.0), options=extra)
         with server() if store == "pgvector" else nullcontext():
             if store == "pgvector":
