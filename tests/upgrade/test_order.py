@@ -14,7 +14,7 @@ from holdfast.errors import ConfigError
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.mover import ReEmbed
-from holdfast.upgrade.order import RANKED, arrange, fair_sample
+from holdfast.upgrade.order import RANKED, arrange, fair_sample, fair_size
 from holdfast.upgrade.plan import Plan, read_plan
 from holdfast.upgrade.priority.centers import Centers
 from holdfast.upgrade.priority.gain import expected_gain
@@ -53,6 +53,29 @@ def test_what_is_ranked_comes_behind_the_sample_in_its_order(wanted, known):
     assert order[8 : 8 + len(rest)] == rest
     shuffled = arrange("random", ids, NONE[:40], 3)
     assert order[8 + len(rest) :] == [item for item in shuffled[8:] if item not in rest]
+
+
+@pytest.mark.parametrize(
+    ("count", "merge", "size"),
+    [
+        (60, "calibrated", 12),
+        (60, "fused", 12),
+        (400, "fused", 64),
+        (1400, "fused", 70),
+        (1400, "cascade", 70),
+        (1400, "calibrated", 256),
+        (100_000, "fused", 256),
+        (100_000, "calibrated", 256),
+    ],
+)
+def test_only_a_merge_that_calibrates_needs_a_large_sample(count, merge, size):
+    ids = np.array([f"i{n}" for n in range(count)], dtype=object)
+    wanted = [f"i{n}" for n in range(count - 1, -1, -1)]
+    order = arrange("gain", ids, np.zeros(count, dtype=np.int64), 3, wanted, merge)
+    sample = fair_sample(ids, 3, merge)
+    assert order[:size] == sample
+    assert len(sample) == fair_size(count, merge) == size
+    assert order[size] == next(name for name in wanted if name not in sample)
 
 
 # what a plan names
@@ -120,7 +143,7 @@ class Home:
         self.vectors = self.old.encode(list(self.items.values()), "document")
         self.store.upsert(self.names, self.vectors, payloads, [1] * count)
         ids = np.array(self.store.scan(limit=count).rows.ids, dtype=object)
-        self.known = [int(name[1:]) for name in fair_sample(ids, 0)]
+        self.known = [int(name[1:]) for name in fair_sample(ids, 0, "fused")]
         self.mover = ReEmbed(ToySource(dict(self.items)), self.new)
 
     def ranking(self, tmp_path, order, alive=True, **plan):
@@ -231,19 +254,28 @@ def test_a_dead_model_searches_the_log_over_its_bridge(home, tmp_path):
     assert dead == home.ranking(tmp_path, "searched")()
 
 
-def test_gain_is_that_of_the_candidates_and_the_fair_sample(home, tmp_path):
+def test_gain_is_that_of_the_candidates_the_fair_sample_and_what_items_find(home, tmp_path):
     write_log(tmp_path)
     home.old, home.new = Parsed(home.old), Parsed(home.new)
     home.mover = ReEmbed(ToySource(dict(home.items)), ToyEncoder(NEW, seed=3))
     known = home.known
+    assert len(known) == 60
     new = ToyEncoder(NEW, seed=3).encode([home.items[f"i{n}"] for n in known], "document")
     asked = tuple(side.encode(list(LOG), "query") for side in (home.old, home.new))
-    found = home.store.search(asked[0], 100).ids
-    seen = list(dict.fromkeys(found.ravel().tolist()))
-    rows = home.vectors.take([int(name[1:]) for name in seen])
-    worth = expected_gain(asked, list(LOG.values()), rows, (home.vectors.take(known), new))
+    seen = np.unique(np.argsort(-(asked[0].array @ home.vectors.array.T), axis=1)[:, :100])
+    wanted = np.zeros(300)
+    wanted[seen] = expected_gain(
+        asked, list(LOG.values()), home.vectors.take(seen), (home.vectors.take(known), new)
+    )
+    assert 20 <= np.count_nonzero(wanted) <= 60
+    for own, row in enumerate(home.vectors.array @ home.vectors.array.T):
+        for at, item in enumerate([item for item in np.argsort(-row)[:101] if item != own]):
+            wanted[item] += 256.0 / 300.0 / np.log2(at + 2)
     ranked = home.ranking(tmp_path, "gain")()
-    assert ranked == [seen[n] for n in np.argsort(-worth, kind="stable")]
+    assert len(ranked) == np.count_nonzero(wanted)
+    got = wanted[[int(name[1:]) for name in ranked]]
+    assert (np.diff(got) <= 1e-6).all()
+    assert got[0] == wanted.max()
     place(tmp_path, '{"id": "i7"}')
     with pytest.raises(ConfigError, match="texts of searches"):
         home.ranking(tmp_path, "gain")()

@@ -1,7 +1,8 @@
 """In which order items move.
 
 Whatever the order, the first items are a random sample: calibration needs a fair one, and
-needs it early (`reference.py`). It is at most a fifth of the gallery.
+needs it early (`reference.py`). It is at most a fifth of the gallery; other merges do with a
+twentieth of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..arrays import IdArray, IntArray, id_array
 from ..errors import ConfigError
 from ..store.base import VectorStore
 from .ledger import Ledger
+from .merge import Mode
 from .reference import SIZE
 
 Given: TypeAlias = Sequence[str] | Callable[[], Sequence[str]]  # ids, or what answers them
@@ -23,6 +25,7 @@ Given: TypeAlias = Sequence[str] | Callable[[], Sequence[str]]  # ids, or what a
 # Orders that somebody must work out first: they come as ids.
 RANKED = ("given", "searched", "gain", "uncertain", "central", "slice", "balanced")
 _PAGE = 10_000
+_FEW = 64  # items from which a map can be fitted and scores be standardised
 
 
 def read_rows(store: VectorStore) -> tuple[IdArray, IntArray]:
@@ -40,7 +43,12 @@ def read_rows(store: VectorStore) -> tuple[IdArray, IntArray]:
 
 
 def arrange(
-    name: str, ids: IdArray, revisions: IntArray, seed: int, given: Sequence[str] | None = None
+    name: str,
+    ids: IdArray,
+    revisions: IntArray,
+    seed: int,
+    given: Sequence[str] | None = None,
+    merge: Mode = "calibrated",
 ) -> list[str]:
     """Ids in the order in which they shall move.
 
@@ -51,10 +59,11 @@ def arrange(
         revisions: (n,) their revisions.
         seed: Of everything random here.
         given: For the orders of `RANKED`.
+        merge: Says how large the sample is that comes first, see `fair_size`.
     Raises:
         ConfigError: An unknown order, or one of `RANKED` without ids.
     """
-    shuffled, first = _shuffled(len(ids), seed)
+    shuffled, first = _shuffled(len(ids), seed, merge)
     if name == "random":
         order = shuffled
     elif name == "newest":
@@ -76,22 +85,43 @@ def arrange(
     return ordered
 
 
-def fair_sample(ids: IdArray, seed: int) -> list[str]:
-    """The items that move first in every order of this seed."""
-    shuffled, first = _shuffled(len(ids), seed)
+def fair_size(count: int, merge: Mode = "calibrated") -> int:
+    """How many items of a gallery are the sample that comes first.
+
+    Example:
+        >>> [fair_size(n) for n in (60, 1_400, 5_000, 9_000)]
+        [12, 256, 256, 256]
+        >>> [fair_size(n, "fused") for n in (60, 1_400, 5_000, 9_000)]
+        [12, 70, 250, 256]
+    """
+    fifth = count // 5
+    few = fifth if merge == "calibrated" else min(fifth, max(count // 20, _FEW))
+    return min(SIZE, few)
+
+
+def fair_sample(ids: IdArray, seed: int, merge: Mode = "calibrated") -> list[str]:
+    """The items that move first in every order of this seed and this merge."""
+    shuffled, first = _shuffled(len(ids), seed, merge)
     names: list[str] = ids[shuffled[:first]].tolist()
     return names
 
 
-def _shuffled(count: int, seed: int) -> tuple[IntArray, int]:
-    return np.random.default_rng(seed).permutation(count), min(SIZE, count // 5)
+def _shuffled(count: int, seed: int, merge: Mode) -> tuple[IntArray, int]:
+    return np.random.default_rng(seed).permutation(count), fair_size(count, merge)
 
 
-def queue_up(ledger: Ledger, store: VectorStore, name: str, seed: int, given: Given | None) -> None:
+def queue_up(
+    ledger: Ledger,
+    store: VectorStore,
+    name: str,
+    seed: int,
+    given: Given | None,
+    merge: Mode = "calibrated",
+) -> None:
     """Put all items of a store that are not there into the queue; see `arrange`."""
     ids, revisions = read_rows(store)
     first = given() if callable(given) else given
-    ledger.fill(arrange(name, ids, revisions, seed, first))
+    ledger.fill(arrange(name, ids, revisions, seed, first, merge))
 
 
 def read_ids(path: Path) -> list[str]:

@@ -1,4 +1,9 @@
-"""Largest expected gain first: what a past search would probably find with the new model."""
+"""Largest expected gain first: what past searches would probably find while a gallery is mixed.
+
+A search of a mixed gallery ranks by the new score, and by the old one about half as much. What
+stands high by both is what readers are about to see: moved, it is where the new model wants it,
+or out of the way.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +15,15 @@ import numpy.typing as npt
 from ...align.kernel import Kernel
 from ...arrays import FloatArray, Vectors, unit_rows
 from ...errors import InvalidInput
-from ...store.topk import scores
-from .searched import Floats, as_weights
+from ...store.topk import best, scores
+from .searched import Floats, as_weights, most_searched
 
 Pair: TypeAlias = tuple[Vectors, Vectors]  # the same things in the old space and in the new
 
 LEAST = 8  # fewer known items say nothing
+PLACES = 20  # that count: of a page of ten, and those next to come up
+KEPT = 0.5  # of the old score beside the new one, as a fused merge counts it with few pairs
 _BLOCK = 64  # queries at once: bounds the tables
-_STEPS = 40  # of the bisection, over about 20 standard deviations
-_HITS = 10
 
 
 def expected_gain(
@@ -27,15 +32,13 @@ def expected_gain(
     waiting: Vectors,
     known: Pair,
     cost: npt.ArrayLike | None = None,
-    hits: int = _HITS,
+    places: int = PLACES,
 ) -> Floats:
-    """What moving each item is expected to be worth to past searches, over what it costs.
+    """How often, and how high, each item will probably stand in a mixed gallery.
 
     The new score of an item is told from its old score and from the score of its predicted
-    vector, by least squares over the known items; what is left is taken for normal noise. So
-    each item has a probability to be among the best `hits` of each query by the new
-    model. Its square counts: where the answer is in doubt, and many items share it, moving one
-    of them alone changes little.
+    vector, by least squares over the known items. To it comes half the old score; all are
+    standardised, query by query, on the known items. A place counts as in nDCG.
 
     Args:
         queries: q past searches.
@@ -43,9 +46,9 @@ def expected_gain(
         waiting: n items in the old space.
         known: A fair sample of items.
         cost: (n,) of moving each, such as its length in tokens; all alike by default.
-        hits: Places that readers look at.
+        places: Of each search that count.
     Returns:
-        (n,) scores.
+        (n,) scores; 0 for what stands nowhere.
     Raises:
         InvalidInput: Fewer than 8 known items, bad weights, or a cost that is not above 0.
     """
@@ -57,14 +60,14 @@ def expected_gain(
     old, new = known
     guessed = Vectors(new.space, _held_out(old, new))
     predicted = Vectors(new.space, _mapped(old, new, waiting.array))
-    parts, noise = _told(queries, old, new, guessed)
+    parts = _told(queries, old, new, guessed)
     worth = np.zeros(len(waiting))
     for start in range(0, len(times), _BLOCK):
         rows = slice(start, start + _BLOCK)
         asked = queries[0].take(rows), queries[1].take(rows)
         told = parts[0] * _standard(_table(asked[1], predicted), _table(asked[1], guessed))
-        told += parts[1] * _standard(_table(asked[0], waiting), _table(asked[0], old))
-        worth += times[rows] @ _chances(told, noise, hits) ** 2
+        told += (parts[1] + KEPT) * _standard(_table(asked[0], waiting), _table(asked[0], old))
+        worth += most_searched(best(told, places)[0], times[rows], len(waiting))
     return worth / prices
 
 
@@ -101,26 +104,12 @@ def _standard(table: FloatArray, sample: FloatArray) -> Floats:
     return standard
 
 
-def _told(queries: Pair, old: Vectors, new: Vectors, guessed: Vectors) -> tuple[Floats, float]:
-    """What the predicted and the old score tell of the new one, and the noise that is left."""
+def _told(queries: Pair, old: Vectors, new: Vectors, guessed: Vectors) -> Floats:
+    """What the predicted and the old score tell of the new one."""
     tables = [
         _standard(table, table).ravel()
         for table in (_table(queries[1], guessed), _table(queries[0], old), _table(queries[1], new))
     ]
     seen = np.stack(tables[:2], axis=1)
     parts: Floats = np.linalg.lstsq(seen, tables[2], rcond=None)[0].astype(np.float64)
-    return parts, max(float(np.std(tables[2] - seen @ parts)), 1e-3)
-
-
-def _chances(told: Floats, noise: float, hits: int) -> Floats:
-    """(q, n) chances to be among the best; those of a query add up to `hits`."""
-    from scipy.special import ndtr
-
-    low = told.min(axis=1) - 10.0 * noise
-    high = told.max(axis=1) + 10.0 * noise
-    for _ in range(_STEPS):
-        middle = (low + high) / 2.0
-        many = ndtr((told - middle[:, None]) / noise).sum(axis=1) > hits
-        low, high = np.where(many, middle, low), np.where(many, high, middle)
-    chances: Floats = ndtr((told - low[:, None]) / noise)
-    return chances
+    return parts

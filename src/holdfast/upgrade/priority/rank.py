@@ -81,8 +81,7 @@ class Ranking:
             found = _numbered(self._found(self._asked(log)[0], DEPTH))
             _add(tally, found, list(log.searches.values()))
         if not log.items:  # reads that were counted need nobody to stand in
-            found = self._found_by_items()
-            _add(tally, found, [ITEMS / len(found[1])] * len(found[1]))
+            self._add_items(tally)
         return _falling(list(tally), np.array(list(tally.values())))
 
     def _gain(self) -> list[str]:
@@ -93,7 +92,14 @@ class Ranking:
         names, _ = _numbered(self._found(asked[0], DEPTH))
         waiting = _vectors(self._store.get(names))
         weights = list(log.searches.values())
-        return _falling(names, expected_gain(asked, weights, waiting, self._known()))
+        worth = expected_gain(asked, weights, waiting, self._known())
+        tally = {names[i]: float(worth[i]) for i in np.flatnonzero(worth)}
+        self._add_items(tally)
+        return _falling(list(tally), np.array(list(tally.values())))
+
+    def _add_items(self, tally: dict[str, float]) -> None:
+        found = self._found_by_items()
+        _add(tally, found, [ITEMS / len(found[1])] * len(found[1]))
 
     def _asked(self, log: Log) -> Pair:
         texts = list(log.searches)
@@ -144,7 +150,9 @@ class Ranking:
     def _known(self) -> Pair:
         """The fair sample in both spaces."""
         ids, _ = read_rows(self._store)
-        moved = self._mover.move(self._store.get(fair_sample(ids, self._plan.seed)))
+        moved = self._mover.move(
+            self._store.get(fair_sample(ids, self._plan.seed, self._plan.merge))
+        )
         return _vectors(self._store.get(moved.rows.ids)), moved.vectors
 
     # by the payloads
