@@ -5,8 +5,10 @@ import contextlib
 import json
 import os
 import queue
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,10 +24,25 @@ from holdfast.service.tokens import Tokens
 from holdfast.upgrade.project import Project
 from tests.cli.conftest import home, make_home, planned  # noqa: F401 - fixtures
 from tests.house.tree import ROOT
+from tests.service.visits import TOKEN, browser, visit  # noqa: F401 - fixtures
 
-TOKEN = "a-token-that-nobody-guesses"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 BASE = "http://127.0.0.1:8111"
+
+
+PATIENCE = 90.0  # seconds: only a failure takes as long, whatever else the machine does
+
+
+def patiently(ask, reached):
+    """What is told, once it is as it should be."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        told = ask()
+        if reached(told):
+            return told
+        if time.monotonic() > end:
+            raise TimeoutError(told)
+        time.sleep(0.02)
 
 
 class Client:
@@ -44,7 +61,7 @@ class Client:
         known = {**(BEARER if token else {}), **(headers or {})}
         self._client.cookies.clear()
         asked = self._client.request(method, path, json=body, headers=known, **more)
-        return asyncio.run_coroutine_threadsafe(asked, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(asked, self._loop).result(PATIENCE)
 
     def get(self, path, **more):
         return self("GET", path, token=False, **more)
@@ -57,15 +74,13 @@ class Client:
     def status(self):
         return self.get("/api/status").json()
 
-    def until(self, *states, seconds=30.0):
+    def until(self, *states):
         """The status once the upgrade is in one of these states and nothing moves."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            told = self.status()
-            if told["state"] in states and not told["running"]:
-                return told
-            time.sleep(0.02)
-        raise TimeoutError(told)
+        return patiently(self.status, lambda told: told["state"] in states and not told["running"])
+
+    def until_moved(self, share):
+        """The status once so much has moved."""
+        return patiently(self.status, lambda told: told["share"] >= share)
 
     def ids(self, text, k=10, **more):
         found = self("POST", "/api/search", {"texts": [text], "k": k, **more}, token=False)
@@ -123,24 +138,29 @@ class Running:
     log: "queue.Queue[str]" = field(default_factory=queue.Queue)
 
     def client(self, token=True) -> httpx.Client:
-        return httpx.Client(base_url=self.address, headers=BEARER if token else {}, timeout=30)
+        return httpx.Client(
+            base_url=self.address, headers=BEARER if token else {}, timeout=PATIENCE
+        )
 
     def status(self):
-        return httpx.get(f"{self.address}/api/status", timeout=30).json()
+        return httpx.get(f"{self.address}/api/status", timeout=PATIENCE).json()
 
-    def until(self, reached, seconds=60.0):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            told = self.status()
-            if reached(told):
-                return told
-            time.sleep(0.05)
-        raise TimeoutError(told)
+    def until(self, reached):
+        return patiently(self.status, reached)
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, out, err
+
+
+def quiet_port() -> int:
+    """A free port that no connection of this machine is given by chance, to be taken twice."""
+    for port in random.Random(os.getpid()).sample(range(20_000, 30_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port between 20,000 and 30,000")
 
 
 def serve(home, *options, token=TOKEN, **environment) -> Running:  # noqa: F811
@@ -158,16 +178,17 @@ def serve(home, *options, token=TOKEN, **environment) -> Running:  # noqa: F811
     )
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(process.communicate(timeout=60)[1])
+        raise RuntimeError(process.communicate(timeout=PATIENCE)[1])
     running = Running(process, json.loads(line)["address"].rstrip("/"))
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", running.address)
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{running.address}/ready", timeout=5).status_code == 200:
-                return running
-        time.sleep(0.02)
-    raise TimeoutError("not ready")
+    patiently(lambda: answers(f"{running.address}/ready"), lambda status: status == 200)
+    return running
+
+
+def answers(address):
+    """The status; None while nobody listens."""
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(address, timeout=PATIENCE).status_code
 
 
 @pytest.fixture
@@ -187,4 +208,4 @@ def _end(process):
     if process.poll() is None:
         process.kill()
     with contextlib.suppress(ValueError):
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)

@@ -6,8 +6,9 @@ from xml.etree import ElementTree
 import pytest
 
 from holdfast.service import chart
+from holdfast.service.answers import answers, excerpt
 from holdfast.service.compare import Column, Place
-from holdfast.service.panels import answers, excerpt, millis
+from holdfast.service.panels import millis
 
 POINTS = [
     chart.Point(0.0, 0.40, 0.35, 0.45),

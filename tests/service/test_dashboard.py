@@ -1,116 +1,14 @@
 """The dashboard in a real browser, by keyboard alone, with no request to anywhere else."""
 
 import json
-import os
-import shutil
 import time
 
 import pytest
 
-from tests.service.conftest import TOKEN
+from tests.service.conftest import TOKEN, quiet_port
+from tests.service.visits import needs_browser
 
-BROWSER = next(
-    (
-        path
-        for name in ("chromium", "chromium-browser", "google-chrome")
-        if (path := shutil.which(name))
-    ),
-    None,
-)
-SLOW = {"TOY_SECONDS": "0.25"}  # fifteen batches: four seconds
-
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason="no Chromium here: apt-get install chromium"
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as play:
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = play.chromium.launch(executable_path=BROWSER, args=flags)
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """One page, and everything that must not happen on it."""
-
-    def __init__(self, browser, address, **more):
-        self.address = address
-        self.context = browser.new_context(**more)
-        self.page = self.context.new_page()
-        self.wrong, self.hosts = [], set()
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", self._see)
-        self.page.goto(f"{address}/")
-
-    def _hear(self, message):
-        refused = "the server responded with a status of" in message.text  # our own answers
-        if message.type in ("error", "warning") and not refused:
-            self.wrong.append(message.text)
-
-    def _see(self, request):
-        if not request.url.startswith(("data:", f"{self.address}/")):
-            self.hosts.add(request.url)
-
-    def press(self, *keys):
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def reach(self, name, back=False):
-        """Move the focus there by Tab alone."""
-        for _ in range(60):
-            if self.page.evaluate("document.activeElement.id") == name:
-                return
-            self.press("Shift+Tab" if back else "Tab")
-        raise AssertionError(f"Tab does not lead to {name}")
-
-    def command(self, name):
-        """Go to the button and press it, once it may be pressed."""
-        self.page.wait_for_selector(f"#do-{name}:not([aria-disabled])", timeout=30_000)
-        self.page.evaluate("document.body.focus()")
-        self.reach(f"do-{name}")
-        self.press("Enter")
-
-    def confirm(self):
-        """In the dialog, from Cancel, which has the focus, to the deed."""
-        self.page.wait_for_selector("#confirm-dialog[open]")
-        assert self.page.evaluate("document.activeElement.textContent") == "Cancel"
-        told = self.page.inner_text("#confirm-tells")
-        self.reach("confirm-do")
-        self.press("Enter")
-        self.page.wait_for_function("() => !document.getElementById('confirm-dialog').open")
-        return told
-
-    def state(self, word):
-        self.page.wait_for_function(
-            "word => document.querySelector('.pill').textContent === word", arg=word, timeout=30_000
-        )
-
-    @property
-    def share(self):
-        return float(self.page.inner_text("#share").removesuffix("%").strip())
-
-    def close(self):
-        self.context.close()
-        assert self.wrong == []
-        assert self.hosts == set()
-
-
-@pytest.fixture
-def visit(browser):
-    visits = []
-
-    def begin(address, **more):
-        visits.append(Visit(browser, address, **more))
-        return visits[-1]
-
-    yield begin
-    for one in visits:
-        one.close()
+pytestmark = needs_browser
 
 
 @pytest.fixture
@@ -121,40 +19,38 @@ def slow(home):
     return home
 
 
-def sign_in(page_of):
-    """The dialog is open: type the token."""
-    page_of.page.wait_for_selector("#sign-dialog[open]")
-    page_of.page.keyboard.type(TOKEN)
-    page_of.press("Enter")
-    page_of.page.wait_for_selector("#who")
-
-
 def test_a_whole_upgrade_by_keyboard(slow, served, visit):
-    running = served(slow, **SLOW)
+    running = served(slow, TOY_SECONDS="0.0")
     here = visit(running.address)
     page = here.page
     assert here.share == 0.0
 
-    here.command("start")
-    sign_in(here)  # asked for once, and what was asked for goes on
+    throttle(here, "6")  # twenty seconds for all: whatever the machine does, there is time to pause
+    here.sign_in()  # asked for once, and what was asked for goes on
     assert page.inner_text("#who") == "signed in by HOLDFAST_TOKEN"
+    said(here, "At most 6 items a second move.")
+    here.command("start")
     here.state("copying")
-    seen = []
+    seen = [here.share]
     while len(seen) < 4:
-        if not seen or here.share > seen[-1]:
-            seen.append(here.share)
-        time.sleep(0.05)
+        here.until(
+            "was => parseFloat(document.getElementById('share').textContent) > was", seen[-1]
+        )
+        seen.append(here.share)
     assert 0.0 <= seen[0] < seen[1] < seen[2] < seen[3] <= 100.0
 
     here.command("pause")
     here.state("paused")
-    stopped = here.share
+    stopped = round(100.0 * running.until(lambda told: not told["running"])["share"], 1)
     assert 0.0 < stopped < 100.0
+    here.until(
+        "share => parseFloat(document.getElementById('share').textContent) === share", stopped
+    )
     time.sleep(1.2)
     assert here.share == stopped
 
     here.reach("question")
-    page.keyboard.type("w1 w2 w3")
+    here.type("w1 w2 w3")
     here.press("Enter")
     page.wait_for_selector("#answers section")
     columns = {
@@ -167,9 +63,11 @@ def test_a_whole_upgrade_by_keyboard(slow, served, visit):
     assert columns["both"] != columns["old"]
     assert page.inner_text("#answers").count("new here") > 0
 
+    throttle(here, "0")
+    said(here, "Items move without a limit.")
     here.command("resume")
     here.state("ready")
-    page.wait_for_selector(".chart .dot >> nth=10", state="attached", timeout=30_000)
+    page.wait_for_selector(".chart .dot >> nth=10", state="attached")
 
     here.command("cut-over")
     assert "120 items answer from tests.cli.toys:slow" in here.confirm()
@@ -184,10 +82,21 @@ def test_a_whole_upgrade_by_keyboard(slow, served, visit):
         deeds = client.get("/api/audit").json()["deeds"]
     deeds = [deed for deed in deeds if deed["outcome"] == "done"]
     assert [deed["what"] for deed in deeds if deed["who"] == "HOLDFAST_TOKEN"][:2] == [
+        "rate 6",
         "start",
-        "pause",
     ]
     assert "The upgrade is rolled back" in page.inner_text("#part-say")
+
+
+def throttle(here, rate):
+    here.reach("rate")
+    here.press("Control+a")
+    here.type(rate)
+    here.press("Enter")
+
+
+def said(here, words):
+    here.until("words => document.getElementById('told').textContent === words", words)
 
 
 def test_what_is_not_possible_says_why_and_stays_reachable(planned, served, visit):
@@ -201,43 +110,42 @@ def test_what_is_not_possible_says_why_and_stays_reachable(planned, served, visi
     assert not here.page.evaluate("document.getElementById('confirm-dialog').open")
 
 
-def comes_back(page, name):
-    """Whether the focus comes to an element; the page is told of a closed dialog a little later."""
-    for _ in range(100):
-        if page.evaluate("document.activeElement.id") == name:
-            return True
-        page.wait_for_timeout(20)
-    return False
-
-
 def test_escape_leaves_the_dialog_and_changes_nothing(planned, served, visit):
     running = served(planned)
     here = visit(running.address)
     here.command("roll-back")
-    here.page.wait_for_selector("#confirm-dialog[open]")
+    here.until_open("confirm-dialog")
     here.press("Escape")
-    assert not here.page.evaluate("document.getElementById('confirm-dialog').open")
-    assert comes_back(here.page, "do-roll-back")
+    here.until_shut("confirm-dialog")
+    here.until_focused("do-roll-back")
     assert running.status()["state"] == "planned"
 
 
 def test_the_focus_comes_back_to_a_button_that_was_drawn_anew(planned, served, visit):
     here = visit(served(planned).address)
     here.command("roll-back")
-    here.page.wait_for_selector("#confirm-dialog[open]")
+    here.until_open("confirm-dialog")
     here.page.evaluate("replace('controls', document.getElementById('part-controls').innerHTML)")
     here.press("Escape")
-    assert comes_back(here.page, "do-roll-back")
+    here.until_focused("do-roll-back")
+
+
+def test_the_focus_stays_on_a_summary_and_a_table_that_are_drawn_anew(planned, served, visit):
+    here = visit(served(planned).address)
+    for kind in ("summary", ".history"):
+        here.page.focus(f"#part-history {kind}")
+        here.page.evaluate("replace('history', document.getElementById('part-history').innerHTML)")
+        assert here.page.evaluate("kind => document.activeElement.matches(kind)", kind)
 
 
 def test_a_wrong_token_is_told_and_nothing_is_done(planned, served, visit):
     running = served(planned)
     here = visit(running.address)
     here.command("start")
-    here.page.wait_for_selector("#sign-dialog[open]")
-    here.page.keyboard.type("not-the-token-at-all")
+    here.until_open("sign-dialog")
+    here.type("not-the-token-at-all")
     here.press("Enter")
-    here.page.wait_for_function("() => document.getElementById('sign-wrong').textContent !== ''")
+    here.until("() => document.getElementById('sign-wrong').textContent !== ''")
     assert "a token that it knows" in here.page.inner_text("#sign-wrong")
     assert running.status()["state"] == "planned"
     assert here.context.cookies() == []
@@ -247,7 +155,7 @@ def test_the_token_is_kept_where_scripts_cannot_read_it(planned, served, visit):
     here = visit(served(planned).address)
     here.reach("sign-in")
     here.press("Enter")
-    sign_in(here)
+    here.sign_in()
     (cookie,) = here.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     kept = "[document.cookie, ...Object.values(localStorage), ...Object.values(sessionStorage)]"
@@ -267,17 +175,16 @@ def test_finish_wants_its_words_typed(planned, served, visit):
         client.post("/api/commands/cut-over", json={"confirm": "read the new side alone"})
     here = visit(running.address)
     here.command("finish")
-    if not here.page.evaluate("document.getElementById('confirm-dialog').open"):
-        here.page.wait_for_selector("#confirm-dialog[open]")
+    here.until_open("confirm-dialog")
     assert "no way back" in here.page.inner_text("#confirm-tells")
-    here.page.keyboard.type("yes")
+    here.type("yes")
     here.press("Enter")
-    sign_in(here)
-    here.page.wait_for_function("() => document.getElementById('told').textContent !== ''")
+    here.sign_in()
+    here.until("() => document.getElementById('told').textContent !== ''")
     assert running.status()["state"] == "cut over"
     here.command("finish")
-    here.page.wait_for_selector("#confirm-dialog[open]")
-    here.page.keyboard.type("give up the old side")
+    here.until_open("confirm-dialog")
+    here.type("give up the old side")
     here.press("Enter")
     here.state("finished")
 
@@ -293,7 +200,7 @@ def test_script_in_a_document_is_shown_and_not_run(planned, served, visit):
         client.post("/api/commands/start", json={"why": nasty})
     here = visit(running.address)
     here.reach("question")
-    here.page.keyboard.type("w1 w2 w3")
+    here.type("w1 w2 w3")
     here.press("Enter")
     here.page.wait_for_selector("#answers section")
     assert nasty in here.page.inner_text("#answers")
@@ -302,16 +209,16 @@ def test_script_in_a_document_is_shown_and_not_run(planned, served, visit):
 
 
 def test_it_says_when_the_service_is_gone_and_comes_back(planned, served, visit):
-    running = served(planned)
+    port = str(quiet_port())
+    running = served(planned, "--port", port)
     here = visit(running.address)
     assert here.page.is_hidden("#lost")
-    port = running.address.rpartition(":")[2]
+    here.away = True
     running.stop()
     here.page.wait_for_selector("#lost", state="visible")
     again = served(planned, "--port", port)
     assert again.address == running.address
-    here.page.wait_for_selector("#lost", state="hidden", timeout=20_000)
-    here.wrong.clear()  # the browser's own words about the lost connection
+    here.page.wait_for_selector("#lost", state="hidden")
 
 
 def test_a_refused_stream_is_asked_for_again(planned, served, visit):
@@ -329,9 +236,8 @@ def test_a_refused_stream_is_asked_for_again(planned, served, visit):
     here.page.route("**/events", answer)
     here.page.reload()
     here.page.wait_for_selector("#lost", state="visible")
-    here.page.wait_for_selector("#lost", state="hidden", timeout=20_000)
+    here.page.wait_for_selector("#lost", state="hidden")
     assert next(refusals, None) is None
-    here.wrong.clear()  # the browser's own words about the two refusals
 
 
 LUMINANCE = """

@@ -13,12 +13,13 @@ import pytest
 from tests.cli.conftest import ITEMS
 from tests.service.conftest import TOKEN, serve
 
-BUSY = {"TOY_SECONDS": "0.2"}  # fifteen batches: three seconds
+SLOW = {"items_per_second": 6.0}  # twenty seconds for all of them: there is time to stop
 CUT = {"confirm": "read the new side alone", "wait": 60}
 
 
 @pytest.fixture
-def slow(home):
+def slow(home, monkeypatch):
+    monkeypatch.setenv("TOY_SECONDS", "0.02")
     home.configure(new="slow")
     home.done("build")
     home.done("plan")
@@ -67,8 +68,14 @@ class Writer:
 
 
 def started(running):
+    throttled(running, **SLOW)
     with running.client() as client:
         assert client.post("/api/commands/start", json={}).status_code == 200
+
+
+def throttled(running, **rate):
+    with running.client() as client:
+        assert client.post("/api/commands/throttle", json=rate).status_code == 200
 
 
 def found(running, k=1000):
@@ -91,7 +98,7 @@ def holds(home, running, writer):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_stopped_in_the_middle_it_goes_on_and_has_lost_nothing(slow, served, number):
-    running = served(slow, **BUSY)
+    running = served(slow)
     started(running)
     running.until(lambda told: told["state"] == "copying")  # now a write goes to both sides
     writer = Writer(running)
@@ -107,8 +114,9 @@ def test_stopped_in_the_middle_it_goes_on_and_has_lost_nothing(slow, served, num
     before = slow.data("status")
     assert 0 < before["todo"] < before["queued"]
 
-    again = served(slow, **BUSY)  # it goes on by itself
+    again = served(slow)  # it goes on by itself
     holds(slow, again, writer)
+    throttled(again, items_per_second=0.0)
     told = again.until(lambda told: told["state"] == "ready" and not told["running"])
     assert told["todo"] == 0
     holds(slow, again, writer)
@@ -121,18 +129,18 @@ def test_stopped_in_the_middle_it_goes_on_and_has_lost_nothing(slow, served, num
 
 
 def test_it_waits_for_a_command_when_told_not_to_resume(slow, served):
-    running = served(slow, **BUSY)
+    running = served(slow)
     started(running)
     running.until(lambda told: told["share"] > 0.1)
     running.stop()
-    again = served(slow, "--no-resume", **BUSY)
+    again = served(slow, "--no-resume")
     time.sleep(0.3)
     told = again.status()
     assert (told["state"], told["running"]) == ("paused", False)
 
 
 def test_a_request_under_way_is_answered_before_the_end(slow, served):
-    running = served(slow, TOY_SECONDS="1.0")
+    running = served(slow, TOY_SECONDS="3.0")
     answers = []
 
     def write():
@@ -142,18 +150,19 @@ def test_a_request_under_way_is_answered_before_the_end(slow, served):
 
     started(running)
     running.until(lambda told: told["state"] == "copying")
-    thread = threading.Thread(target=write)  # both models read it: a second
+    thread = threading.Thread(target=write)  # both models read it: three seconds
     thread.start()
-    time.sleep(0.3)
+    time.sleep(0.5)
+    running.status()  # asked later, so that the write has come in when this is answered
     assert answers == []
     code, _, err = running.stop()
     thread.join()
     assert (code, err, answers) == (0, "", [200])
-    assert "late" in found(served(slow, "--no-resume", **BUSY))
+    assert "late" in found(served(slow, "--no-resume"))
 
 
 def test_another_process_looks_on_and_may_pause_it(slow, served):
-    running = served(slow, **BUSY)
+    running = served(slow)
     started(running)
     running.until(lambda told: told["share"] > 0.1)
     told = slow.data("status")

@@ -320,7 +320,7 @@ def test_a_slow_body_is_refused_and_others_are_served(still, monkeypatch):
     headers = {"Content-Type": "application/json"}
     told = still("POST", "/api/search", headers=headers, token=False, content=drips())
     assert (told.status_code, told.json()["title"]) == (408, "TooSlow")
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < limits.BODY_SECONDS
 
 
 def read_all(connection, seconds):
@@ -346,10 +346,9 @@ def test_slow_headers_are_shown_out_while_others_are_served(planned, served):
             assert client.get("/health").status_code == 200
             told = client.post("/api/search", json={"texts": ["w1"], "k": 1})
         assert told.status_code == 200
-        assert time.monotonic() - begun < 5.0
-        _, how = read_all(slow[0], limits.HEADER_SECONDS + 5.0)
+        assert time.monotonic() - begun < limits.HEADER_SECONDS  # nobody waited for the slow ones
+        _, how = read_all(slow[0], 3.0 * limits.HEADER_SECONDS)
         assert how in (None, ConnectionResetError)  # closed from the other side
-        assert time.monotonic() - begun < limits.HEADER_SECONDS + 4.0
         assert json.loads(httpx.get(f"{running.address}/health").text) == {"health": "ok"}
     finally:
         for one in slow:

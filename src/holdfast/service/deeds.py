@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidInput, UpgradeError
-from ..report.words import counted, percent
+from ..report.words import counted, duration, percent
 
 Stand = Mapping[str, Any]
 
 READ_NEW = "read the new side alone"
 READ_PART = "read the new side in part"
 READ_OLD = "read the old side alone"
+STEP_BACK = "read the old side for now"
 GIVE_UP = "give up the old side"
 
 
@@ -89,17 +90,35 @@ def _cut_over(stand: Stand) -> str:
 
 
 def _stage(stand: Stand) -> str:
-    del stand
+    before = "A scan looks for anything missed. Then"
+    if stand["stage"]:
+        before = f"At present the new side is read by {stand['stage']['words']}. From now on"
     return (
-        "A scan looks for anything missed. Then the named part of the traffic reads the new side "
-        "alone, and the rest the old side; the same key stays on the same side. Rolling back "
-        "undoes this."
+        f"{before} the part of the traffic that is named here reads the new side alone, and the "
+        "rest the old side; the same key stays on the same side. Stepping back undoes this."
     )
+
+
+def _step_back(stand: Stand) -> str:
+    return (
+        f"Everybody reads the old side again, at once: {_name(stand, 'old')}. Both sides are kept "
+        "up to date, so that a stage can be given again."
+    )
+
+
+def _held(stand: Stand) -> str:
+    stage = stand["stage"]
+    return "everybody reads the old side" if stage and stage["held"] else ""
 
 
 def _roll_back(stand: Stand) -> str:
     words = "Nothing has moved. The plan is given up."
-    if stand["share"]:
+    if stand["whole"]:
+        words = (
+            f"Searches read the old side alone, at once: {_name(stand, 'old')}, with every "
+            "document written since. The upgrade is given up."
+        )
+    elif stand["share"]:
         words = (
             f"The {percent(stand['share'])} that moved go back, piece by piece. Then searches read "
             f"the old side alone: {_name(stand, 'old')}, with every document written since."
@@ -111,6 +130,8 @@ def _finish(stand: Stand) -> str:
     words = f"The store of {_name(stand, 'old')} is deleted. There is no way back."
     if stand["quarantined"]:
         words += f" {counted(stand['quarantined'], 'quarantined item')} would be lost with it."
+    if stand["held_over"]:
+        words += f" The plan holds it over for another {duration(3600.0 * stand['held_over'])}."
     return words
 
 
@@ -175,6 +196,7 @@ DEEDS = {
             unless=lambda stand: "" if stand["quarantined"] else "no item is quarantined",
         ),
         Deed("stage", "Cut over in part", ("ready", "cutting over"), _stage, READ_PART),
+        Deed("step-back", "Step back", ("cutting over",), _step_back, STEP_BACK, _held),
         Deed("cut-over", "Cut over", ("ready", "cutting over"), _cut_over, READ_NEW),
         Deed("roll-back", "Roll back", _BEFORE, _roll_back, READ_OLD),
         Deed("finish", "Finish", ("cut over",), _finish, GIVE_UP),

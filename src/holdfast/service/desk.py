@@ -9,6 +9,7 @@ from typing import Any
 from ..arrays import Vectors, as_vectors
 from ..errors import InvalidInput, WrongSpace
 from ..items import Item
+from ..store.where import parse
 from ..upgrade.gallery import Gallery
 from ..upgrade.parts import PAYLOAD
 from . import bodies
@@ -36,7 +37,7 @@ class Desk:
         """
         with self._steward.using() as gallery:
             asked = _asked(gallery, body)
-            reads, started = self._steward.reads(gallery), time.perf_counter()
+            reads, started = self._reads(gallery, asked, body), time.perf_counter()
             hits = gallery.search(asked, body.k, body.where, key=body.key, tenant=body.tenant)
             took = time.perf_counter() - started
             rows = [hits.row(query) for query in range(len(hits))]
@@ -54,6 +55,13 @@ class Desk:
             for row in rows
         ]
         return bodies.Found(state=state, reads=reads, share=share, seconds=took, answers=answers)
+
+    def _reads(self, gallery: Gallery, asked: Any, body: bodies.Search) -> str:
+        """Which side answers; in a stage it depends on who asks."""
+        chosen = gallery.chosen(asked, parse(body.where), body.key, body.tenant)
+        if chosen is None:
+            return self._steward.reads(gallery)
+        return "new" if chosen.all() else "both" if chosen.any() else "old"
 
     def _payloads(
         self, gallery: Gallery, rows: Sequence[Sequence[tuple[str, float]]]

@@ -85,6 +85,44 @@ def sign_in_dialog() -> Html:
     return element("dialog", inner, id="sign-dialog", aria_labelledby="sign-title")
 
 
+def _stage_fields() -> Html:
+    """Who reads the new side, in a cut-over in stages."""
+    share = field(
+        "stage-share",
+        "Share of the traffic, in %",
+        type="number",
+        min="0",
+        max="100",
+        step="any",
+        inputmode="decimal",
+        autocomplete="off",
+    )
+    lines = Html('<textarea id="stage-tenants" name="tenants" rows="2" spellcheck="false">')
+    tenants = element(
+        "div",
+        element("label", "Tenants, one a line", for_="stage-tenants"),
+        joined((lines, Html("</textarea>"))),
+        class_="field",
+    )
+    slices = field(
+        "stage-where",
+        "Searches whose filter asks for, as JSON",
+        placeholder="{&quot;lang&quot;: &quot;en&quot;}",
+        autocomplete="off",
+        spellcheck="false",
+    )
+    legend = element("legend", "Who reads the new side: one is enough")
+    return element(
+        "fieldset", legend, share, tenants, slices, id="stage-field", hidden="", disabled=""
+    )
+
+
+def _checked(name: str, words: str) -> Html:
+    """A box to tick; shown where it means something."""
+    box = Html(f'<input type="checkbox" id="{name}"> ')  # words of ours only
+    return element("label", box, words, class_="check", id=f"{name}-field", hidden="")
+
+
 def confirm_dialog() -> Html:
     """Says what will happen; the gravest command wants its words typed."""
     words = element(
@@ -97,25 +135,24 @@ def confirm_dialog() -> Html:
         id="words-field",
         hidden="",
     )
-    left = element(
-        "label",
-        Html('<input type="checkbox" id="leave-behind"> '),
-        "leave quarantined items behind",
-        class_="check",
-        id="leave-field",
-        hidden="",
-    )
     inner = element(
         "form",
         element("h2", "", id="confirm-title"),
         element("p", "", id="confirm-tells"),
-        left,
+        _stage_fields(),
+        _checked("leave-behind", "leave quarantined items behind"),
+        _checked("early", "finish early, before the holdover has passed"),
         words,
         element("p", "", id="confirm-wrong", class_="fail", role="alert"),
         element(
             "div",
             element(
-                "button", "Cancel", type="button", class_="button", data_close="confirm-dialog"
+                "button",
+                "Cancel",
+                type="button",
+                class_="button",
+                id="confirm-cancel",
+                data_close="confirm-dialog",
             ),
             element("button", "Go on", type="submit", class_="button main", id="confirm-do"),
             class_="buttons end",

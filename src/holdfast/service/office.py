@@ -15,6 +15,7 @@ from ..errors import HoldfastError, InvalidInput
 from ..measure.finding import Finding
 from ..report.build import scrubbed
 from ..upgrade.audit import Audit
+from ..upgrade.breach import standing
 from ..upgrade.engine import Engine
 from ..upgrade.gate import judge
 from ..upgrade.stage import Stage
@@ -79,6 +80,7 @@ class Office:
         with self._steward.using() as gallery:
             told["items"] = len(gallery)
             told["reads"] = self._steward.reads(gallery)
+            told["whole"] = gallery.whole
             if gallery.new is not None:
                 told["share"] = gallery.share
             told["serves"] = [
@@ -109,18 +111,18 @@ class Office:
             "spent": spent.money,
             "left": left.money,
             "tokens": spent.tokens,
-            **self._watched(),
+            **self._watched(bool(told["breach"])),
         }
 
-    def _watched(self) -> dict[str, float]:
+    def _watched(self, breach: bool) -> dict[str, float]:
         with self._steward.using() as gallery:
             watch = gallery.watch
         if not isinstance(watch, Watch):
             return {}
-        return {"sampled": float(watch.numbers()["sampled"]), "breach": float(bool(watch.breach))}
+        return {"sampled": float(watch.numbers()["sampled"]), "breach": float(breach)}
 
     def findings(self) -> dict[str, Any]:
-        """What was measured in this upgrade, and what the gate says of it."""
+        """What was measured in this upgrade, what the gate says of it, and any breach."""
         records = self._steward.ledger.findings()
         rules = self._steward.project.config.gate
         known = [Finding.from_json(record["finding"]) for record in records]
@@ -129,6 +131,7 @@ class Office:
             "findings": [{**record["finding"], "share": record["share"]} for record in records],
             "rules": [str(rule) for rule in rules],
             "gate": [asdict(finding) for finding in judged],
+            "breach": standing(self._steward.ledger.events()),
         }
 
     def quarantine(self, limit: int = 100) -> dict[str, Any]:
@@ -225,6 +228,10 @@ class Office:
             who, lambda engine: engine.stage(stage, leave_behind=left, why=body.why, by=who)
         )
         return f"The new side is read by {stage}."
+
+    def _step_back(self, body: bodies.Command, who: str) -> str:
+        self._with_engine(who, lambda engine: engine.step_back(why=body.why, by=who))
+        return "Stepped back: everybody reads the old side."
 
     def _cut_over(self, body: bodies.Command, who: str) -> str:
         left = body.leave_behind_quarantined

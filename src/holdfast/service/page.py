@@ -17,6 +17,7 @@ from ..upgrade.gate import judge
 from ..upgrade.quality import measured
 from ..upgrade.watch import Watch
 from . import chart, panels
+from .answers import answers
 from .caller import ANYBODY, CALLER
 from .compare import Column
 from .forms import confirm_dialog, search_form, sign_in_dialog, throttle_form, top
@@ -72,7 +73,7 @@ class Page:
             "quality": panels.quality(self._curve(told), self._judged),
             "latency": panels.latency(self._latency.spells()),
             "gates": self._gates(),
-            "watch": self._watch(),
+            "watch": self._watch(told),
             "quarantine": panels.quarantine(told, ledger.quarantined(_REASONS)),
             "history": panels.history(happened[-_MOMENTS:], self._deeds()),
         }
@@ -113,13 +114,12 @@ class Page:
         judged = judge(rules, list(newest.values()), whole=False) if rules else []
         return panels.gates([str(rule) for rule in rules], judged)
 
-    def _watch(self) -> Html:
+    def _watch(self, told: Mapping[str, Any]) -> Html:
         with self._steward.using() as gallery:
             watch, share = gallery.watch, gallery.share
         if not isinstance(watch, Watch):
             return panels.note("Nothing is watched: see [watch] in holdfast.toml.")
-        breach = "" if watch.breach is None else f"{watch.breach.metric} {watch.breach.note}"
-        return panels.watched(watch.findings(), watch.numbers(), breach, share)
+        return panels.watched(watch.findings(), watch.numbers(), told["breach"], share)
 
     def _deeds(self) -> Sequence[Mapping[str, Any]]:
         return self._office.last_deeds(_DEEDS)
@@ -159,7 +159,7 @@ class Page:
 
     def compared(self, columns: Sequence[Column]) -> str:
         """Three answers, as a part of the page."""
-        return str(panels.answers(columns))
+        return str(answers(columns))
 
     def static(self, name: str) -> tuple[bytes, str] | None:
         """A file of the page and its media type; None where there is no such file."""
@@ -182,11 +182,13 @@ def _title(told: Mapping[str, Any]) -> str:
     if told["state"] in (None, "planned", "rolled back", "finished"):
         return f"{told['state'] or 'No upgrade'} · Holdfast".capitalize()
     state = "measuring" if panels.measuring(told) else told["state"]
-    return f"{percent(told['share'])} · {state} · Holdfast"
+    return f"{percent(panels.read_new(told))} · {state} · Holdfast"
 
 
 def _spoken(told: Mapping[str, Any]) -> str:
     """For screen readers: changes with the state and at every tenth, not with every batch."""
+    if told["stage"]:
+        return f"The upgrade is {told['state']}; the new side is read by {told['stage']['words']}."
     tenth = int(10 * told["share"] + 1e-9) * 10
     return f"The upgrade is {told['state'] or 'not planned'}, {tenth} % on the new side."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,14 +11,21 @@ from ..report.build import Moment
 from ..report.markup import Html, element, facts, joined, table
 from ..report.words import cell_name, counted, duration, event_words, percent, utc
 from . import chart
-from .compare import Column, Place
 from .deeds import DEEDS
 from .tempo import WINDOW, Spell
 
 _SIDES = {"old": "Old side", "both": "Both sides", "new": "New side"}
 _VERDICTS = {"pass": "✓ pass", "fail": "✗ fail", "info": "–"}
-_BUTTONS = ("start", "resume", "pause", "cut-over", "roll-back", "finish", "plan")
-_CUT = 180  # characters of a payload that are shown
+_BUTTONS = (
+    *("start", "resume", "pause", "stage", "cut-over", "step-back", "roll-back", "finish", "plan"),
+)
+_DID = {
+    "paused": "The backfill was paused.",
+    "stepped back": "Everybody was led back to the old side.",
+    "rolled back": "The upgrade was rolled back.",
+    "told": "Nothing was stopped.",
+}
+_READ = " of the gallery is read from the new side"
 _EVENTS = 10
 _SHOWN = 8  # rows of a list before it is folded
 
@@ -43,7 +51,18 @@ def head(told: Mapping[str, Any], words: str) -> Html:
         parts.append(
             element("p", element("strong", "It stopped: "), told["trouble"], class_="trouble")
         )
+    if told["breach"]:
+        parts.append(_breach(told["breach"]))
     return joined(parts)
+
+
+def _breach(breach: Mapping[str, Any]) -> Html:
+    """What the watch found, and what it did."""
+    did = _DID.get(breach["did"], "")
+    when = utc(breach["time"])
+    moment = element("time", f"{when:%H:%M:%S} UTC", datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}")
+    words = (element("strong", "Breach, "), moment, f": {breach['why']}. {did}")
+    return element("p", *words, class_="trouble")
 
 
 def measuring(told: Mapping[str, Any]) -> bool:
@@ -53,12 +72,13 @@ def measuring(told: Mapping[str, Any]) -> bool:
 
 def progress(told: Mapping[str, Any]) -> Html:
     """The share, what is left, how fast, and until when."""
-    share, queued = float(told["share"]), told["queued"] or told["items"]
-    aside = told["quarantined"] / queued if queued else 0.0
+    share, queued = read_new(told), told["queued"] or told["items"]
+    aside = told["quarantined"] / queued if queued and not told["stage"] else 0.0
+    words = _read_by(told["stage"]) if told["stage"] else _READ
     big = element(
         "p",
         element("span", percent(share), class_="big", id="share"),
-        element("span", " of the gallery is read from the new side", class_="quiet"),
+        element("span", words, class_="quiet"),
         class_="share",
     )
     left = told["seconds_left"]
@@ -71,7 +91,33 @@ def progress(told: Mapping[str, Any]) -> Html:
     ]
     if told["rate_limit"]:
         pairs.append(("Limit", f"{told['rate_limit']:g} a second"))
-    return joined((big, chart.bar({"moved": share, "aside": aside}), facts(pairs)))
+    if told["held_over"]:
+        pairs.append(("Old side held over", f"another {duration(3600.0 * told['held_over'])}"))
+    parts = [big, chart.bar({"moved": share, "aside": aside}), facts(pairs)]
+    return joined([*parts, _stage(told)] if told["stage"] else parts)
+
+
+def _read_by(stage: Mapping[str, Any]) -> str:
+    named = not stage["held"] and (stage["tenants"] or stage["where"])
+    return f" of the traffic reads the new side{', and who is named' if named else ''}"
+
+
+def read_new(told: Mapping[str, Any]) -> float:
+    """The share of the gallery, or in stages of the traffic, that reads the new side."""
+    stage = told["stage"]
+    if not stage:
+        return float(told["share"])
+    return 0.0 if stage["held"] else float(stage["share"])
+
+
+def _stage(told: Mapping[str, Any]) -> Html:
+    """Who reads the new side, while a cut-over goes in stages."""
+    words = told["stage"]["words"]
+    if not told["whole"]:
+        return note("The old side is made whole again; until it is, everybody reads the new side.")
+    if told["stage"]["held"]:
+        return note(f"The new side is read by {words}. Both sides are kept up to date.")
+    return note(f"The new side is read by {words}, the old side by the rest.")
 
 
 def controls(told: Mapping[str, Any]) -> Html:
@@ -93,6 +139,8 @@ def _is_shown(name: str, told: Mapping[str, Any]) -> bool:
         return (name == "start") is bool(told["state"] == "planned")
     if name == "plan":
         return not DEEDS["plan"].refusal(told)
+    if name == "step-back":
+        return bool(told["stage"])
     return True
 
 
@@ -109,6 +157,10 @@ def _button(name: str, told: Mapping[str, Any]) -> Html:
     }
     if deed.confirm:
         told_by["aria_haspopup"] = "dialog"
+    if name == "stage" and told["stage"]:
+        told_by["data_stage"] = json.dumps(told["stage"])
+    if name == "finish" and told["held_over"]:
+        told_by["data_early"] = "yes"
     if why:
         told_by |= {"aria_disabled": "true", "title": f"Not now: {why}.", "data_why": why}
     main = name in ("start", "resume", "cut-over") and not why
@@ -239,12 +291,16 @@ def verdict(finding: Finding) -> Html:
 
 
 def watched(
-    findings: Sequence[Finding], numbers: Mapping[str, Any], breach: str, share: float
+    findings: Sequence[Finding],
+    numbers: Mapping[str, Any],
+    breach: Mapping[str, Any] | None,
+    share: float,
 ) -> Html:
-    """What the watch sees of live searches."""
+    """What the watch sees of live searches; a breach that stands comes first."""
     parts = []
     if breach:
-        parts.append(element("p", element("strong", "Breach: "), breach, class_="trouble"))
+        found = Finding.from_json(breach["finding"])
+        findings = [found, *(f for f in findings if f != found)]
     if findings:
         rows = [
             (f.metric, figure(f.value), f"{figure(f.low)} to {figure(f.high)}", verdict(f))
@@ -325,59 +381,3 @@ def _time(moment: float) -> Html:
     return element(
         "time", f"{when:%H:%M:%S}", datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}", title=f"{when:%Y-%m-%d}"
     )
-
-
-def answers(columns: Sequence[Column]) -> Html:
-    """Three lists side by side, each hit with how far it moved."""
-    return element("div", *(_column(column) for column in columns), class_="columns")
-
-
-def _column(column: Column) -> Html:
-    name = {"old": "Old", "both": "As served now", "new": "New"}[column.name]
-    heading = element("h3", name, id=f"answer-{column.name}")
-    if column.why_not:
-        body = note(column.why_not)
-    elif not column.places:
-        body = note("No hits.")
-    else:
-        body = element("ol", *(_hit(place, column.name) for place in column.places), class_="hits")
-    parts = [heading, body]
-    if column.gone:
-        listed = ", ".join(column.gone[:5]) + (" …" if len(column.gone) > 5 else "")
-        parts.append(note(f"No longer here: {listed}"))
-    return element("section", *parts, aria_labelledby=f"answer-{column.name}")
-
-
-def _hit(place: Place, column: str) -> Html:
-    parts = [element("span", place.id, class_="id")]
-    if column != "old":
-        parts.append(_moved(place))
-    parts.append(element("span", f"{place.score:.3f}", class_="score"))
-    text = excerpt(place.payload)
-    first = element("div", *parts, class_="line-of-hit")
-    return element("li", first, element("p", text, class_="excerpt") if text else Html(""))
-
-
-def _moved(place: Place) -> Html:
-    moved = place.moved
-    if moved is None:
-        return element("span", "new here", class_="moved came")
-    if moved == 0:
-        return element("span", "same place", class_="moved")
-    sign, word = ("▲", "up") if moved > 0 else ("▼", "down")
-    hidden = element("span", f"{word} ", class_="unseen")
-    return element("span", f"{sign} ", hidden, f"{abs(moved)}", class_=f"moved {word}")
-
-
-def excerpt(payload: Mapping[str, Any]) -> str:
-    """What to show of a payload: its text or title, else its strings.
-
-    Example:
-        >>> excerpt({"text": "a  b", "n": 1}), excerpt({"lang": "en", "n": 1})
-        ('a b', 'lang: en')
-    """
-    words = next((payload[k] for k in ("text", "title") if isinstance(payload.get(k), str)), None)
-    if words is None:
-        words = ", ".join(f"{k}: {v}" for k, v in payload.items() if isinstance(v, str))
-    flat = " ".join(words[: 4 * _CUT].split())
-    return flat if len(flat) <= _CUT else f"{flat[: _CUT - 1]}…"

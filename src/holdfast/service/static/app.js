@@ -14,12 +14,19 @@ function replace(name, text) {
     if (part.textContent !== text) part.textContent = text;
     return;
   }
-  const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+  const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  const place = focused ? stops(part).indexOf(focused) : -1;
   const opened = [...part.querySelectorAll("details[open]")].map((one) => one.id);
   part.innerHTML = text; // drawn by the service, which escapes what is not its own
   for (const id of opened) { const one = id && at(id); if (one) one.open = true; }
-  const again = focused && at(focused);
+  const again = focused && (at(focused.id) || stops(part)[place]);
   if (again) again.focus({ preventScroll: true });
+}
+
+// Where the keyboard can stop: tables and summaries have no names of their own.
+
+function stops(part) {
+  return [...part.querySelectorAll("a, button, input, summary, [tabindex]")];
 }
 
 const AGAIN = 1000; // milliseconds
@@ -111,11 +118,11 @@ async function signOut() {
 let chosen = null;
 
 function choose(button) {
-  const { command, why, confirm, label, tells } = button.dataset;
+  const { command, why, confirm, label, tells, stage, early } = button.dataset;
   if (why) { say(`${label} is not possible now: ${why}.`); return; }
   chosen = { command, confirm, label, from: button.id };
   if (!confirm && command !== "plan") { carryOut({}); return; }
-  const typed = command === "finish";
+  const typed = command === "finish", staged = command === "stage";
   at("confirm-title").textContent = `${label}?`;
   at("confirm-tells").textContent = tells;
   at("confirm-do").textContent = label;
@@ -124,17 +131,51 @@ function choose(button) {
   at("words").value = "";
   at("words-wanted").textContent = confirm;
   at("words-field").hidden = !typed;
-  const aside = at("do-retry") && (command === "cut-over" || command === "finish");
-  at("leave-field").hidden = !aside;
-  at("leave-behind").checked = false;
+  const leaves = staged || command === "cut-over" || command === "finish";
+  offer("leave-behind", leaves && at("do-retry"));
+  offer("early", early);
+  at("stage-field").hidden = at("stage-field").disabled = !staged;
+  if (staged) showStage(stage ? JSON.parse(stage) : { share: 0, tenants: [], where: {} });
   at("confirm-dialog").showModal();
-  (typed ? at("words") : document.querySelector("#confirm-dialog [data-close]")).focus();
+  const first = typed ? at("words") : staged ? at("stage-share") : at("confirm-cancel");
+  first.focus();
+}
+
+function offer(box, wanted) {
+  at(`${box}-field`).hidden = !wanted;
+  at(box).checked = false;
+}
+
+// Who reads the new side: as it is now, to be changed.
+
+function showStage({ share, tenants, where }) {
+  at("stage-share").value = share ? Number((100 * share).toPrecision(12)) : "";
+  at("stage-tenants").value = tenants.join("\n");
+  at("stage-where").value = Object.keys(where).length ? JSON.stringify(where) : "";
+}
+
+function typedStage() {
+  const lines = at("stage-tenants").value.split("\n").map((line) => line.trim());
+  const where = JSON.parse(at("stage-where").value.trim() || "{}");
+  const share = Number((Number(at("stage-share").value) / 100).toPrecision(12));
+  return { share, tenants: lines.filter((line) => line), where };
 }
 
 function confirmed(event) {
   event.preventDefault();
-  const given = chosen.command === "finish" ? at("words").value.trim() : chosen.confirm;
-  carryOut({ confirm: given, leave_behind_quarantined: at("leave-behind").checked });
+  const body = {
+    confirm: chosen.command === "finish" ? at("words").value.trim() : chosen.confirm,
+    leave_behind_quarantined: at("leave-behind").checked,
+    early: at("early").checked,
+  };
+  try {
+    if (chosen.command === "stage") Object.assign(body, typedStage());
+  } catch {
+    at("confirm-wrong").textContent = 'The filter has to be JSON, such as {"lang": "en"}.';
+    at("stage-where").focus();
+    return;
+  }
+  carryOut(body);
 }
 
 // The button that was pressed may have been drawn anew meanwhile, so the browser has lost it.
