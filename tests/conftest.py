@@ -1,6 +1,15 @@
 """What tests of several folders share."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in each run, however busy the machine is; others are looked for by
+# `pytest --hypothesis-profile=explore`.
+settings.register_profile(
+    "same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("same"), derandomize=False)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import numpy as np
 from holdfast.errors import EncoderError
 
 OLD_DIM, NEW_DIM = 16, 24
+_CALLS: list[int] = []  # of the slow model, in this process
 
 
 def _row(word: str, dim: int) -> np.ndarray:
@@ -34,7 +35,10 @@ def new(texts):
 
 
 def slow(texts):
-    """As `new`, and as slow as the environment says."""
+    """As `new`, and as slow as the environment says; it may be stuck from the second call on."""
+    _CALLS.append(len(texts))
+    if "TOY_STUCK" in os.environ and len(_CALLS) > 1:
+        time.sleep(60.0)
     time.sleep(float(os.environ.get("TOY_SECONDS", "0.05")))
     return new(texts)
 

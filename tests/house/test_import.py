@@ -29,11 +29,11 @@ for module in pkgutil.walk_packages(holdfast.__path__, "holdfast."):
 
 COST = """
 import time
-start = time.perf_counter()
+start = time.process_time()
 import numpy
-middle = time.perf_counter()
+middle = time.process_time()
 import holdfast
-print((time.perf_counter() - middle) / (middle - start))
+print((time.process_time() - middle) / (middle - start))
 """
 
 

@@ -129,7 +129,9 @@ TREES = st.recursive(
 
 @given(TREES)
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_tree(filled, where):
     check(filled, where)

@@ -39,7 +39,10 @@ def expected(where, stored):
     return [i for i, payload in enumerate(stored) if matches(parse(where), payload)]
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(filters, st.lists(payloads, max_size=8))
 @example({"not": {"a": {"gte": 1}}}, [{}, {"a": None}, {"a": [0, 2]}, {"a": [[5]]}, {"a": "5"}])
 @example({"a": {"gt": float("-inf"), "lt": float("inf")}}, [{"a": 1}, {"a": "x"}, {"a": []}])
@@ -72,7 +75,10 @@ values = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.dictionaries(texts, values, max_size=4))
 @example({"\0": "\0", "\ufdd0": ["\ufdd00000", "\ud83d", "😀"], "e": 1e300, "s": 5e-324})
 @example({"large": 1e16, "larger": 10**40, "negative": -1e22})

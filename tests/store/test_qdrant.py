@@ -59,7 +59,9 @@ def filled(tmp_path_factory):
 
 @given(TREES)
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_filter_passes_what_the_reference_passes(filled, where):
     store, payloads = filled

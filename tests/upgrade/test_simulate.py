@@ -149,8 +149,9 @@ def test_a_sample_is_measured_and_nothing_is_left(home, monkeypatch):
     assert after == before
     assert not list(project.folder.glob("simulate-*"))
     assert (found.items, found.sample, found.dims) == (400, 300, (16, 24))
-    # The toy sleeps 30 ms a call, whatever it is asked, and lets others run meanwhile.
-    assert found.times.encode_fixed == pytest.approx(0.03, rel=0.35)
+    # The toy sleeps 30 ms a call, whatever it is asked, and lets others run meanwhile; on a busy
+    # machine it wakes up late.
+    assert 0.029 < found.times.encode_fixed < 0.06
     assert 1.0 <= found.slower < 4.0
     assert found.length == pytest.approx(
         np.mean([len(t) for t in home.documents.values()]), rel=0.1
@@ -160,7 +161,17 @@ def test_a_sample_is_measured_and_nothing_is_left(home, monkeypatch):
 
 
 def test_a_real_run_takes_what_was_predicted(home):
-    """The toy's sleep is most of it, so that a busy machine does not decide the test."""
+    """The toy's sleep is most of it; a busy machine makes a run longer, so the best one counts."""
+    predicted = backfill_seconds(400, Times(0.002, 1e-5, 0.031, 0.0), Works(2, 8))
+    best = np.inf
+    for attempt in range(5):
+        best = min(best, _took(home, attempt))
+        if best < 1.4 * predicted:
+            break
+    assert best == pytest.approx(predicted, rel=0.4)  # the figure is in bench/simulate.py
+
+
+def _took(home, attempt):
     from holdfast.arrays import as_vectors
     from holdfast.store.memory import MemoryStore
     from holdfast.upgrade.engine import Engine
@@ -178,7 +189,7 @@ def test_a_real_run_takes_what_was_predicted(home):
     rows = np.random.default_rng(0).normal(size=(len(names), 16))
     old.upsert(names, as_vectors(rows, old.space, "test"))
     plan = Plan(workers=2, batch_size=8, max_batch_size=8, merge="by_rank")
-    ledger = Ledger(home.folder / "run.sqlite", time.time)
+    ledger = Ledger(home.folder / f"run{attempt}.sqlite", time.time)
     ledger.begin(plan.model_dump(), old.space, new.space)
     gallery = Gallery(Side(old), Side(new), ledger, mode="by_rank", clock=Clock(1))
     executor = Threads(2)
@@ -189,5 +200,4 @@ def test_a_real_run_takes_what_was_predicted(home):
     took = time.perf_counter() - begun
     gallery.close()
     executor.close()
-    predicted = backfill_seconds(400, Times(0.002, 1e-5, 0.031, 0.0), Works(2, 8))
-    assert took == pytest.approx(predicted, rel=0.4)  # the figure is in bench/simulate.py
+    return took
