@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TypeAlias
 
@@ -12,7 +12,8 @@ import numpy as np
 from holdfast.align.kernel import Kernel
 from holdfast.arrays import FloatArray, IdArray, IntArray, Vectors, id_array, unit_rows
 from holdfast.store.topk import best, scores
-from holdfast.upgrade.order import arrange, fair_sample
+from holdfast.upgrade.merge import Mode
+from holdfast.upgrade.order import arrange, fair_sample, fair_size
 from holdfast.upgrade.priority.centers import Centers
 from holdfast.upgrade.priority.gain import expected_gain
 from holdfast.upgrade.priority.rank import ASKING
@@ -33,6 +34,7 @@ class Past:
         times: (q,) how often each was asked.
         seed: Of the fair sample.
         tokens: (n,) what each item costs.
+        merge: Says how large the fair sample is.
     """
 
     judged: Judged
@@ -40,6 +42,7 @@ class Past:
     times: Floats
     seed: int
     tokens: Floats
+    merge: Mode = "fused"
 
     @property
     def count(self) -> int:
@@ -54,8 +57,16 @@ class Past:
     @cached_property
     def known(self) -> tuple[Vectors, Vectors]:
         """The fair sample, in both spaces."""
-        rows = [int(name) for name in fair_sample(_names(self.count), self.seed)]
+        rows = [int(name) for name in fair_sample(_names(self.count), self.seed, self.merge)]
         return self.judged.old_docs.take(rows), self.judged.new_docs.take(rows)
+
+    @cached_property
+    def found_by_items(self) -> Floats:
+        """(n,) worth of what a part of the items finds beside itself."""
+        asking = np.random.default_rng(self.seed).permutation(self.count)[:ASKING]
+        rows = self.judged.old_docs
+        found = without_self(self.found(rows.take(asking), rows, DEPTH + 1), asking)
+        return most_searched(found, np.ones(len(asking)), self.count)
 
     def found(self, queries: Vectors, rows: Vectors, depth: int) -> IntArray:
         """(q, depth) rows that searches find, best first."""
@@ -73,9 +84,14 @@ def logged(past: Past, depth: int = DEPTH) -> Floats:
     return most_searched(found, past.times, past.count)
 
 
+def with_items(worth: Floats, past: Past) -> Floats:
+    """And items that count as much as 256 searches, as `priority.rank` takes both."""
+    return worth + ITEMS / min(past.count, ASKING) * neighboured(past)
+
+
 def searched(past: Past) -> Floats:
-    """The log, and items that count as much as 256 searches, as `priority.rank` takes both."""
-    return logged(past) + ITEMS / min(past.count, ASKING) * neighboured(past)
+    """The log, and items."""
+    return with_items(logged(past), past)
 
 
 def foreseen(past: Past, depth: int = 10) -> Floats:
@@ -84,8 +100,13 @@ def foreseen(past: Past, depth: int = 10) -> Floats:
     return most_searched(found, past.times, past.count)
 
 
+def either(past: Past) -> Floats:
+    """The same, and what the log finds now: it must go where the new model wants it."""
+    return foreseen(past) + logged(past, 10)
+
+
 def expected(past: Past, by_cost: bool = False) -> Floats:
-    """`expected_gain` of what the log found, as `priority.rank` takes it."""
+    """`expected_gain` of what the log found."""
     found = np.unique(past.found(past.queries[0], past.judged.old_docs, DEPTH))
     waiting = past.judged.old_docs.take(found)
     price = past.tokens[found] if by_cost else None
@@ -94,12 +115,15 @@ def expected(past: Past, by_cost: bool = False) -> Floats:
     return out
 
 
+def gain(past: Past, by_cost: bool = False) -> Floats:
+    """And items, as `priority.rank` takes both."""
+    prices = past.tokens if by_cost else np.ones(past.count)
+    return expected(past, by_cost) + with_items(np.zeros(past.count), past) / prices
+
+
 def neighboured(past: Past) -> Floats:
     """What items find when they ask: there is no log."""
-    asking = np.random.default_rng(past.seed).permutation(past.count)[:ASKING]
-    rows = past.judged.old_docs
-    found = without_self(past.found(rows.take(asking), rows, DEPTH + 1), asking)
-    return most_searched(found, np.ones(len(asking)), past.count)
+    return past.found_by_items
 
 
 def outlying(past: Past) -> Floats:
@@ -153,7 +177,8 @@ POLICIES: Mapping[str, Policy | None] = {
     "log alone": logged,
     "log alone, 10 deep": partial(logged, depth=10),
     "items alone": neighboured,
-    "gain": expected,
+    "gain": gain,
+    "gain, log alone": expected,
     "central": lambda past: -outlying(past),
     "outlying": outlying,
     "uncertain": uncertain,
@@ -164,25 +189,26 @@ POLICIES: Mapping[str, Policy | None] = {
     "balanced": evenly,
     "oracle: true error": mistaken,
     "oracle: found by the new model": foreseen,
+    "oracle: found by either": either,
 }
 MIXED = ", every other at random"
-SMALL = "searched, sample of 128"  # what a smaller fair sample would bring
-MIXABLE = ("searched", "log alone", "gain", "items alone")
-ALL = (*POLICIES, *(name + MIXED for name in MIXABLE), SMALL)
+LARGE = "gain, sample of a fifth"  # as a merge needs it that calibrates
+MIXABLE = ("searched", "gain")
+ALL = (*POLICIES, *(name + MIXED for name in MIXABLE), LARGE)
 DEAR = "gain over cost"  # where the shares are shares of the tokens
 QUICK = ("random", "searched", "gain")
-SHOWN = (*QUICK, "central", "uncertain", "oracle: found by the new model")
-LOGGED = {n for n in (*POLICIES, DEAR) if n.startswith(("log", "gain", "oracle: found"))}
+ORACLES = ("oracle: found by the new model", "oracle: found by either")
+RECORDED = (*QUICK, "log alone", "items alone", "central", "uncertain", LARGE, *ORACLES)
+SHOWN = (*QUICK, "central", "uncertain", ORACLES[1])
+LOGGED = {n for n in POLICIES if n.startswith(("log", "gain, log", "oracle: found"))}
 
 
 def order_of(name: str, past: Past) -> IntArray:
     """Rows in the order in which the package moves them."""
-    if name == SMALL:
-        sample = order_of("random", past)[: min(128, past.count // 10)]
-        ranked = np.argsort(-searched(past), kind="stable")
-        return np.concatenate([sample, ranked[~np.isin(ranked, sample)]])
+    if name == LARGE:
+        return order_of("gain", replace(past, merge="calibrated"))
     base = name.removesuffix(MIXED)
-    score = partial(expected, by_cost=True) if base == DEAR else POLICIES[base]
+    score = partial(gain, by_cost=True) if base == DEAR else POLICIES[base]
     ids, revisions = _names(past.count), np.zeros(past.count, dtype=np.int64)
     given = None
     if score is not None:
@@ -192,13 +218,15 @@ def order_of(name: str, past: Past) -> IntArray:
         rows = rows[worth[rows] != 0.0] if base in LOGGED else rows
         given = ids[rows].tolist()
     kind = "random" if score is None else "given"
-    order = np.array([int(row) for row in arrange(kind, ids, revisions, past.seed, given)])
+    order = np.array(
+        [int(row) for row in arrange(kind, ids, revisions, past.seed, given, past.merge)]
+    )
     return order if base == name else _mixed(order, past)
 
 
 def _mixed(order: IntArray, past: Past) -> IntArray:
     """Behind the fair sample, every other row is the next of the random order."""
-    first = len(fair_sample(_names(past.count), past.seed))
+    first = fair_size(past.count, past.merge)
     random = order_of("random", past)
     turns_of = np.stack([order[first:], random[first:]], axis=1).ravel()
     firsts = np.unique(turns_of, return_index=True)[1]
