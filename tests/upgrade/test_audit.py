@@ -18,7 +18,7 @@ from holdfast.upgrade.gate import Rule
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.stage import Stage
 from holdfast.upgrade.verdict import verdict
-from tests.upgrade.test_engine import Setup
+from tests.upgrade.setup import Setup
 
 
 @pytest.fixture

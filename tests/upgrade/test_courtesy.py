@@ -11,7 +11,6 @@ import holdfast.upgrade.mixed as mixed_module
 from holdfast.items import Item
 from holdfast.upgrade.meter import Meter
 from holdfast.upgrade.pace import Courtesy
-from tests.upgrade.test_engine import Setup
 
 
 class Time:
@@ -90,19 +89,6 @@ def test_a_pause_cuts_a_rest_short(time):
     time.now += 1.0
     courtesy.wait(lambda: len(time.slept) >= 3)
     assert time.slept == [0.2, 0.2, 0.2]
-
-
-@pytest.fixture
-def setup(tmp_path):
-    made = []
-
-    def make(**options):
-        made.append(Setup(tmp_path, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.gallery.close()
 
 
 def test_the_engine_rests_between_batches_while_live_searches_are_slow(setup):

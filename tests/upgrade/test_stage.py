@@ -12,22 +12,9 @@ from holdfast.items import Item
 from holdfast.store.where import parse
 from holdfast.upgrade.in_full import search_in_full
 from holdfast.upgrade.stage import Stage, keys_of, place
-from tests.upgrade.test_engine import NEW, OLD, Setup
+from tests.upgrade.setup import NEW, OLD
 
 QUERIES = [(0.1, 0.2, 0.3, 0.4), (-1.0, 0.0, 1.0, 0.5), (0.7, -0.7, 0.2, 0.1)]
-
-
-@pytest.fixture
-def setup(tmp_path):
-    made = []
-
-    def make(**options):
-        made.append(Setup(tmp_path, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.gallery.close()
 
 
 def alone(one, side):
