@@ -92,3 +92,16 @@ def test_it_is_opened_by_name_and_refuses_what_it_cannot_read():
         open_encoder("moments", **{**options, "dim": 7}).encode(["kelp"], "query")
     with pytest.raises(ConfigError):
         MomentHead(5, share=1.0)
+
+
+def test_functions_of_one_name_from_two_places_are_two_models(monkeypatch):
+    def other(texts):
+        return read(texts)
+
+    other.__qualname__ = read.__qualname__  # module and name are what tells functions apart
+    other.__module__ = "elsewhere"
+    here, there = MomentEncoder(read, 6, extra=8), MomentEncoder(other, 6, extra=8)
+    assert relation(here.space, there.space) == "unrelated"
+    monkeypatch.setattr(read, "__module__", "tests.encode.test_moments")
+    path = MomentEncoder("tests.encode.test_moments:read", 6, extra=8)
+    assert MomentEncoder(read, 6, extra=8).space == path.space

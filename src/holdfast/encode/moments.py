@@ -149,7 +149,7 @@ class MomentEncoder:
 
         self.function = imported(function) if isinstance(function, str) else function
         self.head = MomentHead(dim, extra, share, seed)
-        model = function if isinstance(function, str) else getattr(function, "__qualname__", "")
+        model = _path(function)
         old = fingerprint(model, revision=revision, pooling="mean", engine="moments")
         label = name or (f"{model}+moments" if extra else model)
         if extra:
@@ -184,3 +184,11 @@ class MomentEncoder:
 
     def __repr__(self) -> str:
         return f"MomentEncoder({self.space.name})"
+
+
+def _path(function: Reader | str) -> str:
+    """Where a function is, so that two of one name are two models; a path is that already."""
+    if isinstance(function, str):
+        return function
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return f"{getattr(function, '__module__', '')}:{name}"
