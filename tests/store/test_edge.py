@@ -267,3 +267,53 @@ def test_readers_beside_a_writer_see_whole_batches(store):
 def test_importing_the_store_leaves_the_engine_alone():
     code = "import sys, holdfast.store.edge; sys.exit('qdrant_edge' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_get_does_not_wait_for_hiding_nor_miss_what_is_hidden(store, monkeypatch):
+    names, table = [f"i{n}" for n in range(40)], rows_of(40)
+    store.upsert(names, table)
+    wanted = store.get(names).vectors.array
+    reached, go, put = threading.Event(), threading.Event(), store._archive.put
+
+    def held(rows):
+        reached.set()
+        assert go.wait(60)
+        put(rows)
+
+    monkeypatch.setattr(store._archive, "put", held)
+    hiding = threading.Thread(target=store.hide, args=(names[:20],))
+    hiding.start()
+    try:
+        assert reached.wait(60)
+        assert np.array_equal(store.get(names).vectors.array, wanted)  # would wait for ever
+    finally:
+        go.set()
+        hiding.join()
+    assert np.array_equal(store.get(names).vectors.array, wanted)
+
+
+def test_get_finds_every_row_while_rows_are_hidden_and_shown(store):
+    names, table = [f"i{n}" for n in range(60)], rows_of(60)
+    store.upsert(names, table)
+    wanted = store.get(names).vectors.array
+    stop, wrong = threading.Event(), []
+
+    def read():
+        while not stop.is_set():
+            try:
+                if not np.array_equal(store.get(names).vectors.array, wanted):
+                    wrong.append("vectors")
+            except MissingIds as error:
+                wrong.append(str(error))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for turn in range(25):
+            some = names[turn % 5 :: 3]
+            store.hide(some)
+            store.unhide(some)
+    finally:
+        stop.set()
+        reader.join()
+    assert wrong == []

@@ -302,3 +302,76 @@ def test_the_callers_arrays_stay_as_they_were(rows):
     assert given.array[:, 0].tolist() == [1.0, 2.0]
     assert revisions.tolist() == [3, 4]
     assert rows.get(["a"]).vectors.array[0, 0] == 1.0
+
+
+def test_reading_does_not_wait_for_a_change(rows, monkeypatch):
+    rows.upsert(["a", "b"], vectors(1, 2), [{"v": 1}] * 2, numbers(1, 1))
+    reached, go, write = threading.Event(), threading.Event(), rows._vectors.write
+
+    def held(slot, array):
+        reached.set()
+        assert go.wait(60)
+        write(slot, array)
+
+    monkeypatch.setattr(rows._vectors, "write", held)
+    change = threading.Thread(target=rows.upsert, args=(["a"], vectors(10), [{"v": 2}], numbers(2)))
+    change.start()
+    try:
+        assert reached.wait(60)
+        before = {"a": (1.0, 1, {"v": 1}, False), "b": (2.0, 1, {"v": 1}, False)}
+        assert contents(rows) == before  # would wait for ever
+        assert rows.get(["b", "a"]).vectors.array[:, 0].tolist() == [2.0, 1.0]
+        assert rows.revisions(["a", "x"]).tolist() == [1, -1]
+    finally:
+        go.set()
+        change.join()
+    assert contents(rows)["a"] == (10.0, 2, {"v": 2}, False)
+
+
+def test_what_was_read_before_a_change_hides_no_other_row(rows):
+    """Slots that are remembered from reading must not outlive an update or a removal."""
+    rows.upsert(["a", "b"], vectors(1, 2), [{}] * 2, numbers(1, 1))
+    rows.get(["a", "b"])
+    rows.upsert(["a"], vectors(3), [{}], numbers(2))
+    rows.delete(["b"])
+    assert rows.set_hidden(["a", "b"], True).tolist() == [2]
+    assert (rows.total, rows.visible) == (1, 0)
+
+
+def test_readers_beside_updates_and_compactions_see_whole_rows(tmp_path):
+    """The vector, the revision and the payload of a row belong together, at any moment."""
+    rows = RowFile(tmp_path, SPACE)
+    names = [f"i{n}" for n in range(30)]
+    rows.upsert(names, vectors(*[1] * 30), [{"v": 1}] * 30, numbers(*[1] * 30))
+    stop, torn = threading.Event(), []
+
+    def read():
+        while not stop.is_set():
+            got = rows.get(names[::3])
+            for row, first in enumerate(got.vectors.array[:, 0].tolist()):
+                told = first, int(got.revisions[row]), got.payloads[row]["v"]
+                if len(set(told)) > 1:
+                    torn.append(told)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for thread in readers:
+        thread.start()
+    try:
+        for version in range(2, 80):
+            some = names[version % 7 :: 2]
+            count = len(some)
+            rows.upsert(
+                some,
+                vectors(*[version] * count),
+                [{"v": version}] * count,
+                numbers(*[version] * count),
+            )
+            rows.set_hidden(some[:3], version % 2 == 0)
+            if version % 5 == 0:
+                rows.compact(force=True)
+    finally:
+        stop.set()
+        for thread in readers:
+            thread.join()
+    rows.close()
+    assert torn == []

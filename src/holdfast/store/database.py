@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from ..space import Space
 from .flags import TABLE, Flags
 
 FORMAT = 2
+_CHUNK = 900  # values in one statement; old SQLite takes 999
 ROWS = (
     "CREATE TABLE {} (slot INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
     " revision INTEGER NOT NULL, payload TEXT NOT NULL)"
@@ -47,7 +48,8 @@ def broken(path: Path, expected: str, got: str) -> StoreError:
 
 
 class Database:
-    """A connection that any thread may use under its owner's lock.
+    """A connection that any thread may use under its owner's lock, and one more for reading
+    beside a change: it sees what was there before.
 
     Args:
         path: Made if it is not there.
@@ -62,10 +64,12 @@ class Database:
         self.counts = Counts()
         with self.reported():
             self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self.reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._open(space)
+                self.reader.execute("PRAGMA query_only=1")
             except BaseException:
-                self.connection.close()
+                self.close()
                 raise
 
     def _open(self, space: Space) -> None:
@@ -84,6 +88,11 @@ class Database:
         self._check(space)
         self.counts = self._read_counts()
         self.flags = Flags(self.connection)
+
+    def close(self) -> None:
+        """Let go of the file. Calling it twice is fine."""
+        self.reader.close()
+        self.connection.close()
 
     def _check(self, space: Space) -> None:
         meta = self._meta()
@@ -151,3 +160,14 @@ class Database:
             "UPDATE meta SET value = ? WHERE key = ?",
             [(value, name) for name, value in changed.items()],
         )
+
+
+def chunks(values: list[Any]) -> Iterator[list[Any]]:
+    """As many values at once as one statement takes."""
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+def marks(chunk: Sequence[Any]) -> str:
+    """Their places in the statement."""
+    return ",".join("?" * len(chunk))

@@ -257,27 +257,37 @@ class EdgeStore:
 
     def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
         names = list(ids_given(ids, self._owner))
-        with self._lock:
-            unique = list(dict.fromkeys(names))
-            shown = self._read_shown(unique, vectors)
-            have = set(shown.ids)
-            rest = [name for name in unique if name not in have]
-            missing = len(rest) - len(self._archive.there(rest))
-            if missing:
-                raise MissingIds(
-                    f"get from {self.space.name}",
-                    "ids that are stored",
-                    f"{self._first_missing(rest)!r} ({missing} of {len(unique)} are not)",
-                )
-            found = join(shown, self._archive.get(rest, vectors)) if rest else shown
+        unique = list(dict.fromkeys(names))
+        # Writing waits for disks and reading need not. Rows that are hidden meanwhile are found
+        # in one part or the other; those that are shown may be missed, so that counts only alone.
+        try:
+            found = self._found(unique, vectors)
+            missed = len(found) < len(unique)
+        except MissingIds:
+            missed = True
+        if missed:
+            with self._lock:
+                found = self._found(unique, vectors)
+        if len(found) < len(unique):
+            have = set(found.ids)
+            missing = [name for name in unique if name not in have]
+            raise MissingIds(
+                f"get from {self.space.name}",
+                "ids that are stored",
+                f"{missing[0]!r} ({len(missing)} of {len(unique)} are not)",
+            )
         if found.ids == names:
             return found
         place = {name: i for i, name in enumerate(found.ids)}
         return found.take(np.array([place[name] for name in names], dtype=np.intp))
 
-    def _first_missing(self, names: list[str]) -> str:
-        there = set(self._archive.there(names))
-        return next(name for name in names if name not in there)
+    def _found(self, names: list[str], vectors: bool) -> Rows:
+        """Those that are in the engine, then those that are in the archive alone."""
+        shown = self._read_shown(names, vectors)
+        have = set(shown.ids)
+        rest = [name for name in names if name not in have] if len(have) < len(names) else []
+        there = self._archive.there(rest)
+        return join(shown, self._archive.get(there, vectors)) if there else shown
 
     def _read_shown(self, names: list[str], vectors: bool) -> Rows:
         """The rows among these that are in the engine."""

@@ -8,12 +8,15 @@ and the next batch writes over it.
 A known slot is never written again: an update takes a new slot and leaves the old one dead.
 So whatever is derived from slots (an index, a cache) stays true until `compact`, which
 copies the living slots to the file of the next generation; one transaction moves to it.
+For the same reason reading need not wait for a change, which waits for the disk.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,7 +28,7 @@ from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array, ids_given
 from ..errors import InvalidInput, MissingIds
 from ..space import Space
 from .base import NO_REVISION, Page, Rows
-from .database import ROWS, Database, broken
+from .database import ROWS, Database, broken, chunks, marks
 from .memory import check_k
 from .payloads import TEXT, Payloads, read, texts
 from .vectorfile import VectorFile, sync_folder
@@ -34,7 +37,6 @@ NO_SLOT = -1
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
-_CHUNK = 900  # values in one statement; old SQLite takes 999
 _SEEN = 10_000  # ids whose slots are remembered
 _FIELDS = "slot, revision, payload"
 
@@ -74,7 +76,8 @@ class RowFile:
 
     def __init__(self, folder: Path, space: Space, tidy: bool = True) -> None:
         self.folder, self.space = folder, space
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # held by who changes something
+        self._reading = threading.RLock()  # held by who reads; for changing slots, both
         self._seen: dict[str, int] = {}  # slots of ids read lately: what is read is soon hidden
         path = folder / "rows.sqlite"
         orphans = any(file.stat().st_size for file in folder.glob("vectors.*.f32"))
@@ -86,7 +89,7 @@ class RowFile:
             if tidy:
                 self.compact()
         except BaseException:
-            self._data.connection.close()
+            self._data.close()
             raise
 
     def _path(self, generation: int) -> Path:
@@ -161,7 +164,6 @@ class RowFile:
                 array = array[places]
             fresh = np.arange(first, first + count, dtype=np.int64)
             if count:
-                self._seen.clear()
                 self._vectors.write(first, array)
                 columns = (fresh.tolist(), names, numbers.tolist(), written)
                 new = int((slots == NO_SLOT).sum())
@@ -173,19 +175,26 @@ class RowFile:
                         self._data.flags.put(slots[hidden], False)
                         self._data.flags.put(fresh[hidden], True)
                     self._data.count(slots=first + count, total=self.total + new)
+                self._forget()
             return Written(list(names), fresh, slots, hidden, places)
 
     def delete(self, ids: Sequence[str]) -> IntArray:
         """Remove rows; absent ids are fine. Returns the slots that died."""
         statement = "DELETE FROM rows WHERE id IN ({}) RETURNING slot"
-        with self._lock, self._data.reported(), self._data.transaction():
-            self._seen.clear()
-            died = self._slots(statement, ids)
-            hidden = died[self._data.flags.of(died)]
-            self._data.flags.put(hidden, False)
-            counts = self._data.counts
-            self._data.count(total=counts.total - len(died), hidden=counts.hidden - len(hidden))
+        with self._lock, self._data.reported():
+            with self._data.transaction():
+                died = self._slots(statement, ids)
+                hidden = died[self._data.flags.of(died)]
+                self._data.flags.put(hidden, False)
+                counts = self._data.counts
+                self._data.count(total=counts.total - len(died), hidden=counts.hidden - len(hidden))
+            self._forget()
         return died
+
+    def _forget(self) -> None:
+        """Slots that were read before a change are not remembered after it."""
+        with self._reading:
+            self._seen.clear()
 
     def set_hidden(self, ids: Sequence[str], hidden: bool) -> IntArray:
         """Flag rows; absent ids are fine. Returns the slots of rows whose flag changed."""
@@ -206,18 +215,28 @@ class RowFile:
         found = self._run(statement, ids)
         return np.fromiter((slot for (slot,) in found), dtype=np.int64, count=len(found))
 
-    def _run(self, statement: str, ids: Sequence[str]) -> list[Any]:
+    def _run(
+        self, statement: str, ids: Sequence[str], connection: sqlite3.Connection | None = None
+    ) -> list[Any]:
         """All answers of one statement with a place for ids, over chunks of them."""
         found: list[Any] = []
-        for chunk in _chunks(_storable(ids_given(ids, f"rows of {self.space.name}"))):
-            sql = statement.format(_marks(chunk))
-            found += self._data.connection.execute(sql, chunk).fetchall()
+        connection = connection or self._data.connection
+        for chunk in chunks(_storable(ids_given(ids, f"rows of {self.space.name}"))):
+            found += connection.execute(statement.format(marks(chunk)), chunk).fetchall()
         return found
 
-    def _find(self, names: Sequence[str]) -> tuple[IntArray, IntArray, BoolArray]:
+    @contextmanager
+    def _beside(self) -> Iterator[sqlite3.Connection]:
+        """A connection that reads beside a change."""
+        with self._reading, self._data.reported():
+            yield self._data.reader
+
+    def _find(
+        self, names: Sequence[str], connection: sqlite3.Connection | None = None
+    ) -> tuple[IntArray, IntArray, BoolArray]:
         """Slots, revisions and flags of ids; -1, -1 and False where absent."""
         sql = "SELECT id, slot, revision FROM rows WHERE id IN ({})"
-        found = {row[0]: row[1:] for row in self._run(sql, names)} if self.total else {}
+        found = {row[0]: row[1:] for row in self._run(sql, names, connection)} if self.total else {}
         if not found:
             absent = np.full(len(names), NO_SLOT, dtype=np.int64)
             return absent, np.full_like(absent, NO_REVISION), np.zeros(len(names), dtype=bool)
@@ -228,13 +247,13 @@ class RowFile:
 
     def revisions(self, ids: Sequence[str]) -> IntArray:
         """(n,) revisions, -1 for ids that are not stored."""
-        with self._lock, self._data.reported():
-            return self._find(ids_given(ids, f"revisions of {self.space.name}"))[1]
+        with self._beside() as reader:
+            return self._find(ids_given(ids, f"revisions of {self.space.name}"), reader)[1]
 
     def slots_of(self, ids: Sequence[str]) -> IntArray:
         """(n,) slots, -1 for ids that are not stored."""
-        with self._lock, self._data.reported():
-            return self._find(ids)[0]
+        with self._beside() as reader:
+            return self._find(ids, reader)[0]
 
     def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
         """Rows in the order asked for, hidden ones included.
@@ -242,9 +261,9 @@ class RowFile:
         Raises:
             MissingIds: An id is not stored.
         """
-        with self._lock, self._data.reported():
+        with self._beside() as reader:
             sql = f"SELECT id, {_FIELDS} FROM rows WHERE id IN ({{}})"
-            found = {row[0]: row for row in self._run(sql, ids)}
+            found = {row[0]: row for row in self._run(sql, ids, reader)}
             missing = [name for name in ids if name not in found]
             if missing:
                 raise MissingIds(
@@ -260,8 +279,8 @@ class RowFile:
     def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
         """Rows ordered by id, piece by piece; see `VectorStore.scan`."""
         limit = check_k(limit, f"scan of {self.space.name}", "a limit")
-        with self._lock, self._data.reported():
-            found = self._data.connection.execute(
+        with self._beside() as reader:
+            found = reader.execute(
                 f"SELECT id, {_FIELDS} FROM rows WHERE id > ? ORDER BY id LIMIT ?",
                 (after or "", limit + 1),
             ).fetchall()
@@ -280,14 +299,14 @@ class RowFile:
 
     def vectors_at(self, slots: IntArray) -> FloatArray:
         """(n, d) copies of the vectors in slots, in the order asked for; dead ones too."""
-        with self._lock, self._data.reported():
+        with self._beside():
             return self._vectors.read(slots)
 
     def roster(self) -> tuple[IntArray, IdArray, BoolArray]:
         """Slots, rising, with the ids and the flags of all rows."""
-        with self._lock, self._data.reported():
+        with self._beside() as reader:
             sql = "SELECT slot, id FROM rows ORDER BY slot"
-            found = self._data.connection.execute(sql).fetchall()
+            found = reader.execute(sql).fetchall()
             slots, ids = zip(*found, strict=True) if found else ((), ())
             places = np.array(slots, dtype=np.int64)
             return places, id_array(ids), self._data.flags.of(places)
@@ -302,17 +321,17 @@ class RowFile:
 
     def _at(self, slots: IntArray, field: str) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
-        with self._lock, self._data.reported():
-            for chunk in _chunks(slots.tolist()):
-                sql = f"SELECT slot, {field} FROM rows WHERE slot IN ({_marks(chunk)})"
-                found += self._data.connection.execute(sql, chunk).fetchall()
+        with self._beside() as reader:
+            for chunk in chunks(slots.tolist()):
+                sql = f"SELECT slot, {field} FROM rows WHERE slot IN ({marks(chunk)})"
+                found += reader.execute(sql, chunk).fetchall()
         return found
 
     def payloads_between(self, first: int, last: int) -> list[tuple[int, Mapping[str, Any]]]:
         """Living slots from `first` up to, not including, `last`, with their payloads."""
         sql = "SELECT slot, payload FROM rows WHERE slot >= ? AND slot < ? ORDER BY slot"
-        with self._lock, self._data.reported():
-            found = self._data.connection.execute(sql, (first, last)).fetchall()
+        with self._beside() as reader:
+            found = reader.execute(sql, (first, last)).fetchall()
         return [(slot, read(text)) for slot, text in found]
 
     def compact(self, force: bool = False) -> IntArray | None:
@@ -330,8 +349,15 @@ class RowFile:
             run = self._data.connection.execute
             alive = np.array(run("SELECT slot FROM rows ORDER BY slot").fetchall(), dtype=np.int64)
             alive = alive.reshape(-1)
-            self._seen.clear()
             self._vectors.copy(alive, self._path(counts.generation + 1))
+            self._renumber(alive)
+            return alive
+
+    def _renumber(self, alive: IntArray) -> None:
+        """Slot i is what was slot `alive[i]`, in the file of the next generation."""
+        run, counts = self._data.connection.execute, self._data.counts
+        with self._reading:
+            self._seen.clear()
             with self._data.transaction():
                 run(ROWS.format("fresh"))
                 run(
@@ -344,12 +370,11 @@ class RowFile:
                 self._data.count(generation=counts.generation + 1, slots=len(alive))
             self._vectors.close()
             self._vectors = self._open_vectors()
-            return alive
 
     def close(self) -> None:
         """Let go of the files. Calling it twice is fine."""
-        with self._lock:
-            self._data.connection.close()
+        with self._lock, self._reading:
+            self._data.close()
             self._vectors.close()
 
 
@@ -373,12 +398,3 @@ def _check_text(names: Sequence[str], owner: str) -> None:
         raise InvalidInput(
             owner, "ids that can be written as UTF-8", ascii(bad), "Decode them properly."
         )
-
-
-def _chunks(values: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
-
-
-def _marks(chunk: Sequence[Any]) -> str:
-    return ",".join("?" * len(chunk))

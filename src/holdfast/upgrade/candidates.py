@@ -1,12 +1,11 @@
 """Candidates: the best of both sides, with all that is known to rank them anew.
 
-Fetched while nobody writes, they can be ranked afterwards without either store.
+Read while nobody writes, they can be ranked afterwards without either store.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -43,17 +42,17 @@ class Candidates:
     places: tuple[IntArray, IntArray]
 
     @classmethod
-    def fetch(
-        cls,
-        sides: tuple[VectorStore, VectorStore],
-        queries: tuple[Vectors, Vectors],
-        count: int,
-        where: Any,
+    def read(
+        cls, old: VectorStore, queries: tuple[Vectors, Vectors], waiting: Hits, moved: Hits
     ) -> Candidates:
-        """Search both sides and read the old vectors of what they answer."""
-        old, new = sides
-        waiting = old.search(queries[0], count, where)
-        moved = new.search(queries[1], count, where)
+        """Read the old vectors of what both sides answered.
+
+        Args:
+            old: The old store, which keeps what has moved.
+            queries: In the old space and in the new one.
+            waiting: (q, c) hits of the old side.
+            moved: (q, c) hits of the new side.
+        """
         index: dict[str, int] = {}
         first = _places(waiting, index)
         waits = len(index)

@@ -99,7 +99,9 @@ class Gallery(Sides):
         mixed: Mixed | None = None
         if new is not None and ledger is not None:
             bridge = old.bridge if old.encoder is None else None
-            mixed = Mixed(old.store, new.store, ledger, mode, calibrator, bridge)
+            mixed = Mixed(
+                old.store, new.store, ledger, mode, calibrator, bridge, lambda: self._gate.moves
+            )
             mixed.taught = True
         super().__init__(old, new, ledger)
         self.mode, self._mixed = mode, mixed
@@ -185,12 +187,15 @@ class Gallery(Sides):
                 if self._needed(side) != needed:
                     continue
                 if len(needed) == 1 or self._mixed is None:
-                    return needed[0].store.search(asked[0], k, tree)
+                    found = needed[0].store.search(asked[0], k, tree)
+                    if self.reads == "both" and self._needed(side) != needed:
+                        continue  # the first items have moved meanwhile
+                    return found
                 both = asked[0], asked[1]
                 if self._mover is None or not self._forward():
                     return self._mixed.search(both, k, tree)
-                found, since = self._mixed.candidates(both, k, tree), self.changes
-            hits, moved = self._mixed.cascaded(found, self._mover, k)
+                ranked, since = self._mixed.candidates(both, k, tree), self.changes
+            hits, moved = self._mixed.cascaded(ranked, self._mover, k)
             if moved is not None:
                 self.move(moved.rows, moved.vectors, [], since)
             return hits
@@ -336,7 +341,7 @@ class Gallery(Sides):
             if vectors is None
             else as_vectors(vectors, new.space, f"backfill of {new.space.name}")
         )
-        with self._exclusively():
+        with self._moving():
             if not self._forward() or self._whole:
                 return
             if since != self.changes:
@@ -349,8 +354,8 @@ class Gallery(Sides):
             self._learn(self._mixed)
 
     def _learn(self, mixed: Mixed) -> None:
-        """Learn from what has moved; reading and writing go on while it computes."""
-        mixed.learn(self._gate.reading)
+        """Learn from what has moved; searches, writes and moves go on while it computes."""
+        mixed.learn(self._gate.steady)
         if mixed.bridge is not None and mixed.bridge is not self.old.bridge:
             self.old = replace(self.old, bridge=mixed.bridge)
 

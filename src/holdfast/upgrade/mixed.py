@@ -1,5 +1,7 @@
 """Mixed search: one answer from two sides, in the mode that the plan names.
 
+Items may move from the old side to the new one meanwhile, see `each_once.py`.
+
 What a search costs beyond one encoding of the query and one search:
 
     mode         encodings             maps of vectors   searches   rows read
@@ -31,6 +33,7 @@ from ..hits import Hits, merge
 from ..space import relation
 from ..store.base import NO_REVISION, VectorStore
 from .candidates import Candidates
+from .each_once import each_once
 from .extend import search_extended
 from .fuse import LEAST, PAIRS, Fusion, fidelity
 from .ledger import Ledger
@@ -45,7 +48,8 @@ _GROWTH = 1.5  # what the new side must have grown by to learn again
 
 
 class Mixed:
-    """Searches two sides as one. The caller sees to it that nobody writes meanwhile.
+    """Searches two sides as one. The caller sees to it that nobody writes meanwhile; items may
+    move.
 
     Args:
         old: The old store.
@@ -55,6 +59,7 @@ class Mixed:
         calibrator: For mode "calibrated".
         bridge: What leads queries to the old side when its model is dead. It is fitted again on
             what moved, as soon as this is more than it was fitted on.
+        moves: How many moves there have been; None while one goes on.
     Raises:
         ConfigError: Mode "compatible" between spaces that are not.
     """
@@ -67,6 +72,7 @@ class Mixed:
         mode: Mode,
         calibrator: Calibrator | None = None,
         bridge: Maps | None = None,
+        moves: Callable[[], int | None] = lambda: 0,
     ) -> None:
         check_mode(mode, old.space, new.space)
         self.mode, self.bridge = mode, bridge
@@ -76,6 +82,7 @@ class Mixed:
         self._fusion: Fusion | None = None
         self._learned_at = 0
         self._learning = threading.Lock()
+        self._moves = moves
         self.taught = False  # whether somebody else sees to it that it learns
 
     def search(self, queries: tuple[Vectors, Vectors], k: int, where: Any) -> Hits:
@@ -89,22 +96,29 @@ class Mixed:
         """
         if self.mode in CANDIDATES:
             return self.ranked(self.candidates(queries, k, where), k)
-        new = self._new.search(queries[1], k, where)
-        if self.extends:
-            return merge(new, search_extended(self._old, queries[1], k, where), k)
-        old = self._old.search(queries[0], k, where)
+        old, new = self._both(queries, k, where)
         if self.mode == "by_rank":
             return by_rank(old, new, k)
         if self.mode == "calibrated":
             old = self._reference.calibrate(old, *queries)
         return merge(new, old, k)
 
+    def _both(self, queries: tuple[Vectors, Vectors], count: int, where: Any) -> tuple[Hits, Hits]:
+        """What each side answers, without a common item."""
+        ask = search_extended if self.extends else _ask
+        return each_once(
+            lambda k: ask(self._old, queries[0], k, where),
+            lambda k: self._new.search(queries[1], k, where),
+            count,
+            self._moves,
+        )
+
     def candidates(self, queries: tuple[Vectors, Vectors], k: int, where: Any) -> Candidates:
         """What can be ranked later, without the stores."""
         if not self.taught:
             self.learn()
         count = max(CANDIDATES[self.mode], 2 * k)
-        return Candidates.fetch((self._old, self._new), queries, count, where)
+        return Candidates.read(self._old, queries, *self._both(queries, count, where))
 
     def ranked(
         self, found: Candidates, k: int, known: tuple[IntArray, Vectors] | None = None
@@ -190,3 +204,7 @@ class Mixed:
         place = {name: i for i, name in enumerate(waiting.ids)}
         known = np.array([place[name] for name in moved.rows.ids], dtype=np.int64)
         return self.ranked(found, k, (known, moved.vectors)), moved
+
+
+def _ask(store: VectorStore, queries: Vectors, k: int, where: Any) -> Hits:
+    return store.search(queries, k, where)

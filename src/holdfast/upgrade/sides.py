@@ -16,8 +16,8 @@ answers alone. Until the old side has come back to that, everybody reads the new
 whole stays so after the cut-over, and a rollback is then a matter of one transaction.
 
 A change of two stores is announced in the ledger's journal first; what is found there is
-replayed when a gallery is opened. Searches share a turnstile; changes pass it alone, so a search
-never sees an item change sides.
+replayed when a gallery is opened. Searches share a turnstile; changes pass it alone, but for
+moves from the old side to the new one, which searches need not wait for: see `each_once.py`.
 """
 
 from __future__ import annotations
@@ -191,9 +191,30 @@ class Sides:
             yield
             self._cut_off = False
 
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Nobody else changes anything inside of this; searches go on, if the stores can."""
+        stores = self.old.store, self._new().store
+        while True:
+            if self._cut_off or not all(store.limits.threads for store in stores):
+                with self._exclusively():
+                    if all(store.limits.threads for store in stores):
+                        continue  # what was cut off is finished now
+                    yield
+                    return
+            with self._gate.moving():
+                if self._cut_off:
+                    continue
+                self._cut_off = True
+                yield
+                self._cut_off = False
+                return
+
     def steady(self) -> AbstractContextManager[None]:
-        """Nobody writes inside of this, searches go on; do not call the gallery from within."""
-        return self._gate.reading()
+        """Nobody writes or moves inside of this, searches go on; do not call the gallery from
+        within.
+        """
+        return self._gate.steady()
 
     def recover(self) -> int:
         """Finish what a dead process began; answers how many changes that were."""
@@ -219,7 +240,9 @@ class Sides:
         self._stage = Stage.from_json(json.loads(stage)) if stage else None
         self._look()
         self.changes += 1
-        return self._journal().replay()
+        count = self._journal().replay()
+        self._gate.moved()
+        return count
 
     def _ledger(self) -> Ledger:
         if self.ledger is None:

@@ -1,0 +1,345 @@
+"""Searches that go on while items move: none is missed, none comes twice, nobody waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from holdfast.arrays import as_vectors
+from holdfast.errors import StoreError
+from holdfast.hits import Hits, difference
+from holdfast.space import Space
+from holdfast.store.edge import EdgeStore
+from holdfast.store.faiss import FaissStore
+from holdfast.store.memory import MemoryStore
+from holdfast.upgrade.each_once import each_once
+from holdfast.upgrade.engine import Engine
+from holdfast.upgrade.gallery import Gallery
+from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.mover import Moved
+from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.side import Side
+
+K = 4
+
+
+def best(scores, k):
+    ranked = sorted(scores.items(), key=lambda pair: -pair[1])[:k]
+    return Hits.of([ranked], k)
+
+
+def faults(hits, allowed, k):
+    """What is wrong with an answer, if each item may have any of its allowed scores."""
+    found = dict(hits)
+    wrong = ["twice"] if len(found) < len(hits) else []
+    if len(hits) < min(k, len(allowed)):
+        wrong.append("too few")
+    wrong += ["a score it never had" for name, score in hits if score not in allowed[name]]
+    last = min(found.values(), default=np.inf)
+    if len(found) == k:
+        lost = [name for name in allowed if name not in found and min(allowed[name]) > last]
+        wrong += ["lost"] * len(lost)
+    return wrong
+
+
+def interleaved(seed, search):
+    """Faults of one search while items move at any moment between its two reads."""
+    rng = np.random.default_rng(seed)
+    names = [f"i{n}" for n in range(int(rng.integers(1, 14)))]
+    scores = {name: np.float32(rng.normal(size=2)).tolist() for name in names}
+    # When each item arrives on the new side, and when, later, it leaves the old one.
+    arrives = rng.uniform(-1.0, 4.0, len(names))
+    leaves = arrives + rng.uniform(0.0, 1.5, len(names))
+    clock = iter(np.arange(0.0, 100.0))
+    read = []
+
+    def side(number, there):
+        def ask(k):
+            now = next(clock)
+            read.append(now)
+            return best({n: scores[n][number] for i, n in enumerate(names) if there(i, now)}, k)
+
+        return ask
+
+    old = side(0, lambda i, now: now < leaves[i])
+    new = side(1, lambda i, now: now >= arrives[i])
+    first, second = search(old, new)
+    first_read, last_read = read[-2], read[-1]
+    allowed = {}
+    for i, name in enumerate(names):
+        seen = {0} if first_read < leaves[i] else set()
+        seen |= {1} if last_read >= arrives[i] else set()
+        allowed[name] = [scores[name][number] for number in sorted(seen)]
+    joined = sorted(first.row(0) + second.row(0), key=lambda pair: -pair[1])[:K]
+    return faults(joined, allowed, K)
+
+
+def test_whatever_moves_between_two_reads_counts_once():
+    wrong = [
+        interleaved(seed, lambda a, b: each_once(a, b, K, lambda: None)) for seed in range(2000)
+    ]
+    assert not any(wrong)
+
+
+def test_the_check_sees_what_would_be_wrong():
+    """Reading the new side first loses items; not looking for common ones shows them twice."""
+
+    def hasty(a, b):
+        return a(K), b(K)
+
+    def backwards(a, b):
+        second = b(K)
+        return a(K), second
+
+    def without_more(a, b):
+        first, second = a(K), b(K)
+        twice = {name for name, _ in first.row(0)} & {name for name, _ in second.row(0)}
+        return Hits.of([[pair for pair in first.row(0) if pair[0] not in twice]], K), second
+
+    def all_wrong(search):
+        return {kind for seed in range(2000) for kind in interleaved(seed, search)}
+
+    assert "twice" in all_wrong(hasty)
+    assert "lost" in all_wrong(without_more)
+    found = set()
+    for seed in range(2000):
+        # The check reads the order of the calls, so ask it as the search saw it.
+        found |= set(interleaved_backwards(seed, backwards))
+    assert "lost" in found
+
+
+def interleaved_backwards(seed, search):
+    """As `interleaved`, with allowed scores as of a search that reads the new side first."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(6, 14))
+    arrives = rng.uniform(-1.0, 4.0, count)
+    leaves = arrives + rng.uniform(0.0, 0.3, count)
+    clock = iter(np.arange(0.0, 100.0))
+
+    def side(there):
+        def ask(k):
+            now = next(clock)
+            return best({f"i{n}": float(n) for n in range(count) if there(n, now)}, k)
+
+        return ask
+
+    first, second = search(side(lambda n, t: t < leaves[n]), side(lambda n, t: t >= arrives[n]))
+    names = {name for name, _ in first.row(0) + second.row(0)}
+    top = {f"i{n}" for n in range(count - K, count)}
+    return ["lost"] if top - names else []
+
+
+def test_a_search_that_met_no_move_reads_each_side_once():
+    asked = []
+
+    def side(name):
+        def ask(k):
+            asked.append((name, k))
+            return best({name: 1.0}, k)
+
+        return ask
+
+    each_once(side("old"), side("new"), K, lambda: 3)
+    assert asked == [("old", K), ("new", K)]
+
+
+# Galleries. The new space extends the old one by coordinates that are all zero, so that an item
+# scores the same wherever it is: at any moment there is one right answer.
+
+OLD = Space("old", 16)
+NEW = Space("new", 18, extends=OLD.fingerprint)
+STORES = {
+    "memory": lambda folder, space: MemoryStore(space),
+    "edge": lambda folder, space: EdgeStore(folder / space.name, space, exact=True),
+    "flat": lambda folder, space: FaissStore(folder / space.name, space, index="flat"),
+}
+
+
+class Padded:
+    """The new model: the old vector, and zeros."""
+
+    def __init__(self, table):
+        self.target, self.reads_vectors, self.table = NEW, False, table
+
+    def move(self, rows):
+        array = np.array([self.table[name] for name in rows.ids], dtype=np.float32)
+        return Moved(rows, as_vectors(array.reshape(-1, NEW.dim), NEW, "padded"))
+
+
+class World:
+    def __init__(self, folder, kind, count=300, batch=7):
+        rng = np.random.default_rng(5)
+        self.names = [f"i{n}" for n in range(count)]
+        rows = np.pad(rng.normal(size=(count, OLD.dim)), ((0, 0), (0, 2))).astype(np.float32)
+        self.old, self.new = (STORES[kind](folder, space) for space in (OLD, NEW))
+        self.old.upsert(self.names, np.ascontiguousarray(rows[:, : OLD.dim]))
+        asked = rng.normal(size=(6, OLD.dim))
+        wide = as_vectors(np.pad(asked, ((0, 0), (0, 2))), NEW, "test")
+        self.queries = [as_vectors(asked, OLD, "test"), wide]
+        truth = MemoryStore(NEW)
+        truth.upsert(self.names, rows)
+        self.truth = truth.search(wide, count)
+        plan = Plan(merge="compatible", batch_size=batch, max_batch_size=batch)
+        ledger = Ledger(folder / "ledger.sqlite", lambda: 0.0)
+        ledger.begin(plan.model_dump(), OLD, NEW)
+        self.gallery = Gallery(
+            Side(self.old), Side(self.new), ledger, mode="compatible", clock=lambda: 1
+        )
+        mover = Padded(dict(zip(self.names, rows, strict=True)))
+        self.engine = Engine(self.gallery, mover, plan)
+
+    def search(self):
+        """Checked."""
+        assert difference(self.gallery.search(self.queries, 10), self.truth) is None
+
+
+@pytest.fixture(params=STORES)
+def world(request, tmp_path):
+    made = World(tmp_path, request.param)
+    yield made
+    made.gallery.close()
+
+
+def beside(do):
+    """Run it in another thread; its error, if any, when it is joined."""
+    errors = []
+
+    def run():
+        try:
+            do()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def join():
+        thread.join(60)
+        assert not thread.is_alive()
+        assert not errors, errors
+
+    return join
+
+
+def test_every_answer_is_right_while_everything_moves(world):
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            world.search()
+
+    joins = [beside(ask) for _ in range(2)]
+    try:
+        world.engine.run()
+    finally:
+        stop.set()
+    for join in joins:
+        join()
+    assert world.gallery.share == 1.0
+    world.search()
+
+
+class Held:
+    """A method that stops before or after its work, until it is let go."""
+
+    def __init__(self, store, name, after):
+        self.reached, self.go = threading.Event(), threading.Event()
+        self._do, self._after = getattr(store, name), after
+        setattr(store, name, self)
+
+    def __call__(self, *given, **named):
+        if not self._after:
+            self._wait()
+        out = self._do(*given, **named)
+        if self._after:
+            self._wait()
+        return out
+
+    def _wait(self):
+        self.reached.set()
+        assert self.go.wait(60)
+
+
+@pytest.mark.parametrize(("side", "name"), [("new", "upsert"), ("old", "hide")])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_search_does_not_wait_for_a_move(world, side, name, after, begun):
+    if begun:
+        world.engine.run(until=0.3)
+    world.engine.start()
+    held = Held(getattr(world, side), name, after)
+    join = beside(world.engine.step)
+    try:
+        assert held.reached.wait(60)
+        world.search()  # would wait for ever
+    finally:
+        held.go.set()
+    join()
+    world.search()
+
+
+def test_the_first_move_while_the_old_side_is_read_alone(world):
+    """It was the only side that counted when the search began, and is not when it ends."""
+    search, moved = world.old.search, []
+
+    def late(*given, **named):
+        if not moved:
+            moved.append(True)
+            join = beside(world.engine.step)
+            join()
+        return search(*given, **named)
+
+    world.old.search = late
+    world.engine.start()
+    world.search()
+    assert world.new.visible == 7
+
+
+def test_a_move_between_the_two_reads(world):
+    world.engine.run(until=0.5)
+    world.engine.start()
+    search = world.new.search
+
+    def late(*given, **named):
+        beside(world.engine.step)()
+        return search(*given, **named)
+
+    world.new.search = late
+    for _ in range(5):
+        world.search()
+
+
+def test_a_move_that_an_error_cut_off_shows_nothing_twice(world):
+    world.engine.run(until=0.5)
+    hide, told = world.old.hide, StoreError("test", "a disk", "none")
+
+    def broken(ids):
+        del ids
+        raise told
+
+    world.old.hide = broken
+    with pytest.raises(StoreError):
+        world.engine.run()
+    assert world.new.visible > 150  # they have arrived and not left
+    world.search()
+    world.old.hide = hide
+    world.engine.run()
+    world.search()
+    assert (world.old.visible, world.new.visible) == (0, 300)
+
+
+def test_a_write_waits_for_a_move_and_searches_for_a_write(world):
+    """Only moves are harmless: a write or a delete changes what the right answer is."""
+    held = Held(world.new, "upsert", after=True)
+    join = beside(world.engine.step)
+    assert held.reached.wait(60)
+    deleted = beside(lambda: world.gallery.delete(["i299"]))
+    time.sleep(0.05)
+    assert len(world.gallery) == 300
+    held.go.set()
+    join()
+    deleted()
+    assert len(world.gallery) == 299
