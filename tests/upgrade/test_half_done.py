@@ -286,6 +286,68 @@ def test_ids_of_any_letters_are_moved_found_and_deleted(world):
     assert len(world.gallery) == 40
 
 
+class Narrow(MemoryStore):
+    """Refuses what other stores take, as a database may refuse a letter."""
+
+    def upsert(self, ids, *given):
+        if "bad" in ids:
+            raise InvalidInput("store", "rows it can keep", "a letter it cannot")
+        super().upsert(ids, *given)
+
+
+def narrowed(tmp_path):
+    world = World(tmp_path)
+    world.new = Narrow(NEW)
+    world.open()
+    return world
+
+
+def test_what_only_the_new_store_refuses_waits_on_the_old_side_and_blocks_nobody(tmp_path):
+    world = narrowed(tmp_path)
+    world.engine.run(0.5)
+    world.source.items |= {"bad": A, "good": B}
+    world.gallery.upsert([Item("bad", A)])
+    world.gallery.upsert([Item("good", B)])
+    assert world.ledger.journal() == []
+    assert world.ledger.waiting(["bad", "good"]) == {"bad"}
+    everything = {**world.items, "bad": A, "good": B}
+    assert world.sound(everything)
+    assert world.true(everything)
+    with pytest.raises(InvalidInput, match="a letter it cannot"):
+        world.engine.run()
+    assert world.gallery.state == "paused"
+    world.gallery.delete(["bad"])
+    assert world.engine.run().state == "ready"
+    world.ledger.close()
+
+
+def test_after_the_cut_over_what_the_new_store_refuses_is_refused_once(tmp_path):
+    world = narrowed(tmp_path)
+    world.engine.run()
+    world.engine.cut_over()
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="a letter it cannot"):
+            world.gallery.upsert([Item("bad", A)])
+    world.gallery.upsert([Item("good", B)])
+    assert world.ledger.journal() == []
+    assert "good" in world.gallery.search([B], 1).ids
+    world.ledger.close()
+
+
+@pytest.mark.parametrize("until", [0.5, 1.0])
+def test_a_replay_of_what_a_store_refuses_does_not_keep_the_gallery_closed(tmp_path, until):
+    world = narrowed(tmp_path)
+    if world.engine.run(until).state == "ready":
+        world.engine.cut_over()
+    rows = [model.encode([A], "document").array for model in (world.old_model, world.new_model)]
+    world.ledger.write_entry("write", ["bad"], [5000], [{}], *(row.tobytes() for row in rows))
+    world.restart()
+    assert world.ledger.journal() == []
+    world.gallery.upsert([Item("good", B)])
+    assert "good" in world.gallery.search([B], 1).ids
+    world.ledger.close()
+
+
 def test_a_batch_too_large_for_the_journal_is_refused_whole(world):
     world.engine.run(0.5)
     world.ledger._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 3_000)

@@ -9,6 +9,7 @@ item on both sides or on none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..space import Space
 from ..store.base import NO_REVISION, Rows, VectorStore
 from ..store.pair import together
 from .ledger import Ledger
-from .records import Entry
+from .records import READS, Entry
 
 
 class Journal:
@@ -52,7 +53,14 @@ class Journal:
         old: Vectors,
         new: Vectors | None,
     ) -> None:
-        """Insert or replace items; without new vectors they stay, or return, to the old side."""
+        """Insert or replace items; without new vectors they stay, or return, to the old side.
+
+        So they do while items still move if the new store refuses them.
+
+        Raises:
+            InvalidInput: A store refused them: the old one before anything was written, or the
+                new one that is read alone, and then the old one keeps them.
+        """
         number = self._ledger.write_entry(
             "write",
             ids,
@@ -64,10 +72,10 @@ class Journal:
         with together(self._old, self._new):
             try:
                 self._old.upsert(ids, old, payloads, revisions)
-            except InvalidInput:  # refused: nothing was written, nor ever could be
+                self._follow(ids, payloads, revisions, new)
+            except InvalidInput:  # nor ever could it be written: a replay must not try
                 self._ledger.close_entry(number)
                 raise
-            self._follow(ids, payloads, revisions, new)
         self._ledger.close_entry(number)
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -120,8 +128,9 @@ class Journal:
                 payloads, revisions = entry.payloads or [], entry.revisions or []
                 old = _rows(entry.old or b"", self._old.space)
                 new = None if entry.new is None else _rows(entry.new, self._new.space)
-                self._old.upsert(entry.ids, old, payloads, revisions)
-                self._follow(entry.ids, payloads, revisions, new)
+                with suppress(InvalidInput):  # whoever wrote it was told, or died before
+                    self._old.upsert(entry.ids, old, payloads, revisions)
+                    self._follow(entry.ids, payloads, revisions, new)
             case "delete":
                 self._apply_delete(entry.ids)
             case "move":
@@ -139,8 +148,7 @@ class Journal:
         new: Vectors | None,
     ) -> None:
         """What a write does once the old side has it."""
-        if new is not None:
-            self._new.upsert(ids, new, payloads, revisions)
+        if new is not None and self._takes(ids, payloads, revisions, new):
             self._show_new(ids)
             if not self._both:
                 self._old.hide(ids)
@@ -148,6 +156,23 @@ class Journal:
             self._apply_requeue(ids)
         else:
             self._apply_back(ids)
+
+    def _takes(
+        self,
+        ids: list[str],
+        payloads: Sequence[Mapping[str, Any]],
+        revisions: Sequence[int],
+        new: Vectors,
+    ) -> bool:
+        """Write to the new side; answers whether it takes them, if it need not."""
+        try:
+            self._new.upsert(ids, new, payloads, revisions)
+        except InvalidInput:  # a store of another kind has other limits
+            upgrade = self._ledger.upgrade()
+            if upgrade is None or READS[upgrade.state] != "both":
+                raise
+            return False
+        return True
 
     def _apply_requeue(self, ids: Sequence[str]) -> None:
         self._old.unhide(ids)
