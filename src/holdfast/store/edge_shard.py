@@ -41,7 +41,7 @@ _M, _EF_CONSTRUCT = 16, 100
 _EF_ROWS = 100_000  # rows for which `ef` is meant
 _EF_GROWTH = 0.65  # exponent at which recall stayed about the same from 25,000 to 100,000 rows
 _GROUP = 16  # queries in one call
-_CARRY = 1_000  # points in one call
+_READ, _CARRIED = 1_000, 100  # points in one call, and in one beside searches
 _FLUSH_ROWS = 50_000  # rows after which the write-ahead log is cut, to keep opening fast
 
 
@@ -121,8 +121,8 @@ class Shard:
     def read(self, keys: Sequence[str], fields: Any = True, vectors: bool = False) -> list[Any]:
         """The points that are there, with `payload` and `vector`."""
         found: list[Any] = []
-        for start in range(0, len(keys), _CARRY):
-            found += self._call(_retrieve(list(keys[start : start + _CARRY]), fields, vectors))
+        for start in range(0, len(keys), _READ):
+            found += self._call(_retrieve(list(keys[start : start + _READ]), fields, vectors))
         return found
 
     def scroll(self, start: str | None, limit: int, vectors: bool) -> list[Any]:
@@ -241,8 +241,8 @@ class Shard:
         with _translated(str(path)):
             fresh = _load(path, self._space, self._exact)
             touched = sorted(self._touched or ())
-            for start in range(0, len(touched), _CARRY):
-                self._carry(touched[start : start + _CARRY], fresh)
+            for start in range(0, len(touched), _CARRIED):
+                self._carry(touched[start : start + _CARRIED], fresh)
             fresh.flush()
         self._written = self._removed = len(touched)
         self._point(

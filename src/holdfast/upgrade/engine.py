@@ -24,7 +24,7 @@
     cutting over, or cut over after stages --> rolled back, at once
 
 A batch: claim places of the queue, read the rows with their revisions, compute vectors,
-then, alone at the gallery's turnstile, drop what changed meanwhile, journal, write, hide,
+then, while nobody else changes the gallery, drop what changed meanwhile, journal, write, hide,
 close the places; batches that were quick to compute do this together, see `group.py`. Every
 step may be cut off by the death of the process at any instruction: a batch that was not
 closed is done again, and doing it again changes nothing.

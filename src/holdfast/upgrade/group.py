@@ -2,7 +2,7 @@
 
 A batch that was quick to compute is soon computed again, so it may wait in memory for the
 next ones. One that took longer than writing it takes is written at once, and so is a small
-one. Groups grow while larger ones are written faster, and searches need not wait for long.
+one. Groups grow while larger ones are written faster, and other writes need not wait for long.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SMALL = 256  # rows below which a batch is written at once
 _FIRST, _MOST = 1_024, 4_096  # rows in the first group, and in any
 _PIECE, _LEAST = 128, 64  # rows in the first piece, and in any: each has costs of its own
 _BREATH = 0.001  # seconds between two pieces, for the searches that wait
-_SECONDS = 0.1  # of writing, in which no search is answered, from which groups shrink
+_SECONDS = 0.1  # of writing, in which no other write is, from which groups shrink
 
 
 class Group:
@@ -33,9 +33,9 @@ class Group:
     Args:
         gallery: Moves them.
         clock: Answers seconds.
-        goal: Seconds that searches may take, as the plan says: no write shall take longer, since no
-            search is answered meanwhile, so larger groups are written in pieces; 0 where it does
-            not say.
+        goal: Seconds that searches may take, as the plan says: no write shall take longer, since
+            other writes wait meanwhile, and some engines keep the interpreter, so larger groups
+            are written in pieces; 0 where it does not say.
         sleep: Waits seconds.
     """
 
@@ -95,7 +95,7 @@ class Group:
             done += max(len(some), 1)
 
     def _piece(self, rows: int) -> int:
-        """Rows that can be written while a search waits."""
+        """Rows that can be written while a search or another write waits."""
         if not self._goal:
             return max(rows, 1)
         return max(int(self._goal / self._each + 1e-6), _LEAST) if self._each else _PIECE

@@ -1,9 +1,10 @@
 """Changes of two stores as one: announced, applied, closed; replayed after a crash.
 
-Every `_apply_...` may run again after it ran wholly or in part. Callers hold the gallery's
-turnstile alone, so entries never overlap and the state does not change under one. Between two
-tables of one database an entry is one transaction, so that others who read them never see an
-item on both sides or on none.
+Every `_apply_...` may run again after it ran wholly or in part. Callers are the only ones who
+change anything, so entries never overlap and the state does not change under one. Searches go on
+beside `move` alone, which therefore shows items on the new side before it hides them on the old
+one. Between two tables of one database an entry is one transaction, so that others who read
+them never see an item on both sides or on none.
 """
 
 from __future__ import annotations
