@@ -301,3 +301,56 @@ def test_no_width_makes_it_scroll_sideways(slow, served, visit):
             "all => all.map(one => one.getBoundingClientRect().height).filter(h => h > 0)",
         )
         assert min(sizes) >= 43.0  # for fingers
+
+
+def test_a_session_that_has_ended_is_asked_for_anew(planned, served, visit):
+    """A private service refuses the stream then; trying again for ever would help nobody."""
+    here = visit(served(planned, "--private").address)
+    here.sign_in_to_look()
+    here.context.clear_cookies()
+    here.until("() => typeof listen === 'function'")  # the page was loaded anew
+    here.page.evaluate("listen()")
+    here.until_open("sign-dialog")
+    assert here.page.locator(".pill").count() == 0
+
+
+def test_an_answer_that_comes_late_does_not_take_the_place_of_a_later_one(planned, served, visit):
+    here = visit(served(planned).address)
+    held = []
+
+    def answer(route):
+        if "w1" in route.request.post_data and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    here.page.route("**/compare", answer)
+    here.page.fill("#question", "w1")
+    here.press("Enter")
+    here.page.fill("#question", "w2")
+    here.press("Enter")
+    here.page.wait_for_selector("#answers section")
+    held[0].fulfill(status=200, body="<p id='late'>late</p>", content_type="text/html")
+    here.page.wait_for_timeout(300)
+    assert here.page.locator("#late").count() == 0
+    assert here.page.get_attribute("#answers", "aria-busy") == "false"
+
+
+def test_a_key_that_is_pressed_twice_sends_one_command(planned, served, visit):
+    planned.done("backfill")
+    running = served(planned)
+    here = visit(running.address)
+    here.reach("sign-in")
+    here.press("Enter")
+    here.sign_in()
+    asked = []
+    here.page.on("request", lambda one: asked.append(one.url) if "/commands/" in one.url else None)
+    here.command("cut-over")
+    here.until_open("confirm-dialog")
+    here.reach("confirm-do")
+    here.page.evaluate(
+        "() => { for (const _ of [1, 2]) document.getElementById('confirm-form').requestSubmit(); }"
+    )
+    here.state("cut over")
+    here.until_shut("confirm-dialog")
+    assert len(asked) == 1

@@ -107,6 +107,13 @@ class Visit:
         self.press("Enter")
         self.page.wait_for_selector("#who")
 
+    def sign_in_to_look(self):
+        """At a private service: the page asks by itself, and is loaded anew then."""
+        self.until_open("sign-dialog")
+        self.type(TOKEN)
+        self.press("Enter")
+        self.page.wait_for_selector(".pill")
+
     def state(self, word):
         self.until("word => document.querySelector('.pill').textContent === word", word)
 

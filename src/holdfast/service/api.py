@@ -13,7 +13,7 @@ from .. import __version__
 from ..errors import HoldfastError
 from ..optional import need
 from . import bodies, problem
-from .caller import SESSION
+from .caller import SECURE, SESSION
 from .compare import compare
 from .desk import Desk
 from .live import Live
@@ -223,6 +223,7 @@ class Api:
             COOKIE,
             self._settings.sessions.begin(who),
             max_age=int(LASTING),
+            secure=SECURE.get(),
             httponly=True,
             samesite="strict",
             path="/",

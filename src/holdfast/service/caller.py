@@ -7,4 +7,6 @@ from contextvars import ContextVar
 ANYBODY = "anybody"
 
 CALLER: ContextVar[str] = ContextVar("holdfast_caller", default=ANYBODY)
+# Whether a page asks that was loaded by TLS, from a proxy before us.
+SECURE: ContextVar[bool] = ContextVar("holdfast_secure", default=False)
 SESSION: ContextVar[str] = ContextVar("holdfast_session", default="")  # the cookie that came

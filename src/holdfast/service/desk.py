@@ -90,7 +90,7 @@ class Desk:
         self._metrics.wrote("deleted", len(body.ids))
         return bodies.Written(items=len(body.ids))
 
-    def delete_one(self, name: str) -> bodies.Written:
+    def delete_one(self, name: bodies.Name) -> bodies.Written:
         """Remove one item."""
         return self.delete(bodies.Names(ids=[name]))
 
@@ -103,7 +103,7 @@ class Desk:
             for name, revision, payload in zip(rows.ids, rows.revisions, rows.payloads, strict=True)
         ]
 
-    def get_one(self, name: str) -> bodies.Stored:
+    def get_one(self, name: bodies.Name) -> bodies.Stored:
         """One item as it is stored."""
         return self.get(bodies.Names(ids=[name]))[0]
 

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from .caller import ANYBODY, CALLER, SESSION
+from .caller import ANYBODY, CALLER, SECURE, SESSION
 from .problem import Problem, problem
 from .settings import COOKIE, Settings
 from .tokens import DEFAULT
@@ -67,13 +67,10 @@ class Door:
         say = self._saying(send)
         who, told = self._look(scope)
         if told is not None:
-            if told["status"] == 401:
-                await asyncio.sleep(_WAIT)
-                await refuse(say, told, (b"www-authenticate", b"Bearer"))
-                return
             await refuse(say, told)
             return
         CALLER.set(who or ANYBODY)
+        SECURE.set(urlsplit(header(scope, b"origin")).scheme == "https")
         SESSION.set(cookie(scope, COOKIE))
         await self._app(scope, receive, say)
 
@@ -83,6 +80,9 @@ class Door:
                 given = list(message.get("headers", []))
                 named = {bytes(name).lower() for name, _ in given}
                 more = [pair for pair in _HEADERS if pair[0] not in named]
+                if message["status"] == 401:
+                    more.append((b"www-authenticate", b"Bearer"))
+                    await asyncio.sleep(_WAIT)
                 message = {**message, "headers": [*given, *more]}
                 if self._answered is not None:
                     self._answered(int(message["status"]))

@@ -61,11 +61,17 @@ class Live:
             self._readers.discard(queue)
 
     async def _watch(self) -> None:
-        while self._readers and not self._closed:
-            with suppress(HoldfastError):  # the gallery is being opened anew: look again
-                self._parts = await asyncio.to_thread(self._look)
-                self._tell(self._changed(self._parts))
-            await asyncio.sleep(self._every)
+        try:
+            while self._readers and not self._closed:
+                with suppress(HoldfastError):  # the gallery is being opened anew: look again
+                    self._parts = await asyncio.to_thread(self._look)
+                    self._tell(self._changed(self._parts))
+                await asyncio.sleep(self._every)
+        finally:
+            # A look that failed in a way nobody foresaw must not leave pages that never change:
+            # their readers are sent away, come back, and another look is taken.
+            for queue in list(self._readers):
+                self._send_away(queue)
 
     def _changed(self, parts: Parts) -> dict[str, str]:
         changed = {}
@@ -83,17 +89,19 @@ class Live:
             try:
                 queue.put_nowait(_event(changed))
             except asyncio.QueueFull:  # it does not read; it will come back and get everything
-                self._readers.discard(queue)
-                while not queue.empty():
-                    queue.get_nowait()
-                queue.put_nowait(None)
+                self._send_away(queue)
+
+    def _send_away(self, queue: asyncio.Queue[str | None]) -> None:
+        self._readers.discard(queue)
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)
 
     def close(self) -> None:
         """Everybody goes home; call it on the event loop."""
         self._closed = True
         for queue in list(self._readers):
-            with suppress(asyncio.QueueFull):
-                queue.put_nowait(None)
+            self._send_away(queue)
 
 
 def _event(parts: Parts) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +24,7 @@ from . import bodies
 from .caller import CALLER
 from .deeds import DEEDS
 from .expense import Expense
-from .steward import SERVICE, Steward
+from .steward import SERVICE, Steward, shut
 
 _LOG = logging.getLogger("holdfast.service")
 
@@ -50,8 +49,7 @@ class Office:
         self._steward.open()
         self._audit().record("serve", "the service started")
         if self._steward.state == "rolling back":
-            body = bodies.Command(why="it was cut off")
-            self._worker.submit(self._carried_out, "roll-back", body, SERVICE)
+            self._begin("roll-back", bodies.Command(why="it was cut off"), SERVICE)
 
     def close(self) -> None:
         """Stop what moves and let go of the stores; what was cut off goes on later."""
@@ -174,13 +172,30 @@ class Office:
         if deed is None:
             raise InvalidInput("command", f"one of {', '.join(DEEDS)}", ascii(name)[:80])
         deed.check(self.status(), body.confirm)
-        work = self._worker.submit(self._carried_out, name, body, CALLER.get())
-        self._under_way = (name, work)
+        work = self._begin(name, body, CALLER.get())
+        words = _waited_for(work, body.wait)
+        if words is None:
+            work.add_done_callback(lambda work: self._late(name, work))
+        return bodies.Told(
+            command=name,
+            done=words is not None,
+            state=self._steward.state,
+            words=words or "It is under way; the status says when it is done.",
+        )
+
+    def _begin(self, name: str, body: bodies.Command, who: str) -> Future[str]:
         try:
-            words, done = work.result(body.wait), True
-        except NotYet:
-            words, done = "It is under way; the status says when it is done.", False
-        return bodies.Told(command=name, done=done, state=self._steward.state, words=words)
+            work = self._worker.submit(self._carried_out, name, body, who)
+        except RuntimeError as cause:  # the service is going down
+            raise shut() from cause
+        self._under_way = (name, work)
+        return work
+
+    def _late(self, name: str, work: Future[str]) -> None:
+        """Nobody waited for the end: whoever looks on has to hear of a failure."""
+        error = None if work.cancelled() else work.exception()
+        if error is not None:
+            self._steward.trouble = f"{DEEDS[name].label}: {error}"
 
     def _carried_out(self, name: str, body: bodies.Command, who: str) -> str:
         deed = DEEDS[name]
@@ -190,6 +205,8 @@ class Office:
         except HoldfastError as error:
             _LOG.warning("%s: %s", name, error)
             raise
+        if self._steward.trouble.startswith(f"{deed.label}: "):
+            self._steward.trouble = ""
         _LOG.info("%s by %s: %s", name, who, words)
         return words
 
@@ -264,3 +281,13 @@ class Office:
         with self._steward.using() as gallery:
             engine = self._steward.engine(gallery, who)
         return do(engine)
+
+
+def _waited_for(work: Future[str], seconds: float) -> str | None:
+    """What a command answered; None while it is under way."""
+    try:
+        return work.result(seconds)
+    except CancelledError:  # the service goes down
+        raise shut() from None
+    except TimeoutError:  # of the waiting, or of the command itself
+        return work.result() if work.done() else None

@@ -74,10 +74,14 @@ class Page:
             "latency": panels.latency(self._latency.spells()),
             "gates": self._gates(),
             "watch": self._watch(told),
-            "quarantine": panels.quarantine(told, ledger.quarantined(_REASONS)),
+            "quarantine": panels.quarantine(told, self._reasons()),
             "history": panels.history(happened[-_MOMENTS:], self._deeds()),
         }
         return {**found, "title": _title(told), "say": _spoken(told)}
+
+    def _reasons(self) -> list[tuple[str, str]]:
+        items = self._office.quarantine(_REASONS)["items"]
+        return [(item["id"], item["reason"]) for item in items]
 
     @property
     def _judged(self) -> bool:

@@ -37,6 +37,12 @@ MOVING = "serve: moving"  # key of the ledger: whether a backfill goes on at the
 _LOG = logging.getLogger("holdfast.service")
 
 
+def shut() -> StoreError:
+    """The service is not open yet, or is going down."""
+    got = "one that is not open now"
+    return StoreError("holdfast serve", "an open gallery", got, "Try again later.")
+
+
 class Steward:
     """One gallery and its engine.
 
@@ -90,8 +96,10 @@ class Steward:
             return
         self.halt(STOPPED, GRACE_SECONDS)
         gallery, self._gallery = self._gallery, None
+        ledger, self._ledger = self._ledger, None
         gallery.close()  # a batch that is still under way is refused, and done again later
-        self.ledger.close()
+        if ledger is not None:
+            ledger.close()
 
     # looking
 
@@ -99,7 +107,7 @@ class Steward:
     def ledger(self) -> Ledger:
         """A connection of the service's own; it is there whether or not an upgrade is."""
         if self._ledger is None:
-            raise StoreError("holdfast serve", "an open gallery", "one that is not open yet")
+            raise shut()
         return self._ledger
 
     @property
@@ -123,9 +131,7 @@ class Steward:
         """The gallery, for a search or a write; do not nest."""
         with self._gate.reading():
             if self._gallery is None:
-                raise StoreError(
-                    "holdfast serve", "an open gallery", "one that is closed", "Try again later."
-                )
+                raise shut()
             yield self._gallery
 
     def reads(self, gallery: Gallery) -> str:
@@ -140,7 +146,7 @@ class Steward:
         self.halt("the gallery is opened anew")
         with self._gate.writing():
             if self._gallery is None:
-                raise StoreError("holdfast serve", "an open gallery", "one that is closed")
+                raise shut()
             gallery, self._gallery, self._quality = self._gallery, None, None
             gallery.close()
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
@@ -79,13 +80,15 @@ class Sessions:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._open: dict[bytes, tuple[str, float]] = {}
+        self._lock = threading.Lock()
 
     def begin(self, who: str) -> str:
         """A new cookie for somebody; the oldest goes when there are too many."""
         cookie = secrets.token_urlsafe(32)
-        while len(self._open) >= _SESSIONS:
-            del self._open[next(iter(self._open))]
-        self._open[_digest(cookie)] = (who, self._clock() + LASTING)
+        with self._lock:
+            while len(self._open) >= _SESSIONS:
+                del self._open[next(iter(self._open))]
+            self._open[_digest(cookie)] = (who, self._clock() + LASTING)
         return cookie
 
     def who(self, cookie: str) -> str | None:
@@ -95,7 +98,8 @@ class Sessions:
 
     def end(self, cookie: str) -> None:
         """The cookie counts no more."""
-        self._open.pop(_digest(cookie), None)
+        with self._lock:
+            self._open.pop(_digest(cookie), None)
 
 
 def _digest(text: str) -> bytes:

@@ -42,8 +42,16 @@ function listen() {
     at("lost").hidden = false;
     // A browser tries again by itself, except after an answer that is no stream: the refusal of
     // a service that is going down, or of one with too many readers.
-    if (events.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+    if (events.readyState === EventSource.CLOSED) setTimeout(comeBack, AGAIN);
   };
+}
+
+// A private service tells nothing to a browser whose session has ended: the page asks for a token.
+
+async function comeBack() {
+  const told = await send("GET", "/api/status");
+  if (told.status === 401) location.reload();
+  else listen();
 }
 
 // Requests. Every refusal has a sentence for people.
@@ -161,8 +169,12 @@ function typedStage() {
   return { share, tenants: lines.filter((line) => line), where };
 }
 
-function confirmed(event) {
+const sent = new Set(); // commands that are not answered yet
+
+async function confirmed(event) {
   event.preventDefault();
+  const { command } = chosen;
+  if (sent.has(command)) return; // a key was pressed twice
   const body = {
     confirm: chosen.command === "finish" ? at("words").value.trim() : chosen.confirm,
     leave_behind_quarantined: at("leave-behind").checked,
@@ -175,7 +187,9 @@ function confirmed(event) {
     at("stage-where").focus();
     return;
   }
-  carryOut(body);
+  sent.add(command);
+  await carryOut(body);
+  sent.delete(command);
 }
 
 // The button that was pressed may have been drawn anew meanwhile, so the browser has lost it.
@@ -212,17 +226,21 @@ async function throttle(event) {
   await carryOut({ items_per_second: Number(at("rate").value) || 0 });
 }
 
+let asked = 0;
+
 async function ask(event) {
   event.preventDefault();
-  const place = at("answers");
+  const place = at("answers"), turn = ++asked;
   place.setAttribute("aria-busy", "true");
   const response = await send("POST", "/compare", { text: at("question").value, k: 8 });
+  const told = response.ok ? await response.text() : await words(response);
+  if (turn !== asked) return; // another question was asked meanwhile
   if (response.ok) {
-    place.innerHTML = await response.text(); // drawn by the service, as the parts are
+    place.innerHTML = told; // drawn by the service, as the parts are
   } else {
     const line = document.createElement("p");
     line.className = "fail";
-    line.textContent = await words(response);
+    line.textContent = told;
     place.replaceChildren(line);
   }
   place.setAttribute("aria-busy", "false");
