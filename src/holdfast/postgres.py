@@ -160,10 +160,13 @@ class Postgres:
 
     def _take(self) -> Connection:
         with self._lock:
-            if self._closed:
-                raise self._error(self.who, "an open store", "a closed one", "Open it again.")
-            if self._idle:
+            if self._idle and not self._closed:
                 return self._idle.pop()
+        return self._open()
+
+    def _open(self) -> Connection:
+        if self._closed:
+            raise self._error(self.who, "an open store", "a closed one", "Open it again.")
         connection = self.connect()
         if self._greet is not None:
             try:
@@ -175,8 +178,11 @@ class Postgres:
 
     @contextmanager
     def outside(self) -> Iterator[Connection]:
-        """A connection of one's own for what no transaction can hold; closed afterwards."""
-        connection = self._take()
+        """A connection of one's own for what no transaction can hold; closed afterwards.
+
+        A new one: what takes long should not fail since one that was kept has been lost.
+        """
+        connection = self._open()
         try:
             with self.reported():
                 yield connection

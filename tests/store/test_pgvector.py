@@ -491,3 +491,28 @@ def test_values_that_the_server_refuses_leave_nothing(make, monkeypatch):
     with pytest.raises(InvalidInput, match="rows that PostgreSQL can keep"):
         store.upsert(["a", "b"], sample(2, SPACE))
     assert (len(store), store.scan().rows.ids) == (0, [])
+
+
+def test_upkeep_survives_lost_connections(make, sql):
+    store = make(exact_below=10)
+    store.upsert(names(50), sample(50, SPACE))
+    sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s",
+        f"holdfast {os.getpid()}@%",
+    )
+    store.tend()
+    assert recall(store, sample(10, SPACE, seed=8), 10) == 1.0
+
+
+def test_which_table_is_whose_is_on_disk_before_anything_is_written(make, tmp_path, monkeypatch):
+    """Else a power failure might leave a folder that takes a new, empty table for its own."""
+    synced, sync = [], os.fsync
+
+    def noted(handle):
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        sync(handle)
+
+    monkeypatch.setattr("os.fsync", noted)
+    make()
+    home = tmp_path / "side"
+    assert synced[-2:] == [str(home / "postgres.partial"), str(home)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from holdfast.errors import ConfigError, OccupiedStore, StoreError, StoreHeld
+from holdfast.errors import ConfigError, InvalidInput, OccupiedStore, StoreError, StoreHeld
 from holdfast.space import Space
 from holdfast.store import qdrant_connection
 from holdfast.store.edge_payload import condition, key_of, unpack
@@ -293,3 +293,65 @@ def test_the_key_comes_from_the_environment_and_is_never_told(monkeypatch, tmp_p
         QdrantStore(tmp_path, OLD, **address)
     assert "s3cret" not in str(caught.value)
     assert "127.0.0.1:9" in str(caught.value)
+
+
+def test_a_count_that_was_asked_for_beside_a_write_is_not_believed(open_at, monkeypatch):
+    """A search that believed it would leave out the side that has just got its first rows."""
+    store = open_at(OLD)
+    count = store._points.count
+
+    def slow(where):
+        found = count(where)
+        monkeypatch.undo()
+        store.upsert(NAMES, rows(OLD))  # while the answer is on its way
+        return found
+
+    monkeypatch.setattr(store._points, "count", slow)
+    assert store.visible == 0
+    assert store.visible == 20
+
+
+def test_counts_are_asked_for_again_after_a_write_that_failed_half_way(open_at, monkeypatch):
+    store, put = open_at(OLD), QdrantStore._write
+    assert store.visible == 0
+
+    def half(self, names, *columns):
+        put(self, names, *columns)
+        raise StoreError("Qdrant", "an answer", "none")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(QdrantStore, "_write", half)
+        with pytest.raises(StoreError):
+            store.upsert(NAMES[:3], rows(OLD)[:3])
+    assert (len(store), store.visible) == (3, 3)
+
+
+def test_a_client_that_fails_to_close_lets_go_of_its_folder(tmp_path, monkeypatch):
+    store = QdrantStore(tmp_path / "a", OLD)
+    client = store._points._connection._client
+    close = client.close
+
+    def fails():
+        close()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(client, "close", fails)
+    with pytest.raises(StoreError, match="disk full"):
+        store.close()
+    QdrantStore(tmp_path / "a", OLD).close()
+
+
+def test_hits_and_cursors_are_those_of_the_engine(open_at):
+    store = open_at(NEW)
+    array = rows(NEW)
+    store.upsert(NAMES, array)
+    hits = store.search(array[3:5], 25)
+    gaps = np.linalg.norm(array[3:5, None] - array[None], axis=2)
+    assert hits.ids[:, :20].tolist() == [[NAMES[i] for i in row] for row in gaps.argsort(axis=1)]
+    assert np.allclose(hits.scores[:, :20], -np.sort(gaps, axis=1), atol=1e-5)
+    assert (hits.ids[:, 20:] == "").all()
+    after = store.scan(limit=7).after
+    assert store.scan(after, 1).rows.ids[0] == store.scan(limit=8).rows.ids[7]
+    for wrong in ("", after[:-1], "x" + after, after + "x"):
+        with pytest.raises(InvalidInput, match="what the page before answered"):
+            store.scan(wrong)

@@ -18,7 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from ..arrays import IntArray, Vectors, VectorsLike
+from ..errors import MissingIds
 from ..hits import Hits
 from ..space import Space
 from .payloads import take
@@ -80,6 +83,39 @@ class Rows:
             take(self.payloads, places),
             self.hidden[places],
             None if self.vectors is None else self.vectors.take(places),
+        )
+
+    def ordered(self, names: list[str], owner: str) -> Rows:
+        """The rows of some ids, in their order; an id may be asked for twice.
+
+        Args:
+            names: The ids.
+            owner: Whose rows these are, for the message.
+        Raises:
+            MissingIds: There is no row of an id.
+        """
+        if self.ids == names:
+            return self
+        place = {name: i for i, name in enumerate(self.ids)}
+        refuse_absent([name for name in names if name not in place], len(names), owner)
+        return self.take(np.array([place[name] for name in names], dtype=np.intp))
+
+
+def refuse_absent(names: list[str], asked: int, owner: str) -> None:
+    """Refuse to read what is not there.
+
+    Args:
+        names: Ids that are not stored, perhaps none.
+        asked: How many were asked for, with these.
+        owner: Whose rows are read.
+    Raises:
+        MissingIds: There are any.
+    """
+    if names:
+        raise MissingIds(
+            f"get from {owner}",
+            "ids that are stored",
+            f"{names[0]!r} ({len(names)} of {asked} are not)",
         )
 
 

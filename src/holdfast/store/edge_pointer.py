@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from ..errors import OccupiedStore, StoreError
 from ..space import Space
+from .vectorfile import write_whole
 
 FORMAT = 1
 RESTORE = "Restore the folder from a copy, or delete it and fill it again."
@@ -38,12 +38,7 @@ class Pointer:
 
     def save(self, folder: Path) -> None:
         """Write it whole or not at all."""
-        partial = folder / "shard.partial"
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(folder / "shard.json")
+        write_whole(folder / "shard.json", json.dumps(asdict(self)))
 
     def path(self, folder: Path, ahead: int = 0) -> Path:
         """Where the shard is, or the one `ahead` generations later will be."""

@@ -18,10 +18,10 @@ from ..arrays import (
     check_ids,
     ids_given,
 )
-from ..errors import InvalidInput, MissingIds
+from ..errors import InvalidInput
 from ..hits import Hits
 from ..space import Space
-from .base import NO_REVISION, Limits, Page, Rows
+from .base import NO_REVISION, Limits, Page, Rows, refuse_absent
 from .payloads import PARSED, Payloads
 from .topk import best, scores, top
 from .where import WhereLike, matches, parse
@@ -182,12 +182,7 @@ class MemoryStore:
         with self._lock:
             ids = ids_given(ids, f"get from {self.space.name}")
             missing = [name for name in ids if name not in self._slot]
-            if missing:
-                raise MissingIds(
-                    f"get from {self.space.name}",
-                    "ids that are stored",
-                    f"{missing[0]!r} ({len(missing)} of {len(ids)} are not)",
-                )
+            refuse_absent(missing, len(ids), self.space.name)
             return self._rows(list(ids), vectors)
 
     def _rows(self, ids: list[str], vectors: bool) -> Rows:

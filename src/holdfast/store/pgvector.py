@@ -22,24 +22,26 @@ from typing import Any
 import numpy as np
 
 from ..arrays import IntArray, Vectors, VectorsLike, as_vectors, ids_given
-from ..errors import InvalidInput, MissingIds, StoreError
+from ..errors import InvalidInput, StoreError
 from ..hits import Hits
 from ..postgres import DSN_ENV, Connection, Postgres, check_name
 from ..space import Space
 from .base import NO_REVISION, Limits, Page, Rows
+from .lately import Lately
 from .memory import check_batch, check_k
 from .payloads import Payloads
-from .pgvector_counts import Counted
 from .pgvector_hold import Hold
 from .pgvector_index import GROWTH, Graph, Index
 from .pgvector_payload import JSONB, escaped, jsonb_texts, unescaped
 from .pgvector_rows import copy_stream, read_vectors, vector_texts
 from .pgvector_search import Search
-from .pgvector_table import LONGEST_NAME, Table, table_name
+from .pgvector_table import LONGEST_NAME, Counts, Table, table_name
+from .vectorfile import write_whole
 from .where import WhereLike, parse
 
 LONGEST_ID = 2_600  # bytes that an index of PostgreSQL takes
 MOST_EF = 1_000
+_FRESH = 0.1  # seconds for which counts are believed: others may write too
 
 _STAGE = (
     "CREATE TEMP TABLE IF NOT EXISTS holdfast_batch"
@@ -136,7 +138,7 @@ class PgvectorStore:
             self._table = self._open(schema, prefix, shared)
             self._index = Index(self._table, None if exact else graph)
             self._search = Search(self._table, self._index)
-            self._counts = Counted(self._table)
+            self._counts = Lately(self._counted, _FRESH)
         except BaseException:
             self.close()
             raise
@@ -179,9 +181,7 @@ class PgvectorStore:
 
     def _note(self, schema: str, title: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / "postgres.partial"
-        partial.write_text(json.dumps({"schema": schema, "table": title}), encoding="utf-8")
-        partial.replace(self._notes)
+        write_whole(self._notes, json.dumps({"schema": schema, "table": title}))
 
     def _greet(self, connection: Connection) -> None:
         if self._hold is not None:
@@ -209,10 +209,17 @@ class PgvectorStore:
 
     @property
     def visible(self) -> int:
-        return self._counts.now().shown
+        return self._told().shown
 
     def __len__(self) -> int:
-        return self._counts.now().total
+        return self._told().total
+
+    def _counted(self) -> Counts:
+        return self._postgres.run(self._table.counts, single=True)
+
+    def _told(self) -> Counts:
+        """Within a transaction of this thread, as that sees it."""
+        return self._counted() if self._postgres.inside else self._counts.now()
 
     # Writing
 
@@ -293,17 +300,7 @@ class PgvectorStore:
         names = list(ids_given(ids, self._owner))
         query = self._table.sql(f"SELECT {_columns(vectors)} FROM {{table}} WHERE id = ANY(%s)")
         found = self._rows(self._fetch(query, [[escaped(name) for name in names]]), vectors)
-        if found.ids == names:
-            return found
-        place = {name: i for i, name in enumerate(found.ids)}
-        missing = [name for name in names if name not in place]
-        if missing:
-            raise MissingIds(
-                f"get from {self.space.name}",
-                "ids that are stored",
-                f"{missing[0]!r} ({len(missing)} of {len(names)} are not)",
-            )
-        return found.take(np.array([place[name] for name in names], dtype=np.intp))
+        return found.ordered(names, self.space.name)
 
     def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
         """See the protocol. The order is that of the ids' bytes."""

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,14 @@ from typing import Any
 import numpy as np
 
 from ..arrays import FloatArray, IntArray, Vectors, VectorsLike, as_vectors, ids_given
-from ..errors import InvalidInput, MissingIds, StoreError
+from ..errors import StoreError
 from ..hits import Hits
 from ..space import Space
 from .base import NO_REVISION, Limits, Page, Rows
+from .edge_answer import as_hits, start_of
 from .edge_archive import place_of
 from .edge_payload import ID, PACKED, REVISION, Plain, condition, key_of, packed
+from .lately import Lately
 from .memory import check_batch, check_k
 from .payloads import Payloads
 from .qdrant_collection import Collection, Point
@@ -116,7 +118,7 @@ class QdrantStore:
         self._revision = revision_of(self._collection.vector)
         self._mark = hidden_of(self._collection.vector)
         self._writing = threading.RLock()
-        self._counts: tuple[float, int, int] | None = None
+        self._counts = Lately(self._count, _FRESH)
         self._wanted: set[str] = set()
         if url is not None:
             self._collection.index({self._mark: "bool"})
@@ -138,22 +140,18 @@ class QdrantStore:
     def _hidden(self) -> Plain:
         return {"must": [{"key": self._mark, "match": {"value": True}}]}
 
-    def _counted(self) -> tuple[int, int]:
-        """Rows, and hidden ones; asked for again after each write and each second."""
-        known = self._counts
-        if known is None or time.monotonic() - known[0] > _FRESH:
-            total = self._points.count(self._mine)
-            hidden = self._points.count(self._hidden) if total else 0
-            known = self._counts = (time.monotonic(), total, hidden)
-        return known[1], known[2]
+    def _count(self) -> tuple[int, int]:
+        """Rows, and hidden ones."""
+        total = self._points.count(self._mine)
+        return total, self._points.count(self._hidden) if total else 0
 
     @property
     def visible(self) -> int:
-        total, hidden = self._counted()
+        total, hidden = self._counts.now()
         return total - hidden
 
     def __len__(self) -> int:
-        return self._counted()[0]
+        return self._counts.now()[0]
 
     # writing
 
@@ -168,7 +166,7 @@ class QdrantStore:
         names, rows, given, numbers = check_batch(
             owner, self.space, ids, vectors, payloads, revisions
         )
-        with self._writing:
+        with self._changing():
             for start in range(0, len(names), _PIECE):
                 piece = slice(start, start + _PIECE)
                 self._write(
@@ -177,7 +175,15 @@ class QdrantStore:
                     given[piece],
                     None if numbers is None else numbers[piece],
                 )
-            self._counts = None
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One write at a time; it may have come to something even where it failed."""
+        with self._writing:
+            try:
+                yield
+            finally:
+                self._counts.forget()
 
     def _write(
         self,
@@ -266,10 +272,9 @@ class QdrantStore:
 
     def _each(self, ids: Sequence[str], do: Any) -> None:
         keys = [key_of(name) for name in dict.fromkeys(ids_given(ids, self._owner))]
-        with self._writing:
+        with self._changing():
             for start in range(0, len(keys), _PIECE):
                 do(keys[start : start + _PIECE])
-            self._counts = None
 
     # reading
 
@@ -286,15 +291,7 @@ class QdrantStore:
         wanted = [self._points.vector] if vectors else []
         records = self._points.read([key_of(name) for name in unique], True, wanted)
         found = self._rows([r for r in records if self._revision in r.payload], vectors)
-        place = {name: i for i, name in enumerate(found.ids)}
-        missing = [name for name in unique if name not in place]
-        if missing:
-            raise MissingIds(
-                f"get from {self.space.name}",
-                "ids that are stored",
-                f"{missing[0]!r} ({len(missing)} of {len(unique)} are not)",
-            )
-        return found.take(np.array([place[name] for name in names], dtype=np.intp))
+        return found.ordered(names, self.space.name)
 
     def _rows(self, records: list[Any], vectors: bool) -> Rows:
         stored = [record.payload for record in records]
@@ -315,26 +312,18 @@ class QdrantStore:
         owner = f"search in {self.space.name}"
         asked, k, tree = as_vectors(queries, self.space, owner), check_k(k, owner), parse(where)
         passing: dict[str, Any] = {}
-        if self._shared or self._counted()[1]:
+        if self._shared or self._counts.now()[1]:
             passing["must_not"] = self._hidden["must"]
         if tree is not None:
             passing["must"] = [condition(tree, self._wanted)]
-        out = Hits.empty(len(asked), k)
-        sign = -1.0 if self.space.metric == "euclidean" else 1.0
         answers = self._points.search(asked.array, k, passing, self._exact, self._ef)
-        for row, found in enumerate(answers):
-            out.ids[row, : len(found)] = [hit.payload[ID] for hit in found]
-            out.scores[row, : len(found)] = [sign * hit.score for hit in found]
-        return out
+        return as_hits(answers, len(asked), k, self.space.metric)
 
     def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
         """See the protocol. The order is that of the ids' digests."""
         owner = f"scan of {self.space.name}"
         limit = check_k(limit, owner, "limit")
-        if after is not None and after != place_of(after[32:]):
-            raise InvalidInput(owner, "what the page before answered", repr(after))
-        start = None if after is None else after[:32]
-        records = self._points.scroll(start, limit + 2, vectors, self._mine)
+        records = self._points.scroll(start_of(after, owner), limit + 2, vectors, self._mine)
         records = [r for r in records if after is None or place_of(r.payload[ID]) > after]
         found = self._rows(records[:limit], vectors)
         return Page(found, place_of(found.ids[-1]) if len(records) > limit else None)

@@ -177,9 +177,11 @@ class Connection:
             held.users -= 1
             if not held.users:
                 del _Local.opened[where]
-                with self._translated():
-                    client.close()
-                held.release()
+                try:
+                    with self._translated():
+                        client.close()
+                finally:
+                    held.release()
 
 
 def _passing(cause: BaseException | None) -> bool:

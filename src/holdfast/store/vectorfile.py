@@ -68,6 +68,17 @@ class VectorFile:
             self._handle = _CLOSED
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Replace a small file in one step; when this returns it is on disk, under its name."""
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names of new files durable."""
     handle = os.open(folder, os.O_RDONLY)
