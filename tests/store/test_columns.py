@@ -73,3 +73,24 @@ def test_many_ranges_are_decided_rightly_beyond_what_is_remembered():
     for _ in range(2):
         for bound in range(40):
             assert columns.passing(Range("x", gte=bound), 50).sum() == 50 - bound
+
+
+def test_values_that_no_living_slot_has_are_forgotten():
+    """A field that changes with each write must not fill the memory."""
+    columns = Columns(lambda first, last: [])
+    columns.prepare(Equals("x", 0), 0)
+    for turn in range(50):
+        columns.extend(20 * turn, [{"x": [f"{turn}-{i}"] if i % 2 else 1_000 * turn + i}
+                                   for i in range(20)])  # fmt: skip
+        assert columns.passing(Range("x", gte=0), 20).sum() == 10
+    columns.renumber(np.arange(980, 1000))
+    kept = columns._columns["x"]
+    assert len(kept._values) == len(kept._code_of) + 1 == 21
+    assert columns.passing(Equals("x", "49-3"), 20).tolist() == [i == 3 for i in range(20)]
+    assert columns.passing(Range("x", gt=49_003), 20).tolist() == [
+        i % 2 == 0 and i > 3 for i in range(20)
+    ]
+    columns.extend(20, [{"x": ["49-3"]}, {"x": 49_004}, {"x": None}])
+    assert columns.passing(Equals("x", "49-3"), 23).tolist()[20:] == [True, False, False]
+    columns.renumber(np.array([22, 21]))  # the first has no value
+    assert columns.passing(Equals("x", 49_004), 2).tolist() == [False, True]

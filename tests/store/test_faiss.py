@@ -469,3 +469,28 @@ def test_lists_find_rows_under_their_new_names():
     index.remove(np.arange(10))
     assert len(index) == 1990
     assert not np.isin(index.search(rows[:50], 20)[1], np.arange(10)).any()
+
+
+def test_rows_that_cannot_be_read_are_not_said_to_be_visible(both, monkeypatch):
+    pair = both(index="flat")
+    pair.fill(0, 50)
+    pair.hide(ids(0, 10))
+
+    def broken(slots):
+        raise StoreError("disk", "an answer", "none")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pair.store._rows, "vectors_at", broken)
+        with pytest.raises(StoreError):
+            pair.store.unhide(ids(0, 10))
+    assert pair.store.visible == 40
+    pair.same()
+    pair.unhide([*ids(5, 15), "absent", *ids(5, 7)])
+    pair.same(k=50)
+    assert pair.store.visible == 45
+
+
+def test_an_empty_store_has_nothing_to_unhide(both):
+    pair = both(index="flat")
+    pair.store.unhide(["absent"])
+    assert pair.store.visible == 0

@@ -64,7 +64,7 @@ class Columns:
     def renumber(self, alive: IntArray) -> None:
         """Row i of `alive` is the old number of slot i."""
         for column in self._columns.values():
-            column.codes = column.codes[alive]
+            column.keep(alive)
 
     def passing(self, where: Where, count: int) -> BoolArray:
         """(count,) which slots pass; what it says of dead slots means nothing."""
@@ -108,6 +108,16 @@ class _Column:
         for slot, payload in page:
             value = payload.get(name)
             self.codes[slot] = 0 if value is None else self._code(value)
+
+    def keep(self, alive: IntArray) -> None:
+        """Go on with the codes of some slots, and forget values that none of them has."""
+        used, codes = np.unique(self.codes[alive], return_inverse=True)
+        kept = [0, *used[used > 0].tolist()]
+        self.codes = (codes + (len(kept) - len(used))).astype(np.int32)
+        self._values = [self._values[code] for code in kept]
+        self._code_of = {_key(v): code for code, v in enumerate(self._values) if code}
+        self._lists = [c for c, v in enumerate(self._values) if isinstance(v, list | tuple)]
+        self._ranges = {}
 
     def _code(self, value: Any) -> int:
         key = _key(value)

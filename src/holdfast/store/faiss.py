@@ -218,10 +218,14 @@ class FaissStore:
 
     def unhide(self, ids: Sequence[str]) -> None:
         with self._changing():
+            # Read first: what cannot be searched must not be said to be visible.
+            slots = np.unique(self._rows.slots_of(ids))
+            slots = slots[slots != NO_SLOT]
+            away = slots[~self._shown[slots]]
+            rows = self._rows.vectors_at(away)
             come = self._rows.set_hidden(ids, False)
-            rows = self._rows.vectors_at(come)
             with self._lock.alone():
-                self._replace(come[:0], come, rows)
+                self._replace(come[:0], come, rows[np.searchsorted(away, come)])
 
     def _replace(
         self, gone: IntArray, come: IntArray | None = None, rows: FloatArray | None = None
