@@ -67,6 +67,7 @@ def test_random_access_equals_a_plain_reading(tmp_path):
         ('{"id": 1, "text": "x"}\n{"id": "1", "text": "y"}\n', 2, "'1', as in line 1"),
         ('{"id": "a", "text": "x"}\n{"id": "b", "te', 2, "a JSON object"),
         ('["a", "x"]\n', 1, "a JSON object, got list"),
+        ('{"id": "a", "text": "x"}\n{"id": "b", "text": ' + "[" * 100_000, 2, "a JSON object"),
     ],
 )
 def test_broken_lines_are_refused_by_number(tmp_path, text, line, message):

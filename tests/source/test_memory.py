@@ -22,3 +22,14 @@ def test_a_scan_goes_on_after_its_cursor_was_deleted():
 def test_an_id_twice_is_refused():
     with pytest.raises(DuplicateIds, match="'a' twice"):
         MemorySource([Item("a", 1), Item("a", 2)])
+
+
+def test_a_scan_beside_a_delete_passes_over_what_has_gone():
+    source = MemorySource([Item(name, name) for name in "abcd"])
+    scanned = source.scan
+    names = list(source._sorted)
+    source.delete(["b", "d"])
+    source._sorted = names  # as a scan has read them that began before
+    page = scanned(limit=2)
+    assert ([i.id for i in page.items], page.after) == (["a"], "b")
+    assert [i.id for i in scanned(page.after).items] == ["c"]

@@ -58,6 +58,8 @@ def test_contract(check, sql):
         ("varchar(20)", ["b", "a", "10", "9"]),
         ("numeric", ["1.50", "1.5000001"]),
         ("date", ["2024-01-02", "2023-12-31"]),
+        ("char(6)", ["abc", "abd", "a", "b"]),
+        ("bit(4)", ["0101", "0110", "0111"]),
     ],
 )
 def test_ids_of_any_type_are_text_here(sql, kind, values):
@@ -78,6 +80,18 @@ def test_ids_of_any_type_are_text_here(sql, kind, values):
         seen += [item.id for item in page.items]
         after = page.after
     assert (sorted(seen), after) == (sorted(values), None)
+
+
+@pytest.mark.parametrize("title", ['odd {kind} of "id"', "a %s", "kind of {}", "100% id"])
+def test_a_type_of_any_name_can_be_an_id(sql, title):
+    name, quoted = f"odd_{uuid4().hex[:8]}", title.replace('"', '""').replace("%", "%%")
+    sql(f"CREATE TYPE \"{quoted}\" AS ENUM ('one', 'two', 'three')".replace("%%", "%"))
+    sql(f'CREATE TABLE {name} (id "{quoted}" PRIMARY KEY, text text)'.replace("%%", "%"))
+    sql(f"INSERT INTO {name} VALUES ('one', 'a'), ('two', 'b'), ('three', 'c')")
+    source = SqlSource(name)
+    assert [i.content for i in source.get(["two", "one"])] == ["b", "a"]
+    page = source.scan(limit=1)
+    assert [i.id for i in source.scan(page.after).items] == ["two", "three"]
 
 
 def test_payloads_are_json_and_rows_without_text_are_gone(sql):

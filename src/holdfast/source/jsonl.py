@@ -143,7 +143,7 @@ def _unpack(path: Path) -> IO[bytes]:
 def _object(line: bytes, place: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as cause:  # bad UTF-8 is one too
+    except (ValueError, RecursionError) as cause:  # bad UTF-8 is a ValueError too
         raise SourceError(place, "a JSON object", str(cause)) from cause
     if not isinstance(record, dict):
         raise SourceError(place, "a JSON object", type(record).__name__)

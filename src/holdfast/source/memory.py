@@ -50,4 +50,6 @@ class MemorySource:
         start = 0 if after is None else bisect_right(names, after)
         piece = names[start : start + check_limit(limit)]
         more = start + len(piece) < len(names)
-        return ItemPage([self._items[name] for name in piece], piece[-1] if more else None)
+        # Another thread may have deleted some since the names were read.
+        found = [item for name in piece if (item := self._items.get(name)) is not None]
+        return ItemPage(found, piece[-1] if more else None)

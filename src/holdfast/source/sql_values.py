@@ -10,6 +10,7 @@ from typing import Any
 
 _WHOLE = {"smallint": 2, "integer": 4, "bigint": 8}  # bytes
 _TEXT = ("text", "character varying")
+_UNBOUND = {"character": "bpchar", "bit": "varbit"}  # of one character, where no length is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,20 @@ class Key:
     def among(self, column: str) -> str:
         """SQL: the id is one of those in a parameter."""
         return (
-            f"{column} = ANY(%s::text[]::{self.kind}[])"
+            f"{column} = ANY(%s::text[]::{self._type}[])"
             if self._native
             else (f"{column}::text = ANY(%s::text[])")
         )
 
     def beyond(self, column: str) -> str:
         """SQL: the id comes after a parameter."""
-        return f"{column} > %s::{self.kind}" if self.kind not in _TEXT else f"{column} > %s::text"
+        return f"{column} > %s::{'text' if self.kind in _TEXT else self._type}"
+
+    @property
+    def _type(self) -> str:
+        """The type as it stands in SQL with places for names and parameters."""
+        kind = _UNBOUND.get(self.kind, self.kind)
+        return kind.replace("%", "%%").replace("{", "{{").replace("}", "}}")
 
     @property
     def _native(self) -> bool:
