@@ -198,7 +198,7 @@ ALL = (*POLICIES, *(name + MIXED for name in MIXABLE), LARGE)
 DEAR = "gain over cost"  # where the shares are shares of the tokens
 QUICK = ("random", "searched", "gain")
 ORACLES = ("oracle: found by the new model", "oracle: found by either")
-RECORDED = (*QUICK, "log alone", "items alone", "central", "uncertain", LARGE, *ORACLES)
+RECORDED = (*QUICK, "items alone", "central", "uncertain", LARGE, ORACLES[1])
 SHOWN = (*QUICK, "central", "uncertain", ORACLES[1])
 LOGGED = {n for n in POLICIES if n.startswith(("log", "gain, log", "oracle: found"))}
 
