@@ -6,8 +6,8 @@ The same code trains on a synthetic world (minutes) and on CIFAR-100 (an hour).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 
 from holdfast.measure.classes import ByClass
 from holdfast.measure.compatibility import Compatibility, compatibility
+from holdfast.train.events import Event
 from holdfast.train.heads import LearnedHead
 from holdfast.train.interface import Interface
 from holdfast.train.loop import Training
@@ -27,9 +28,10 @@ from holdfast.train.losses.higher_order import HigherOrder
 from holdfast.train.memory import Memory
 from holdfast.train.model import Inputs, Model, vectors_of
 from holdfast.train.recipe import Recipe, adam, sgd
-from holdfast.train.scenarios import Scenario, Teacher, asynchronous, retrain
+from holdfast.train.scenarios import Scenario, Task, Teacher, asynchronous, retrain
 from holdfast.train.simplex import SimplexHead
 from holdfast.train.stage import Stage
+from holdfast.train.teachers import StoredVectors
 
 from .compatible_cells import Cells, told
 from .compatible_images import Images, Net, images
@@ -42,6 +44,7 @@ METHODS: dict[str, tuple[bool, str, Teacher]] = {
     "HOC": (True, "hoc", "deployed"),
     "HOC, learned head": (False, "hoc", "deployed"),
     "HOC, downloaded teacher": (True, "hoc", "downloaded"),
+    "HOC, stored vectors": (True, "hoc", "stored"),
 }
 
 
@@ -76,6 +79,8 @@ class Stream:
         capacity: Of the simplex.
         recipe: Of the local tasks.
         elsewhere: Of the downloaded models.
+        outside: Name of the stream whose downloaded models these are; its own without.
+        contrast: Settings of HOC other than the published ones.
     """
 
     name: str
@@ -91,6 +96,8 @@ class Stream:
     capacity: int
     recipe: Recipe
     elsewhere: Recipe
+    outside: str = ""
+    contrast: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def measure(self) -> ByClass:
@@ -164,11 +171,11 @@ def cifar(cells: Cells, seed: int, quick: bool = False) -> Stream:
     kept, others = (30, 20) if quick else (300, 200)
     return Stream(
         f"cifar-{seed}",
-        _named(train.take(np.flatnonzero(rank < kept)), "c"),
+        named(train.take(np.flatnonzero(rank < kept)), "c"),
         [order[a:b] for a, b in pairwise(cuts)],
-        _named(open_set.take(np.arange(0, 5000)), "u"),
-        _named(open_set.take(np.arange(5000, 10000)), "u"),
-        _named(train.take(np.flatnonzero((rank >= 300) & (rank < 300 + others))), "server c"),
+        named(open_set.take(np.arange(0, 5000)), "u"),
+        named(open_set.take(np.arange(5000, 10000)), "u"),
+        named(train.take(np.flatnonzero((rank >= 300) & (rank < 300 + others))), "server c"),
         [away[:count] for count in (30, 60, 100)],
         (0, 2, 4),
         lambda: Net(128),
@@ -179,15 +186,22 @@ def cifar(cells: Cells, seed: int, quick: bool = False) -> Stream:
     )
 
 
-def _named(given: Images, prefix: str) -> Part:
+def longer(stream: Stream, epochs: int) -> Stream:
+    """The same with more passes over each task; models from outside stay as they are."""
+    kind, _, seed = stream.name.rpartition("-")
+    recipe = replace(stream.recipe, epochs=epochs)
+    return replace(stream, name=f"{kind}{epochs}-{seed}", outside=stream.name, recipe=recipe)
+
+
+def named(given: Images, prefix: str) -> Part:
+    """Rows, and names made of their labels."""
     return Part(given, np.array([f"{prefix}{label}" for label in given.labels]))
 
 
 def table(stream: Stream, fixed: bool) -> Interface:
-    """An empty interface."""
-    if fixed:
-        return Interface(stream.name, capacity=stream.capacity)
-    return Interface(stream.name, "one-hot")
+    """An empty interface, which models from outside agree on."""
+    name = stream.outside or stream.name
+    return Interface(name, capacity=stream.capacity) if fixed else Interface(name, "one-hot")
 
 
 def head(stream: Stream, fixed: bool, classes: int) -> torch.nn.Module:
@@ -209,7 +223,7 @@ def downloaded(cells: Cells, stream: Stream, fixed: bool) -> list[Model]:
             return Model(stream.backbone(), head(stream, fixed, count))
 
         family = "fixed" if fixed else "free"
-        folder = cells.models(f"{stream.name}-server-{place}-{family}")
+        folder = cells.models(f"{stream.outside or stream.name}-server-{place}-{family}")
         # others have other seeds: models that start alike would be comparable by that alone
         recipe = replace(stream.elsewhere, seed=1000 + 10 * stream.recipe.seed + place)
         run = Training(stream.server.inputs, plan, build, Classification(), recipe)
@@ -230,7 +244,7 @@ def planned(stream: Stream, fixed: bool, teacher: Teacher) -> Scenario:
     )
 
 
-def loss_of(kind: str) -> Callable[[Stage], Loss]:
+def loss_of(kind: str, contrast: Mapping[str, float]) -> Callable[[Stage], Loss]:
     """The loss of a task."""
 
     def make(stage: Stage) -> Loss:
@@ -238,7 +252,7 @@ def loss_of(kind: str) -> Callable[[Stage], Loss]:
         if not kind or stage.teacher is None:
             return plain
         if kind == "hoc":
-            return HigherOrder()
+            return HigherOrder(**contrast)
         old = max(len(stage.task.interface) - len(stage.task.classes), 1)
         weight = distillation_weight(len(stage.task.classes), old)
         return WeightedSum({"ce": (1.0, plain), "fd": (weight, FeatureDistillation())})
@@ -259,9 +273,50 @@ def trained(cells: Cells, stream: Stream, method: str) -> list[Model]:
             return came if fixed else Model(came.backbone, made)
         return Model(stream.backbone(), made)
 
-    plan = planned(stream, fixed, teacher)
-    run = Training(stream.local.inputs, plan, build, loss_of(kind), stream.recipe)
-    return run.run(cells.models(f"{stream.name}-{method.replace(',', '').replace(' ', '-')}"))
+    plan, kept = planned(stream, fixed, teacher), Kept(stream.local.inputs)
+    run = Training(
+        stream.local.inputs,
+        plan,
+        build,
+        loss_of(kind, stream.contrast),
+        stream.recipe,
+        stored=kept.stored,
+        listeners=(kept,),
+    )
+    # what is kept is not written down, so that such a run cannot go on
+    folder = f"{stream.name}-{method.replace(',', '').replace(' ', '-')}"
+    return run.run(None if teacher == "stored" else cells.models(folder))
+
+
+class Kept:
+    """What a gallery that is never made again stores: each item by the model of its time.
+
+    Items of the task that begins go in by the model that is deployed then.
+
+    Args:
+        inputs: Of all items.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self.rows: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
+        self.deployed: Model | None = None
+
+    def __call__(self, event: Event) -> None:
+        """After a task: its items by its model."""
+        if event.what == "trained":
+            self.deployed = event.model
+            self._put(event.task, event.model)
+
+    def _put(self, task: Task, model: Model) -> None:
+        self.rows[task.name] = task.items, vectors_of(model, self.inputs, task.items)
+
+    def stored(self, task: Task) -> StoredVectors:
+        """Everything there is when a task begins."""
+        if self.deployed is not None:
+            self._put(task, self.deployed)
+        items, rows = zip(*self.rows.values(), strict=True)
+        return StoredVectors(np.concatenate(items), torch.cat(rows))
 
 
 def matrix(stream: Stream, models: Sequence[Model]) -> Compatibility:
