@@ -32,6 +32,7 @@ from ..errors import ArtifactError, InvalidInput, MissingIds, StoreError
 from ..hits import Hits
 from ..space import Space
 from .base import NO_REVISION, Limits, Page, Rows
+from .edge_answer import as_hits, start_of
 from .edge_archive import Archive, join, place_of
 from .edge_payload import ID, PACKED, REVISION, key_of, packed
 from .edge_shard import Shard
@@ -268,18 +269,7 @@ class EdgeStore:
         if missed:
             with self._lock:
                 found = self._found(unique, vectors)
-        if len(found) < len(unique):
-            have = set(found.ids)
-            missing = [name for name in unique if name not in have]
-            raise MissingIds(
-                f"get from {self.space.name}",
-                "ids that are stored",
-                f"{missing[0]!r} ({len(missing)} of {len(unique)} are not)",
-            )
-        if found.ids == names:
-            return found
-        place = {name: i for i, name in enumerate(found.ids)}
-        return found.take(np.array([place[name] for name in names], dtype=np.intp))
+        return found.ordered(names, self.space.name)
 
     def _found(self, names: list[str], vectors: bool) -> Rows:
         """Those that are in the engine, then those that are in the archive alone."""
@@ -313,12 +303,8 @@ class EdgeStore:
     def search(self, queries: VectorsLike, k: int, where: WhereLike = None) -> Hits:
         owner = f"search in {self.space.name}"
         asked, k, tree = as_vectors(queries, self.space, owner), check_k(k, owner), parse(where)
-        out = Hits.empty(len(asked), k)
-        sign = -1.0 if self.space.metric == "euclidean" else 1.0
-        for row, found in enumerate(self._engine.search(asked.array, k, tree, [ID])):
-            out.ids[row, : len(found)] = [hit.payload[ID] for hit in found]
-            out.scores[row, : len(found)] = [sign * hit.score for hit in found]
-        return out
+        answers = self._engine.search(asked.array, k, tree, [ID])
+        return as_hits(answers, len(asked), k, self.space.metric)
 
     def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
         """See the protocol. The order is that of the ids' digests, in both parts alike, so
@@ -326,10 +312,8 @@ class EdgeStore:
         """
         owner = f"scan of {self.space.name}"
         limit = check_k(limit, owner, "limit")
-        if after is not None and after != place_of(after[32:]):
-            raise InvalidInput(owner, "what the page before answered", repr(after))
+        start = start_of(after, owner)
         with self._lock:
-            start = None if after is None else after[:32]
             records = self._engine.scroll(start, limit + 2, vectors)
             shown = self._from_records(records, vectors)
             away = self._archive.scan(after, limit + 1, vectors)
