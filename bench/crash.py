@@ -61,7 +61,7 @@ def kill(folder: Path, world: World, seed: int, aims: Aims, chance: random.Rando
     """Start the victim and kill it; answers "" or what a second opener saw wrong."""
     aim = aims.next()
     outside = _start("bench.crash_outside", world.content, seed) if world.content else None
-    victim = _start("bench.crash_victim", folder, seed)
+    victim = _start("bench.crash_victim", folder, seed, aim)
     assert victim.stdout is not None
     refused = ""
     seen = Seen(victim.stdout)

@@ -1,8 +1,9 @@
 """Kills that are aimed: at each state of the upgrade in turn, at a random moment of it.
 
 A kill at a random moment of the whole falls where an upgrade spends its time, which is copying;
-"paused" lasts for milliseconds. So the victim says when it enters a state, and the kill comes
-after a part, drawn evenly, of the time that this state took before.
+"paused" lasts for milliseconds. So the victim is told where to go, takes the way there and says
+when it enters a state; the kill comes after a part, drawn evenly, of the time that this state
+took before.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ STATES = (
     "rolled back",
 )
 ANYWHERE = ""  # the moment alone is drawn, before the process is up too
-PATIENCE = 90.0  # seconds until a kill that was aimed falls wherever the upgrade is
+PATIENCE = 60.0  # seconds until a kill that was aimed falls wherever the upgrade is
 _UNKNOWN = 0.2  # seconds, of a state that was never left
 
 

@@ -1,7 +1,7 @@
 """The process that is killed: four writers, a reader and an engine over one gallery.
 
-python -m bench.crash_victim FOLDER SEED prints "open" once all of them run, and
-then each state that the upgrade enters.
+python -m bench.crash_victim FOLDER SEED [STATE] prints "open" once all of them run, and
+then each state that the upgrade enters. Where a state is named, it takes the way there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from holdfast.upgrade.stage import Stage
 from .crash_world import OUTSIDE, WRITERS, Log, World, item, outside, put
 
 FLAKY = 0.02  # part of the new model's calls that fail
+# States behind copying, which takes longest, and how "ready" is left towards them.
+FAR = {"ready": "", "cutting over": "stage", "cut over": "cut over"}
 
 
 class Writer:
@@ -143,7 +145,7 @@ def tell(gallery: Gallery) -> None:
         time.sleep(0.001)
 
 
-def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
+def upgrade(gallery: Gallery, world: World, chance: random.Random, aim: str) -> None:
     """Go round: copy, pause, copy on, be ready, cut over at once or in stages, roll back, plan
     again.
     """
@@ -156,16 +158,19 @@ def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
         if state in ("planned", "paused", "copying"):
             meddler = threading.Timer(chance.uniform(0.0, 3.0), meddle, (engine, chance.random()))
             meddler.daemon = True
-            meddler.start()
+            if aim not in FAR:
+                meddler.start()
             try:
-                engine.run(chance.choice((0.3, 0.6, 1.0, 1.0)))
+                engine.run(1.0 if aim in FAR else chance.choice((0.3, 0.6, 1.0, 1.0)))
             except UpgradeError:
                 gallery.ledger.event("refused", {"state": gallery.state})
             meddler.cancel()
-            meddler.join()
+            if meddler.ident is not None:
+                meddler.join()
         elif state == "ready":
             time.sleep(chance.uniform(0.0, 0.8))
-            turn(engine, chance.choice(("cut over", "cut over", "stage", "stage", "roll back")))
+            ways = [FAR[aim]] if FAR.get(aim) else ["cut over", "cut over", "stage", "roll back"]
+            turn(engine, chance.choice(ways))
         elif state == "cutting over":
             time.sleep(chance.uniform(0.0, 0.5))
             turn(engine, chance.choice(("cut over", "cut over", "stage", "step back", "roll back")))
@@ -182,7 +187,7 @@ def upgrade(gallery: Gallery, world: World, chance: random.Random) -> None:
         executor.close()
 
 
-def main(folder: Path, seed: int) -> None:
+def main(folder: Path, seed: int, aim: str = "") -> None:
     """Run until killed; a thread that fails says why in `mistakes` and ends the process."""
     world = World.load(folder)
     gallery = world.open(folder, FLAKY)
@@ -203,7 +208,7 @@ def main(folder: Path, seed: int) -> None:
     writers = [Writer(gallery, world, folder, w, chance.randrange(2**31)) for w in range(WRITERS)]
     tasks = [(writer.run,) for writer in writers]
     tasks.append((read, gallery, writers, random.Random(seed + 1)))
-    tasks.append((upgrade, gallery, world, random.Random(seed + 2)))
+    tasks.append((upgrade, gallery, world, random.Random(seed + 2), aim))
     for task in tasks:
         threading.Thread(target=guarded, args=task, daemon=True).start()
     sys.stdout.write("open\n")
@@ -214,4 +219,4 @@ def main(folder: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
