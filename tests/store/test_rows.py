@@ -375,3 +375,24 @@ def test_readers_beside_updates_and_compactions_see_whole_rows(tmp_path):
             thread.join()
     rows.close()
     assert torn == []
+
+
+def test_a_hidden_row_is_hidden_to_who_reads_it_while_it_is_replaced(rows, monkeypatch):
+    rows.upsert(["a", "b"], vectors(1, 2), [{}] * 2, None)
+    rows.set_hidden(["a"], True)
+    seen, flags = [], rows._data.flags
+    reader = threading.Thread(
+        target=lambda: seen.append((rows.get(["a"]).hidden[0], rows.scan().rows.hidden[0]))
+    )
+    put = flags.put
+
+    def slowly(slots, hidden):
+        put(slots, hidden)
+        if not hidden:  # the old slot is none any more, and the new one is not known yet
+            reader.start()
+            reader.join(0.2)
+
+    monkeypatch.setattr(flags, "put", slowly)
+    rows.upsert(["a"], vectors(3), [{}], None)
+    reader.join()
+    assert seen == [(True, True)]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array, ids_given
-from ..errors import InvalidInput, MissingIds
+from ..errors import InvalidInput
 from ..space import Space
-from .base import NO_REVISION, Page, Rows
+from .base import NO_REVISION, Page, Rows, refuse_absent
 from .database import ROWS, Database, broken, chunks, marks
 from .memory import check_k
 from .payloads import TEXT, Payloads, read, texts
@@ -167,7 +167,8 @@ class RowFile:
                 self._vectors.write(first, array)
                 columns = (fresh.tolist(), names, numbers.tolist(), written)
                 new = int((slots == NO_SLOT).sum())
-                with self._data.transaction():
+                # Who reads a row as it was must not see its flag where it goes.
+                with self._reading if hidden.any() else nullcontext(), self._data.transaction():
                     self._data.connection.executemany(
                         "REPLACE INTO rows VALUES (?, ?, ?, ?)", zip(*columns, strict=True)
                     )
@@ -265,12 +266,7 @@ class RowFile:
             sql = f"SELECT id, {_FIELDS} FROM rows WHERE id IN ({{}})"
             found = {row[0]: row for row in self._run(sql, ids, reader)}
             missing = [name for name in ids if name not in found]
-            if missing:
-                raise MissingIds(
-                    f"get from {self.space.name}",
-                    "ids that are stored",
-                    f"{missing[0]!r} ({len(missing)} of {len(ids)} are not)",
-                )
+            refuse_absent(missing, len(ids), self.space.name)
             if len(self._seen) > _SEEN:
                 self._seen.clear()
             self._seen.update((row[0], row[1]) for row in found.values())
