@@ -219,6 +219,7 @@ def test_in_a_stage_an_answer_says_which_side_it_came_from(client, planned):
     client.command("stage", share=0.5, tenants=["acme"], where={"lang": "de"})
     text = next(iter(planned.queries.values()))
     columns = client("POST", "/api/compare", {"text": text}, token=False).json()["columns"]
+    assert "depends on who asks" in columns[1]["why_not"]
     sides = {c["name"]: [place["id"] for place in c["places"]] for c in columns}
 
     def asked(**more):
@@ -258,6 +259,8 @@ def test_a_step_back_leads_everybody_to_the_old_side_and_a_stage_forward_again(c
     text = next(iter(planned.queries.values()))
     told = client("POST", "/api/search", {"texts": [text]}, token=False).json()
     assert told["reads"] == "old"
+    columns = client("POST", "/api/compare", {"text": text}, token=False).json()["columns"]
+    assert columns[1]["places"] == columns[0]["places"] != columns[2]["places"]
     refused = client.command("step-back")
     assert (refused.status_code, refused.json()["got"]) == (409, "everybody reads the old side")
     client.command("stage", share=1.0)

@@ -141,22 +141,24 @@ def test_it_waits_for_a_command_when_told_not_to_resume(slow, served):
 
 def test_a_request_under_way_is_answered_before_the_end(slow, served):
     running = served(slow, TOY_SECONDS="3.0")
-    answers = []
+    client, answers, begun = running.client(), [], threading.Event()
 
     def write():
-        with running.client() as client:
-            items = [{"id": "late", "content": "w1 w2 w3"}]
-            answers.append(client.put("/api/items", json={"items": items}).status_code)
+        items = [{"id": "late", "content": "w1 w2 w3"}]
+        begun.set()
+        answers.append(client.put("/api/items", json={"items": items}).status_code)
 
     started(running)
     running.until(lambda told: told["state"] == "copying")
     thread = threading.Thread(target=write)  # both models read it: three seconds
     thread.start()
+    assert begun.wait(60)
     time.sleep(0.5)
     running.status()  # asked later, so that the write has come in when this is answered
     assert answers == []
     code, _, err = running.stop()
     thread.join()
+    client.close()
     assert (code, err, answers) == (0, "", [200])
     assert "late" in found(served(slow, "--no-resume"))
 

@@ -81,6 +81,11 @@ def _asked(gallery: Gallery, body: bodies.Compare, side: Which) -> list[tuple[st
         return hits.row(0)
     if side == "new" and not gallery.new.store.visible and gallery.reads != "new":
         return "Nothing has moved to the new side yet."
+    stage = gallery.stage
+    if side == "both" and stage is not None and gallery.whole:
+        if not stage.held:
+            return "In a stage it depends on who asks: the old answer or the new one."
+        side = "old"
     try:
         return gallery.search([body.text], body.k, body.where, side=side).row(0)
     except HoldfastError as error:
