@@ -302,6 +302,10 @@ class Postgres:
         errors = self._driver.errors
         return isinstance(error.__cause__, self._driver.DataError | errors.ProgramLimitExceeded)
 
+    def broke(self, error: HoldfastError) -> bool:
+        """Whether a failure was one inside the server, where an index is not in order."""
+        return isinstance(error.__cause__, self._driver.errors.InternalError_)
+
     def _drop_idle(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []

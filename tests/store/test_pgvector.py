@@ -516,3 +516,28 @@ def test_which_table_is_whose_is_on_disk_before_anything_is_written(make, tmp_pa
     make()
     home = tmp_path / "side"
     assert synced[-2:] == [str(home / "postgres.partial"), str(home)]
+
+
+def test_a_graph_that_is_not_in_order_is_gone_round(make, monkeypatch):
+    """pgvector says "cannot load deleted element" where vacuum and a search meet."""
+    store, exact = make(exact_below=100), MemoryStore(SPACE)
+    for each in (store, exact):
+        each.upsert(names(500), sample(500, SPACE), [{"n": i % 3} for i in range(500)])
+    store.tend()
+    run, failed = store._postgres.run, []
+
+    def breaks(work, single=False):
+        if len(failed) < 2 and single:
+            failed.append(work)
+            broken = psycopg.errors.InternalError_("cannot load deleted element")
+            raise StoreError("database", "an answer", "none") from broken
+        return run(work, single)
+
+    asked = sample(70, SPACE, seed=6)
+    monkeypatch.setattr(store._postgres, "run", breaks)
+    with pytest.raises(StoreError):  # that one fails again
+        store.search(asked[:1], 5)
+    failed.clear()
+    failed.append(None)
+    assert (store.search(asked, 9, {"n": 1}).ids == exact.search(asked, 9, {"n": 1}).ids).all()
+    assert len(failed) == 2
