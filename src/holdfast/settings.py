@@ -32,13 +32,18 @@ def read_toml(path: Path, what: str, fix: str = "") -> dict[str, Any]:
 
 def config_error(where: str, error: ValidationError) -> ConfigError:
     """The first thing wrong with a configuration, in our form."""
-    first = error.errors()[0]
+    # A table under a wrong name is missing under the right one: name what was written.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     setting = ".".join(str(part) for part in first["loc"]) or where
     more = f" ({len(error.errors())} problems in all)" if len(error.errors()) > 1 else ""
     if first["type"] == "extra_forbidden":
         return ConfigError(
             f"{where}: {setting}", "a known setting", f"an unknown one{more}", "Check its spelling."
         )
-    return ConfigError(
-        f"{where}: {setting}", first["msg"].lower(), f"{first.get('input')!r}{more}", ""
-    )
+    if first["type"] == "missing":
+        return ConfigError(f"{where}: {setting}", "a value", f"none{more}", "Write it there.")
+    said = first["msg"]
+    said = said[0].lower() + said[1:]
+    wanted = said.removeprefix("input should be ")
+    wanted = f"a value {wanted}" if wanted.startswith(("greater", "less")) else wanted
+    return ConfigError(f"{where}: {setting}", wanted, f"{first.get('input')!r}{more}", "")

@@ -122,6 +122,12 @@ def test_a_budget_cuts_the_sample_and_needs_a_price(large):
     assert "at least 50" in large.run("assess", "--budget", "0.3").stderr
 
 
+def test_a_slice_that_no_item_has_is_refused(large):
+    result = large.run("assess", "--sample", "20%", "--slice", "land")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "assess: expected items with the field land, got none. Check --slice." in result.stderr
+
+
 def test_slices_are_told_by_a_payload_field(large):
     data = large.data("assess", "--sample", "20%", "--slice", "lang")
     named = {f["slice"] for f in data["findings"]} - {"all"}

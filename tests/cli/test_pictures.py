@@ -143,6 +143,7 @@ def test_a_search_without_a_question_is_refused(home):
 def test_a_folder_is_recognised_by_init(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "beach.png").touch()
     words = ["init", "--source", "photos", "--old", "clip:openai/clip-vit-base-patch32"]
     words += ["--new", "clip:openai/clip-vit-large-patch14"]
     result = CliRunner().invoke(main, words)

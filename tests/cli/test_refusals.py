@@ -63,7 +63,10 @@ def test_a_share_that_is_none(planned, share):
 
 def test_commands_without_a_gallery_or_a_plan(home):
     assert "holdfast build" in home.refused("plan", "--dry-run")
-    assert "Plan an upgrade first" in home.refused("status")
+    for command in ("status", "report", "quarantine", "pause", "cutover", "finish", "audit"):
+        said = home.refused(command)
+        assert said.startswith(f"holdfast: {command}: expected a gallery, got none yet.")
+        assert "Build it first: holdfast build." in said
     home.done("build")
     for command in ("backfill", "cutover", "rollback", "quarantine", "finish"):
         said = home.run(command, *(["--yes-give-up-the-old-side"] if command == "finish" else []))

@@ -65,6 +65,7 @@ def test_what_the_file_holds_is_what_the_page_says(tmp_path, monkeypatch):
     """The settings shown are those that `init` writes."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "beach.png").touch()
     blocks = list(blocks_of(PAGE, flat(PAGE.read_text(encoding="utf-8"))))
     walk([next(b for b in blocks if b.code.startswith("holdfast init"))])
     written = (tmp_path / "holdfast.toml").read_text()

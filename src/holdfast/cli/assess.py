@@ -30,7 +30,9 @@ _PRICES = "prices.toml"
     metavar="SHARE",
     help="Part of the gallery that the new model may read.",
 )
-@click.option("--budget", type=click.FloatRange(min=0.0), help="What that may cost at most.")
+@click.option(
+    "--budget", type=click.FloatRange(min=0.0), metavar="MONEY", help="What that may cost at most."
+)
 @click.option(
     "--prices",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -47,18 +49,19 @@ _PRICES = "prices.toml"
     "--worth",
     type=click.FloatRange(min=0.0),
     default=0.01,
+    metavar="GAIN",
     show_default=True,
     help="A gain below this is not worth an upgrade.",
 )
 def assess(face: Face, dry_run: bool, **told: Any) -> None:
-    """Measure old and bridged, forecast mixed and new, and say: keep, bridge, upgrade or hold.
+    """Say before you pay: keep, bridge, upgrade or hold.
 
-    The new model reads a tenth of the gallery at most; its answers are kept, so a later
-    backfill does not pay for them again. Queries are your judged ones, else made from the
-    documents. Payload fields of the sampled items are audited: what the new space lost, and,
-    with --label, whether a field became a shortcut. Such an alarm, or a slice that got worse
-    beyond chance, turns "upgrade" into "hold". The exit code is 1 when a [[gate]] of the
-    configuration fails.
+    Old and bridged are measured, mixed and new are forecast. The new model reads a tenth of the
+    gallery at most; its answers are kept, so a later backfill does not pay for them again.
+    Queries are your judged ones, else made from the documents. Payload fields of the sampled
+    items are audited: what the new space lost, and, with --label, whether a field became a
+    shortcut. Such an alarm, or a slice that got worse beyond chance, turns "upgrade" into "hold".
+    The exit code is 1 when a [[gate]] of the configuration fails.
     """
     from ..upgrade.assess import Assessor
     from ..upgrade.gate import failed, judge
@@ -95,7 +98,7 @@ def _planned(plan: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("new", plan["new"]),
         ("items", f"{plan['items']:,}"),
         ("queries", f"{plan['queries']:,}, {asked}"),
-        ("sample", f"{plan['sample']:,} items for the new model to read"),
+        ("sample", f"{plan['sample']:,} items for the new model to read, and the queries"),
         ("cost of the sample", _cost(plan["cost"])),
         ("cost of all items", _cost(plan["whole"])),
     ]
@@ -104,10 +107,10 @@ def _planned(plan: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _cost(told: Mapping[str, Any]) -> str:
     words = []
     if told["money"] is not None:
-        words.append(f"{told['money']:,.2f} {told['currency']}")
+        words.append(money(told["money"], told["currency"]))
     if told["tokens"] is not None:
-        words.append(f"about {told['tokens']:,} tokens")
-    if told["seconds"] is not None:
+        words.append(f"about {told['tokens']:,} tokens" if told["tokens"] else "no tokens")
+    if told["seconds"]:
         words.append(f"about {_time(told['seconds'])}")
     if told["note"]:
         words.append(told["note"])
@@ -118,7 +121,20 @@ def _time(seconds: float) -> str:
     for size, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2.0 * size:
             return f"{seconds / size:,.0f} {unit}"
-    return f"{seconds:,.0f} seconds"
+    whole = max(round(seconds), 1)
+    return f"{whole:,} second" + ("s" if whole > 1 else "")
+
+
+def money(value: float, currency: str) -> str:
+    """A sum; what is less than the smallest that is shown is not called nothing.
+
+    Example:
+        >>> money(1234.5, "USD"), money(0.0003, "USD"), money(0.0, "USD")
+        ('1,234.50 USD', 'less than 0.01 USD', '0.00 USD')
+    """
+    if 0.0 < value < 0.005:
+        return f"less than 0.01 {currency}".rstrip()
+    return f"{value:,.2f} {currency}".rstrip()
 
 
 def _words(made: Assessment) -> list[Any]:
@@ -185,7 +201,7 @@ def _costs(costs: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if costs["storage_month"] is None:
         size += ", price unknown"
     else:
-        size += f", {costs['storage_month']:,.2f} {costs['currency']} a month"
+        size += f", {money(costs['storage_month'], costs['currency'])} a month"
     return [
         ("paid for this sample", _cost(costs["sample"])),
         ("still to pay for an upgrade", _cost(costs["rest"])),

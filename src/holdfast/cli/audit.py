@@ -15,12 +15,15 @@ from .tables import grid
 @click.option(
     "--check", is_flag=True, help="Fail (exit code 2) where a row does not fit the chain."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the latest so many rows.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the latest so many rows."
+)
 def audit(face: Face, check: bool, limit: int | None) -> None:
-    """List every command with who gave it, when, why, and what the gate said by then.
+    """List every command: who gave it, when, why, and how it went.
 
-    Rows are only added, each sealed by a hash of itself and of all before it. Note the last hash
-    down elsewhere to be able to show that none was taken from the end.
+    With what the gate said by then. Rows are only added, each sealed by a hash of itself and of
+    all before it. Note the last hash down elsewhere to be able to show that none was taken from
+    the end.
     """
     from ..upgrade.audit import Audit
 

@@ -10,6 +10,7 @@ import click
 from ..errors import UpgradeError
 from .face import Face, command, gate_failed
 from .progress import Wish, bar, lasting
+from .room import refuse_short, short
 from .share import percent, read_share
 from .tables import facts, failure_line, finding_line, rounded
 
@@ -34,14 +35,19 @@ _POLL = 0.2  # seconds between two looks for an answer
     help="Pause at this share of the gallery: 30% or 0.3.",
 )
 def backfill(face: Face, until: float) -> None:
-    """Move items to the new side while the gallery goes on answering.
+    """Move items to the new side; the gallery goes on answering.
 
     Ctrl-C pauses after the batch under way; started again, it goes on where it was. With
     [judgements] in the configuration, quality is measured at every tenth of the gallery, and
     the exit code is 1 when a share answers worse than the old side did. A [[gate]] there
     pauses the upgrade when one of its rules fails.
     """
-    with face.gallery() as gallery, Wish(face.talks) as wish, bar(face, "backfill") as show:
+    refuse_short("backfill", face.project.folder)
+    with (
+        face.gallery() as gallery,
+        Wish(face.talks) as wish,
+        bar(face, "backfill", until) as show,
+    ):
         status, findings = move(face, gallery, until, wish, show)
     worse = [finding for finding in findings if finding.verdict == "fail"]
     broken = [f for f in held_against(face.project, findings) if f not in worse]
@@ -64,6 +70,8 @@ def backfill(face: Face, until: float) -> None:
         click.echo(f"holdfast: gate failed: {failure_line(finding)}.", err=True)
     if worse or broken:
         gate_failed()
+    if status.state == "paused" and not wish.name:
+        refuse_short("backfill", face.project.folder)
 
 
 def move(
@@ -83,8 +91,8 @@ def move(
     def hear(status: Status) -> None:
         pace.keep(status)
         show(round(status.share * status.items), status.items)
-        if wish.name and status.state == "copying":
-            engine.pause(wish.name)
+        if status.state == "copying" and (wish.name or short(project.folder)):
+            engine.pause(wish.name or "the disk is nearly full")
 
     engine = project.engine(gallery, hear, by=person())
     try:
@@ -137,12 +145,13 @@ def _outcome(status: Status, stopped: str) -> str:
 @click.option(
     "--wait",
     type=click.FloatRange(min=0.0),
+    metavar="SECONDS",
     default=60.0,
     show_default=True,
     help="Seconds to wait for the answer.",
 )
 def pause(face: Face, wait: float) -> None:
-    """Ask the process that runs the backfill to pause after the batch under way."""
+    """Ask the running backfill to pause after the batch under way."""
     from ..upgrade.audit import person
 
     _refuse_without_backfill(face)
@@ -183,12 +192,14 @@ def _refuse_without_backfill(face: Face) -> None:
 
 @command("status")
 def status(face: Face) -> None:
-    """Say where the upgrade stands; works while another process holds the stores."""
+    """Say where the upgrade stands, also while a backfill runs."""
+    from ..upgrade.quality import cells
     from ..upgrade.stand import stand
 
     with face.ledger() as ledger:
         data = stand(ledger)
-        face.answer(data, facts(_spoken(data)))
+        lines = [finding_line(finding) for finding in cells(ledger)] if data["findings"] else []
+        face.answer(data, facts(_spoken(data)), *lines)
 
 
 def _spoken(data: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -217,7 +228,12 @@ def _spoken(data: dict[str, Any]) -> list[tuple[str, Any]]:
         rows.append(("running", words + (f", {lasting(left)} left" if left is not None else "")))
     elif data["state"] == "copying":
         rows.append(("running", "no: it was cut off; holdfast backfill goes on"))
-    if data["findings"]:
-        last = data["findings"][-1]
-        rows.append(("measured", f"{rounded(last['cell'])} {last['metric']} {last['value']:.3f}"))
+    elif data["state"] == "paused":
+        rows.append(("paused", _why(data["events"])))
     return rows
+
+
+def _why(events: list[dict[str, Any]]) -> str | None:
+    """The reason that was noted with the latest pause."""
+    pauses = [event["detail"] for event in events if event["kind"] == "paused"]
+    return pauses[-1].get("why") if pauses else None

@@ -58,10 +58,11 @@ def cutover(
     step_back: bool,
     why: str,
 ) -> None:
-    """Answer from the new side alone, after a scan that looks for anything missed.
+    """Answer from the new side alone, all at once or in stages.
 
-    With --share, --tenant or --where it does so in stages: who belongs to the stage reads the
-    new side, the rest the old one. Give larger stages as trust grows, then none, for everybody.
+    A scan that looks for anything missed comes first. With --share, --tenant or --where it does
+    so in stages: who belongs to the stage reads the new side, the rest the old one. Give larger
+    stages as trust grows, then none, for everybody.
     """
     stage = _stage(share, tenant, where)
     if step_back:
@@ -147,7 +148,7 @@ def _engine(face: Face, gallery: Gallery, **more: Any) -> Engine:
 @command("rollback")
 @_WHY
 def rollback(face: Face, why: str) -> None:
-    """Answer from the old side alone, with everything written since."""
+    """Answer from the old side again, with all written since."""
     if _state(face, "roll back") == "rolled back":
         _tell(face, {"state": "rolled back", "changed": False}, "It is rolled back already.")
         return

@@ -41,7 +41,7 @@ _OVER = ("cut over", "finished", "rolling back", "rolled back")
 @click.option("--fresh", is_flag=True, help="Start again: delete what an earlier demo left.")
 @click.option("--items", type=click.IntRange(min=50), hidden=True, help="Use so many items only.")
 def demo(face: Face, folder: Path, fresh: bool, items: int | None) -> None:
-    """Upgrade a real gallery: code search over Python's standard library.
+    """Upgrade a real gallery: code search over Python's library.
 
     From WordLlama (static, 256-d) to MiniLM (a transformer, 384-d), with quality measured at
     every tenth. Takes a few minutes; killed at any moment and started again, it goes on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -15,6 +16,11 @@ import click
 from ..errors import HoldfastError
 
 DONE, GATE_FAILED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
+_WAYS_OUT = {
+    errno.ENOSPC: "Make room, then give the same command again: it goes on.",
+    errno.EDQUOT: "Make room, then give the same command again: it goes on.",
+    errno.EROFS: "The folder must be writable; status and report read it as it is.",
+}
 
 
 class Door(click.Group):
@@ -64,17 +70,28 @@ class _Leaving:
         elif isinstance(error, click.ClickException):
             context = getattr(error, "ctx", None)
             fix = f"See: {context.command_path} --help" if context else ""
-            self._say(_parts(error, f"{error.format_message()} {fix}".rstrip(), fix))
+            said = error.format_message()
+            said += "" if said.endswith((".", "?", "!")) else "."
+            self._say(_parts(error, f"{said} {fix}".rstrip(), fix))
         elif isinstance(error, HoldfastError):
             self._say(_parts(error, str(error), error.fix, error))
         elif isinstance(error, OSError | sqlite3.DatabaseError):
-            self._say(_parts(error, f"{type(error).__name__}: {error}"))
+            fix = _WAYS_OUT.get(getattr(error, "errno", None) or 0, "")
+            self._say(_parts(error, f"{_environment(error)} {fix}".rstrip(), fix))
         else:
             traceback.print_exception(error)
         return True
 
     def _say(self, parts: dict[str, str]) -> None:
         click.echo(json.dumps(parts) if self._json else f"holdfast: {parts['message']}", err=True)
+
+
+def _environment(error: BaseException) -> str:
+    """What the machine refused, and of which file, in words."""
+    words, where = getattr(error, "strerror", None), getattr(error, "filename", None)
+    if not words:
+        return f"{type(error).__name__}: {error}."
+    return f"{where}: {words}." if where else f"{words}."
 
 
 def _parts(

@@ -57,16 +57,12 @@ class Face:
     @cached_property
     def out(self) -> Console:
         """Where results for people go."""
-        from rich.console import Console
-
-        return Console(highlight=False, markup=False, emoji=False)
+        return _console(stderr=False)
 
     @cached_property
     def side(self) -> Console:
         """Where progress goes."""
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False, markup=False, emoji=False)
+        return _console(stderr=True)
 
     @property
     def talks(self) -> bool:
@@ -98,11 +94,23 @@ class Face:
     @contextmanager
     def ledger(self, readonly: bool = True) -> Iterator[Ledger]:
         """The ledger alone, which works while another process holds the stores."""
+        self.project.refuse_unbuilt(click.get_current_context().info_name or "holdfast")
         ledger = self.project.ledger(readonly=readonly)
         try:
             yield ledger
         finally:
             ledger.close()
+
+
+def _console(stderr: bool) -> Console:
+    from rich.console import Console
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave the exit code to the door; rich would take 1, a gate's verdict."""
+            raise BrokenPipeError
+
+    return Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def gate_failed() -> None:

@@ -11,9 +11,10 @@ from .face import Face, command
 @command("follow")
 @click.option("--once", is_flag=True, help="Take over what is there now, and end.")
 def follow(face: Face, once: bool) -> None:
-    """Take over what others write into the source, past the gallery, until Ctrl-C.
+    """Take over what others write into the source, until Ctrl-C.
 
-    For a source with a feed. While a backfill or a service runs, it follows by itself.
+    What they write there comes past the gallery, so the source must have a feed. While a backfill
+    or a service runs, it follows by itself.
     """
     source = face.project.config.source
     if not source.options.get("feed"):

@@ -6,7 +6,9 @@ import gzip
 import json
 import tempfile
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import click
@@ -63,11 +65,17 @@ metric = {metric}
     type=click.Path(path_type=Path),
     help="Documents: .jsonl, .parquet, or a folder of pictures.",
 )
-@click.option("--id", "id_field", help="Field of the id; found out where it is usual.")
-@click.option("--text", "text_field", help='Field of the text, or "{title}: {abstract}".')
-@click.option("--old", default=OLD, show_default=True, help=f"Model that serves now, {_FORM}.")
-@click.option("--new", default=NEW, show_default=True, help=f"Model to upgrade to, {_FORM}.")
-@click.option("--store", default="edge", show_default=True, help="Kind of store.")
+@click.option("--id", "id_field", metavar="FIELD", help="Field of the id, if it is not usual.")
+@click.option(
+    "--text", "text_field", metavar="FIELD", help='Field of the text, or "{title}: {abstract}".'
+)
+@click.option(
+    "--old", default=OLD, show_default=True, metavar="MODEL", help=f"That serves now, {_FORM}."
+)
+@click.option(
+    "--new", default=NEW, show_default=True, metavar="MODEL", help=f"To upgrade to, {_FORM}."
+)
+@click.option("--store", default="edge", show_default=True, metavar="KIND", help="Kind of store.")
 @click.option("--queries", type=click.Path(path_type=Path), help="Judged queries, JSONL.")
 @click.option("--qrels", type=click.Path(path_type=Path), help="Which items answer them.")
 def init(face: Face, **told: Any) -> None:
@@ -79,12 +87,16 @@ def init(face: Face, **told: Any) -> None:
         )
     if (told["queries"] is None) != (told["qrels"] is None):
         raise ConfigError("init", "--queries and --qrels, or neither", "one of them")
+    _known_store(told["store"])
+    for option in ("queries", "qrels"):
+        if told[option] is not None:
+            _there(told[option], f"--{option}")
     text = _text(path.parent, told)
     _check(path, text)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     face.answer({"written": str(path)}, *([f"Wrote {path}."] if face.talks else []))
-    face.note("Look it over, then: holdfast build. To see what would happen: plan --dry-run.")
+    face.note("Look it over, then: holdfast build.")
 
 
 def _text(home: Path, told: dict[str, Any]) -> str:
@@ -98,8 +110,8 @@ def _text(home: Path, told: dict[str, Any]) -> str:
     return TEMPLATE.format(
         store=_toml(told["store"]),
         source=_source(home, told),
-        old=_encoder(told["old"]),
-        new=_encoder(told["new"]),
+        old=_encoder(told["old"], "--old"),
+        new=_encoder(told["new"], "--new"),
         judgements=judgements,
     )
 
@@ -110,6 +122,7 @@ def _source(home: Path, told: dict[str, Any]) -> str:
     record: dict[str, Any] = {}
     kind = "jsonl"
     if path is not None and path.is_dir():
+        _has_pictures(path)
         return f"kind = {_toml('pictures')}\npath = {_toml(_relative(path, home))}"
     if path is not None:
         suffix = next((s for s in reversed(path.suffixes) if s != ".gz"), "")
@@ -119,6 +132,8 @@ def _source(home: Path, told: dict[str, Any]) -> str:
         record = _first(path) if kind == "jsonl" else _there(path)
     name = told["id_field"] or next((key for key in _IDS if key in record), "id")
     text = told["text_field"] or next((key for key in _TEXTS if key in record), "text")
+    for option, word in (("--id", name), ("--text", text)):
+        _occurs(option, word, record)
     rest = [key for key in record if key not in (name, text) and f"{{{key}}}" not in text]
     lines = [
         f"kind = {_toml(kind)}",
@@ -132,10 +147,36 @@ def _source(home: Path, told: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _there(path: Path) -> dict[str, Any]:
+def _there(path: Path, option: str = "--source") -> dict[str, Any]:
     if not path.is_file():
-        raise ConfigError("--source", "a file", f"{path}, which is not there")
+        raise ConfigError(option, "a file", f"{path}, which is not there")
     return {}
+
+
+def _has_pictures(folder: Path) -> None:
+    from ..source.pictures import PictureSource
+
+    if not len(PictureSource(folder)):
+        raise ConfigError(
+            "--source",
+            "a file of documents, or a folder with pictures",
+            f"{folder}, a folder without any",
+        )
+
+
+def _occurs(option: str, word: str, record: dict[str, Any]) -> None:
+    """Fields that the first record does not have are asked for in vain."""
+    named = [part[1] for part in Formatter().parse(word) if part[1]] if "{" in word else [word]
+    absent = [name for name in named if name not in record]
+    if record and absent:
+        raise ConfigError(option, f"a field among {', '.join(record)}", repr(absent[0]))
+
+
+def _known_store(kind: str) -> None:
+    from ..store.registry import known_stores
+
+    if kind not in known_stores():
+        raise ConfigError("--store", f"one of {', '.join(known_stores())}", repr(kind))
 
 
 def _first(path: Path) -> dict[str, Any]:
@@ -145,7 +186,11 @@ def _first(path: Path) -> dict[str, Any]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             line = next((text for raw in file if (text := raw.decode().strip())), "")
+        if not line:
+            raise ConfigError("--source", f"JSON objects in {path}", "an empty file")
         record = json.loads(line.removeprefix("\ufeff"))
+    except ConfigError:
+        raise
     except (OSError, EOFError, ValueError) as cause:
         raise ConfigError("--source", f"JSON objects in {path}", str(cause)) from cause
     if not isinstance(record, dict):
@@ -153,7 +198,7 @@ def _first(path: Path) -> dict[str, Any]:
     return record
 
 
-def _encoder(word: str) -> str:
+def _encoder(word: str, option: str) -> str:
     """The lines of [old] or [new] from KIND[:MODEL][,SETTING=VALUE...]."""
     from ..encode.registry import known_encoders
 
@@ -161,14 +206,16 @@ def _encoder(word: str) -> str:
     kind, _, model = named.partition(":")
     kinds = [*known_encoders(), DEAD]
     if kind not in kinds:
-        raise ConfigError("init: encoder", f"one of {', '.join(kinds)}", repr(kind))
+        near = get_close_matches(kind, kinds, 1)
+        fix = f"Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(option, f"one of {', '.join(kinds)}", repr(kind), fix)
     lines = [f"encoder = {_toml(kind)}"]
     if model:
         lines.append(f"{'function' if kind == 'python' else 'model'} = {_toml(model)}")
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not (equals and key.isidentifier()):
-            raise ConfigError("init: encoder", "SETTING=VALUE behind a comma", repr(setting))
+            raise ConfigError(option, "SETTING=VALUE behind a comma", repr(setting))
         lines.append(f"{key} = {value if _is_toml(value) else _toml(value)}")
     return "\n".join(lines)
 

@@ -19,7 +19,7 @@ _SAMPLE = 100  # rows whose payload keys are collected
 
 @command("inspect")
 def inspect(face: Face) -> None:
-    """Show what the gallery holds: spaces, stores, counts, payload keys, files."""
+    """Show what the gallery holds: spaces, counts, keys, files."""
     project = face.project
     state, spaces, serving = _known(project)
     if serving is None:
@@ -65,9 +65,10 @@ def _model(project: Project, name: str) -> dict[str, Any]:
     """The space of a configured model, or why it cannot be opened."""
     try:
         encoder = project.old_encoder if name == "old" else project.new_encoder
+        # Some know their space only once the model is loaded.
+        return {"space": encoder.space.to_json() if encoder else None, "problem": None}
     except HoldfastError as error:
         return {"space": None, "problem": str(error)}
-    return {"space": encoder.space.to_json() if encoder else None, "problem": None}
 
 
 def _relation(
@@ -98,7 +99,7 @@ def _store(project: Project, space: Space) -> dict[str, Any]:
     try:
         store = project.store(space)
     except StoreHeld as error:
-        return {**found, "problem": error.got}
+        return {**found, "problem": error.got.removeprefix("one ")}
     except HoldfastError as error:
         return {**found, "problem": str(error)}
     try:
@@ -143,8 +144,12 @@ def _spoken(data: dict[str, Any]) -> list[tuple[str, Any]]:
         else:
             rows.append(("", f"{store['items']:,} items, {store['visible']:,} of them visible"))
             rows.append(("", f"payload keys: {', '.join(store['payload_keys']) or 'none'}"))
-    rows += [("file", f"{name}, {size / 1e6:,.1f} MB") for name, size in data["files"].items()]
+    rows += [("file", f"{name}, {_bytes(size)}") for name, size in data["files"].items()]
     return rows
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
 
 
 def _space(told: dict[str, Any] | None) -> str:

@@ -18,10 +18,10 @@ from .tables import facts, grid
 )
 @simulating
 def plan(face: Face, dry_run: bool, simulate: bool, **asked: Any) -> None:
-    """Plan the upgrade from the space that serves now to the new model's.
+    """Plan the upgrade to the new model; nothing moves yet.
 
-    Nothing moves yet. A plan that needs a bridge fits it here, on a sample of the gallery,
-    and shows how well each way of fitting did on items it had not seen.
+    A plan that needs a bridge fits it here, on a sample of the gallery, and shows how well each
+    way of fitting did on items it had not seen.
 
     With --simulate a sample of the gallery is upgraded beside it, and thrown away, to measure
     how fast model and stores are here; the new model is run, and if need be paid, for the

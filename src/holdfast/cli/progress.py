@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -18,10 +19,16 @@ _SMOOTH = 0.3  # weight of the latest rate
 
 
 @contextmanager
-def bar(face: Face, what: str) -> Iterator[Callable[[int, int], None]]:
+def bar(face: Face, what: str, until: float = 1.0) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, at terminals only; called with (done, total).
 
-    The first call sets where this run began, so that the rate is this run's.
+    The first call sets where this run began, so that the rate is this run's. The time left is
+    to where it stops.
+
+    Args:
+        face: The caller.
+        what: Said before the bar.
+        until: Share of the total at which this run stops.
     """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -38,7 +45,7 @@ def bar(face: Face, what: str) -> Iterator[Callable[[int, int], None]]:
         pace = _Pace()
 
         def show(done: int, total: int) -> None:
-            words = pace.text(done, total)
+            words = pace.text(done, math.ceil(until * total))
             progress.update(task, completed=done, total=max(total, 1), visible=True, pace=words)
 
         yield show
@@ -61,7 +68,8 @@ class _Pace:
             self._last = (now, done)
         if self._rate <= 0.0:
             return ""
-        return f"{self._rate:,.0f} a second, {lasting((total - done) / self._rate)} left"
+        left = max(total - done, 0) / self._rate
+        return f"{self._rate:,.0f} a second, {lasting(left)} left"
 
 
 def lasting(seconds: float) -> str:

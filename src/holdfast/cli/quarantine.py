@@ -14,6 +14,7 @@ from .tables import grid
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1000,
     show_default=True,
     help="Items to list at most.",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     help="The file to write.",
 )
 def report(face: Face, out: Path) -> None:
-    """Write a report: the curve, the cells, what happened when, and what to do next."""
+    """Write a report: the curve, what happened, what to do next."""
     with face.ledger() as ledger:
         written = write(ledger, out)
     face.answer({"written": str(written)}, *([f"Wrote {written}."] if face.talks else []))

@@ -10,7 +10,9 @@ import click
 
 from ..errors import InvalidFilter
 from .face import Face, command
-from .tables import grid, spoken
+from .tables import cut, grid, spoken, visible
+
+_ID = 80  # signs of an id that are shown to people; --json has them all
 
 
 @command("search")
@@ -22,12 +24,19 @@ from .tables import grid, spoken
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A picture that asks; any number of them.",
 )
-@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits a query.")
+@click.option(
+    "-k",
+    type=click.IntRange(min=1),
+    default=10,
+    metavar="N",
+    show_default=True,
+    help="Hits a query.",
+)
 @click.option("--where", metavar="JSON", help="""Filter, such as '{"lang": "en"}'.""")
 def search(
     face: Face, queries: tuple[str, ...], images: tuple[Path, ...], k: int, where: str | None
 ) -> None:
-    """Answer queries from the gallery, old and new side together: texts, or pictures."""
+    """Answer queries, texts or pictures, from both sides as one."""
     tree, asked = _tree(where), [*queries, *images]
     if not asked:
         raise click.UsageError("Give a QUERY or more, or --image PATH.")
@@ -64,7 +73,10 @@ def _tree(where: str | None) -> Any:
 
 def _words(answer: dict[str, Any]) -> list[Any]:
     rows = [
-        (place, f"{hit['score']:.4f}", hit["id"], spoken(hit["payload"]))
+        (place, f"{hit['score']:.4f}", cut(hit["id"], _ID), spoken(hit["payload"]))
         for place, hit in enumerate(answer["hits"], start=1)
     ]
-    return [f"“{answer['query']}”", grid(("", "score", "id", "payload"), rows), ""]
+    asked = f"“{visible(answer['query'])}”"
+    if not rows:
+        return [asked, "Nothing was found.", ""]
+    return [asked, grid(("", "score", "id", "payload"), rows), ""]

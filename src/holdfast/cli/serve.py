@@ -44,7 +44,7 @@ from .face import Face, command
 @click.option(
     "--prices",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Table of prices, for the cost among the metrics.",
+    help="Your table of prices, for the cost among the metrics.",
 )
 @click.option(
     "--resume/--no-resume",
@@ -62,12 +62,15 @@ def serve(
     prices: Path | None,
     resume: bool,
 ) -> None:
-    """Serve the gallery and its upgrade over HTTP, with a dashboard at the same address.
+    """Serve the gallery and its upgrade over HTTP.
 
-    Searches are answered, writes honoured and items moved by this one process. Ctrl-C or
-    SIGTERM stops it after what is under way; a backfill that was cut off goes on at the next
-    start. Writing and commanding need a token.
+    The dashboard is at the same address. Searches are answered, writes honoured and items moved
+    by this one process. Ctrl-C or SIGTERM stops it after what is under way; a backfill that was
+    cut off goes on at the next start. Writing and commanding need a token.
     """
+    from ..optional import need
+
+    need("uvicorn")  # it is loaded last, when the address has been told already
     from ..service.serve import serve as run
     from ..service.settings import Settings
     from ..service.tokens import DEFAULT, read_tokens

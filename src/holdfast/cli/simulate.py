@@ -20,17 +20,37 @@ if TYPE_CHECKING:
 
 _SIZES = "1e6,1e7,1e8,1e9"
 _OPTIONS = (
-    click.option("--sizes", default=_SIZES, show_default=True, help="Numbers of items."),
-    click.option("--sample", default=2_000, show_default=True, help="Items to measure with."),
     click.option(
-        "--prices", type=click.Path(path_type=Path), help="A table of prices and limits, TOML."
+        "--sizes", default=_SIZES, show_default=True, metavar="N,N", help="Numbers of items."
     ),
-    click.option("--searches", default=0.0, help="Searches a second, at a steady rate."),
-    click.option("--searchers", default=1, show_default=True, help="Searches answered at once."),
-    click.option("--requests-per-second", type=float, help="That the model's provider takes."),
-    click.option("--losses-per-day", default=0.0, help="Deaths of each worker."),
-    click.option("--restart", default=60.0, show_default=True, help="Seconds to replace one."),
-    click.option("--months", default=1.0, show_default=True, help="Of storage to pay for."),
+    click.option(
+        "--sample", default=2_000, show_default=True, metavar="ITEMS", help="To measure with."
+    ),
+    click.option(
+        "--prices",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Your table of prices and limits.",
+    ),
+    click.option(
+        "--searches", default=0.0, metavar="RATE", help="Searches a second, at a steady rate."
+    ),
+    click.option(
+        "--searchers",
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Searches answered at once.",
+    ),
+    click.option(
+        "--requests-per-second", type=float, metavar="RATE", help="What the provider takes."
+    ),
+    click.option("--losses-per-day", default=0.0, metavar="RATE", help="Deaths of each worker."),
+    click.option(
+        "--restart", default=60.0, show_default=True, metavar="SECONDS", help="To replace one."
+    ),
+    click.option(
+        "--months", default=1.0, show_default=True, metavar="N", help="Of storage to pay for."
+    ),
 )
 
 

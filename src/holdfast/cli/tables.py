@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ def facts(rows: Iterable[tuple[str, Any]]) -> str:
         state    ready
         to move  0
     """
-    told = [(name, str(value)) for name, value in rows if value is not None]
+    told = [(name, visible(str(value))) for name, value in rows if value is not None]
     width = max((len(name) for name, _ in told), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in told)
 
@@ -33,12 +34,52 @@ def grid(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
         a1  too long
         b   gone
     """
-    told = [tuple(header), *(tuple(map(str, row)) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*told, strict=True)]
+    told = [tuple(header), *(tuple(visible(str(cell)) for cell in row) for row in rows)]
+    widths = [max(map(columns, column)) for column in zip(*told, strict=True)]
     return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
         for row in told
     )
+
+
+def visible(text: str) -> str:
+    r"""Text with what would move the cursor or colour the terminal spelled out.
+
+    Example:
+        >>> visible("a\x1b[31mb"), visible("日本"), visible("a\nb")
+        ('a\\x1b[31mb', '日本', 'a\\nb')
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == " " else ascii(c)[1:-1] for c in text)
+
+
+def columns(text: str) -> int:
+    r"""Columns of a terminal that a text takes: wide signs two, signs that combine none.
+
+    Example:
+        >>> columns("kelp"), columns("日本"), columns("e\u0301")
+        (4, 4, 1)
+    """
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def cut(text: str, width: int) -> str:
+    """A long text with its middle left out.
+
+    Example:
+        >>> cut("abcdefghij", 7), cut("abc", 7)
+        ('abc…hij', 'abc')
+    """
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def finding_line(finding: Finding) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @command("train", config=False)
 @click.argument("recipe", type=click.Path(path_type=Path))
 def train(face: Face, recipe: Path) -> None:
-    """Train a model by a recipe (TOML); goes on where it was stopped.
+    """Train a model by a recipe (TOML); goes on where it stopped.
 
     With `before` in the recipe the new model is trained to search what the model before it
     stored. A tenth of each class is held out and says how well it does.

@@ -23,11 +23,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..arrays import IntArray
+from ..errors import UpgradeError
 from ..measure.diagnose import CELL
 from ..measure.finding import Finding, mixed
 from ..measure.interval import FEW, Interval, bootstrap, paired_difference
 from ..measure.ranking import Metric, parse
-from ..measure.slices import labels_of, regressed, slice_findings
+from ..measure.slices import NONE, labels_of, regressed, slice_findings
 from ..measure.thresholds import thresholds
 from ..store.base import VectorStore
 from ..store.topk import best
@@ -372,13 +373,14 @@ def _slices(
     store: VectorStore, scope: Scope, name: str, base: Floats, curve: Forecast
 ) -> list[Finding]:
     """The change of each slice, by a payload field of the first answer of each query."""
-    present, answers = set(scope.ids.tolist()), []
-    for query in scope.judgements.query_ids:
-        grades = scope.judgements.qrels[query]
-        answers.append(next(name for name, g in grades.items() if g > 0 and name in present))
+    present, qrels = set(scope.ids.tolist()), scope.judgements.qrels
+    asked = map(qrels.__getitem__, scope.judgements.query_ids)
+    answers = [next(n for n, g in one.items() if g > 0 and n in present) for one in asked]
     names = list(dict.fromkeys(answers))
     payloads = dict(zip(names, store.get(names, vectors=False).payloads, strict=True))
     labels = labels_of([payloads[answer] for answer in answers], name)
+    if set(labels) == {NONE}:
+        raise UpgradeError("assess", f"items with the field {name}", "none", "Check --slice.")
     after = curve.values[:, -1].mean(axis=0)
     found = slice_findings(base, after, labels, curve.metric, "new/new", name)
     return [replace(one, note=f"{_FORECAST}; {one.note}") for one in found[1:]]

@@ -57,6 +57,10 @@ class LedgerFile:
             self._db.execute("PRAGMA journal_mode=WAL")
             if self._empty():
                 self._make()
+        elif self._empty():
+            raise LedgerError(
+                str(self.path), "a ledger", "an empty file", "Begin again: holdfast build."
+            )
         # One of an earlier version has no audit.
         if not readonly and not (self._has("audit") and self._has("audit_is_not_shortened")):
             with self._change():

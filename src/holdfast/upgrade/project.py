@@ -13,12 +13,13 @@ import numpy as np
 from ..align.bridge import Bridge
 from ..align.choose import Choice, choose
 from ..arrays import Vectors
-from ..errors import ConfigError, UpgradeError
+from ..errors import ConfigError, SourceError, UpgradeError
 from ..space import Space
 from ..store.base import VectorStore
 from ..store.registry import drop_store
 from .attend import attended
 from .config import DEAD
+from .embedded import embedded
 from .engine import Engine
 from .gallery import Gallery
 from .ledger import Ledger
@@ -37,6 +38,7 @@ from .status import Status
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
 PAIRS = 2_000  # documents encoded to fit a bridge
 _BATCH = 512
+_NOTHING = "Look at path under [source]; a gallery that your program fills needs no build."
 _SAME = "Nothing has to move: name the new model in [old], and it searches what is stored."
 
 Progress = Callable[[int, int], None]
@@ -96,19 +98,22 @@ class Project(Parts):
             ledger.close()
             raise
         try:
-            self._set_serving(ledger, space)
             total, done = len(self.source), 0
             for items in self._pages():
                 known = store.revisions([item.id for item in items])
                 fresh = [item for item, r in zip(items, known, strict=True) if r < 0]
                 if fresh:
-                    vectors = encoder.encode([item.content for item in fresh], "document")
+                    vectors = embedded(encoder, fresh)
+                    # Not before: a build that embedded nothing leaves the choice of a model.
+                    self._set_serving(ledger, space)
                     payloads = [item.payload for item in fresh]
                     now = np.full(len(fresh), microseconds(), dtype=np.int64)
                     store.upsert([item.id for item in fresh], vectors, payloads, now)
                 done += len(items)
                 if progress:
                     progress(done, total)
+            if not len(store):
+                raise SourceError("build", "a source with items", "an empty one", _NOTHING)
             store.tend()
             return len(store)
         finally:
@@ -145,7 +150,8 @@ class Project(Parts):
             self.path.name,
             f"a model that answers vectors of {space}, which the gallery holds",
             ", ".join(known),
-            "Prefixes, revision and length count too: set them as they were.",
+            "Prefixes, revision and length count too: set them as they were. "
+            "To begin again with another model, name another folder: gallery.",
         )
 
     # the upgrade

@@ -105,6 +105,13 @@ def scope_of(project: Project, store: VectorStore, sample: float, most: int | No
     ids, revisions = read_rows(store)
     size = int(sample * len(ids) + 1e-9)
     size = size if most is None else min(size, most)
+    if size < LEAST and len(ids) < LEAST:
+        raise UpgradeError(
+            "assess",
+            f"a gallery of at least {LEAST} items",
+            f"{len(ids):,}",
+            "So few are moved in no time: holdfast plan, then measure with [judgements].",
+        )
     if size < LEAST:
         raise UpgradeError(
             "assess",

@@ -1,0 +1,233 @@
+"""What goes wrong in a first afternoon: each mistake is named, and the way on is said."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+
+import pytest
+from click.testing import CliRunner
+
+from holdfast.cli import main
+from holdfast.cli.assess import _cost
+from holdfast.cli.progress import _Pace
+from holdfast.cli.room import LEAST
+from holdfast.cli.tables import cut, facts, grid
+from tests.cli.conftest import ITEMS
+
+Disk = namedtuple("Disk", "total used free")
+
+
+def write(home, *records):
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (home.folder / "docs.jsonl").write_text(lines, encoding="utf-8")
+
+
+def test_the_item_that_cannot_be_embedded_is_named(home):
+    pytest.importorskip("wordllama", reason="needs holdfast[wordllama]")
+    text = home.config.read_text(encoding="utf-8")
+    home.config.write_text(
+        text.replace(
+            'encoder = "python"\nfunction = "tests.cli.toys:old"\ndim = 16',
+            'encoder = "wordllama"',
+        )
+    )
+    write(home, {"id": "a", "text": "kelp", "lang": "en"}, {"id": "b", "text": "", "lang": "en"})
+    result = home.run("build")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "build: expected contents that the old model can embed, got item 'b' with ''" in (
+        result.stderr
+    )
+    assert "Mend it or leave it out" in result.stderr
+
+
+def test_a_build_that_embedded_nothing_leaves_the_choice_of_a_model(home):
+    whole = (home.folder / "docs.jsonl").read_text()
+    write(home, {"id": "a", "title": "kelp", "lang": "en"})
+    assert "expected text in 'text'" in home.run("build").stderr
+    (home.folder / "docs.jsonl").write_text(whole)
+    text = home.config.read_text(encoding="utf-8")
+    home.config.write_text(text.replace("toys:old", "toys:new", 1).replace("dim = 16", "dim = 24"))
+    assert home.data("build")["items"] == ITEMS
+
+
+def test_a_source_without_items_is_not_a_gallery(home):
+    write(home)
+    home.configure()
+    text = home.config.read_text(encoding="utf-8").replace('payload = ["lang"]\n', "")
+    home.config.write_text(text)
+    result = home.run("build")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "build: expected a source with items, got an empty one." in result.stderr
+
+
+def test_a_ledger_whose_maker_died_does_not_stop_a_build(home):
+    (home.folder / "gallery").mkdir()
+    (home.folder / "gallery" / "ledger.sqlite").touch()
+    assert "expected a ledger, got an empty file. Begin again: holdfast build." in (
+        home.run("status").stderr
+    )
+    assert home.data("build")["items"] == ITEMS
+
+
+def test_a_reader_that_leaves_is_not_a_failed_gate(planned):
+    command = [sys.executable, "-m", "holdfast", *planned.words("search", "w1", "-k", "100")]
+    read, written = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=written, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(written)
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_a_full_device_is_said_in_words(planned):
+    command = [sys.executable, "-m", "holdfast", *planned.words("status", "--json")]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    error = json.loads(done.stderr)
+    assert done.returncode == 2
+    assert error["message"] == f"No space left on device. {error['fix']}"
+    assert error["fix"] == "Make room, then give the same command again: it goes on."
+
+
+def test_work_stops_in_good_order_before_the_disk_is_full(planned, monkeypatch):
+    left = [LEAST + 1, LEAST - 1]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(0, 0, left.pop(0) if left else 5e6))
+    result = planned.run("backfill")
+    assert result.exit_code == 2
+    assert "backfill: expected 67 MB of room on the disk of" in result.stderr
+    assert "got 5 MB. Make room, then give the same command again" in result.stderr
+    monkeypatch.undo()
+    status = planned.data("status")
+    assert (status["state"], 0.0 < status["share"] < 1.0) == ("paused", True)
+    assert "the disk is nearly full" in planned.done("status")
+    assert planned.data("backfill")["state"] == "ready"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(0, 0, 0))
+    assert "build: expected 67 MB of room" in planned.run("build").stderr
+
+
+def test_nothing_found_is_said(planned):
+    said = planned.done("search", "w1", "--where", '{"lang": "fr"}')
+    assert said.splitlines() == ["“w1”", "Nothing was found.", ""]
+
+
+def test_ids_cannot_move_the_cursor_and_columns_stand_under_each_other():
+    table = grid(("id", "n"), [("\x1b[31mred", 1), ("a\nb", 2), ("日本", 3), ("e\u0301", 4)])
+    assert table.splitlines() == [
+        "id" + 11 * " " + "n",
+        "\\x1b[31mred  1",
+        "a\\nb" + 9 * " " + "2",
+        "日本" + 9 * " " + "3",
+        "e\u0301" + 12 * " " + "4",
+    ]
+    assert facts([("id", "a\x07")]) == "id  a\\x07"
+
+
+def test_a_long_id_is_cut_for_people_alone(home):
+    long = "x" * 500 + "end"
+    write(home, {"id": long, "text": "w1 w2", "lang": "en"})
+    home.done("build")
+    shown = home.done("search", "w1")
+    assert f"{cut(long, 80)}  lang=en" in shown
+    assert (len(cut(long, 80)), cut(long, 80)[-3:]) == (80, "end")
+    assert home.found("w1")[0][0] == long
+
+
+def test_no_word_of_the_first_help_is_cut_off():
+    said = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout
+    assert "..." not in said.partition("Commands:")[2]
+    assert max(map(len, said.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", list(main.commands))
+def test_every_value_that_an_option_takes_has_a_name(name):
+    said = CliRunner().invoke(main, [name, "--help"], terminal_width=100).stdout
+    options = said.partition("Options:")[2]
+    assert re.findall(r"(?:FLOAT|INTEGER)(?: RANGE)?", options.replace("--port INTEGER", "")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--store", "egde"), "--store: expected one of edge, "),
+        (("--old", "wordlama"), "got 'wordlama'. Did you mean 'wordllama'?"),
+        (("--text", "body"), "--text: expected a field among id, text, lang, got 'body'."),
+        (("--text", "{titel}: {text}"), "got 'titel'."),
+        (("--id", "name"), "--id: expected a field among id, text, lang, got 'name'."),
+        (("--queries", "no.jsonl", "--qrels", "no.tsv"), "--queries: expected a file, got no.jso"),
+    ],
+)
+def test_init_names_the_option_at_fault(home, options, said):
+    home.config.unlink()
+    assert said in home.refused("init", "--source", str(home.folder / "docs.jsonl"), *options)
+
+
+def test_init_wants_documents_or_pictures(home):
+    home.config.unlink()
+    (home.folder / "none.jsonl").touch()
+    assert "a folder without any" in home.refused("init", "--source", str(home.folder))
+    said = home.refused("init", "--source", str(home.folder / "none.jsonl"))
+    assert "got an empty file." in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("version = 1\n", "", "version: expected a value, got none. Write it there."),
+        ("[old]", "[odl]", "odl: expected a known setting, got an unknown one (2 problems in all)"),
+        ("backoff = 0.0", "rate = -1", "upgrade.rate: expected a value greater than or equal to 0"),
+        ("backoff = 0.0", 'rate = "x"', "upgrade.rate: expected a valid number, got 'x'."),
+        ("version = 1", "version = 2", "version: expected 1, got 2."),
+    ],
+)
+def test_a_wrong_setting_is_told_in_one_plain_sentence(home, old, new, said):
+    text = home.config.read_text(encoding="utf-8")
+    assert old in text
+    home.config.write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert said in home.refused("build")
+
+
+def test_a_usage_error_is_two_sentences(home):
+    said = home.refused("report", "out.html")
+    assert said == "holdfast: Got unexpected extra argument (out.html). See: main report --help\n"
+
+
+def test_inspect_goes_on_without_a_model_that_cannot_be_loaded(home, monkeypatch):
+    home.done("build")
+    text = home.config.read_text(encoding="utf-8")
+    other = '[new]\nencoder = "sentence-transformers"\nmodel = "m"\n\n'
+    home.config.write_text(re.sub(r"(?s)\[new\].*?\n\n", other, text))
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    told = home.data("inspect")
+    assert told["stores"]["serving"]["items"] == ITEMS
+    assert "pip install 'holdfast[sentence-transformers]'" in told["models"]["new"]["problem"]
+
+
+def test_a_small_gallery_is_told_that_no_sample_will_do(home):
+    write(home, *({"id": f"d{n}", "text": f"w{n}", "lang": "en"} for n in range(8)))
+    home.done("build")
+    result = home.run("assess", "--sample", "100%")
+    said = result.stderr
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "assess: expected a gallery of at least 50 items, got 8." in said
+    assert "--sample" not in said
+
+
+def test_sums_and_times_are_never_rounded_to_nothing():
+    told = {"money": 0.0003, "currency": "USD", "tokens": 0, "seconds": 0.2, "note": ""}
+    assert _cost(told) == "less than 0.01 USD, no tokens, about 1 second"
+    told = {**told, "money": 0.0, "tokens": 7, "seconds": 0.0}
+    assert _cost(told) == "0.00 USD, about 7 tokens"
+    assert _cost({**told, "seconds": 90.0}).endswith("about 90 seconds")
+
+
+def test_the_time_left_is_to_where_the_run_stops(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("holdfast.cli.progress.time.monotonic", lambda: now[0])
+    pace = _Pace()
+    pace.text(0, 30)
+    now[0] = 1.0
+    assert pace.text(10, 30) == "10 a second, 0:02 left"
+    assert pace.text(40, 30) == "10 a second, 0:00 left"
