@@ -518,8 +518,8 @@ def test_which_table_is_whose_is_on_disk_before_anything_is_written(make, tmp_pa
     assert synced[-2:] == [str(home / "postgres.partial"), str(home)]
 
 
-def test_a_graph_that_is_not_in_order_is_gone_round(make, monkeypatch):
-    """pgvector says "cannot load deleted element" where vacuum and a search meet."""
+def test_a_graph_that_is_not_in_order_is_gone_round_and_replaced(make, monkeypatch):
+    """As where pgvector says "cannot load deleted element"."""
     store, exact = make(exact_below=100), MemoryStore(SPACE)
     for each in (store, exact):
         each.upsert(names(500), sample(500, SPACE), [{"n": i % 3} for i in range(500)])
@@ -541,3 +541,8 @@ def test_a_graph_that_is_not_in_order_is_gone_round(make, monkeypatch):
     failed.append(None)
     assert (store.search(asked, 9, {"n": 1}).ids == exact.search(asked, 9, {"n": 1}).ids).all()
     assert len(failed) == 2
+    (graph, _), *_ = run(store._index._found)
+    store.tend()
+    assert [name for name, _ in run(store._index._found)] == [graph[:-1] + "1"]
+    store.tend()  # that one is in order
+    assert [name for name, _ in run(store._index._found)] == [graph[:-1] + "1"]

@@ -65,6 +65,7 @@ class Index:
         half = table.space.dim > FULL
         self.half = half and self._graph is not None  # a graph over half floats
         self._kind = "halfvec" if half else "vector"
+        self.suspect = False  # whether a search has failed in the graph
 
     @property
     def wanted(self) -> bool:
@@ -110,9 +111,10 @@ class Index:
         counts = self._table.counts(connection)
         if self._graph is None or counts.shown < self._graph.exact_below:
             self._drop(connection, best)
-        elif reach < ALL or self._outdated(connection, counts):
+        elif reach < ALL or self.suspect or self._outdated(connection, counts):
             self._renew(connection, self._graph, best, self._last(connection) if growing else ALL)
             self._note(connection, counts)
+            self.suspect = False
         if not growing:
             self._drop(connection, self._by_written)
         if self._graph is not None and self._graph.payloads:

@@ -132,7 +132,7 @@ class Search:
         except StoreError as error:
             if exactly or not self._table.postgres.broke(error):
                 raise
-            # Vacuum can take an element of a graph from under a search that goes on in it.
+            self._index.suspect = True  # until upkeep has built another
             return self._ask(asked, k, test, NONE, exactly=True)[0], np.full(len(asked), k)
         out, linked = Hits.empty(len(asked), k), np.zeros(len(asked), dtype=np.int64)
         filled = [0] * len(asked)
