@@ -23,6 +23,7 @@ Pair: TypeAlias = tuple[Vectors, Vectors]  # the same things in the old space an
 LEAST = 8  # fewer known items say nothing
 PLACES = 20  # that count: of a page of ten, and those next to come up
 KEPT = 0.5  # of the old score beside the new one, as a fused merge counts it with few pairs
+_ASKED = 1_024  # searches that the map learns from: more would drown the items
 _BLOCK = 64  # queries at once: bounds the tables
 
 
@@ -37,11 +38,12 @@ def expected_gain(
     """How often, and how high, each item will probably stand in a mixed gallery.
 
     The new score of an item is told from its old score and from the score of its predicted
-    vector, by least squares over the known items. To it comes half the old score; all are
+    vector, by least squares over the known items. Both models have encoded the searches, so the
+    map learns from these too. To it comes half the old score; all are
     standardised, query by query, on the known items. A place counts as in nDCG.
 
     Args:
-        queries: q past searches.
+        queries: q past searches, the most frequent first.
         weights: (q,) how often each was searched.
         waiting: n items in the old space.
         known: A fair sample of items.
@@ -58,8 +60,8 @@ def expected_gain(
             "expected gain", f"{LEAST} known items or more", f"{len(known[0])}, {len(known[1])}"
         )
     old, new = known
-    guessed = Vectors(new.space, _held_out(old, new))
-    predicted = Vectors(new.space, _mapped(old, new, waiting.array))
+    guessed = Vectors(new.space, _held_out(known, queries))
+    predicted = Vectors(new.space, _mapped(known, queries, waiting.array))
     parts = _told(queries, old, new, guessed)
     worth = np.zeros(len(waiting))
     for start in range(0, len(times), _BLOCK):
@@ -78,17 +80,23 @@ def _prices(cost: npt.ArrayLike | None, count: int) -> Floats:
     return prices
 
 
-def _mapped(old: Vectors, new: Vectors, rows: FloatArray) -> FloatArray:
-    mapped: FloatArray = Kernel(single=True).fit(old.array, new.array).transform(rows)
-    return unit_rows(mapped) if new.space.metric == "cosine" else mapped
+def _mapped(pairs: Pair, asked: Pair, rows: FloatArray) -> FloatArray:
+    """Rows of the old space in the new one, by a map fitted on items and on searches."""
+    old, new = (
+        np.concatenate([known.array, said.array[:_ASKED]])
+        for known, said in zip(pairs, asked, strict=True)
+    )
+    mapped: FloatArray = Kernel(single=True).fit(old, new).transform(rows)
+    return unit_rows(mapped) if pairs[1].space.metric == "cosine" else mapped
 
 
-def _held_out(old: Vectors, new: Vectors) -> FloatArray:
+def _held_out(known: Pair, asked: Pair) -> FloatArray:
     """Each known item as the map sees it that was fitted on the other half."""
+    old, new = known
     guessed = np.empty_like(new.array)
     for seen in (0, 1):
         fit, rest = slice(seen, None, 2), slice(1 - seen, None, 2)
-        guessed[rest] = _mapped(old.take(fit), new.take(fit), old.array[rest])
+        guessed[rest] = _mapped((old.take(fit), new.take(fit)), asked, old.array[rest])
     return guessed
 
 
