@@ -18,6 +18,7 @@ from tests.house.tree import ROOT
 
 PARTS = {"wordllama": "wordllama", "sentence_transformers": "sentence-transformers"}
 SET_UP = {"make", "pip", "git", "export", "mkdir"}  # done once by whoever runs the tests
+SCORE = re.compile(r"(?<![\d.])-?\d\.\d{4}(?!\d)")
 HEREDOC = re.compile(r"<<'(\w+)'\n.*?^\1$", re.MULTILINE | re.DOTALL)
 
 
@@ -53,6 +54,26 @@ def plain(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
+def scores(text: str) -> dict[str, list[float]]:
+    """Figures with four decimals, by the rest of their lines."""
+    found: dict[str, list[float]] = {}
+    for line in text.splitlines():
+        figures = [float(figure) for figure in SCORE.findall(line)]
+        if figures:
+            found.setdefault(" ".join(plain(line)), []).extend(figures)
+    return found
+
+
+def differing(told: str, printed: str) -> list[str]:
+    """Lines of a page whose scores were printed otherwise; models round by 0.001 or so."""
+    there = scores(printed)
+    return [
+        line
+        for line, figures in scores(told).items()
+        if not all(any(abs(one - other) < 0.005 for other in there[line]) for one in figures)
+    ]
+
+
 def walk(parts: list[Block]) -> None:
     printed, namespace = "", {"__name__": "__page__"}
     for block in parts:
@@ -64,6 +85,7 @@ def walk(parts: list[Block]) -> None:
         elif block.language == "text" and printed.strip():
             there = plain(printed)
             assert [line for line in plain(block.code) if line not in there] == []
+            assert differing(block.code, printed) == []
             printed = ""
 
 
@@ -88,5 +110,7 @@ def test_a_line_that_is_not_printed_is_noticed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shell = Block(tmp_path, 1, "sh", (), "echo there 1.5\n")
     walk([shell, Block(tmp_path, 1, "text", (), "there   2.5\n")])
+    assert differing("1  0.4084  otter", "1  0.4120  otter\n1  0.41  squid") == []
+    assert differing("1  0.4084  otter", "1  0.4320  otter") == ["otter"]
     with pytest.raises(AssertionError):
         walk([shell, Block(tmp_path, 1, "text", (), "elsewhere\n")])
