@@ -13,6 +13,7 @@ from holdfast.errors import InvalidInput
 from holdfast.measure.finding import Finding
 from holdfast.measure.interval import Interval
 from holdfast.report import Report, render
+from holdfast.report.words import headline
 from holdfast.upgrade.assess import ASSESSMENT, Assessment, latest
 
 SHARES = [0.0, 0.5, 1.0]
@@ -75,6 +76,18 @@ def test_the_page_tells_verdict_reasons_and_figures(measured):
     ):
         assert told in page, told
     assert page == render(Report.of(measured))
+
+
+def test_before_an_upgrade_the_verdict_is_the_headline_and_small_sums_are_not_nothing(ledger):
+    small = {**MADE.costs, "storage_month": 0.0004}
+    made = replace(MADE, costs=small)
+    ledger.set_meta(ASSESSMENT, json.dumps(made.to_json()))
+    page = render(Report.of(ledger))
+    assert headline(Report(None, assessment=made)) == (
+        "Assessed before an upgrade. Verdict: upgrade."
+    )
+    assert "less than 0.01 EUR a month" in page
+    assert "Nothing was measured yet." in page
 
 
 def test_the_forecast_is_drawn_with_its_band_and_what_was_measured():

@@ -105,6 +105,8 @@ def _planned(plan: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _cost(told: Mapping[str, Any]) -> str:
+    from ..report.words import money
+
     words = []
     if told["money"] is not None:
         words.append(money(told["money"], told["currency"]))
@@ -123,18 +125,6 @@ def _time(seconds: float) -> str:
             return f"{seconds / size:,.0f} {unit}"
     whole = max(round(seconds), 1)
     return f"{whole:,} second" + ("s" if whole > 1 else "")
-
-
-def money(value: float, currency: str) -> str:
-    """A sum; what is less than the smallest that is shown is not called nothing.
-
-    Example:
-        >>> money(1234.5, "USD"), money(0.0003, "USD"), money(0.0, "USD")
-        ('1,234.50 USD', 'less than 0.01 USD', '0.00 USD')
-    """
-    if 0.0 < value < 0.005:
-        return f"less than 0.01 {currency}".rstrip()
-    return f"{value:,.2f} {currency}".rstrip()
 
 
 def _words(made: Assessment) -> list[Any]:
@@ -197,6 +187,8 @@ def _cut(finding: Finding) -> tuple[str, ...]:
 
 
 def _costs(costs: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    from ..report.words import money
+
     size = f"{costs['bytes'] / 1e9:,.3f} GB of vectors"
     if costs["storage_month"] is None:
         size += ", price unknown"

@@ -13,7 +13,7 @@ from ..measure.interval import LEVEL, Interval
 from ..upgrade.assess import Assessment
 from .build import Report
 from .markup import Html, element, facts, joined, table
-from .words import cell_name, counted, duration
+from .words import cell_name, counted, duration, money
 
 _ENDS = f"{100 * LEVEL:g} % interval"
 
@@ -37,7 +37,7 @@ def _known(made: Assessment) -> list[tuple[str, str]]:
     asked = f"{counted(known['queries'], 'query').replace('querys', 'queries')}"
     size = f"{costs['bytes'] / 1e9:,.3f} GB"
     if costs["storage_month"] is not None:
-        size += f", {costs['storage_month']:,.2f} {costs['currency']} a month"
+        size += f", {money(costs['storage_month'], costs['currency'])} a month"
     return [
         ("Asked", f"{asked}, {known['questions']}"),
         ("Sampled", f"{known['sample']:,} of {counted(known['items'], 'item')}"),
@@ -48,7 +48,7 @@ def _known(made: Assessment) -> list[tuple[str, str]]:
 
 
 def _cost(told: dict[str, Any]) -> str:
-    words = [] if told["money"] is None else [f"{told['money']:,.2f} {told['currency']}"]
+    words = [] if told["money"] is None else [money(told["money"], told["currency"])]
     if told["tokens"] is not None:
         words.append(f"about {told['tokens']:,} tokens")
     if told["seconds"] is not None:

@@ -24,7 +24,10 @@ def _section(title: str, *parts: Html) -> Html:
 def quality(report: Report) -> Html:
     """The curve, the cells, and the area."""
     if not report.cells:
-        nothing = "Nothing was measured. Name judged queries in holdfast.toml, under [judgements]."
+        nothing = (
+            "Nothing was measured yet. A backfill measures by judged queries: "
+            "they are named in holdfast.toml, under [judgements]."
+        )
         return _section("Quality", element("p", nothing))
     return _section("Quality", _figure(report), _cells(report), _area(report))
 

@@ -62,6 +62,8 @@ _ROLLBACK = (
 
 def headline(report: Report) -> str:
     """The verdict in one sentence."""
+    if report.upgrade is None and report.assessment is not None:
+        return f"Assessed before an upgrade. Verdict: {report.assessment.verdict}."
     if report.upgrade is None:
         return "There is no upgrade to report on."
     return f"{_BEGINNINGS[report.state]} {gain(report.main)}."
@@ -230,6 +232,18 @@ def cell_name(cell: str) -> str:
     """
     name, at, share = cell.partition("@")
     return f"{name}@{round(float(share.removesuffix('%')), 1):g}%" if at else cell
+
+
+def money(value: float, currency: str) -> str:
+    """A sum; what is less than the smallest that is shown is not called nothing.
+
+    Example:
+        >>> money(1234.5, "USD"), money(0.0003, "USD"), money(0.0, "USD")
+        ('1,234.50 USD', 'less than 0.01 USD', '0.00 USD')
+    """
+    if 0.0 < value < 0.005:
+        return f"less than 0.01 {currency}".rstrip()
+    return f"{value:,.2f} {currency}".rstrip()
 
 
 def duration(seconds: float) -> str:
