@@ -101,6 +101,8 @@ class PgvectorStore:
         StoreError: The database, or the table, cannot be used.
     """
 
+    growth = GROWTH  # see `growing.py`
+
     def __init__(  # noqa: PLR0913, each is a setting of a configuration
         self,
         folder: Path | str,
@@ -342,11 +344,6 @@ class PgvectorStore:
         """See the protocol. Searches and writes go on meanwhile, here and elsewhere."""
         self._index.tend()
         self._search.look()
-
-    @property
-    def growth(self) -> float:
-        """See `growing.py`."""
-        return GROWTH
 
     def grow(self) -> None:
         """Build a graph over the rows there are; later ones are compared one by one.
