@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -23,8 +24,23 @@ from .record import Record, interleaved, spread
 CLASSES, STEPS, SIZE = 20, 8, 128
 
 
-def cost(record: Record, rounds: int) -> None:
-    """Training steps and extraction of vectors, in CPU time, in turns."""
+WHERE = f"SmallCNN of width 8 on {SIZE} grey pictures of 28 x 28"
+
+
+def cost(record: Record, measured: Mapping[str, Mapping[str, float]]) -> None:
+    """Write down what `measure` found."""
+    for label, told in measured.items():
+        record.add(
+            "CPU time / a bare torch loop of the same model",
+            f"{label}, {WHERE}",
+            target="<= 1.03",
+            data="random pictures",
+            **told,
+        )
+
+
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Training steps and extraction of vectors, in CPU time, in turns: value, low and high."""
     count = STEPS * SIZE
     inputs = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     names = np.array([f"c{n % CLASSES}" for n in range(count)])
@@ -44,19 +60,17 @@ def cost(record: Record, rounds: int) -> None:
         "bare vectors": lambda: _bare_vectors(bare, inputs),
     }
     seconds = interleaved(tasks, rounds, clock=time.process_time)
-    where = f"SmallCNN of width 8 on {SIZE} grey pictures of 28 x 28"
-    for label, of, to in (
-        ("a training step", "session", "bare"),
-        ("extraction of vectors", "vectors_of", "bare vectors"),
-    ):
-        record.add(
-            "CPU time / a bare torch loop of the same model",
-            f"{label}, {where}",
-            min(seconds[of]) / min(seconds[to]),
-            target="<= 1.03",
-            data="random pictures",
-            **spread(seconds[of], seconds[to]),
-        )
+    pairs = {
+        "a training step": ("session", "bare"),
+        "extraction of vectors": ("vectors_of", "bare vectors"),
+    }
+    return {
+        label: {
+            "value": min(seconds[of]) / min(seconds[to]),
+            **{end: float(value) for end, value in spread(seconds[of], seconds[to]).items()},
+        }
+        for label, (of, to) in pairs.items()
+    }
 
 
 def _made() -> Model:

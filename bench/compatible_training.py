@@ -30,9 +30,14 @@ import torch
 from holdfast.measure.comparison import compare
 from holdfast.measure.update_gain import UpdateGain
 
-from . import compatible_flips, compatible_stream, compatible_tuning, compatible_update
+from . import (
+    compatible_cost,
+    compatible_flips,
+    compatible_stream,
+    compatible_tuning,
+    compatible_update,
+)
 from .compatible_cells import CACHE, Cells
-from .compatible_cost import cost
 from .compatible_images import present
 from .compatible_plot import plot
 from .compatible_stream import Stream
@@ -302,8 +307,11 @@ def _flips(record: Record, cells: Cells, options: argparse.Namespace) -> None:
     flips(record, cells, options.seeds)
 
 
-def _cost(record: Record, cells: Cells, options: argparse.Namespace) -> None:  # noqa: ARG001
-    cost(record, 5 if options.quick else 25)
+def _cost(record: Record, cells: Cells, options: argparse.Namespace) -> None:
+    rounds = 5 if options.quick else 25
+    found = cells.cell("cost", lambda: compatible_cost.measure(rounds))
+    cost = {label: told for label, told in found.items() if label != "seconds"}
+    compatible_cost.cost(record, cost)
 
 
 RUNS = {
