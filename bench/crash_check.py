@@ -107,7 +107,11 @@ def settle(known: dict[str, int], call: Call, kept: dict[str, Row], bad: Counter
 def compare(
     known: dict[str, int], old: dict[str, Row], new: dict[str, Row], reads: str, bad: Counter[str]
 ) -> None:
-    """Hold rows against what must be there; the old store keeps every item."""
+    """Hold rows against what must be there; the old store keeps every item.
+
+    After a rollback from stages the new side keeps its rows, visible and ever more outdated: nobody
+    reads them, and the next upgrade takes none of them for its own before it has looked.
+    """
     bad["resurrected"] += len(old.keys() - known.keys()) + len(new.keys() - known.keys())
     for name, version in known.items():
         row, other = old.get(name), new.get(name)
@@ -115,7 +119,7 @@ def compare(
         shown_new = other is not None and not other.hidden
         bad["lost"] += row is None
         bad["stale"] += row is not None and row.version != version
-        if shown_new and other is not None:
+        if shown_new and other is not None and reads != "old":
             same = row is not None and row.revision == other.revision
             bad["stale"] += other.version != version or not same
         if reads == "both":

@@ -74,6 +74,8 @@ def row(version, hidden=False, revision=None):
         ({"a": row(0)}, {}, "both", {"stale": 1}),
         ({"a": row(1, hidden=True)}, {"a": row(0)}, "both", {"stale": 1}),
         ({"a": row(1, hidden=True)}, {"a": row(1, revision=7)}, "both", {"stale": 1}),
+        ({"a": row(1)}, {"a": row(0)}, "new", {"stale": 1}),
+        ({"a": row(1)}, {"a": row(0)}, "old", {}),  # left by a rollback from stages
         ({"a": row(1)}, {"a": row(1)}, "both", {"twice": 1}),
         ({"a": row(1), "b": row(1)}, {}, "both", {"resurrected": 1}),
         ({"a": row(1)}, {"b": row(1, hidden=True)}, "both", {"resurrected": 1}),
