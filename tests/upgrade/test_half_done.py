@@ -527,3 +527,24 @@ def test_batches_that_were_written_together_are_moved_again(
     assert world.true(world.items)
     assert world.new.visible == 40
     assert max(hidden) > 8, "no batches were written together"
+
+
+def test_a_search_interrupted_at_the_turnstile_keeps_no_writer_waiting(world):
+    gate = world.gallery._gate
+    real = gate._queue
+
+    class Interrupted:
+        def __enter__(self):
+            real.acquire()
+
+        def __exit__(self, *_):
+            real.release()
+            gate._queue = real
+            raise KeyboardInterrupt
+
+    gate._queue = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        world.gallery.search([A], 1)
+    assert gate._readers == 0, "or this would wait for ever"
+    world.gallery.upsert([Item("after", A)])
+    assert world.gallery.search([A], 1).ids.tolist() == [["after"]]

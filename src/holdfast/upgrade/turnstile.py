@@ -35,9 +35,16 @@ class Turnstile:
 
     def enter(self) -> None:
         """Come in as a reader; `leave` must follow."""
-        with self._queue, self._mutex:
-            self._check()
-            self._readers += 1
+        entered = False
+        try:
+            with self._queue, self._mutex:
+                self._check()
+                self._readers += 1
+                entered = True
+        except BaseException:
+            if entered:  # an interrupt between here and the caller: nobody would leave
+                self.leave()
+            raise
 
     def leave(self) -> None:
         """Go out as a reader."""
