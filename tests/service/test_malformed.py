@@ -9,6 +9,7 @@ from tests.service.conftest import BEARER
 
 ASKED = 1_000
 # Commands would stop the service from being the same for every request.
+NOWHERE = "one that does not"  # a name such as ".." is a step in a path
 LEFT_OUT = {"/api/commands/{name}"}
 
 
@@ -72,7 +73,8 @@ def test_a_thousand_malformed_requests(client, planned, schema):
         counts["asked"] += 1
         counts["refused"] += told.status_code >= 400
         described = case.operation.definition.raw["responses"]
-        assert str(told.status_code) in described or told.status_code in (400, 405), told.text
+        routed = told.status_code in (404, 405) and told.json()["got"] in ("another", NOWHERE)
+        assert str(told.status_code) in described or told.status_code == 400 or routed, told.text
         assert told.status_code in (*range(200, 500), 502), (case.method, case.path, told.text)
         if told.status_code >= 400:
             assert told.headers["content-type"] == "application/problem+json"

@@ -130,6 +130,18 @@ def test_a_wrong_token_takes_its_time_wherever_it_is_shown(still, monkeypatch):
         assert time.monotonic() - begun >= 0.5
 
 
+def test_a_token_of_any_letters_opens_wherever_it_is_shown(planned, opened):
+    token = "ein-schlüssel-für-alle-türen"
+    client = opened(planned, tokens={"ALICE": token})
+    headers = {b"Authorization": f"Bearer {token}".encode()}
+    body = {"ids": ["nobody"]}
+    path = "/api/items/delete"
+    assert client("POST", path, body, headers=headers, token=False).status_code == 200
+    headers = {b"Authorization": f"Bearer {token}".encode("latin-1")}
+    assert client("POST", path, body, headers=headers, token=False).status_code == 401
+    assert client("POST", "/session", {"token": token}, token=False).status_code == 200
+
+
 def test_behind_tls_the_cookie_does_not_leave_it(still):
     def cookie(origin):
         headers = {"Origin": origin}

@@ -123,7 +123,9 @@ class Door:
         """Whose token or cookie it is; a wrong token is refused, whatever was asked."""
         scheme, _, token = header(scope, b"authorization").partition(" ")
         if scheme:
-            who = self._settings.tokens.who(token.strip()) if scheme.lower() == "bearer" else None
+            # Clients send letters beyond ASCII as UTF-8, as the environment and pages have them.
+            shown = token.strip().encode("latin-1").decode("utf-8", "replace")
+            who = self._settings.tokens.who(shown) if scheme.lower() == "bearer" else None
             return (who, None) if who else (None, _wrong_token())
         if not safe and not header(scope, b"x-holdfast"):
             return None, None  # forms of other pages can send a cookie, but not this header
