@@ -7,13 +7,17 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from io import StringIO
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from holdfast.cli import main
 from holdfast.cli.assess import _cost
-from holdfast.cli.progress import _Pace
+from holdfast.cli.face import Face
+from holdfast.cli.progress import _Pace, waiting
 from holdfast.cli.room import LEAST
 from holdfast.cli.tables import cut, facts, grid
 from tests.cli.conftest import ITEMS
@@ -231,3 +235,13 @@ def test_the_time_left_is_to_where_the_run_stops(monkeypatch):
     now[0] = 1.0
     assert pace.text(10, 30) == "10 a second, 0:02 left"
     assert pace.text(40, 30) == "10 a second, 0:00 left"
+
+
+@pytest.mark.parametrize(("quiet", "terminal"), [(False, True), (True, True), (False, False)])
+def test_long_work_says_at_a_terminal_that_it_goes_on(quiet, terminal):
+    face, heard = Face(Path("holdfast.toml"), as_json=False, quiet=quiet), StringIO()
+    face.side = Console(file=heard, force_terminal=terminal, width=80)
+    with waiting(face, "assess: a sample is read"):
+        pass
+    assert ("assess: a sample is read" in heard.getvalue()) == (terminal and not quiet)
+    assert terminal or not heard.getvalue().strip()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .face import Face, command, gate_failed
+from .progress import waiting
 from .share import percent, read_share
 from .tables import BAR, facts, failure_line, grid, rounded
 
@@ -66,7 +67,8 @@ def assess(face: Face, dry_run: bool, **told: Any) -> None:
     from ..upgrade.assess import Assessor
     from ..upgrade.gate import failed, judge
 
-    made = Assessor(face.project, _request(face, **told)).run(dry_run)
+    with waiting(face, "assess: both models read a sample"):
+        made = Assessor(face.project, _request(face, **told)).run(dry_run)
     if isinstance(made, dict):
         face.answer({**made, "dry_run": True}, facts(_planned(made)))
         face.note("\nNothing was asked and nothing written.")

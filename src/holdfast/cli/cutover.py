@@ -11,7 +11,7 @@ import click
 
 from ..errors import InvalidFilter, UpgradeError
 from .face import Face, command, gate_failed
-from .progress import bar
+from .progress import bar, waiting
 from .share import read_share
 from .tables import finding_line
 
@@ -74,7 +74,7 @@ def cutover(
     if stage is not None:
         _to_stage(face, stage, leave_behind_quarantined, why)
         return
-    with face.gallery() as gallery:
+    with face.gallery() as gallery, waiting(face, "cut over: looking for anything missed"):
         engine = _engine(face, gallery)
         found = engine.cut_over(leave_behind=leave_behind_quarantined, why=why)
         left = gallery.ledger.counts()["quarantined"] if gallery.ledger else 0
@@ -130,7 +130,7 @@ def _step_back(face: Face, stage: Stage | None, why: str) -> None:
 
 
 def _to_stage(face: Face, stage: Stage, leave_behind: bool, why: str) -> None:
-    with face.gallery() as gallery:
+    with face.gallery() as gallery, waiting(face, "cut over: looking for anything missed"):
         found = _engine(face, gallery).stage(stage, leave_behind=leave_behind, why=why)
     data = {"state": "cutting over", "changed": True, "stage": stage.to_json()}
     _tell(face, {**data, "mended": asdict(found)}, f"The new side is read by {stage}.")

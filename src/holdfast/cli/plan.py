@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .face import Face, command
+from .progress import waiting
 from .simulate import outlook, simulating
 from .tables import facts, grid
 
@@ -30,7 +31,8 @@ def plan(face: Face, dry_run: bool, simulate: bool, **asked: Any) -> None:
     if simulate:
         outlook(face, **asked)
         return
-    summary = face.project.plan(dry_run=dry_run)
+    with waiting(face, "plan"):
+        summary = face.project.plan(dry_run=dry_run)
     if not dry_run:
         _record(face)
     shown = {key: value for key, value in summary.items() if key != "bridges"}

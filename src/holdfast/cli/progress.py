@@ -51,6 +51,18 @@ def bar(face: Face, what: str, until: float = 1.0) -> Iterator[Callable[[int, in
         yield show
 
 
+@contextmanager
+def waiting(face: Face, what: str) -> Iterator[None]:
+    """Says on stderr, at terminals only, that work of unknown length goes on, and since when."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    shown = face.talks and face.side.is_terminal
+    with Progress(*columns, console=face.side, transient=True, disable=not shown) as progress:
+        progress.add_task(what, total=None)
+        yield
+
+
 class _Pace:
     """Items a second in this run, smoothed, and the time left at that rate."""
 

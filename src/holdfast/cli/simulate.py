@@ -12,6 +12,7 @@ import click
 
 from ..errors import ConfigError
 from .face import Face
+from .progress import waiting
 from .tables import facts, grid
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def outlook(
     table = Prices() if prices is None else read_prices(prices)
     world = Asked(losses_per_hour=losses_per_day / 24.0, **asked)
     project = face.project
-    measured, plan = measure(project, sample), project.config.upgrade
+    with waiting(face, "plan: a sample is upgraded beside the gallery"):
+        measured, plan = measure(project, sample), project.config.upgrade
     model = project.new_encoder.space.name
     told = simulate(measured, plan, world, table, model, numbers)
     works = works_of(measured, plan, world, table.of(model))
