@@ -331,6 +331,13 @@ def matrix(stream: Stream, models: Sequence[Model]) -> Compatibility:
     return compatibility([lambda m=m: sides(m) for m in models], stream.measure)
 
 
+def untrained(stream: Stream) -> float:
+    """What the inputs find by themselves."""
+    parts = (stream.asked, stream.stored)
+    rows = [part.inputs[torch.arange(len(part.names))].numpy() for part in parts]
+    return float(stream.measure(*rows).mean())
+
+
 def judged(cells: Cells, stream: Stream, method: str) -> dict[str, Any]:
     """A method's matrix and what follows from it."""
     found = matrix(stream, trained(cells, stream, method))

@@ -281,6 +281,8 @@ def _synthetic(record: Record, cells: Cells, options: argparse.Namespace) -> Non
 def _stream(record: Record, cells: Cells, options: argparse.Namespace) -> None:
     seeds = 1 if options.quick else options.seeds
     made = [compatible_stream.cifar(cells, s, options.quick) for s in range(seeds)]
+    value = compatible_stream.untrained(made[0])
+    record.add("NCM of the features, untrained", "CIFAR, replaced", value, data="no seed")
     streams(record, cells, made, "CIFAR, replaced")
     if not options.quick:
         longer = [compatible_stream.longer(stream, 30) for stream in made]
