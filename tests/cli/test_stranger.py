@@ -71,7 +71,7 @@ def test_a_source_without_items_is_not_a_gallery(home):
 def test_a_ledger_whose_maker_died_does_not_stop_a_build(home):
     (home.folder / "gallery").mkdir()
     (home.folder / "gallery" / "ledger.sqlite").touch()
-    assert "expected a ledger, got an empty file. Begin again: holdfast build." in (
+    assert "expected a readable ledger, got an empty file. Begin again: holdfast build." in (
         home.run("status").stderr
     )
     assert home.data("build")["items"] == ITEMS
@@ -225,6 +225,14 @@ def test_sums_and_times_are_never_rounded_to_nothing():
     told = {**told, "money": 0.0, "tokens": 7, "seconds": 0.0}
     assert _cost(told) == "0.00 USD, about 7 tokens"
     assert _cost({**told, "seconds": 90.0}).endswith("about 90 seconds")
+
+
+def test_no_address_is_told_where_nothing_can_serve(planned, monkeypatch):
+    pytest.importorskip("fastapi", reason="needs holdfast[serve]")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = planned.run("serve", "--port", "0")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "pip install 'holdfast[serve]'" in result.stderr
 
 
 def test_the_time_left_is_to_where_the_run_stops(monkeypatch):

@@ -68,9 +68,6 @@ def serve(
     by this one process. Ctrl-C or SIGTERM stops it after what is under way; a backfill that was
     cut off goes on at the next start. Writing and commanding need a token.
     """
-    from ..optional import need
-
-    need("uvicorn")  # it is loaded last, when the address has been told already
     from ..service.serve import serve as run
     from ..service.settings import Settings
     from ..service.tokens import DEFAULT, read_tokens

@@ -29,7 +29,9 @@ def bind(settings: Settings) -> socket.socket:
 
     Raises:
         ConfigError: It cannot be had.
+        MissingExtra: Nothing here could serve at it.
     """
+    need("uvicorn")  # what is missing is said before an address is told
     host = settings.host.strip("[]")
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
     taken = socket.socket(kind, socket.SOCK_STREAM)

@@ -59,7 +59,7 @@ class LedgerFile:
                 self._make()
         elif self._empty():
             raise LedgerError(
-                str(self.path), "a ledger", "an empty file", "Begin again: holdfast build."
+                str(self.path), "a readable ledger", "an empty file", "Begin again: holdfast build."
             )
         # One of an earlier version has no audit.
         if not readonly and not (self._has("audit") and self._has("audit_is_not_shortened")):
