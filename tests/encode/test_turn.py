@@ -56,7 +56,7 @@ def test_a_query_goes_between_two_batches_of_documents(monkeypatch):
 
     def batch(contents, role):
         batches.append((role, len(contents)))
-        time.sleep(0.02)
+        time.sleep(0.05)  # a busy machine wakes the one who asks late
         return real(contents, role)
 
     monkeypatch.setattr(encoder, "_batch", batch)
