@@ -133,6 +133,12 @@ def turn(engine: Engine, way: str) -> None:
         engine.gallery.ledger.event("found more", {})
 
 
+def rest(state: str | None, aim: str, chance: random.Random) -> None:
+    """Stay paused for a while where that is aimed at; else it is left within milliseconds."""
+    if aim == state == "paused":
+        time.sleep(chance.uniform(0.0, 0.5))
+
+
 def tell(gallery: Gallery) -> None:
     """Say each state that is entered."""
     said = ""
@@ -155,6 +161,7 @@ def upgrade(gallery: Gallery, world: World, chance: random.Random, aim: str) -> 
         new = gallery.new.encoder if gallery.new else None
         engine = Engine(gallery, ReEmbed(source, new), world.plan, executor)
         state = gallery.state
+        rest(state, aim, chance)
         if state in ("planned", "paused", "copying"):
             meddler = threading.Timer(chance.uniform(0.0, 3.0), meddle, (engine, chance.random()))
             meddler.daemon = True
