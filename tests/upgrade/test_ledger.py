@@ -79,8 +79,12 @@ def test_no_upgrade_is_begun_over_one_that_is_under_way(ledger, state):
     ledger.begin({}, OLD, NEW)
     ledger.fill(["a", "b"])
     ledger.set_state(state)
-    if state in ("finished", "rolled back"):
-        assert ledger.begin({}, NEW, OLD).number == 2
+    served = {"finished": NEW, "rolled back": OLD}
+    if state in served:
+        gone = OLD if served[state] == NEW else NEW
+        with pytest.raises(UpgradeError, match=f"from {served[state].name}.*which is served"):
+            ledger.begin({}, gone, Space("third", 4))
+        assert ledger.begin({}, served[state], Space("third", 4)).number == 2
         return
     with pytest.raises(UpgradeError, match=f"one from old to new that is {state}"):
         ledger.begin({}, OLD, NEW)

@@ -28,7 +28,7 @@ from ..errors import InvalidInput, LedgerError
 from ..space import Space
 from .deed import Deed
 from .ledger_file import LedgerFile
-from .records import Entry, State, Upgrade, refuse_under_way, runs
+from .records import Entry, State, Upgrade, refuse_given_up, refuse_under_way, runs
 
 _CHUNK = 900  # values in one statement; old SQLite takes 999
 
@@ -59,10 +59,12 @@ class Ledger(LedgerFile):
         """Record a new upgrade in state "planned"; the queue of the last one goes away.
 
         Raises:
-            UpgradeError: The last one is still under way.
+            UpgradeError: The last one is still under way, or left another space served.
         """
         with self._change():
-            refuse_under_way("plan", self.upgrade())
+            last = self.upgrade()
+            refuse_under_way("plan", last)
+            refuse_given_up("plan", last, old)
             self._db.execute("DELETE FROM queue")
             self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'queue'")
             self._db.execute(

@@ -106,6 +106,23 @@ def refuse_under_way(who: str, last: Upgrade | None) -> None:
         )
 
 
+def refuse_given_up(who: str, last: Upgrade | None, old: Space) -> None:
+    """Refuse to leave from another space than the one that the last upgrade left served.
+
+    The side that it gave up, or did not fill, lacks what was written since.
+    """
+    if last is None:
+        return
+    served = last.new if last.state == "finished" else last.old
+    if old != served:
+        raise UpgradeError(
+            who,
+            f"an upgrade from {served}, which is served",
+            f"one from {old}",
+            "Plan from the space that the last upgrade left served.",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One journal entry.
