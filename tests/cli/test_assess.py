@@ -107,7 +107,7 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(large):
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     assert [name for name in changed if "/stores/" not in name] == []  # opening one is noted there
     assert (data["sample"], data["queries"], data["items"]) == (120, QUERIES, ITEMS)
-    assert data["cost"]["money"] == pytest.approx(1.2)
+    assert data["cost"]["money"] == pytest.approx((120 + QUERIES) / 100)  # 10 for a thousand
     assert data["whole"]["money"] == pytest.approx(6.0)
     assert "Nothing was asked" in large.done("assess", "--dry-run", "--sample", "20%")
 
@@ -117,9 +117,15 @@ def test_a_budget_cuts_the_sample_and_needs_a_price(large):
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "a known price" in refused.stderr
     (large.folder / "prices.toml").write_text(PRICES)
-    data = large.data("assess", "--dry-run", "--sample", "50%", "--budget", "0.8")
+    paid = str((80 + QUERIES) / 100)  # queries are paid for too
+    data = large.data("assess", "--dry-run", "--sample", "50%", "--budget", paid)
     assert data["sample"] == 80
-    assert "at least 50" in large.run("assess", "--budget", "0.3").stderr
+    told = large.data("assess", "--sample", "50%", "--budget", paid)
+    assert told["facts"]["paid"] == 80 + QUERIES
+    assert told["costs"]["sample"]["money"] == pytest.approx(data["cost"]["money"])
+    few = large.run("assess", "--budget", str(QUERIES / 200)).stderr
+    assert f"expected more than the queries cost, got {QUERIES / 200:g}" in few
+    assert "at least 50" in large.run("assess", "--budget", str((40 + QUERIES) / 100)).stderr
 
 
 def test_a_slice_that_no_item_has_is_refused(large):

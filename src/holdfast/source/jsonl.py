@@ -73,7 +73,7 @@ class JsonlSource(Filed):
                 skip = len(_MARK) if number == 1 and raw.startswith(_MARK) else 0
                 line, place = raw[skip:], f"{self.path} line {number}"
                 if line.strip():
-                    record = _object(line, place)
+                    record = _object(line.rstrip(b"\r\n"), place)
                     item = self._fields.item(record, place)
                     if item.id in lines:
                         raise SourceError(

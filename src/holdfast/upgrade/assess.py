@@ -32,6 +32,7 @@ from ..measure.slices import NONE, labels_of, regressed, slice_findings
 from ..measure.thresholds import thresholds
 from ..store.base import VectorStore
 from ..store.topk import best
+from .bill import bill, planned, within
 from .diagnose import diagnosed
 from .forecast import DRAWS, Forecast, Forecaster, Measure, Order
 from .ledger import Ledger
@@ -39,7 +40,7 @@ from .mixture import serving_of
 from .order import RANKED, arrange
 from .parts import ASSESSED
 from .plan import Plan
-from .price import Prices, affordable, characters, cost, stored
+from .price import Prices, characters
 from .project import Project
 from .records import refuse_under_way
 from .survey import Scope, Survey, conduct, hits_of, scope_of, table_of
@@ -242,9 +243,11 @@ class Assessor:
         first = store.scan(limit=_PEEK).rows.ids
         items = self.project.content(store).get(first)
         length = characters([item.content for item in items if item is not None])
-        budget = self.request.budget
-        most = None if budget is None else affordable(budget, length, price)
-        scope = scope_of(self.project, store, self.request.sample, most)
+        budget, sample = self.request.budget, self.request.sample
+        scope = scope_of(self.project, store, sample, None)
+        if budget is not None:
+            most = within(budget, scope, length, price)
+            scope = scope_of(self.project, store, sample, most)
         plan = {
             "old": str(store.space),
             "new": str(space),
@@ -252,13 +255,12 @@ class Assessor:
             "queries": len(scope.judgements),
             "made": scope.made,
             "sample": len(scope.rows),
-            "cost": cost(len(scope.rows), length, price, prices.currency).to_json(),
-            "whole": cost(scope.items, length, price, prices.currency).to_json(),
+            **planned(scope, length, price, prices.currency),
         }
         return scope, plan
 
     def _assessment(self, store: VectorStore, survey: Survey) -> Assessment:
-        scope, known = survey.scope, survey.known
+        scope, known, space = survey.scope, survey.known, self.project.new_encoder.space
         metric, k = self._metric()
         judge = _Judge(metric, scope)
         alive = self.project.old_encoder is not None
@@ -282,7 +284,7 @@ class Assessor:
         verdict, reasons = held(verdict, reasons, found)
         facts = {
             "old": str(store.space),
-            "new": str(self.project.new_encoder.space),
+            "new": str(space),
             "items": scope.items,
             "sample": len(scope.rows),
             "paid": survey.paid,
@@ -296,7 +298,7 @@ class Assessor:
             reasons,
             tuple(found),
             curve.to_json(),
-            self._costs(survey),
+            bill(survey, space.name, space.dim, self.request.prices),
             facts,
             tuple(notes),
         )
@@ -318,23 +320,6 @@ class Assessor:
             return np.array([place[name] for name in names], dtype=np.int64)
 
         return order
-
-    def _costs(self, survey: Survey) -> dict[str, Any]:
-        space, prices = self.project.new_encoder.space, self.request.prices
-        price, items = prices.of(space.name), survey.scope.items
-        kept = 0 if survey.scope.made else len(survey.scope.rows)
-        size = stored(items, space.dim)
-        monthly = prices.storage.per_gb_month
-        told = {
-            name: cost(count, survey.length, price, prices.currency, survey.rate).to_json()
-            for name, count in (("sample", survey.paid), ("rest", items - kept), ("whole", items))
-        }
-        return {
-            **told,
-            "bytes": size,
-            "storage_month": None if monthly is None else monthly * size / 1e9,
-            "currency": prices.currency,
-        }
 
 
 class _Judge:

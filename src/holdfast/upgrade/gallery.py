@@ -210,7 +210,8 @@ class Gallery(Sides):
             return [self.old]
         if self.reads == "new" or not self.old.store.visible:
             return [self.new]
-        new = self.new.store.visible or self._mover is not None
+        # A store may believe its count for a moment; what has begun here is known at once.
+        new = self._mover is not None or self._gate.moves != 0 or self.new.store.visible
         return [self.old, self.new] if new else [self.old]
 
     def _asked(self, routes: Routes, sides: list[Side]) -> list[Vectors]:
