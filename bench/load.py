@@ -1,7 +1,7 @@
 """What users feel of an upgrade: searches at a steady rate before, during and after it.
 
 python -m bench.load [--store edge|pgvector|faiss] [--items 100000] [--searches 40] [--rate 2000]
-    [--merge fused] [--yield-above 10] [--kills 2] [--quick]
+    [--merge fused] [--yield-above 5] [--kills 2] [--quick]
 
 The process that serves is the one that upgrades, as a live application does it. It is killed
 (SIGKILL) while items move, and started again at once, as a supervisor would. Clients ask at fixed
@@ -270,7 +270,7 @@ def main() -> int:
     parser.add_argument("--searches", type=float, default=40.0, help="a second")
     parser.add_argument("--rate", type=float, default=2000.0, help="items a second; 0: no limit")
     parser.add_argument("--merge", default="fused")
-    parser.add_argument("--yield-above", type=float, default=10.0, help="see the plan")
+    parser.add_argument("--yield-above", type=float, default=5.0, help="see the plan")
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--calm", type=float, help="seconds before and after")
     parser.add_argument("--seed", type=int, default=0)

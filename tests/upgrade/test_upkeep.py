@@ -94,3 +94,11 @@ def test_a_store_whose_index_may_stop_short_says_when_it_has_grown_and_is_whole_
     # At 38,000 of 40,000 the end is near.
     grown = [5_000, 7_500, 11_500, 17_500, 26_500]
     assert told == [*(("grown", rows) for rows in grown), ("new", 40_000)]
+
+
+def test_where_searches_come_first_an_index_never_stops_short():
+    world = World(40_000, cost=0.1)
+    world.new = Growing(world, "new", 0)
+    world.upkeep = Upkeep(world.old, world.new, lambda: world.now, searched=True)
+    told = [each for each in world.move(each=1.0, batch=500) if each[0] != "old"]
+    assert told == [("new", rows) for rows in (5_000, 10_000, 20_000, 40_000)]

@@ -110,8 +110,8 @@ class Engine(Turns):
         self._clock, self._sleep = clock, sleep
         self._size = BatchSize(plan.batch_size, max(plan.batch_size, plan.max_batch_size))
         self._limit = RateLimit(plan.rate, clock, sleep)
-        self._upkeep = Upkeep(self._old, self._new, clock)
         goal = plan.yield_above / 1e3
+        self._upkeep = Upkeep(self._old, self._new, clock, searched=goal > 0.0)
         self._group = Group(gallery, clock, goal, sleep)
         self._courtesy = Courtesy(goal, plan.yield_most, gallery.meter, clock, sleep)
         self._under_way = 0  # items claimed and not computed

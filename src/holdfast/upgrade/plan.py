@@ -48,7 +48,8 @@ class Plan(BaseModel):
         cpus: Cores of each actor, or a part of one.
         gpus: GPUs of each actor, or a part of one.
         yield_above: Milliseconds. While the slowest twentieth of the live searches takes longer,
-            the backfill rests between batches, and writes less at once; 0 for never.
+            the backfill rests between batches, writes less at once, and keeps indexes up with each
+            write; 0 for never.
         yield_most: Seconds of rest for each second of work, at most.
         holdover_hours: After the cut-over the old side is kept up to date, and may not be given up
             for so long.

@@ -30,14 +30,22 @@ class Upkeep:
         old: The shrinking store.
         new: The growing store.
         clock: Answers seconds.
+        searched: Whether live searches come first. An index that may stop short is then kept up
+            with each write, which takes the backfill longer: what an index does not reach is
+            compared with each query.
     """
 
     def __init__(
-        self, old: VectorStore, new: VectorStore, clock: Callable[[], float] = time.monotonic
+        self,
+        old: VectorStore,
+        new: VectorStore,
+        clock: Callable[[], float] = time.monotonic,
+        searched: bool = False,
     ) -> None:
         self._old, self._new, self._clock = old, new, clock
         self._old_at, self._new_at = old.visible, new.visible
-        self._growth = new.growth if isinstance(new, Grows) else _DOUBLED
+        self._grows = new if isinstance(new, Grows) and not searched else None
+        self._growth = self._grows.growth if self._grows else _DOUBLED
         self._since = clock()
         self._spent = 0.0  # seconds of upkeep, which are not seconds of moving
         self._each = 0.0  # seconds a row, as the last upkeep took
@@ -62,8 +70,8 @@ class Upkeep:
 
     def _tend(self, store: VectorStore, rows: int) -> None:
         begun = self._clock()
-        if store is self._new and isinstance(store, Grows):
-            store.grow()
+        if store is self._new and self._grows is not None:
+            self._grows.grow()
         else:
             store.tend()
         seconds = self._clock() - begun
