@@ -343,3 +343,12 @@ def test_a_write_waits_for_a_move_and_searches_for_a_write(world):
     join()
     deleted()
     assert len(world.gallery) == 299
+
+
+def test_a_batch_that_moves_nothing_is_no_move(world):
+    """A model that fails for every item must not be asked for the queries either."""
+    world.engine.start()
+    none = world.old.get([])
+    world.gallery.move(none, as_vectors(np.zeros((0, NEW.dim)), NEW, "test"), [], 0)
+    assert world.gallery._needed() == [world.gallery.old]
+    assert world.gallery._gate.moves == 0

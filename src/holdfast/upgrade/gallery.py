@@ -184,11 +184,12 @@ class Gallery(Sides):
             if len(needed) == 2 and self._mixed and not (self._moves and self._mixed.learned):
                 self._learn(self._mixed)
             with self._gate.reading():
+                moves = self._gate.moves
                 if self._needed(side) != needed:
                     continue
                 if len(needed) == 1 or self._mixed is None:
                     found = needed[0].store.search(asked[0], k, tree)
-                    if self.reads == "both" and self._needed(side) != needed:
+                    if needed[0] is self.old and self._gate.moves != moves:
                         continue  # the first items have moved meanwhile
                     return found
                 both = asked[0], asked[1]
@@ -210,8 +211,8 @@ class Gallery(Sides):
             return [self.old]
         if self.reads == "new" or not self.old.store.visible:
             return [self.new]
-        # A store may believe its count for a moment; what has begun here is known at once.
-        new = self._mover is not None or self._gate.moves != 0 or self.new.store.visible
+        # A store may believe its count for a moment; a move that goes on is known at once.
+        new = self._mover is not None or self._gate.moves is None or self.new.store.visible
         return [self.old, self.new] if new else [self.old]
 
     def _asked(self, routes: Routes, sides: list[Side]) -> list[Vectors]:
@@ -342,7 +343,8 @@ class Gallery(Sides):
             if vectors is None
             else as_vectors(vectors, new.space, f"backfill of {new.space.name}")
         )
-        with self._moving():
+        # A batch whose items all failed moves nothing: only their places are closed.
+        with self._moving() if len(rows) else self._gate.steady():
             if not self._forward() or self._whole:
                 return
             if since != self.changes:
