@@ -15,16 +15,9 @@ import time
 from collections import defaultdict
 from typing import IO
 
-STATES = (
-    "planned",
-    "copying",
-    "paused",
-    "ready",
-    "cutting over",
-    "cut over",
-    "rolling back",
-    "rolled back",
-)
+from holdfast.upgrade.records import BEFORE_FINISHED
+
+STATES: tuple[str, ...] = BEFORE_FINISHED
 ANYWHERE = ""  # the moment alone is drawn, before the process is up too
 PATIENCE = 60.0  # seconds until a kill that was aimed falls wherever the upgrade is
 _UNKNOWN = 0.2  # seconds, of a state that was never left

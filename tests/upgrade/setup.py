@@ -43,6 +43,18 @@ class Setup:
         mover = mover or ReEmbed(self.source, self.new_model)
         return Engine(self.gallery, mover, self.plan, sleep=self.slept.append, **parts)
 
+    def plan_again(self):
+        """Another upgrade between the same stores, after a rollback."""
+        self.ledger.begin(self.plan.model_dump(), OLD, NEW)
+        self.gallery.recover()
+
+    def encoded_by_new(self):
+        """How many contents the new model is asked for in each call from now on."""
+        counts: list[int] = []
+        encode = self.new_model.encode
+        self.new_model.encode = lambda c, r: counts.append(len(c)) or encode(c, r)
+        return counts
+
     def moved_correctly(self, names=None):
         names = list(self.items) if names is None else names
         wanted = self.new_model.encode([self.items[n] for n in names], "document").array

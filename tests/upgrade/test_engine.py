@@ -320,11 +320,8 @@ def test_an_upgrade_started_again_after_a_rollback_encodes_nothing_twice(setup):
     engine = one.engine()
     engine.run(0.5)
     engine.roll_back()
-    one.ledger.begin(one.plan.model_dump(), OLD, NEW)
-    one.gallery.recover()
-    encoded: list[int] = []
-    encode = one.new_model.encode
-    one.new_model.encode = lambda c, r: encoded.append(len(c)) or encode(c, r)
+    one.plan_again()
+    encoded = one.encoded_by_new()
     assert one.engine().run().state == "ready"
     assert sum(encoded) == 150
     assert one.moved_correctly()
@@ -369,17 +366,13 @@ def test_what_a_bridge_mapped_is_not_taken_for_what_the_model_answers(setup):
         assert np.array_equal(new[:, :8], np.roll(old, times, axis=1)), "another bridge maps anew"
         mapped.cut_over()
         mapped.roll_back()
-        one.ledger.begin(one.plan.model_dump(), OLD, NEW)
-        one.gallery.recover()
+        one.plan_again()
     engine = one.engine()
     assert engine.run(0.5).state == "paused"
     assert len(one.new) == 150, "nothing that was mapped is left"
     engine.roll_back()
-    one.ledger.begin(one.plan.model_dump(), OLD, NEW)
-    one.gallery.recover()
-    encoded: list[int] = []
-    encode = one.new_model.encode
-    one.new_model.encode = lambda c, r: encoded.append(len(c)) or encode(c, r)
+    one.plan_again()
+    encoded = one.encoded_by_new()
     assert one.engine().run().state == "ready"
     assert sum(encoded) == 150, "what the model answered is kept"
     assert one.moved_correctly()
@@ -390,8 +383,7 @@ def test_giving_up_what_was_mapped_goes_on_where_it_died(setup):
     mapped = one.engine(Translate(Turn(1)))
     mapped.run(0.5)
     mapped.roll_back()
-    one.ledger.begin(one.plan.model_dump(), OLD, NEW)
-    one.gallery.recover()
+    one.plan_again()
     delete = one.new.delete
 
     def dies(ids):
@@ -502,8 +494,7 @@ def test_what_is_written_while_the_queue_is_read_moves_too(setup, again):
     if again:
         one.engine().run()
         one.engine().roll_back()
-        one.ledger.begin(one.plan.model_dump(), OLD, NEW)
-        one.gallery.recover()
+        one.plan_again()
     fill = one.ledger.fill
 
     def write_and(ids):

@@ -531,7 +531,7 @@ def test_batches_that_were_written_together_are_moved_again(
 
 def test_a_search_interrupted_at_the_turnstile_keeps_no_writer_waiting(world):
     gate = world.gallery._gate
-    real = gate._queue
+    real = gate._turn
 
     class Interrupted:
         def __enter__(self):
@@ -539,10 +539,10 @@ def test_a_search_interrupted_at_the_turnstile_keeps_no_writer_waiting(world):
 
         def __exit__(self, *_):
             real.release()
-            gate._queue = real
+            gate._turn = real
             raise KeyboardInterrupt
 
-    gate._queue = Interrupted()
+    gate._turn = Interrupted()
     with pytest.raises(KeyboardInterrupt):
         world.gallery.search([A], 1)
     assert gate._readers == 0, "or this would wait for ever"

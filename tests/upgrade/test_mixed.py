@@ -52,6 +52,19 @@ class World:
         )
         self.engine = Engine(self.gallery, self.mover, plan)
 
+    def with_dead_model(self):
+        """The same, served over a bridge fitted on few items in place of the old model."""
+        some = list(self.items.values())[:50]
+        old, new = (model.encode(some, "document") for model in self.models)
+        gallery = Gallery(
+            Side(self.stores[0], bridge=Bridge.fit(Ridge(), new, old)),
+            Side(self.stores[1], self.models[1]),
+            self.ledger,
+            mode="fused",
+            clock=Clock(500),
+        )
+        return gallery, Engine(gallery, self.mover, self.engine.plan)
+
     def scores(self):
         """(q, n) true scores of both models, and which items have moved."""
         tables = []
@@ -228,17 +241,9 @@ def test_a_cascade_answers_when_the_source_does_not(world):
 
 def test_a_dead_models_bridge_is_fitted_again_on_what_moved(tmp_path):
     one = World(tmp_path, "fused")
-    old_model, new_model = one.models
-    given = [model.encode(list(one.items.values())[:50], "document") for model in one.models]
-    bridge = Bridge.fit(Ridge(), given[1], given[0])
-    dead = Gallery(
-        Side(one.stores[0], bridge=bridge),
-        Side(one.stores[1], new_model),
-        one.ledger,
-        mode="fused",
-        clock=Clock(500),
-    )
-    engine = Engine(dead, one.mover, one.engine.plan)
+    old_model = one.models[0]
+    dead, engine = one.with_dead_model()
+    bridge = dead.old.bridge
     engine.run(45 / COUNT)
     assert dead.old.bridge is bridge  # there was less to fit it on
     engine.run(80 / COUNT)
@@ -258,16 +263,8 @@ def test_a_dead_models_bridge_is_fitted_again_on_what_moved(tmp_path):
 def test_a_bridge_that_is_fitted_again_while_a_write_is_encoded_does_not_fail_it(tmp_path):
     one = World(tmp_path, "fused")
     new_model = one.models[1]
-    given = [model.encode(list(one.items.values())[:50], "document") for model in one.models]
-    first = Bridge.fit(Ridge(), given[1], given[0])
-    dead = Gallery(
-        Side(one.stores[0], bridge=first),
-        Side(one.stores[1], new_model),
-        one.ledger,
-        mode="fused",
-        clock=Clock(500),
-    )
-    engine = Engine(dead, one.mover, one.engine.plan)
+    dead, engine = one.with_dead_model()
+    first = dead.old.bridge
     engine.run(0.1)
     real, content = new_model.encode, (0.4, -0.3, 0.2, 0.1)
 

@@ -129,7 +129,7 @@ class Steward:
     @contextmanager
     def using(self) -> Iterator[Gallery]:
         """The gallery, for a search or a write; do not nest."""
-        with self._gate.reading():
+        with self._gate.shared():
             if self._gallery is None:
                 raise shut()
             yield self._gallery

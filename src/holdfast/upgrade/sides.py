@@ -194,14 +194,14 @@ class Sides:
     @contextmanager
     def _moving(self) -> Iterator[None]:
         """Nobody else changes anything inside of this; searches go on, if the stores can."""
-        stores = self.old.store, self._new().store
+        if not (self.old.store.limits.threads and self._new().store.limits.threads):
+            with self._exclusively():
+                yield
+            return
         while True:
-            if self._cut_off or not all(store.limits.threads for store in stores):
+            if self._cut_off:
                 with self._exclusively():
-                    if all(store.limits.threads for store in stores):
-                        continue  # what was cut off is finished now
-                    yield
-                    return
+                    pass  # what was cut off is finished now
             with self._gate.moving():
                 if self._cut_off:
                     continue

@@ -57,6 +57,11 @@ class Scope:
     answers: dict[str, str] = field(default_factory=dict)
 
     @property
+    def asked(self) -> list[Any]:
+        """Contents of the queries, which the new model reads like items."""
+        return [item.content for item in self.judgements.items()]
+
+    @property
     def relevant(self) -> Bools:
         """(q, n) which document answers which query."""
         place = {name: at for at, name in enumerate(self.ids)}
@@ -228,7 +233,7 @@ def conduct(project: Project, store: VectorStore, scope: Scope, kept: Path) -> S
         EncoderError: A model does not answer.
         UpgradeError: Too much of the sampled content is gone.
     """
-    asked = [item.content for item in scope.judgements.items()]
+    asked = scope.asked
     scope, contents, notes = _readable(scope, project.content(store))
     model = _Asked(project.new_encoder, kept)
     new_docs = model.encode(contents, "document")

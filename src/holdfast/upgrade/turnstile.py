@@ -10,48 +10,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
+from contextlib import contextmanager
 
 from ..errors import StoreError
+from ..store.sharedlock import SharedLock
 
 
-class Turnstile:
+class Turnstile(SharedLock):
     """Shared for readers, exclusive for a writer; not reentrant across kinds."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()  # held by who moves or writes
-        self._mutex = threading.Lock()  # guards the counter
-        self._queue = threading.Lock()  # held by a writer: newcomers wait here
-        self._empty = threading.Condition(self._mutex)
-        self._readers = 0
+        super().__init__()
+        self._changing = threading.Lock()  # held by who moves or writes
         self._closed = False
         self._begun = self._ended = 0  # moves
-        self._reader = _Reader(self)
-
-    def reading(self) -> AbstractContextManager[None]:
-        """Enter beside other readers; wait while a writer is inside or waiting."""
-        return self._reader
-
-    def enter(self) -> None:
-        """Come in as a reader; `leave` must follow."""
-        entered = False
-        try:
-            with self._queue, self._mutex:
-                self._check()
-                self._readers += 1
-                entered = True
-        except BaseException:
-            if entered:  # an interrupt between here and the caller: nobody would leave
-                self.leave()
-            raise
-
-    def leave(self) -> None:
-        """Go out as a reader."""
-        with self._mutex:
-            self._readers -= 1
-            if not self._readers:
-                self._empty.notify_all()
 
     @property
     def moves(self) -> int | None:
@@ -62,7 +34,7 @@ class Turnstile:
     @contextmanager
     def steady(self) -> Iterator[None]:
         """Keep out who moves and who writes, and nobody who reads."""
-        with self._turn:
+        with self._changing:
             self._check()
             yield
 
@@ -81,45 +53,17 @@ class Turnstile:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Enter alone."""
-        with self._turn, self._queue:
-            self._check()
-            self._wait()
+        with self.steady(), self.alone():
             yield
 
     @contextmanager
     def closing(self) -> Iterator[None]:
         """Enter alone, as the last one but for others who close."""
-        with self._turn, self._queue:
+        with self._changing:
             self._closed = True
-            self._wait()
-            yield
-
-    def _wait(self) -> None:
-        with self._empty:
-            while self._readers:
-                self._empty.wait()
+            with self.alone():
+                yield
 
     def _check(self) -> None:
         if self._closed:
             raise StoreError("Gallery", "an open gallery", "a closed one", "Open it again.")
-
-
-class _Reader:
-    """Enters and leaves a turnstile; one for all readers, since it keeps nothing itself.
-
-    A generator would cost each search a microsecond more.
-    """
-
-    def __init__(self, gate: Turnstile) -> None:
-        self._gate = gate
-
-    def __enter__(self) -> None:
-        self._gate.enter()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._gate.leave()
