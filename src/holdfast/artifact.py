@@ -54,9 +54,13 @@ def save(path: Path | str, artifact: Artifact) -> None:
     body = json.dumps({**header, "meta": dict(artifact.meta)})
     # not ascontiguousarray, which gives a scalar an axis
     arrays = {name: np.asarray(a, order="C") for name, a in artifact.arrays.items()}
+    write_whole(path, to_bytes(arrays, metadata={"holdfast": body}))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file, or make it with its folder, in one step; what is read is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    content = to_bytes(arrays, metadata={"holdfast": body})
     try:
         with partial.open("wb") as file:
             file.write(content)

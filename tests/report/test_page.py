@@ -9,10 +9,10 @@ from typing import get_args
 
 import pytest
 
+from holdfast import artifact
 from holdfast.errors import InvalidInput
 from holdfast.measure.judgements import Judgements
 from holdfast.report import Report, render, write_report
-from holdfast.report import page as page_module
 from holdfast.report.markup import element
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
@@ -264,7 +264,7 @@ def test_what_fails_leaves_the_last_report_alone(measured, tmp_path, monkeypatch
     def full(_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(page_module.os, "fsync", full)
+    monkeypatch.setattr(artifact.os, "fsync", full)
     with pytest.raises(OSError, match="no space left"):
         write_report(measured, path)
     assert path.read_bytes() == first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +25,26 @@ def facts(rows: Iterable[tuple[str, Any]]) -> str:
 
 
 def grid(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Columns under names; never wrapped, so that they can be cut and sorted.
+    r"""Columns under names; never wrapped, so that they can be cut and sorted.
 
     Example:
         >>> print(grid(("id", "reason"), [("a1", "too long"), ("b", "gone")]))
         id  reason
         a1  too long
         b   gone
+        >>> print(grid(("a", ""), [("日本", 1), ("e\u0301", 2), ("kelp", 3)]))
+        a
+        日本  1
+        é     2
+        kelp  3
     """
+    from rich.cells import cell_len
+
     told = [tuple(header), *(tuple(visible(str(cell)) for cell in row) for row in rows)]
-    widths = [max(map(columns, column)) for column in zip(*told, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*told, strict=True)]
     return "\n".join(
         "  ".join(
-            cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
         ).rstrip()
         for row in told
     )
@@ -54,19 +60,6 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == " " else ascii(c)[1:-1] for c in text)
-
-
-def columns(text: str) -> int:
-    r"""Columns of a terminal that a text takes: wide signs two, signs that combine none.
-
-    Example:
-        >>> columns("kelp"), columns("日本"), columns("e\u0301")
-        (4, 4, 1)
-    """
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
 def cut(text: str, width: int) -> str:

@@ -5,10 +5,10 @@ It says so itself: its content security policy lets a browser load nothing at al
 
 from __future__ import annotations
 
-import os
 from importlib.resources import files
 from pathlib import Path
 
+from ..artifact import write_whole
 from ..errors import InvalidInput
 from ..upgrade.ledger import Ledger
 from . import decision, sections
@@ -78,14 +78,5 @@ def write_report(ledger: Ledger, path: Path | str) -> Path:
     if path.is_dir():
         raise InvalidInput("write_report", "a file to write", f"the folder {path}", "Name a file.")
     text = render(Report.of(ledger))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, text.encode())
     return path

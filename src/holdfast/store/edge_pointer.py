@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import OccupiedStore, StoreError
 from ..space import Space
-from .vectorfile import write_whole
+from .vectorfile import write_lasting
 
 FORMAT = 1
 RESTORE = "Restore the folder from a copy, or delete it and fill it again."
@@ -38,7 +38,7 @@ class Pointer:
 
     def save(self, folder: Path) -> None:
         """Write it whole or not at all."""
-        write_whole(folder / "shard.json", json.dumps(asdict(self)))
+        write_lasting(folder / "shard.json", json.dumps(asdict(self)))
 
     def path(self, folder: Path, ahead: int = 0) -> Path:
         """Where the shard is, or the one `ahead` generations later will be."""

@@ -36,7 +36,7 @@ from .pgvector_payload import JSONB, escaped, jsonb_texts, unescaped
 from .pgvector_rows import copy_stream, read_vectors, vector_texts
 from .pgvector_search import Search
 from .pgvector_table import LONGEST_NAME, Counts, Table, table_name
-from .vectorfile import write_whole
+from .vectorfile import write_lasting
 from .where import WhereLike, parse
 
 LONGEST_ID = 2_600  # bytes that an index of PostgreSQL takes
@@ -183,7 +183,7 @@ class PgvectorStore:
 
     def _note(self, schema: str, title: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._notes, json.dumps({"schema": schema, "table": title}))
+        write_lasting(self._notes, json.dumps({"schema": schema, "table": title}))
 
     def _greet(self, connection: Connection) -> None:
         if self._hold is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
+from ..artifact import write_whole
 
 _BLOCK = 65_536  # vectors copied at once
 _CLOSED = -1
@@ -68,14 +69,9 @@ class VectorFile:
             self._handle = _CLOSED
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_lasting(path: Path, text: str) -> None:
     """Replace a small file in one step; when this returns it is on disk, under its name."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, text.encode())
     sync_folder(path.parent)
 
 
