@@ -20,6 +20,7 @@ from holdfast.store.checks.bench import names, sample
 from holdfast.store.memory import MemoryStore
 from holdfast.store.pgvector import PgvectorStore
 from holdfast.store.pgvector_index import ALL, NONE
+from holdfast.store.pgvector_table import FORMAT
 from holdfast.store.registry import open_store
 from tests.house.tree import ROOT
 from tests.store.test_pgvector_where import HOSTILE
@@ -202,21 +203,19 @@ def test_a_filter_is_not_cut_short_by_rows_beyond_the_graph(make):
     assert (mine.ids == true.ids).all()
 
 
-def test_a_table_of_the_first_format_is_taken_over(make, tmp_path, sql):
+@pytest.mark.parametrize("form", [FORMAT - 1, FORMAT + 1])
+def test_a_table_of_another_format_is_refused_and_left_as_it_was(make, tmp_path, sql, form):
     store = make()
     store.upsert(names(30), sample(30, SPACE))
     store.close()
     title = table(tmp_path)
-    sql(f"ALTER TABLE {title} DROP COLUMN written")
-    sql("UPDATE holdfast_stores SET format = 1 WHERE name = %s", title)
-    store = make(exact_below=10)
-    store.grow()
-    store.upsert(names(40)[20:], sample(40, SPACE)[20:])
-    found = sql(f"SELECT written FROM {title} ORDER BY written").fetchall()
-    assert [n for (n,) in found][:20] == [0] * 20
-    assert len({n for (n,) in found}) == 21
-    assert recall(store, sample(10, SPACE, seed=8), 10) == 1.0
-    assert sql("SELECT format FROM holdfast_stores WHERE name = %s", title).fetchone() == (2,)
+    sql("UPDATE holdfast_stores SET format = %s WHERE name = %s", form, title)
+    with pytest.raises(StoreError, match=rf"a table of format {FORMAT}, got format {form}\. Open"):
+        make()
+    told = "SELECT format FROM holdfast_stores WHERE name = %s"
+    assert sql(told, title).fetchone() == (form,)
+    sql("UPDATE holdfast_stores SET format = %s WHERE name = %s", FORMAT, title)
+    assert len(make()) == 30
 
 
 def test_an_index_that_was_cut_off_is_made_again(make, tmp_path, sql):
