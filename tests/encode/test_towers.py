@@ -64,7 +64,7 @@ def test_a_query_goes_between_two_batches_of_documents():
     assert inside.wait(10)  # the backfill is in its first batch
     query = threading.Thread(target=made.encode, args=(["query"], "query"))
     query.start()
-    while made._turn._given < 2:  # the query has drawn its number
+    while len(made._turn._line) < 2:  # the query stands in it
         time.sleep(0.001)
     go_on.set()
     query.join(10)

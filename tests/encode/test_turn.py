@@ -1,5 +1,6 @@
 """Turns are given in order, and a query waits for one batch of a backfill, not for all of them."""
 
+import signal
 import threading
 import time
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ def test_who_came_first_goes_first_and_nobody_goes_beside():
         for number in range(12):
             threads.append(threading.Thread(target=go, args=(number,)))
             threads[-1].start()
-            while turn._given < number + 2:
+            while len(turn._line) < number + 2:
                 time.sleep(0.001)
     for thread in threads:
         thread.join()
@@ -40,6 +41,38 @@ def test_an_error_ends_a_turn():
         raise KeyError
     with turn:
         pass
+
+
+def test_who_is_interrupted_in_the_line_does_not_block_it():
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    turn, order, held = Turn(), [], threading.Event()
+
+    def go(number, wait=None):
+        with turn:
+            order.append(number)
+            if wait is not None:
+                held.set()
+                assert wait.wait(60)
+
+    leave = threading.Event()
+    threads = [threading.Thread(target=go, args=(0, leave))]
+    threads[0].start()
+    assert held.wait(60)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt), turn:
+            order.append("who was interrupted")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    threads.append(threading.Thread(target=go, args=(1,), daemon=True))
+    threads[1].start()
+    leave.set()
+    for thread in threads:
+        thread.join(60)
+    assert order == [0, 1]
 
 
 @pytest.mark.skipif(

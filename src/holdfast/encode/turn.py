@@ -7,6 +7,7 @@ mostly first, so that a query could wait for a whole backfill between two of its
 from __future__ import annotations
 
 import threading
+from collections import deque
 from types import TracebackType
 
 
@@ -15,14 +16,19 @@ class Turn:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._given = 0
-        self._called = 0
+        self._line: deque[object] = deque()  # the first has the turn
 
     def __enter__(self) -> None:
+        mine = object()
         with self._changed:
-            mine, self._given = self._given, self._given + 1
-            while self._called != mine:
-                self._changed.wait()
+            self._line.append(mine)
+            try:
+                while self._line[0] is not mine:
+                    self._changed.wait()
+            except BaseException:  # such as Ctrl-C: whoever leaves the line must not block it
+                self._line.remove(mine)
+                self._changed.notify_all()
+                raise
 
     def __exit__(
         self,
@@ -31,5 +37,5 @@ class Turn:
         trace: TracebackType | None,
     ) -> None:
         with self._changed:
-            self._called += 1
+            self._line.popleft()
             self._changed.notify_all()
