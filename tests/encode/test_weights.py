@@ -58,6 +58,12 @@ def test_old_weights_count_where_they_are_the_only_ones(tmp_path):
     assert one != two
 
 
+def test_a_layer_kept_in_the_old_form_beside_new_weights_counts(folder):
+    before = folder_digest(plant(folder, {"2_Dense/pytorch_model.bin": b"1"}))
+    plant(folder, {"2_Dense/pytorch_model.bin": b"2"})
+    assert folder_digest(folder) != before
+
+
 def test_contents_that_change_places_change_the_digest(tmp_path):
     plant(tmp_path, {"a": b"1", "b": b"2"})
     straight = files_digest({"x": tmp_path / "a", "y": tmp_path / "b"})

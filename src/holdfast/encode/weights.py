@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 _READ_BY_MODELS = frozenset({".json", ".txt", ".model", ".jinja"})
-_WEIGHTS = (".safetensors", ".bin")  # the first kind that is there is the one that is read
+_WEIGHTS = (".safetensors", ".bin")  # of one folder, the first kind that is there is read
 _OTHER_ENGINES = frozenset({"onnx", "openvino"})
 
 
@@ -37,21 +37,19 @@ def folder_digest(folder: Path) -> str:
     and hidden files do not.
     """
     found: dict[str, Path] = {}
-    weights: dict[str, dict[str, Path]] = {suffix: {} for suffix in _WEIGHTS}
+    weights: dict[Path, dict[str, dict[str, Path]]] = {}  # by folder and suffix
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") for part in parts)
         if hidden or _OTHER_ENGINES & set(parts) or not path.is_file():
             continue
         name = "/".join(parts)
-        if path.suffix in weights:
-            weights[path.suffix][name] = path
+        if path.suffix in _WEIGHTS:
+            weights.setdefault(path.parent, {}).setdefault(path.suffix, {})[name] = path
         elif path.suffix in _READ_BY_MODELS:
             found[name] = path
-    for suffix in _WEIGHTS:
-        if weights[suffix]:
-            found |= weights[suffix]
-            break
+    for kinds in weights.values():
+        found |= next(kinds[suffix] for suffix in _WEIGHTS if suffix in kinds)
     return files_digest(found)
 
 
