@@ -155,7 +155,7 @@ class Table:
         told = self._told(connection)
         there = self._is_there(connection)
         if there and told:
-            self._check(connection, *told)
+            self._check(*told)
         elif there or told or expected:
             raise StoreError(
                 self.postgres.who,
@@ -184,7 +184,7 @@ class Table:
         told: tuple[int, str] | None = connection.execute(query, [self.title]).fetchone()
         return told
 
-    def _check(self, connection: Connection, form: int, space: str) -> None:
+    def _check(self, form: int, space: str) -> None:
         if form != FORMAT:
             raise StoreError(
                 self.postgres.who,
