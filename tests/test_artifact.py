@@ -2,6 +2,10 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from holdfast import __version__
-from holdfast.artifact import FORMAT, Artifact, load, save
+from holdfast.artifact import FORMAT, Artifact, load, save, write_whole
 from holdfast.errors import ArtifactError
 
 DTYPES = (np.float32, np.float64, np.float16, np.int64, np.int32, np.uint8, np.bool_)
@@ -183,3 +187,60 @@ def test_a_save_that_dies_before_the_rename_leaves_what_was_there(written, monke
         save(written, Artifact("bridge", {"x": np.zeros(9)}, {}))
     assert written.read_bytes() == before
     assert os.listdir(written.parent) == [written.name]
+
+
+# Writes a file and stops when all of it is on disk, but not under its name.
+VICTIM = """
+import os, sys, time
+from pathlib import Path
+from holdfast.artifact import write_whole
+
+def held(descriptor):
+    print("written", flush=True)
+    time.sleep(600)
+
+os.fsync = held
+write_whole(Path(sys.argv[1]), b"half done")
+"""
+
+
+def test_processes_that_die_before_the_rename_leave_one_neighbour_that_goes_away(tmp_path):
+    path = tmp_path / "store" / "notes"
+    write_whole(path, b"before")
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", VICTIM, str(path)], stdout=subprocess.PIPE, text=True
+        ) as victim:
+            assert victim.stdout.readline() == "written\n"
+            victim.send_signal(signal.SIGKILL)
+        assert path.read_bytes() == b"before"
+        left = sorted(os.listdir(path.parent))
+        assert left == [".notes.partial", "notes"]
+        assert (path.parent / ".notes.partial").read_bytes() == b"half done"
+    write_whole(path, b"now")
+    assert path.read_bytes() == b"now"
+    assert os.listdir(path.parent) == ["notes"]
+
+
+def test_writers_of_one_file_do_not_write_into_each_other(tmp_path):
+    """Of any length: a shorter one must not keep the end of a longer one."""
+    path = tmp_path / "file"
+    contents = [bytes([65 + n]) * (200_000 >> n) for n in range(8)]
+    found, errors = set(), []
+
+    def write(content):
+        try:
+            for _ in range(20):
+                write_whole(path, content)
+                found.add(path.read_bytes())
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not errors
+    assert found <= set(contents)
+    assert os.listdir(tmp_path) == ["file"]

@@ -6,12 +6,14 @@ and by which version of the library; what is not understood is refused.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -58,17 +60,41 @@ def save(path: Path | str, artifact: Artifact) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file, or make it with its folder, in one step; what is read is whole."""
+    """Replace a file, or make it with its folder, in one step; what is read is whole.
+
+    Who dies half way leaves a neighbour behind, always of the same name: the next one to write
+    this file writes over it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
+    partial = path.with_name(f".{path.name}.partial")
+    with _alone(partial) as file:
+        try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _alone(partial: Path) -> Iterator[BinaryIO]:
+    """The empty file, which nobody else writes; the system lets go of it for who dies."""
+    while True:
+        with partial.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(partial, file):  # else who had it has renamed it meanwhile
+                file.truncate(0)
+                yield file
+                return
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def load(path: Path | str, kind: str) -> Artifact:
