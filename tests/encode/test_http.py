@@ -169,8 +169,13 @@ def with_index(*places):
         (with_value(10**400), EncoderError, "something else at place 1"),
         (
             says(lambda data: [{**e, "embedding": e["embedding"][:4]} for e in data]),
-            EncoderError,
+            EncoderMisconfigured,
             "rows of 5 numbers, got 4 at place 0. Set dim",
+        ),
+        (
+            says(lambda data: [*data[:2], {"index": 2, "embedding": []}]),
+            EncoderError,
+            "rows of 5 numbers, got 0 at place 2",
         ),
         (
             says(lambda data: [{**e, "embedding": [0.0] * DIM} for e in data]),
@@ -180,13 +185,16 @@ def with_index(*places):
         (says(lambda data: [{**e, "embedding": "!"} for e in data]), EncoderError, "base64"),
         (says(lambda data: [e["embedding"] for e in data]), EncoderError, "key `embedding`"),
         (lambda _: reply({"error": "none"}), EncoderError, "base_url often ends in /v1"),
-        (lambda _: reply([1, 2]), EncoderError, "a list under the key `data`"),
+        (lambda _: reply({"status": "up"}), EncoderMisconfigured, "got the keys status"),
+        (lambda _: reply({"data": {}}), EncoderMisconfigured, "got the keys data"),
+        (lambda _: reply([1, 2]), EncoderMisconfigured, "a list under the key `data`"),
     ],
 )
 def test_an_unusable_answer_is_refused_at_once(serve, step, kind, message):
     endpoint, encoder, waits = serve(step)
     with pytest.raises(kind, match=message) as caught:
         encoder.encode(TEXTS, "document")
+    assert type(caught.value) is kind  # what is misconfigured is no fault of the items
     assert not caught.value.transient
     assert len(endpoint.asked) == 1
     assert waits == []
@@ -209,7 +217,7 @@ def test_statuses_that_pass_are_tried_again(serve, status):
     assert (len(endpoint.asked), waits) == (2, [1.0])
 
 
-@pytest.mark.parametrize("body", [b"", b'{"data": [', b"<html>busy</html>"])
+@pytest.mark.parametrize("body", [b"", b'{"data": [', b"<html>busy</html>", b"[" * 99_999])
 def test_an_answer_cut_short_is_tried_again(serve, body):
     endpoint, encoder, waits = serve(lambda _: reply(body))
     same(encoder)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import FloatArray
-from ..errors import EncoderError, EncoderUnavailable, WrongCount
+from ..errors import EncoderError, EncoderMisconfigured, EncoderUnavailable, WrongCount
 from ..space import Space
 from .base import as_answer
 
@@ -27,7 +27,8 @@ def read_embeddings(body: bytes, count: int, space: Space, owner: str) -> FloatA
     Raises:
         EncoderUnavailable: No JSON, or cut short: another try may help.
         WrongCount: More or fewer rows than texts.
-        EncoderError: Rows without an order, of another length, or with NaN.
+        EncoderMisconfigured: No `data`, or rows of another length: no text is to blame.
+        EncoderError: Rows without an order, without numbers, or with NaN.
     """
     entries = _entries(body, owner)
     if len(entries) != count:
@@ -41,7 +42,9 @@ def read_embeddings(body: bytes, count: int, space: Space, owner: str) -> FloatA
     rows = [_numbers(entry, place, owner) for place, entry in enumerate(ordered)]
     for place, row in enumerate(rows):
         if row.shape != (space.dim,):
-            raise EncoderError(
+            # Nothing in a row is about its text; numbers, but not as many, about the model.
+            kind = EncoderMisconfigured if row.size else EncoderError
+            raise kind(
                 owner,
                 f"rows of {space.dim} numbers",
                 f"{'x'.join(map(str, row.shape)) or 'one number'} at place {place}",
@@ -53,17 +56,19 @@ def read_embeddings(body: bytes, count: int, space: Space, owner: str) -> FloatA
 def _entries(body: bytes, owner: str) -> list[Any]:
     try:
         answer = json.loads(body)
-    except ValueError as cause:
+    except (ValueError, RecursionError) as cause:
         raise EncoderUnavailable(
             owner, "JSON", f"{len(body)} bytes that are not: {cause}", "Is there a proxy between?"
         ) from cause
     entries = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(entries, list):
-        got = f"the keys {', '.join(sorted(answer))[:100]}" if isinstance(answer, dict) else "none"
-        raise EncoderError(
+        keys = sorted(answer) if isinstance(answer, dict) else []
+        # A gateway may put an error about one text into a good answer.
+        kind = EncoderError if "error" in keys else EncoderMisconfigured
+        raise kind(
             owner,
             "a list under the key `data`",
-            got,
+            f"the keys {', '.join(keys)[:100]}" if keys else "none",
             "Is this the address of an OpenAI-compatible server? base_url often ends in /v1.",
         )
     return entries
