@@ -235,6 +235,13 @@ def test_one_large_call_keeps_what_fits(path, limit, kept):
         assert stored(path) == kept
 
 
+def test_what_a_key_function_answers_may_be_any_text(path):
+    with CachedEncoder(Counting(), path, key=lambda content: content[0]) as encoder:
+        ask(encoder, [("\ud800",), ("\udc00",)])
+        ask(encoder, [("\ud800",), ("\udc00",)])
+        assert (encoder.hits, encoder.misses) == (2, 2)
+
+
 def test_a_negative_limit_is_refused(path):
     with pytest.raises(InvalidInput, match="max_bytes of at least 0"):
         CachedEncoder(Counting(), path, max_bytes=-1)
@@ -277,22 +284,34 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path):
         assert path.read_bytes() == before
 
 
-def test_a_locked_file_is_a_passing_trouble(path, monkeypatch):
+def test_what_a_locked_file_cannot_take_is_answered_all_the_same(path, monkeypatch, caplog):
     monkeypatch.setattr("holdfast.encode.cache._BUSY_SECONDS", 0.05)
     with CachedEncoder(Counting(), path) as encoder:
         ask(encoder, ["a"])
         blocker = sqlite3.connect(path, isolation_level=None)
         blocker.execute("BEGIN EXCLUSIVE")
         ask(encoder, ["a"])  # readers are not held up
-        with pytest.raises(EncoderUnavailable, match="database is locked") as caught:
-            encoder.encode(["b"], "document")
-        assert caught.value.transient
+        ask(encoder, ["b", "c"])
+        assert "2 answers were not kept" in caplog.text
+        assert "database is locked" in caplog.text
         blocker.execute("ROLLBACK")
         blocker.close()
         ask(encoder, ["b"])
+        assert (encoder.hits, encoder.misses) == (1, 4)
+    assert stored(path) == 2
 
 
-def test_a_failing_write_leaves_nothing_behind(path, monkeypatch):
+def test_a_file_that_cannot_be_read_is_a_passing_trouble(path):
+    path.mkdir(parents=True)
+    with (
+        CachedEncoder(Counting(), path) as encoder,
+        pytest.raises(EncoderUnavailable, match="unable to open") as caught,
+    ):
+        encoder.encode(["b"], "document")
+    assert caught.value.transient
+
+
+def test_a_failing_write_leaves_nothing_behind(path, monkeypatch, caplog):
     def full(*_):
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -300,8 +319,9 @@ def test_a_failing_write_leaves_nothing_behind(path, monkeypatch):
         ask(encoder, ["a"])
         with monkeypatch.context() as patched:
             patched.setattr("holdfast.encode.cache._evict", full)
-            with pytest.raises(EncoderUnavailable, match=r"disk is full.*the space on the disk"):
-                encoder.encode(["b"], "document")
+            ask(encoder, ["b"])
+        assert "1 answers were not kept" in caplog.text
+        assert "disk is full" in caplog.text
         assert stored(path) == 1
         ask(encoder, ["a"])
         assert (encoder.hits, encoder.misses) == (1, 2)

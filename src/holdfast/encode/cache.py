@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from ..space import Space
 from .base import Encoder, as_answer, nothing
 
 Key: TypeAlias = Callable[[Content], str | bytes]
+_LOG = logging.getLogger("holdfast.encode")
 
 _LOOKUP = 500  # keys in one statement; the oldest SQLite in use allows 999
 _BUSY_SECONDS = 30.0
@@ -38,7 +40,9 @@ class CachedEncoder:
     """An encoder that remembers. Its space is that of the encoder within.
 
     An answer is kept under the content, the role and the space, so several encoders may
-    share a file, and so may threads and processes. A crash loses at most the call it hits.
+    share a file, and so may threads and processes. A crash loses at most the call it hits. What
+    cannot be kept, since the disk is full or the file is held, is answered all the same, with a
+    warning in the log `holdfast.encode`.
 
     Args:
         encoder: Computes what is not there yet.
@@ -109,7 +113,7 @@ class CachedEncoder:
             )
             found |= dict(zip(missing, made.array, strict=True))
             if self.keep:
-                self._write(missing, made.array)
+                self._try_to_keep(missing, made.array)
         return Vectors(space, np.stack([found[digest] for digest in digests]))
 
     def close(self) -> None:
@@ -138,6 +142,13 @@ class CachedEncoder:
                     if np.isfinite(row).all():
                         found[key] = row
         return found
+
+    def _try_to_keep(self, digests: list[bytes], rows: FloatArray) -> None:
+        """What was computed, and maybe paid for, is worth more than its copy."""
+        try:
+            self._write(digests, rows)
+        except EncoderUnavailable as error:
+            _LOG.warning("%d answers were not kept: %s", len(digests), error)
 
     def _write(self, digests: list[bytes], rows: FloatArray) -> None:
         """One transaction: the vectors, the total, and what has to go."""
@@ -242,9 +253,9 @@ def _digest(seed: bytes, content: Content, key: Key | None, owner: str) -> bytes
     """The key of a content; each kind of content has a letter, so that no two kinds meet."""
     if key is not None:
         named = key(content)
-        kind, data = ("k", named) if isinstance(named, bytes) else ("K", str(named).encode())
+        kind, data = ("k", named) if isinstance(named, bytes) else ("K", _utf8(str(named)))
     elif isinstance(content, str):
-        kind, data = "s", content.encode("utf-8", "surrogatepass")
+        kind, data = "s", _utf8(content)
     elif isinstance(content, bytes):
         kind, data = "b", content
     elif isinstance(content, Path):  # the name of a file may come to mean another picture
@@ -259,6 +270,10 @@ def _digest(seed: bytes, content: Content, key: Key | None, owner: str) -> bytes
             "Pass CachedEncoder a `key` function that names each content.",
         )
     return hashlib.sha256(seed + kind.encode() + data).digest()
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _file(path: Path, owner: str) -> bytes:
