@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -205,6 +206,23 @@ def test_too_small_a_cluster_is_an_error_that_may_pass(cluster):
         executor.encoder.encode(["x"], "document")
     assert time.monotonic() - begun < 20
     executor.close()
+
+
+def test_a_batch_that_kills_every_actor_ends_in_an_error_that_may_pass():
+    from holdfast.upgrade.ray import RayExecutor
+
+    class Died:
+        exceptions = ray.exceptions
+
+        def get(self, *_, **__):
+            raise ray.exceptions.ActorDiedError
+
+    executor = RayExecutor("python", SLOW, NEW)
+    executor._ray, actor, met = Died(), MagicMock(), []
+    executor._take, executor._replace = lambda: actor, met.append
+    with pytest.raises(EncoderUnavailable, match=r"a batch of 2, got 5 in a row that died"):
+        executor.encoder.encode(["too", "much"], "document")
+    assert met == [actor] * 5
 
 
 def test_a_project_runs_its_plan_on_ray(cluster, tmp_path):

@@ -7,8 +7,9 @@ and no more batches are under way than there are actors, and one that waits for 
 
 An actor, or the node it is on, may die at any moment. Its batch is then encoded again by
 another one, and a new actor is asked for in its place; since only this process writes, a batch
-is neither lost nor there twice. When no actor is left, `EncoderUnavailable` is raised,
-which the engine takes for what it is: it waits, tries again, and pauses in the end.
+is neither lost nor there twice. When no actor is left, or one after the other dies of the same
+batch, `EncoderUnavailable` is raised, which the engine takes for what it is: it waits, tries
+again, and pauses in the end.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from .models import open_model
 _LOOK = 0.05  # seconds between two looks for an actor
 _PATIENCE = 120.0  # seconds without any actor, after which a batch fails
 _LONGEST = 900.0  # seconds for one batch, after which its actor counts as dead
+_DEATHS = 5  # actors that one batch may meet their end with: it may be what kills them
 
 
 class Worker:
@@ -133,7 +135,7 @@ class RayExecutor(Threads):
         """Rows of one batch, from whichever actor is free and lives to answer."""
         lost = self._ray.exceptions
         deadly = (lost.RayActorError, lost.ObjectLostError, lost.WorkerCrashedError)
-        while True:
+        for _ in range(_DEATHS):
             actor = self._take()
             try:
                 answer = self._ray.get(actor.encode.remote(contents, role), timeout=_LONGEST)
@@ -148,6 +150,12 @@ class RayExecutor(Threads):
                 raise answer
             rows: np.ndarray = answer
             return rows
+        raise EncoderUnavailable(
+            "Ray",
+            f"an actor that answers a batch of {len(contents)}",
+            f"{_DEATHS} in a row that died",
+            "Has each enough memory? Lower max_batch_size, or ask for fewer or larger actors.",
+        )
 
     def _take(self) -> Any:
         """A free actor, as soon as there is one."""
