@@ -20,7 +20,7 @@ from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
 from ..errors import EncoderError, InvalidInput
 from ..hits import Hits
 from ..items import Item, Payload
-from ..store.base import Rows
+from ..store.base import Rows, VectorStore
 from ..store.memory import as_payloads, check_k
 from ..store.where import Where, WhereLike, matches, parse
 from .in_full import search_in_full
@@ -35,6 +35,8 @@ from .side import Side
 from .sides import Sides
 
 Which: TypeAlias = Literal["old", "both", "new"]
+
+_PAGE = 4_096  # rows of a scan
 
 
 class Hears(Protocol):
@@ -231,10 +233,17 @@ class Gallery(Sides):
             return self._keeper().get(names, vectors=False)
 
     def find(self, where: WhereLike) -> list[str]:
-        """Ids of all items whose payload passes; None for every item. Looks at each of them."""
+        """Ids of all items whose payload passes; None for every item. Looks at each of them.
+
+        An item that is there all the while is found, whatever becomes of the sides meanwhile.
+        """
         tree, found, after = parse(where), [], None
+        keeper: VectorStore | None = None
         while True:
-            page = self._keeper().scan(after, 4_096)
+            with self._gate.shared():
+                if keeper is not self._keeper():  # its places mean nothing to another store
+                    keeper, found, after = self._keeper(), [], None
+                page = keeper.scan(after, _PAGE)
             rows = zip(page.rows.ids, page.rows.payloads, strict=True)
             found += [name for name, payload in rows if matches(tree, payload)]
             after = page.after
