@@ -237,8 +237,10 @@ class Gallery(Sides):
 
         An item that is there all the while is found, whatever becomes of the sides meanwhile.
         """
-        tree, found, after = parse(where), [], None
+        tree = parse(where)
+        found: list[str] = []
         keeper: VectorStore | None = None
+        after: str | None = None
         while True:
             with self._gate.shared():
                 if keeper is not self._keeper():  # its places mean nothing to another store
