@@ -10,6 +10,7 @@ import pytest
 from holdfast.errors import InvalidInput, Throttled, UpgradeError
 from holdfast.items import Item
 from holdfast.store.where import parse
+from holdfast.upgrade import in_full
 from holdfast.upgrade.in_full import search_in_full
 from holdfast.upgrade.stage import Stage, keys_of, place
 from tests.upgrade.setup import NEW, OLD
@@ -317,6 +318,40 @@ def test_an_item_that_is_hidden_while_it_is_looked_for_counts_once(setup):
     assert np.array_equal(got.ids, whole.ids)
     only = search_in_full(one.old, queries, 5, parse({"lang": "xx"}))
     assert not only.row(0)
+
+
+@pytest.mark.parametrize("when", ["before the scan", "between two pages", "at the end"])
+def test_an_item_that_is_shown_while_it_is_looked_for_is_not_missed(setup, when, monkeypatch):
+    """As a rollback shows them, and a stage: piece by piece, beside searches."""
+    monkeypatch.setattr(in_full, "_PAGE", 25)
+    one = setup(count=50)
+    queries = one.old_model.encode(QUERIES, "query")
+    whole = one.old.search(queries, 5)
+    moved = list(one.items)
+    one.old.hide(moved)
+    scan, pages = one.old.scan, []
+
+    def meddle(*given, **named):
+        pages.append(True)
+        if len(pages) == (2 if when == "between two pages" else 1):
+            one.old.unhide(moved)
+        return scan(*given, **named)
+
+    if when == "at the end":
+        search = one.old.search
+
+        def late(*given, **named):
+            one.old.search = search
+            hits = search(*given, **named)
+            one.old.unhide(moved)
+            return hits
+
+        one.old.search = late
+    else:
+        one.old.scan = meddle
+    got = in_full.search_in_full(one.old, queries, 5, None)
+    assert np.array_equal(got.ids, whole.ids)
+    assert np.array_equal(got.scores, whole.scores)
 
 
 def test_stages_turn_while_others_search_and_write(setup):

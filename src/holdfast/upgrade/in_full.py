@@ -23,7 +23,8 @@ _PAGE = 4_096  # rows
 def search_in_full(store: VectorStore, queries: Vectors, k: int, where: Where | None) -> Hits:
     """The k best rows for each query, hidden ones included.
 
-    Nobody need be kept out: a row that is hidden meanwhile is found twice and counts once.
+    Nobody need be kept out: what is hidden meanwhile is found by the search before the scan, what
+    is shown meanwhile by the one after it, and what is found twice counts once.
 
     Args:
         store: Of the queries' space.
@@ -31,17 +32,23 @@ def search_in_full(store: VectorStore, queries: Vectors, k: int, where: Where | 
         k: At least 1.
         where: Filter over payloads.
     """
+    whole = _is_whole(store)
     found = store.search(queries, k, where)
+    if whole and _is_whole(store):
+        return found
     after: str | None = None
-    while store.visible < len(store):
+    while True:
         page = store.scan(after, _PAGE, vectors=True)
         best = _best(page.rows, queries, k, where)
         if best is not None:
             found = _joined(found, best, k)
         after = page.after
         if after is None:
-            break
-    return found
+            return _joined(found, store.search(queries, k, where), k)
+
+
+def _is_whole(store: VectorStore) -> bool:
+    return store.visible == len(store)
 
 
 def _best(rows: Rows, queries: Vectors, k: int, where: Where | None) -> Hits | None:
