@@ -14,7 +14,7 @@ from holdfast.errors import ConfigError
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.mover import ReEmbed
-from holdfast.upgrade.order import RANKED, arrange, fair_sample, fair_size
+from holdfast.upgrade.order import RANKED, arrange, fair_sample, fair_size, read_ids
 from holdfast.upgrade.plan import Plan, read_plan
 from holdfast.upgrade.priority.centers import Centers
 from holdfast.upgrade.priority.gain import expected_gain
@@ -78,6 +78,20 @@ def test_only_a_merge_that_calibrates_needs_a_large_sample(count, merge, size):
     assert order[size] == next(name for name in wanted if name not in sample)
 
 
+def test_an_id_given_twice_has_its_first_place():
+    order = arrange("given", IDS[:20], NONE[:20], 3, ["i9", "i7", "i8", "i9", "i8"])
+    kept = [item for item in ("i9", "i7", "i8") if item not in order[:4]]
+    assert len(kept) > 1
+    assert order[4 : 4 + len(kept)] == kept
+
+
+def test_ids_of_another_gallery_are_refused():
+    with pytest.raises(ConfigError, match="ids of the gallery, got none, the first one 'id,title'"):
+        arrange("given", IDS, NONE, 3, ["id,title", "i9,Otters"])
+    assert len(arrange("given", IDS[:0], NONE[:0], 3, ["i9"])) == 0
+    assert len(arrange("searched", IDS, NONE, 3, ["gone"])) == 1000  # deleted since it was logged
+
+
 # what a plan names
 
 
@@ -93,6 +107,19 @@ def test_a_log_adds_up_and_is_sorted_by_how_often(tmp_path):
     assert log.searches == {"otter": 4, "red fox": 2}
     assert list(log.searches) == ["otter", "red fox"]
     assert log.items == {"a": 1.5}
+
+
+def test_lines_end_at_line_breaks_only_and_a_mark_is_no_part_of_the_first(tmp_path):
+    odd = "next\x85line\u2028par"
+    path = place(tmp_path, "")
+    path.write_bytes(f"\ufeffi1\r\n\r\n{odd}\n i2 \n".encode())
+    assert read_ids(path) == ["i1", odd, "i2"]
+    line = json.dumps({"text": odd, "count": 2}, ensure_ascii=False)
+    path.write_bytes(f"\ufeff{line}\r\n{line}".encode())
+    assert read_log(path).searches == {odd: 4}
+    path.write_bytes(b"i1\nZ\xfcrich\n")
+    with pytest.raises(ConfigError, match="a readable text file"):
+        read_ids(path)
 
 
 @pytest.mark.parametrize(

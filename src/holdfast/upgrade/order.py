@@ -61,7 +61,7 @@ def arrange(
         given: For the orders of `RANKED`.
         merge: Says how large the sample is that comes first, see `fair_size`.
     Raises:
-        ConfigError: An unknown order, or one of `RANKED` without ids.
+        ConfigError: An unknown order, one of `RANKED` without ids, or only ids that are not there.
     """
     shuffled, first = _shuffled(len(ids), seed, merge)
     if name == "random":
@@ -70,7 +70,16 @@ def arrange(
         # Ties, such as one bulk load, stay shuffled.
         order = shuffled[np.argsort(-revisions[shuffled], kind="stable")]
     elif name in RANKED and given is not None:
-        rank = {item: place for place, item in enumerate(given)}
+        rank: dict[str, int] = {}
+        for item in given:
+            rank.setdefault(item, len(rank))
+        if name == "given" and len(ids) and rank.keys().isdisjoint(ids.tolist()):
+            raise ConfigError(
+                "plan: order_file",
+                "ids of the gallery",
+                f"none, the first one {next(iter(rank), '')!r}",
+                "One id a line, as it stands in the gallery.",
+            )
         places = np.array([rank.get(item, len(rank)) for item in ids[shuffled]], dtype=np.int64)
         order = shuffled[np.argsort(places, kind="stable")]
     else:
@@ -130,8 +139,19 @@ def read_ids(path: Path) -> list[str]:
     Raises:
         ConfigError: No such file.
     """
+    return [line.strip() for line in read_lines(path, "a readable text file") if line.strip()]
+
+
+def read_lines(path: Path, what: str) -> list[str]:
+    """Lines of UTF-8, with or without a mark at its start; nothing but a line break ends one.
+
+    Args:
+        path: The file.
+        what: It should be, for the message.
+    Raises:
+        ConfigError: It is not there, or no text.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as cause:
-        raise ConfigError("plan: order_file", "a readable text file", str(cause)) from cause
-    return [line.strip() for line in lines if line.strip()]
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise ConfigError("plan: order_file", what, str(cause)) from cause

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError
+from ..order import read_lines
 
 MOST = 10_000  # different searches that are looked at, the most frequent ones
 
@@ -35,10 +36,7 @@ def read_log(path: Path) -> Log:
     Raises:
         ConfigError: No such file, nothing in it, or a line that is neither.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as cause:
-        raise ConfigError("plan: order_file", "a readable log of searches", str(cause)) from cause
+    lines = read_lines(path, "a readable log of searches")
     searches: Counter[str] = Counter()
     items: Counter[str] = Counter()
     for number, line in enumerate((line.strip() for line in lines), start=1):
