@@ -70,3 +70,7 @@ def test_a_plan_is_as_strict_as_the_file():
         read_plan({"worker": 2})
     with pytest.raises(ConfigError, match="workers"):
         read_plan({"workers": "2"})
+    for setting in ("rate", "backoff", "yield_above", "holdover_hours"):
+        for value in ("inf", "nan"):  # which TOML can write
+            with pytest.raises(ConfigError, match=f"plan: {setting}: expected .*finite number"):
+                read_plan({setting: float(value)})

@@ -55,7 +55,7 @@ class Plan(BaseModel):
             for so long.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     merge: Mode = "fused"
     calibrator: Literal["zscore", "quantile"] = "zscore"
