@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import tomllib
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .errors import ConfigError
 
@@ -47,3 +51,46 @@ def config_error(where: str, error: ValidationError) -> ConfigError:
     wanted = said.removeprefix("input should be ")
     wanted = f"a value {wanted}" if wanted.startswith(("greater", "less")) else wanted
     return ConfigError(f"{where}: {setting}", wanted, f"{first.get('input')!r}{more}", "")
+
+
+def check_options(make: Callable[..., Any], options: Mapping[str, Any], who: str) -> None:
+    """Refuse what is of another kind than the annotations of `make` say.
+
+    TOML tells 384 from "384"; that is found here, where the option has a name.
+
+    Args:
+        make: A class or function.
+        options: For it, by name; those it does not name are passed over.
+        who: Whose options they are, for the message.
+    Raises:
+        ConfigError: One does not fit. The message does not repeat it.
+    """
+    made: Any = make
+    try:
+        wanted = get_type_hints(made.__init__ if isinstance(make, type) else make)
+    except (NameError, TypeError):  # of another package, whose annotations are not for us
+        return
+    for name, value in options.items():
+        if not _fits(value, wanted.get(name, Any)):
+            raise ConfigError(
+                f"{who}: {name}",
+                inspect.formatannotation(wanted[name]),
+                f"a value of type {type(value).__name__}",
+            )
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    kind = get_origin(wanted) or wanted
+    if kind is Any:
+        return True
+    if kind in (Union, UnionType):
+        return any(_fits(value, each) for each in get_args(wanted))
+    if kind is Literal:
+        return value in get_args(wanted)
+    if isinstance(value, bool):
+        return kind in (bool, object)
+    kind = {int: Integral, float: Real}.get(kind, kind)
+    try:
+        return isinstance(value, kind)
+    except TypeError:  # a protocol that cannot be asked
+        return True

@@ -69,6 +69,38 @@ def test_a_missing_option_is_named():
         open_encoder("http", base_url="http://host/v1", model="m")
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("http", {"dim": "384"}, "dim: expected int, got a value of type str"),
+        ("http", {"dim": True}, "dim: expected int, got a value of type bool"),
+        ("http", {"timeout": "60"}, "timeout: expected float"),
+        ("http", {"dimensions": "yes"}, "dimensions: expected bool"),
+        ("http", {"base_url": 8080}, "base_url: expected str"),
+        ("http", {"metric": "cosinus"}, r"metric: expected Literal\['cosine', 'dot'"),
+        ("http", {"retry": 3}, "retry: expected .*Retry"),
+        ("http", {"token_env": ["sk-secret"]}, r"token_env: expected str \| None, got a value of"),
+        ("sentence-transformers", {"model": "m", "batch_size": 2.5}, "batch_size: expected int"),
+        ("places", {"degree": 2.5}, "degree: expected int"),
+        ("records", {"layout": 3}, "layout: expected .*Sequence"),
+        ("python", {"function": "m:f", "dim": 2, "query": 3}, r"query: expected str \| None"),
+    ],
+)
+def test_an_option_of_another_type_is_named_but_not_repeated(kind, options, words):
+    base = {"base_url": "http://host/v1", "model": "m", "dim": 3} if kind == "http" else {}
+    with pytest.raises(ConfigError, match=f"encoder '{kind}': {words}") as caught:
+        open_encoder(kind, **{**base, **options})
+    assert "secret" not in str(caught.value)
+
+
+def test_options_that_fit_are_taken():
+    base = {"base_url": "http://host/v1", "model": "m"}
+    made = open_encoder("http", **base, dim=np.int64(3), timeout=60, token_env=None, metric="dot")
+    assert (made.dim, made.timeout) == (3, 60)
+    assert open_encoder("records", layout=["a", "b"]).space.dim == 128
+    assert open_encoder("places", degree=3, spread=1, extends=2).space.dim == 9
+
+
 def test_python_functions():
     options = {"function": f"{HERE}:lengths", "dim": 2, "metric": "dot"}
     encoder = open_encoder("python", **options, query=f"{HERE}:Queries.negated", name="lengths")

@@ -29,6 +29,19 @@ def test_every_kind_loads_and_refuses_foreign_options(kind):
         open_source(kind, nonsense=1)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"path": 3}, r"path: expected str \| .*Path"),
+        ({"path": "x", "text": 7}, "text: expected"),
+        ({"path": "x", "payload": 7}, "payload: expected"),
+    ],
+)
+def test_options_of_another_type_are_refused_by_name(options, words):
+    with pytest.raises(ConfigError, match=f"source 'jsonl': {words}"):
+        open_source("jsonl", **options)
+
+
 def test_an_unknown_kind_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError) as caught:
         open_source("jsnl")

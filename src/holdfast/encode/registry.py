@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from ..errors import ConfigError
+from ..settings import check_options
 from ..space import Metric, Space, fingerprint
 from .base import Encoder
 from .callable import CallableEncoder, Function
@@ -54,7 +55,8 @@ def open_encoder(kind: str, **options: Any) -> Encoder:
         kind: One of `known_encoders()`.
         options: What its class takes, such as `model` or `query_prefix`.
     Raises:
-        ConfigError: An unknown kind, an option it does not take, or one that it lacks.
+        ConfigError: An unknown kind, an option it does not take, one of another type, or one
+            that it lacks.
         MissingExtra: Its optional dependency is not installed; where models are loaded on
             first use, that use says so.
     Example:
@@ -72,6 +74,7 @@ def open_encoder(kind: str, **options: Any) -> Encoder:
         inspect.signature(make).bind(**options)
     except TypeError as cause:
         raise ConfigError(f"encoder {kind!r}", taken, str(cause)) from cause
+    check_options(make, options, f"encoder {kind!r}")
     return make(**options)
 
 

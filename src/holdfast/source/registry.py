@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from ..errors import ConfigError
+from ..settings import check_options
 from .base import Source
 
 GROUP = "holdfast.sources"
@@ -44,7 +45,7 @@ def open_source(kind: str, **options: Any) -> Source:
         kind: One of `kinds()`.
         options: What its class takes.
     Raises:
-        ConfigError: An unknown kind, or options that the class does not take.
+        ConfigError: An unknown kind, or options that the class does not take, or not of that type.
     Example:
         >>> len(open_source("memory"))
         0
@@ -57,6 +58,7 @@ def open_source(kind: str, **options: Any) -> Source:
     except TypeError as cause:
         taken = ", ".join(taken_by.parameters)
         raise ConfigError(f"source {kind!r}", f"options among {taken}", str(cause)) from cause
+    check_options(make, options, f"source {kind!r}")
     return make(**options)
 
 
