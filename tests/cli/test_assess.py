@@ -1,5 +1,6 @@
 """`holdfast assess` on a small gallery: verdicts, what is paid, what is written."""
 
+import contextlib
 import json
 import shutil
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 from holdfast.encode.cache import CachedEncoder
+from holdfast.upgrade import survey
+from holdfast.upgrade.order import read_rows
 from holdfast.upgrade.project import Project
 from tests.cli import toys
 from tests.cli.conftest import snapshot
@@ -110,6 +113,37 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(large):
     assert data["cost"]["money"] == pytest.approx((120 + QUERIES) / 100)  # 10 for a thousand
     assert data["whole"]["money"] == pytest.approx(6.0)
     assert "Nothing was asked" in large.done("assess", "--dry-run", "--sample", "20%")
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_budget_asks_as_a_sample_of_its_size_would_and_looks_once(large, judged, monkeypatch):
+    texts = {name: f"{text[:9]}. {text}" for name, text in large.documents.items()}
+    rows = ({"id": name, "text": text, "lang": "en"} for name, text in texts.items())
+    (large.folder / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    large.configure(judged=judged)
+    project, looked = Project(large.config), []
+
+    def look(store):
+        looked.append(store)
+        return read_rows(store)
+
+    monkeypatch.setattr(survey, "read_rows", look)
+    with contextlib.closing(project.ledger()) as ledger:
+        store = project.store(project.serving(ledger))
+    with contextlib.closing(store):
+        heard = []
+        cut = survey.scope_of(project, store, 0.5, lambda asked: heard.append(asked) or 80)
+        assert len(looked) == 1
+        plain = survey.scope_of(project, store, 80 / ITEMS)
+    assert len(heard) == 1
+    assert len(heard[0]) == (QUERIES if judged else 150)  # as many as half of half the gallery
+    assert len(cut.judgements) == (QUERIES if judged else 40)
+    assert cut.judgements.qrels == plain.judgements.qrels
+    assert cut.asked == plain.asked
+    assert cut.answers == plain.answers
+    assert len(cut.rows) == 80
+    np.testing.assert_array_equal(cut.rows, plain.rows)
+    np.testing.assert_array_equal(cut.ids, plain.ids)
 
 
 def test_a_budget_cuts_the_sample_and_needs_a_price(large):

@@ -243,11 +243,9 @@ class Assessor:
         first = store.scan(limit=_PEEK).rows.ids
         items = self.project.content(store).get(first)
         length = characters([item.content for item in items if item is not None])
-        budget, sample = self.request.budget, self.request.sample
-        scope = scope_of(self.project, store, sample, None)
-        if budget is not None:
-            most = within(budget, scope, length, price)
-            scope = scope_of(self.project, store, sample, most)
+        budget = self.request.budget
+        most = None if budget is None else lambda asked: within(budget, asked, length, price)
+        scope = scope_of(self.project, store, self.request.sample, most)
         plan = {
             "old": str(store.space),
             "new": str(space),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import UpgradeError
@@ -9,19 +10,18 @@ from .price import ModelPrice, Prices, affordable, characters, cost, stored
 from .survey import Scope, Survey
 
 
-def within(budget: float, scope: Scope, length: float | None, price: ModelPrice) -> int:
+def within(budget: float, asked: Sequence[Any], length: float | None, price: ModelPrice) -> int:
     """How many items a budget pays for once it has paid for the queries.
 
     Args:
         budget: In the currency of the prices.
-        scope: Has the queries.
+        asked: Contents of the queries.
         length: Mean characters of an item.
         price: Of the new model.
     Raises:
         ConfigError: The price is not known.
         UpgradeError: The queries alone cost more.
     """
-    asked = scope.asked
     left = budget - (cost(len(asked), characters(asked), price).money or 0.0)
     if left <= 0.0:
         raise UpgradeError(

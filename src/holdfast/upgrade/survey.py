@@ -8,10 +8,10 @@ answers is kept beside the gallery, so that a later backfill does not pay for it
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -96,38 +96,28 @@ class Survey:
     notes: Sequence[str]
 
 
-def scope_of(project: Project, store: VectorStore, sample: float, most: int | None) -> Scope:
+Most: TypeAlias = Callable[[Sequence[Any]], int]
+
+
+def scope_of(
+    project: Project, store: VectorStore, sample: float, most: Most | None = None
+) -> Scope:
     """Decide what is asked of what, without asking any model.
 
     Args:
         project: The project.
         store: What is served now.
         sample: Part of the gallery that the new model may read.
-        most: Items that it may read at most, for a budget.
+        most: For a budget: answers how many items it may read beside these queries.
     Raises:
         UpgradeError: Too small a sample to say anything, or no questions to ask.
     """
     ids, revisions = read_rows(store)
-    size = int(sample * len(ids) + 1e-9)
-    size = size if most is None else min(size, most)
-    if size < LEAST and len(ids) < LEAST:
-        raise UpgradeError(
-            "assess",
-            f"a gallery of at least {LEAST} items",
-            f"{len(ids):,}",
-            "So few are moved in no time: holdfast plan, then measure with [judgements].",
-        )
-    if size < LEAST:
-        raise UpgradeError(
-            "assess",
-            f"a sample of at least {LEAST} items",
-            f"{size} of {len(ids):,}",
-            "Allow a larger one: --sample 30%, or a larger budget.",
-        )
+    size = _large_enough(int(sample * len(ids) + 1e-9), len(ids))
     seed = project.config.upgrade.seed
     judgements = project.judgements()
     if judgements is None:
-        return _made(project, store, ids, revisions, size)
+        return _made(project, store, ids, revisions, size, most)
     present = set(ids.tolist())
     asked = [
         row
@@ -142,9 +132,34 @@ def scope_of(project: Project, store: VectorStore, sample: float, most: int | No
     judgements = judgements.take(drawn.tolist())
     kept = _ranked(ids, judgements, seed)
     scope = Scope(judgements, False, ids[kept], revisions[kept], len(ids), np.zeros(0, np.int64))
+    size = _afforded(size, scope.asked, most, len(ids))
     # Which neighbours are near costs a query; what answers is known without.
     rows = choose_sample(scope.relevant, _blank(scope), size, seed)
     return Scope(judgements, False, scope.ids, scope.revisions, len(ids), rows)
+
+
+def _large_enough(size: int, items: int) -> int:
+    """The size of a sample that says something."""
+    if size < LEAST and items < LEAST:
+        raise UpgradeError(
+            "assess",
+            f"a gallery of at least {LEAST} items",
+            f"{items:,}",
+            "So few are moved in no time: holdfast plan, then measure with [judgements].",
+        )
+    if size < LEAST:
+        raise UpgradeError(
+            "assess",
+            f"a sample of at least {LEAST} items",
+            f"{size} of {items:,}",
+            "Allow a larger one: --sample 30%, or a larger budget.",
+        )
+    return size
+
+
+def _afforded(size: int, asked: Sequence[Any], most: Most | None, items: int) -> int:
+    """The size of the sample that a budget pays for once these queries are paid."""
+    return size if most is None else _large_enough(min(size, most(asked)), items)
 
 
 def _blank(scope: Scope) -> Any:
@@ -163,7 +178,12 @@ def _ranked(ids: IdArray, judgements: Judgements, seed: int) -> IntArray:
 
 
 def _made(
-    project: Project, store: VectorStore, ids: IdArray, revisions: IntArray, size: int
+    project: Project,
+    store: VectorStore,
+    ids: IdArray,
+    revisions: IntArray,
+    size: int,
+    most: Most | None,
 ) -> Scope:
     """Questions from a half of the sample; the other half is the background."""
     if project.old_encoder is None:
@@ -184,6 +204,8 @@ def _made(
             f"{len(found)} among {len(tried)}",
             "Name judged queries in holdfast.toml, under [judgements].",
         )
+    size = _afforded(size, [one.text for one in found], most, len(ids))
+    found = found[: size // 2]
     judgements = Judgements.from_dict(
         {f"question {one.id}": {one.id: 1} for one in found},
         {f"question {one.id}": one.text for one in found},
