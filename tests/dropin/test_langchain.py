@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 
 import numpy as np
@@ -107,6 +108,95 @@ def test_relevance_is_the_cosine_between_nought_and_one(store):
     assert [(d.id, r) for d, r in told] == [
         (name, pytest.approx((1 + score) / 2)) for name, score in scores.items()
     ]
+
+
+def marginal(rows, query, k, share):
+    """The greedy rule, one row after the other."""
+    chosen = []
+    while len(chosen) < k:
+        worth = {
+            n: share * float(rows[n] @ query)
+            - (1 - share) * max((float(rows[n] @ rows[m]) for m in chosen), default=0.0)
+            for n in range(len(rows))
+            if n not in chosen
+        }
+        chosen.append(max(worth, key=worth.get))
+    return chosen
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.2])
+def test_marginal_relevance_is_that_of_the_side_that_has_every_item(tmp_path, share):
+    gallery, engine = upgrading(tmp_path)
+    store = HoldfastVectorStore(gallery)
+    store.add_texts(TEXTS, ids=TEXTS)
+    kept = ["w3 w4 w5", "w4 w5 w6", "w2 w3 w4", "w15 w16 w17"]
+    even = {"fetch_k": 20, "lambda_mult": share, "k": 4}
+
+    def wanted(model):
+        return [TEXTS[n] for n in marginal(model(TEXTS), model(["w3 w4"])[0], 4, share)]
+
+    def asked():
+        return [d.id for d in store.max_marginal_relevance_search("w3 w4", **even)]
+
+    def by_vector(model):
+        vector = model(["w3 w4"])[0].tolist()
+        found = store.max_marginal_relevance_search_by_vector(vector, **even)
+        return [d.id for d in found]
+
+    assert asked() == by_vector(toys.old) == wanted(toys.old)
+    engine.run(0.5)
+    assert asked() == wanted(toys.old)
+    with pytest.raises(WrongSpace):
+        by_vector(toys.old)
+    engine.run()
+    engine.cut_over()
+    assert asked() == by_vector(toys.new) == wanted(toys.new)
+    assert len(store.max_marginal_relevance_search("w3 w4", k=30)) == 20
+    retriever = store.as_retriever(search_type="mmr", search_kwargs={"k": 2, "fetch_k": 9})
+    assert len(retriever.invoke("w3 w4")) == 2
+    store.delete([text for text in TEXTS if text not in kept])
+    assert {d.id for d in store.max_marginal_relevance_search("w3 w4", k=4)} == set(kept)
+    gallery.close()
+
+
+async def relevance_later(store, query, k):
+    return await store.asimilarity_search_with_relevance_scores(query, k)
+
+
+@pytest.mark.parametrize("mode", ["fused", "by_rank", "calibrated"])
+def test_relevance_stays_a_cosine_while_two_sides_are_read(tmp_path, mode):
+    gallery, engine = upgrading(tmp_path, mode)
+    store = HoldfastVectorStore(gallery)
+    store.add_texts(TEXTS, ids=TEXTS)
+    engine.run(0.5)
+    rows, query = toys.old(TEXTS), toys.old(["w3 w4"])[0]
+    told = store.similarity_search_with_relevance_scores("w3 w4", 6)
+    assert [d.id for d, _ in told] == [d.id for d in store.similarity_search("w3 w4", 6)]
+    for document, relevance in told:
+        cosine = float(rows[TEXTS.index(document.id)] @ query)
+        assert relevance == pytest.approx((1 + cosine) / 2, abs=1e-5)
+    assert asyncio.run(relevance_later(store, "w3 w4", 6)) == told
+    limit = sorted(relevance for _, relevance in told)[2]
+    near = store.as_retriever(
+        search_type="similarity_score_threshold", search_kwargs={"score_threshold": limit, "k": 6}
+    )
+    assert [d.id for d in near.invoke("w3 w4")] == [d.id for d, r in told if r >= limit]
+    gallery.close()
+
+
+def test_a_document_deleted_while_it_is_found_is_left_out(store, monkeypatch):
+    store.add_texts(TEXTS, ids=TEXTS)
+    search, wanted = store.gallery.search, [d.id for d in store.similarity_search("w3 w4", 4)]
+
+    def late(*asked, **more):
+        hits = search(*asked, **more)
+        store.gallery.delete([hits.ids[0, 1]])
+        return hits
+
+    monkeypatch.setattr(store.gallery, "search", late)
+    assert [d.id for d in store.similarity_search("w3 w4", 4)] == [wanted[0], *wanted[2:]]
+    monkeypatch.undo()
+    assert [d.id for d in store.get_by_ids([*wanted, "gone"])] == [wanted[0], *wanted[2:]]
 
 
 def test_what_cannot_be_is_refused(store):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from holdfast.errors import ConfigError, InvalidFilter
+from holdfast.errors import ConfigError, InvalidFilter, InvalidInput
+from holdfast.items import Item
 from tests.cli import toys
 from tests.dropin.world import plain, upgrading
 
@@ -93,6 +94,10 @@ def filters(*parts, condition=FilterCondition.AND):
         (filters(("tags", "contains", "a")), range(1, 20, 2)),
         (filters(("year", "==", 2001), ("year", "==", 2002), condition="or"), [1, 2]),
         (filters(("year", ">", 2001), condition="not"), [0, 1]),
+        (filters(("tags", "in", "c")), range(0, 20, 2)),
+        (filters(("tags", "any", "cab")), []),  # a text, not its letters
+        (filters(condition="or"), range(20)),
+        (filters(condition="not"), range(20)),
     ],
 )
 def test_filters_mean_what_they_say(store, wanted, rows):
@@ -106,6 +111,11 @@ def test_nested_filters_and_ids_of_documents(store):
     assert ask(store, k=20, doc_ids=["book-1"]).ids == order(toys.old, rows=range(1, 20, 3))
     assert ask(store, k=20, node_ids=["n4", "n8"]).ids == order(toys.old, rows=[4, 8])
     assert where_of(None) is None
+
+
+def test_no_document_allowed_is_nothing_found(store):
+    assert ask(store, doc_ids=[]).ids == []
+    assert ask(store, node_ids=[]).ids == order(toys.old)[:4]  # as indexes ask for any node
 
 
 def test_what_galleries_cannot_do_is_refused(store):
@@ -127,6 +137,40 @@ def test_nodes_are_deleted_by_document_by_id_by_filter_and_all(store):
     ]
     store.clear()
     assert len(store.client) == 0
+
+
+def test_deleting_without_a_word_of_what_deletes_nothing(store):
+    for filtered in (None, filters()):
+        with pytest.raises(InvalidInput, match=r"ids or filters, got neither.*clear\(\)"):
+            store.delete_nodes(filters=filtered)
+    store.delete_nodes([])
+    assert len(store.client) == 20
+
+
+def test_items_that_did_not_come_from_llama_index_are_nodes_too(store):
+    store.client.upsert([Item("plain", "w3 w4", {"text": "w3 w4", "year": 1999})])
+    got = ask(store, k=1)
+    assert got.ids == ["plain"]
+    assert (got.nodes[0].node_id, got.nodes[0].text) == ("plain", "w3 w4")
+    assert got.nodes[0].metadata == {"year": 1999}
+    assert store.get_nodes(["gone", "plain"])[0] == got.nodes[0]
+
+
+def test_a_node_deleted_while_it_is_found_is_left_out(store, monkeypatch):
+    gallery, search = store.client, store.client.search
+
+    def late(*asked, **more):
+        hits = search(*asked, **more)
+        gallery.delete([hits.ids[0, 1]])
+        return hits
+
+    monkeypatch.setattr(gallery, "search", late)
+    wanted = order(toys.old)[:4]
+    got = ask(store)
+    assert got.ids == [wanted[0], *wanted[2:]] == [node.node_id for node in got.nodes]
+    assert len(got.similarities) == 3
+    monkeypatch.undo()
+    assert [node.node_id for node in store.get_nodes(wanted)] == got.ids
 
 
 def test_an_index_over_it_needs_no_model_of_its_own_and_lives_through_an_upgrade(tmp_path):

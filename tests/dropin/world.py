@@ -11,6 +11,7 @@ from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.merge import Mode
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
@@ -36,12 +37,12 @@ def plain() -> Gallery:
     return Gallery(Side(MemoryStore(OLD), Words(OLD)), clock=Clock(1))
 
 
-def upgrading(folder: Path) -> tuple[Gallery, Engine]:
+def upgrading(folder: Path, mode: Mode = "calibrated") -> tuple[Gallery, Engine]:
     """Two stores and an engine, nothing moved."""
     ledger = Ledger(folder / "ledger.sqlite", lambda: 0.0)
-    plan = Plan(batch_size=4, max_batch_size=4)
+    plan = Plan(batch_size=4, max_batch_size=4, merge=mode)
     ledger.begin(plan.model_dump(), OLD, NEW)
     old = MemoryStore(OLD)
     sides = Side(old, Words(OLD)), Side(MemoryStore(NEW), Words(NEW))
-    gallery = Gallery(*sides, ledger, clock=Clock(1))
+    gallery = Gallery(*sides, ledger, mode=mode, clock=Clock(1))
     return gallery, Engine(gallery, ReEmbed(StorePayloadSource(old, "text"), Words(NEW)), plan)

@@ -10,17 +10,19 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..arrays import as_vectors
-from ..errors import ConfigError, InvalidInput, MissingIds
+from ..arrays import FloatArray
+from ..errors import ConfigError, InvalidInput
 from ..items import Item
 from ..optional import need
 from ..store.where import WhereLike
 from ..upgrade.gallery import Gallery
+from ..upgrade.routes import Routes
+from .held import asked_by, held, in_one_space
 
 _vectorstores = need("langchain_core.vectorstores")
+_utils = need("langchain_core.vectorstores.utils")
 _documents = need("langchain_core.documents")
+_run = need("langchain_core.runnables").run_in_executor
 
 
 class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name-defined]
@@ -108,18 +110,7 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Any]:
         """Documents by id; absent ones are left out."""
-        names = list(dict.fromkeys(ids))
-        try:
-            rows = self.gallery.get(names)
-        except MissingIds:
-            return [document for name in names for document in self._one(name)]
-        return [self._document(n, p) for n, p in zip(rows.ids, rows.payloads, strict=True)]
-
-    def _one(self, name: str) -> list[Any]:
-        try:
-            return [self._document(name, self.gallery.get([name]).payloads[0])]
-        except MissingIds:
-            return []
+        return [self._document(name, kept) for name, kept in held(self.gallery, ids).items()]
 
     def _document(self, name: str, payload: Any) -> Any:
         metadata = {key: value for key, value in payload.items() if key != self._text}
@@ -164,20 +155,92 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         Raises:
             WrongSpace: Two sides are read: a bare vector does not say which it belongs to.
         """
-        gallery = self.gallery
-        side = gallery.new if gallery.reads == "new" and gallery.new else gallery.old
-        asked = as_vectors(np.asarray([embedding], dtype=np.float32), side.space, "query vector")
-        return [document for document, _ in self._found(gallery.search(asked, k, filter).row(0))]
+        hits = self.gallery.search(asked_by(self.gallery, embedding), k, filter)
+        return [document for document, _ in self._found(hits.row(0))]
+
+    def max_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        **more: Any,
+    ) -> list[Any]:
+        """Documents near the query and unlike each other, out of the fetch_k best.
+
+        While two sides are read, the old model's vectors say what is near and what is alike.
+
+        Args:
+            query: Text.
+            k: How many.
+            fetch_k: How many are looked at.
+            lambda_mult: 1 counts only how near a document is, 0 only how unlike the others.
+            more: What `similarity_search_with_score` takes.
+        """
+        found = self.similarity_search(query, max(k, fetch_k), **more)
+        return self._spread(found, [query], k, lambda_mult)
+
+    def max_marginal_relevance_search_by_vector(
+        self,
+        embedding: list[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        **more: Any,
+    ) -> list[Any]:
+        """The same for a vector of the space that is read.
+
+        Raises:
+            WrongSpace: Two sides are read: a bare vector does not say which it belongs to.
+        """
+        found = self.similarity_search_by_vector(embedding, max(k, fetch_k), **more)
+        return self._spread(found, asked_by(self.gallery, embedding), k, lambda_mult)
+
+    def _spread(self, found: list[Any], asked: Any, k: int, lambda_mult: float) -> list[Any]:
+        query, there, rows = self._vectors(found, asked)
+        places = _utils.maximal_marginal_relevance(query, list(rows), lambda_mult, k)
+        return [there[place] for place in places]
+
+    def _vectors(self, found: list[Any], asked: Any) -> tuple[FloatArray, list[Any], FloatArray]:
+        """(d,) of the query, documents that are still there, and (n, d) of theirs, in one space."""
+        by_id = {document.id: document for document in found}
+        side, there, rows = in_one_space(self.gallery, list(by_id))
+        query = Routes(self.gallery.old, self.gallery.new, asked).into(side).array[0]
+        return query, [by_id[name] for name in there], rows
 
     def _found(self, row: list[tuple[str, float]]) -> list[tuple[Any, float]]:
         documents = {document.id: document for document in self.get_by_ids([n for n, _ in row])}
         return [(documents[name], score) for name, score in row if name in documents]
 
+    # relevance
+
+    def _similarity_search_with_relevance_scores(
+        self, query: str, k: int = 4, **more: Any
+    ) -> list[tuple[Any, float]]:
+        return self._relevance(query, self.similarity_search_with_score(query, k, **more))
+
+    async def _asimilarity_search_with_relevance_scores(
+        self, query: str, k: int = 4, **more: Any
+    ) -> list[tuple[Any, float]]:
+        work = self._similarity_search_with_relevance_scores
+        made: list[tuple[Any, float]] = await _run(None, work, query, k, **more)
+        return made
+
+    def _relevance(self, query: str, scored: list[tuple[Any, float]]) -> list[tuple[Any, float]]:
+        """The cosines as relevance; while two sides are read those of the old model, since the
+        scores of two models that were merged are no cosines.
+        """
+        told = self._select_relevance_score_fn()
+        if self.gallery.reads != "both" or not scored:
+            return [(document, told(score)) for document, score in scored]
+        asked, there, rows = self._vectors([document for document, _ in scored], [query])
+        cosines = (rows @ asked).tolist()
+        return [(document, told(one)) for document, one in zip(there, cosines, strict=True)]
+
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         """Scores of a cosine as relevance in [0, 1]."""
-        side = self.gallery.new or self.gallery.old
-        if side.space.metric != "cosine":
-            raise ConfigError(
-                "relevance scores", "a cosine space", f"{side.space}", "Use scores as they are."
-            )
+        for side in filter(None, (self.gallery.old, self.gallery.new)):
+            if side.space.metric != "cosine":
+                fix = "Use scores as they are."
+                raise ConfigError("relevance scores", "a cosine space", f"{side.space}", fix)
         return lambda score: min(max((1.0 + score) / 2.0, 0.0), 1.0)

@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
-from ..arrays import as_vectors
-from ..errors import ConfigError, InvalidFilter, MissingIds
+from ..errors import ConfigError, InvalidFilter, InvalidInput
 from ..items import Item
 from ..optional import need
 from ..upgrade.gallery import Gallery
+from .held import asked_by, held
 
 _types = need("llama_index.core.vector_stores.types")
 _utils = need("llama_index.core.vector_stores.utils")
 _schema = need("llama_index.core.schema")
 
 _RANGES = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
-_NODE, _REFERENCE = "node_id", "ref_doc_id"
+_NODE, _REFERENCE, _CONTENT = "node_id", "ref_doc_id", "_node_content"
 
 
 class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc, name-defined]
@@ -74,7 +72,15 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: Any = None, **_: Any
     ) -> None:
-        """Remove nodes by id, by filter, or by both."""
+        """Remove nodes by id, by filter, or by both.
+
+        Raises:
+            InvalidInput: Neither: only `clear` removes every node.
+        """
+        if node_ids is None and (filters is None or not filters.filters):
+            raise InvalidInput(
+                "HoldfastVectorStore.delete_nodes", "ids or filters", "neither", "Or call clear()."
+            )
         self.client.delete(self._named(node_ids, filters))
 
     def clear(self) -> None:
@@ -85,26 +91,26 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: Any = None) -> list[Any]:
         """Nodes by id, by filter, or by both; absent ones are left out."""
-        names = self._named(node_ids, filters)
-        if not names:
-            return []
-        rows = self.client.get(names)
-        return [self._node(payload) for payload in rows.payloads]
+        kept = held(self.client, self._named(node_ids, filters))
+        return [self._node(name, payload) for name, payload in kept.items()]
 
     def _named(self, node_ids: list[str] | None, filters: Any) -> list[str]:
-        if node_ids is None or filters is not None:
-            passing = self.client.find(where_of(filters))
-            return passing if node_ids is None else [n for n in passing if n in set(node_ids)]
-        return [name for name in dict.fromkeys(node_ids) if self._there(name)]
+        """Ids that were asked for; those that are not there may be among them."""
+        if node_ids is not None and filters is None:
+            return list(dict.fromkeys(node_ids))
+        passing = self.client.find(where_of(filters))
+        if node_ids is None:
+            return passing
+        wanted = set(node_ids)
+        return [name for name in passing if name in wanted]
 
-    def _there(self, name: str) -> bool:
-        try:
-            return bool(self.client.get([name]))
-        except MissingIds:
-            return False
-
-    def _node(self, payload: Any) -> Any:
-        return _utils.metadata_dict_to_node(dict(payload))
+    def _node(self, name: str, payload: Any) -> Any:
+        """The node; of an item that did not come from LlamaIndex, one of its text and payload."""
+        if _CONTENT in payload:
+            return _utils.metadata_dict_to_node(dict(payload))
+        text = payload.get(self._kept[1])
+        metadata = {key: value for key, value in payload.items() if key != self._kept[1]}
+        return _schema.TextNode(id_=name, text=text or "", metadata=metadata)
 
     def query(self, query: Any, key: str | None = None, tenant: str | None = None, **_: Any) -> Any:
         """The best nodes for a text, or for a vector of the one space that is read.
@@ -120,16 +126,17 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
         if query.mode != _types.VectorStoreQueryMode.DEFAULT:
             raise ConfigError("HoldfastVectorStore.query", "mode 'default'", repr(query.mode))
         parts = [where_of(query.filters)] if query.filters is not None else []
-        parts += [{_REFERENCE: list(query.doc_ids)}] if query.doc_ids else []
+        # Indexes pass an empty list of nodes for no restriction; nobody passes one of documents.
         parts += [{_NODE: list(query.node_ids)}] if query.node_ids else []
+        parts += [{_REFERENCE: list(query.doc_ids)}] if query.doc_ids is not None else []
         where = {"and": parts} if parts else None
         hits = self.client.search(
             self._asked(query), query.similarity_top_k, where, key=key, tenant=tenant
         )
-        row = hits.row(0)
-        payloads = self.client.get([name for name, _ in row]).payloads if row else []
+        kept = held(self.client, [name for name, _ in hits.row(0)])
+        row = [(name, score) for name, score in hits.row(0) if name in kept]
         return _types.VectorStoreQueryResult(
-            nodes=[self._node(payload) for payload in payloads],
+            nodes=[self._node(name, kept[name]) for name, _ in row],
             similarities=[score for _, score in row],
             ids=[name for name, _ in row],
         )
@@ -137,10 +144,7 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
     def _asked(self, query: Any) -> Any:
         if query.query_str is not None:
             return [query.query_str]
-        gallery = self.client
-        side = gallery.new if gallery.reads == "new" and gallery.new else gallery.old
-        rows = np.asarray([query.query_embedding], dtype=np.float32)
-        return as_vectors(rows, side.space, "query vector")
+        return asked_by(self.client, query.query_embedding)
 
 
 def where_of(filters: Any) -> dict[str, Any] | None:
@@ -151,6 +155,8 @@ def where_of(filters: Any) -> dict[str, Any] | None:
     """
     if filters is None:
         return None
+    if not filters.filters:  # whatever the condition
+        return {"and": []}
     parts = [where_of(f) if hasattr(f, "filters") else _one(f) for f in filters.filters]
     condition = filters.condition.value if filters.condition else "and"
     return {"not": {"or": parts}} if condition == "not" else {condition: parts}
@@ -163,13 +169,18 @@ def _one(wanted: Any) -> dict[str, Any]:
     known: dict[str, Any] = {
         "==": lambda: {key: value},
         "!=": lambda: {"not": {key: value}},
-        "in": lambda: {key: list(value)},
-        "any": lambda: {key: list(value)},
-        "nin": lambda: {"not": {key: list(value)}},
-        "all": lambda: {"and": [{key: each} for each in value]},
+        "in": lambda: {key: _list(value)},
+        "any": lambda: {key: _list(value)},
+        "nin": lambda: {"not": {key: _list(value)}},
+        "all": lambda: {"and": [{key: each} for each in _list(value)]},
         "contains": lambda: {key: value},
     }
     if sign not in known:
         raise InvalidFilter(f"filter on {key}", f"one of {', '.join(known)}", repr(sign))
     made: dict[str, Any] = known[sign]()
     return made
+
+
+def _list(value: Any) -> list[Any]:
+    """A text is one value, not the list of its letters."""
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,57 @@
+"""What a gallery holds of the ids at hand, for interfaces that leave out what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..arrays import FloatArray, Vectors, as_vectors
+from ..errors import MissingIds
+from ..store.base import NO_REVISION
+from ..upgrade.gallery import Gallery
+from ..upgrade.side import Side
+
+Payloads: TypeAlias = dict[str, Any]
+
+
+def held(gallery: Gallery, names: Sequence[str]) -> Payloads:
+    """Payloads by id, in the order asked; without those that are not, or no longer, there."""
+    wanted = list(dict.fromkeys(names))
+    if not wanted:
+        return {}
+    try:
+        rows = gallery.get(wanted)
+    except MissingIds:
+        if len(wanted) == 1:
+            return {}
+        half = len(wanted) // 2  # seldom more than one of them is gone
+        return held(gallery, wanted[:half]) | held(gallery, wanted[half:])
+    return dict(zip(rows.ids, rows.payloads, strict=True))
+
+
+def asked_by(gallery: Gallery, vector: Any) -> Vectors:
+    """A bare vector, taken to be of the one space that is read."""
+    return as_vectors([vector], _reading(gallery).space, "query vector")
+
+
+def in_one_space(gallery: Gallery, names: Sequence[str]) -> tuple[Side, list[str], FloatArray]:
+    """Stored vectors of items in one and the same space: that of the side that has them all.
+
+    Args:
+        gallery: While two sides are read, the old one has every item, and answers.
+        names: Ids, each once.
+    Returns:
+        The side, those of the ids that are still there, and (n, d) rows of theirs.
+    """
+    side = _reading(gallery)
+    with gallery.steady():
+        known = side.store.revisions(list(names)) != NO_REVISION
+        there = [name for name, still in zip(names, known, strict=True) if still]
+        rows = side.store.get(there).vectors
+    return side, there, np.empty((0, side.space.dim), np.float32) if rows is None else rows.array
+
+
+def _reading(gallery: Gallery) -> Side:
+    return gallery.new if gallery.reads == "new" and gallery.new else gallery.old
