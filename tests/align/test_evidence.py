@@ -54,7 +54,7 @@ def test_blocks_do_not_change_the_measures(monkeypatch):
     truth = as_vectors(rng.normal(size=(100, 5)), Space("t", 5), "test")
     mapped = rng.normal(size=(100, 5)).astype(np.float32)
     whole = measure(mapped, truth)
-    monkeypatch.setattr("holdfast.align.evidence._BLOCK", 33)
+    monkeypatch.setattr("holdfast.align.recall._BLOCK", 33)
     np.testing.assert_allclose(measure(mapped, truth), whole, atol=1e-6)
 
 

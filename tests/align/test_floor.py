@@ -8,7 +8,7 @@ from sklearn.metrics import ndcg_score
 
 from holdfast.align.floor import Asked, Floor
 from holdfast.align.procrustes import Procrustes
-from holdfast.arrays import as_vectors
+from holdfast.arrays import Vectors, as_vectors
 from holdfast.space import Space
 
 
@@ -43,10 +43,27 @@ def slow_ndcg(table, right, alone):
     return np.array(values)
 
 
+@pytest.mark.parametrize("metric", ["dot", "euclidean"])
+def test_the_unit_of_length_does_not_matter(metric):
+    X, Y = pairs(metric)
+    small = Vectors(Y.space, Y.array * np.float32(2.0**-24))
+    plain, other = Floor.agreement(X, Y, "query"), Floor.agreement(X, small, "query")
+    np.testing.assert_array_equal(np.sort(other.gains, axis=1), np.sort(plain.gains, axis=1))
+    np.testing.assert_array_equal(other.status_quo, plain.status_quo)
+
+
+def test_a_model_that_tells_nothing_apart_has_no_say():
+    X, Y = pairs()
+    blank = Vectors(X.space, np.tile(X.array[0], (len(X), 1)))
+    gains = Floor.agreement(blank, Y, "query").gains
+    nearest = np.argsort(-(Y.array @ Y.array.T - 2.0 * np.eye(len(Y))), axis=1)[:, :10]
+    np.testing.assert_array_equal(np.sort(gains, axis=1), np.sort(nearest, axis=1))
+
+
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
 @pytest.mark.parametrize("side", ["query", "gallery"])
 def test_without_judgements_right_is_what_both_models_hold_nearest(monkeypatch, metric, side):
-    monkeypatch.setattr("holdfast.align.floor._BLOCK", 32)
+    monkeypatch.setattr("holdfast.align.recall._BLOCK", 32)
     X, Y = pairs(metric)
     tables = slow(X.array, X.array, metric), slow(Y.array, Y.array, metric)
     right = []

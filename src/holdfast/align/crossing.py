@@ -250,7 +250,8 @@ class _Questions:
 
     def values(self, queries: Vectors) -> Float64Array:
         """(q,) mean of R@1, R@5 and R@10 of each question."""
-        answered = found(queries.take(self.asking), self.stored, self.right, DEPTHS)
+        asked = queries.array[self.asking]
+        answered = found(asked, self.stored.array, self.right, DEPTHS)
         means: Float64Array = answered.mean(axis=1)
         return means
 

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import FloatArray, IntArray, Vectors, squared_norms, unit_rows
-from ..space import Metric
+from ..arrays import FloatArray, IntArray, Vectors, unit_rows
 from .moments import Float64Array
+from .recall import found
 
 MEASURES = ("cosine", "R@1", "R@10", "R@1 gallery", "R@10 gallery")
 THIN = 5.0  # fewer pairs a dimension than this leave a linear map badly determined
 
-_BLOCK = 512  # mapped rows scored at once against all held-out targets
 _RESAMPLES = 1000
-_TIE = np.float32(1e-6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +115,9 @@ def measure(mapped: FloatArray, truth: Vectors) -> Float64Array:
     metric = truth.space.metric
     rows = unit_rows(mapped) if metric == "cosine" else mapped
     cosine = np.einsum("ij,ij->i", unit_rows(mapped), unit_rows(truth.array))
-    return np.column_stack(
-        [cosine, _found(rows, truth.array, metric), _found(truth.array, rows, metric)]
-    )
-
-
-def _found(asking: FloatArray, stored: FloatArray, metric: Metric) -> Float64Array:
-    """(m, 2) whether row i that asks finds stored row i first, and among the first ten.
-
-    Stored rows tied with the own one are taken to be in random order, so a tie earns the
-    share of orders in which the own row is found. A map to one point earns what chance does.
-    """
-    out = np.empty((len(asking), 2))
-    shift = 0.5 * squared_norms(stored) if metric == "euclidean" else np.float32(0.0)
-    for start in range(0, len(asking), _BLOCK):
-        stop = min(start + _BLOCK, len(asking))
-        # Higher is better; a constant of each asking row is left out of the distance.
-        table = asking[start:stop] @ stored.T - shift
-        own = table[np.arange(stop - start), np.arange(start, stop)][:, None]
-        # A matrix product may answer equal columns with different last bits.
-        slack = _TIE * np.maximum(1.0, np.abs(own))
-        better = (table > own + slack).sum(axis=1)
-        tied = (np.abs(table - own) <= slack).sum(axis=1)  # itself included
-        out[start:stop, 0] = np.clip((1 - better) / tied, 0.0, 1.0)
-        out[start:stop, 1] = np.clip((10 - better) / tied, 0.0, 1.0)
-    return out
+    own = list(np.arange(len(rows))[:, None])
+    sides = (rows, truth.array), (truth.array, rows)
+    return np.column_stack([cosine, *(found(*side, own, (1, 10), metric) for side in sides)])
 
 
 def naive(X: FloatArray, Y: FloatArray, held: IntArray, rest: IntArray) -> dict[str, FloatArray]:

@@ -10,22 +10,23 @@ other way: it is hard to pass. Queries with known answers decide it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import FloatArray, IntArray, Vectors, as_vectors, squared_norms, unit_rows
+from ..arrays import FloatArray, IntArray, Vectors, as_vectors, unit_rows
 from ..errors import InvalidInput
 from .base import Aligner
 from .moments import Float64Array
+from .recall import tables
 
 Side = Literal["query", "gallery"]
 
 K = 10
-_BLOCK = 512  # asking rows scored at once
+_ROUNDING = np.float32(1e-6)  # of a score
 _DISCOUNT = 1.0 / np.log2(np.arange(2, K + 2))
 
 
@@ -100,9 +101,8 @@ class Floor:
             side: What the map is applied to; the other model's space tells which is old.
         """
         best = np.empty((len(X), min(K, len(X) - 1)), dtype=np.int64)
-        for part in _parts(len(X)):
-            both = _standard(_table(X, X, part)) + _standard(_table(Y, Y, part))
-            best[part] = _first(both, part, alone=True)
+        for (part, by_x), (_, by_y) in zip(_tables(X, X), _tables(Y, Y), strict=True):
+            best[part] = _first(_standard(by_x) + _standard(by_y), part, alone=True)
         pair = (X, Y)
         return cls._measured(side, pair, pair, list(best), alone=True)
 
@@ -153,31 +153,24 @@ class Floor:
 def _ndcg(asking: Vectors, stored: Vectors, gains: Sequence[IntArray], alone: bool) -> Float64Array:
     """(m,) nDCG@10, all right rows being equally right."""
     out = np.empty(len(asking))
-    for part in _parts(len(asking)):
-        first = _first(_table(asking, stored, part), part, alone)
+    for part, table in _tables(asking, stored):
+        first = _first(table, part, alone)
         for i, row in enumerate(first, start=part.start):
             found = np.isin(row, gains[i], assume_unique=True)
             out[i] = found @ _DISCOUNT[: len(row)] / _DISCOUNT[: len(gains[i])].sum()
     return out
 
 
-def _parts(count: int) -> list[slice]:
-    return [slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
-
-
-def _table(asking: Vectors, stored: Vectors, part: slice) -> FloatArray:
-    """Scores of some asking rows with all stored ones, up to a constant of each question."""
-    table: FloatArray = asking.array[part] @ stored.array.T
-    if stored.space.metric == "euclidean":
-        table -= 0.5 * squared_norms(stored.array)
-    return table
+def _tables(asking: Vectors, stored: Vectors) -> Iterator[tuple[slice, FloatArray]]:
+    return tables(asking.array, stored.array, stored.space.metric)
 
 
 def _standard(table: FloatArray) -> FloatArray:
-    """Mean 0 and deviation 1 along each row."""
+    """Mean 0 and deviation 1 along each row; 0 where nothing but rounding tells scores apart."""
     spread: npt.NDArray[np.float32] = table.std(axis=1, keepdims=True)
-    out: FloatArray = (table - table.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-12)
-    return out
+    rounding = _ROUNDING * np.abs(table).max(axis=1, keepdims=True)
+    centred: FloatArray = table - table.mean(axis=1, keepdims=True)
+    return np.divide(centred, spread, out=np.zeros_like(table), where=spread > rounding)
 
 
 def _first(table: FloatArray, part: slice, alone: bool) -> IntArray:

@@ -1,38 +1,108 @@
-"""How often a query finds one of its own rows, where it may have several."""
+"""How often a row that asks finds one of its own, of which it may have several."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..arrays import IntArray, Vectors
+from ..arrays import FloatArray, IntArray, squared_norms
+from ..space import Metric
 from .moments import Float64Array
 
-_BLOCK = 512
+_BLOCK = 512  # asking rows scored at once
+_TIE = np.float32(1e-6)  # of the lengths: equal columns may differ in their last bits
+
+
+def tables(
+    asking: FloatArray, stored: FloatArray, metric: Metric
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Scores of some asking rows with all stored ones, up to a constant of each asking row.
+
+    Args:
+        asking: (q, d) rows; unit ones where the metric is cosine.
+        stored: (n, d) rows, likewise.
+        metric: How they are compared; higher is better.
+    Yields:
+        Which asking rows, and their (b, n) fresh float32 scores.
+    """
+    asking, stored = centred(asking, stored, metric)
+    shift = 0.5 * squared_norms(stored) if metric == "euclidean" else None
+    for start in range(0, len(asking), _BLOCK):
+        part = slice(start, min(start + _BLOCK, len(asking)))
+        table = asking[part] @ stored.T
+        if shift is not None:
+            table -= shift
+        yield part, table
+
+
+def centred(
+    asking: FloatArray, stored: FloatArray, metric: Metric
+) -> tuple[FloatArray, FloatArray]:
+    """Both about the mean of the stored rows, where only differences count.
+
+    Near rows far from the origin differ in no correct digit of their squares.
+    """
+    if metric != "euclidean" or not len(stored):
+        return asking, stored
+    mean = stored.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return asking - mean, stored - mean
 
 
 def found(
-    asking: Vectors, stored: Vectors, right: Sequence[IntArray], depths: Sequence[int]
+    asking: FloatArray,
+    stored: FloatArray,
+    right: Sequence[IntArray],
+    depths: Sequence[int],
+    metric: Metric = "cosine",
 ) -> Float64Array:
     """(q, depths) whether one of the right rows is among the first k, for each k.
 
-    Rows tied with the best right one are taken to be in random order, so that a map to one
-    point earns what chance does.
+    Rows tied with the best right one are taken to be in random order, and a query earns the
+    share of orders in which it finds. A map to one point earns what chance does.
 
     Args:
-        asking: (q, d) unit rows.
-        stored: (n, d) unit rows.
-        right: For each query the rows of `stored` that are right, one or more.
+        asking: (q, d) rows; unit ones where the metric is cosine.
+        stored: (n, d) rows, likewise.
+        right: For each asking row the rows of `stored` that are right, one or more.
         depths: The cutoffs k.
+        metric: How rows are compared.
     """
     out = np.empty((len(asking), len(depths)))
-    for start in range(0, len(asking), _BLOCK):
-        table = asking.array[start : start + _BLOCK] @ stored.array.T
-        for i, scores in enumerate(table):
-            own = scores[right[start + i]]
-            best = own.max()
-            better, tied = np.sum(scores > best), np.sum(scores == best)
-            share = np.sum(own == best) / tied
-            out[start + i] = np.clip((np.asarray(depths) - better) * share, 0.0, 1.0)
+    slack = _slack(asking, stored, right, metric)
+    for part, table in tables(asking, stored, metric):
+        own = right[part]
+        starts = np.cumsum([0, *map(len, own[:-1])])
+        rows = np.repeat(np.arange(len(own)), [len(places) for places in own])
+        scores = table[rows, np.concatenate(own)]
+        best = np.maximum.reduceat(scores, starts)[:, None]
+        near = slack[part, None]
+        better = (table > best + near).sum(axis=1)
+        tied = (np.abs(table - best) <= near).sum(axis=1)
+        good = np.add.reduceat((scores >= (best - near)[rows, 0]).astype(np.int64), starts)
+        for column, k in enumerate(depths):
+            out[part, column] = _chance(tied, good, np.clip(k - better, 0, tied))
     return out
+
+
+def _chance(tied: IntArray, good: IntArray, places: IntArray) -> Float64Array:
+    """(b,) chance that of `tied` rows in random order a good one is in the first places."""
+    missed = np.ones(len(tied))
+    for i in range(int(good.max(initial=0))):
+        some = i < good
+        left = np.maximum(tied - places - i, 0) / np.maximum(tied - i, 1)
+        missed = np.where(some, missed * left, missed)
+    return 1.0 - missed
+
+
+def _slack(
+    asking: FloatArray, stored: FloatArray, right: Sequence[IntArray], metric: Metric
+) -> FloatArray:
+    """(q,) largest difference of scores that is rounding, by the lengths of the rows."""
+    asking, stored = centred(asking, stored, metric)
+    squares = squared_norms(stored)
+    own = np.array([squares[places].max() for places in right], dtype=np.float32)
+    slack: FloatArray = np.sqrt(squared_norms(asking) * own)
+    if metric == "euclidean":
+        slack += 0.5 * own
+    return _TIE * slack

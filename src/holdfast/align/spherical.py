@@ -101,7 +101,8 @@ class Interpolation:
         places = _places(own, len(old), len(stored))
         best: Self | None = None
         for tried in cls._settings(rule):
-            score = float(found(tried.between(old, bridged), stored, places, depths).mean())
+            asked = tried.between(old, bridged).array
+            score = float(found(asked, stored.array, places, depths).mean())
             if best is None or score > (best.score or 0.0):
                 best = cls(tried.alpha, rule, tried.offset, tried.slope, score)
         return best or cls(0.0, rule)
@@ -192,7 +193,7 @@ def _check_pair(old: Vectors, bridged: Vectors) -> None:
 
 def _places(own: Any, queries: int, stored: int) -> list[IntArray]:
     if not isinstance(own, np.ndarray) and len(own) and np.ndim(own[0]):
-        places = [np.atleast_1d(np.asarray(row)) for row in own]
+        places = [np.unique(np.asarray(row)) for row in own]
     else:
         flat = np.asarray(own)
         places = list(flat[:, None]) if flat.ndim == 1 else []
