@@ -122,7 +122,7 @@ def test_a_large_group_is_written_in_pieces_that_take_no_longer_than_searches_ma
     def slow(rows, vectors, places, since):
         now[0] += 0.0002 * len(rows)  # 100 rows take as long as a search may
         sizes.append(len(rows))
-        move(rows, vectors, places, since)
+        return move(rows, vectors, places, since)
 
     one.gallery.move = slow
     engine._group._clock = lambda: now[0]

@@ -23,13 +23,14 @@ class Moves:
     def __init__(self, fixed=0.001, each=1e-6):
         self.now, self.fixed, self.each = 0.0, fixed, each
         self.written = []
-        self.fail = False
+        self.fail, self.bad = False, set()
 
     def move(self, rows, vectors, places, since):
         if self.fail:
             raise StoreError("disk", "room", "none")
         self.now += self.fixed + self.each * len(rows)
         self.written.append((rows, vectors, places, since))
+        return {name: f"no {name}" for name in rows.ids if name in self.bad}
 
     def sizes(self):
         return [len(rows) for rows, *_ in self.written]
@@ -126,3 +127,14 @@ def test_what_could_not_be_written_is_not_held_any_more():
     moves.fail = False
     group.write()
     assert (group.claimed, moves.sizes()) == (0, [1024])
+
+
+def test_what_was_refused_is_told_once():
+    moves = Moves()
+    moves.bad = {"i3", "i300"}
+    group = Group(moves, lambda: moves.now)
+    for first in (0, 10, 300):
+        one = batch(first, 10)
+        group.add(one, moved(one), 1.0)
+    assert group.refused() == {"i3": "no i3", "i300": "no i300"}
+    assert group.refused() == {}

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import OccupiedStore, StoreError
+from ..errors import InvalidInput, OccupiedStore, StoreError
 from ..space import Space
 from .flags import TABLE, Flags
 
@@ -22,6 +22,7 @@ ROWS = (
 )
 _META = "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID"
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "cache_size=-32000", "busy_timeout=5000")
+_TOO_LARGE = "An id, or a payload as JSON, of a gigabyte is too large."
 _RESTORE = "Restore the folder from a copy, or delete it and fill it again."
 
 
@@ -133,6 +134,8 @@ class Database:
             yield
         except sqlite3.ProgrammingError as cause:
             raise StoreError(who, "an open store", f"{cause}", "Open it again.") from cause
+        except sqlite3.DataError as cause:
+            raise InvalidInput(who, "rows that SQLite can keep", f"{cause}", _TOO_LARGE) from cause
         except (sqlite3.OperationalError, OSError) as cause:
             raise StoreError(who, "files that can be read and written", f"{cause}") from cause
         except sqlite3.DatabaseError as cause:

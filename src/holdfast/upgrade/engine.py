@@ -52,7 +52,7 @@ from .mover import Moved, Mover
 from .order import Given, queue_up
 from .pace import BatchSize, Courtesy, RateLimit, delay
 from .plan import Plan
-from .quarantine import set_aside, tolerated
+from .quarantine import refuse_many, set_aside, tolerated
 from .reconcile import give_up_mapped, note_mapped, reconcile
 from .status import Status
 from .turns import Turns
@@ -309,13 +309,22 @@ class Engine(Turns):
         self._moved += len(moved.rows)
         if written:
             self._upkeep.after_batch()
+        self._look_at_refused()
         if moved.failed:
             place_of = dict(zip(batch.rows.ids, batch.places, strict=True))
             set_aside(self._ledger, moved.failed, place_of, tolerated(self.plan, self.gallery))
 
+    def _look_at_refused(self) -> None:
+        """What the new store did not take is in quarantine; too much of it stops the upgrade."""
+        refused = self._group.refused()
+        if refused:
+            self._moved -= len(refused)
+            refuse_many(self._ledger, refused, tolerated(self.plan, self.gallery))
+
     def _write(self) -> None:
         self._group.write()
         self._upkeep.after_batch()
+        self._look_at_refused()
 
     # commands from other processes
 

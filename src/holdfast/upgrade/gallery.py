@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -23,12 +23,13 @@ from ..items import Item, Payload
 from ..store.base import Rows, VectorStore
 from ..store.memory import as_payloads, check_k
 from ..store.where import Where, WhereLike, matches, parse
+from .beside import Follows, Hears
 from .in_full import search_in_full
 from .ledger import Ledger
 from .merge import Calibrator, Mode
 from .meter import Meter
 from .mixed import Mixed
-from .mover import Mover
+from .mover import Moved, Mover
 from .records import State
 from .routes import Queries, Routes, some
 from .side import Side
@@ -37,38 +38,6 @@ from .sides import Sides
 Which: TypeAlias = Literal["old", "both", "new"]
 
 _PAGE = 4_096  # rows of a scan
-
-
-class Hears(Protocol):
-    """What listens to live searches, see `watch.py`."""
-
-    def hear(self, routes: Routes, k: int, where: Where | None, hits: Hits, took: float) -> None:
-        """A search was answered, in so many seconds."""
-        ...
-
-    def close(self) -> None:
-        """Listen no more."""
-        ...
-
-
-class Follows(Protocol):
-    """What takes over writes that went past the gallery, see `follow.py`."""
-
-    def catch_up(self) -> int:
-        """Take over all there is; answers how many changes that were."""
-        ...
-
-    def run(self, tell: Callable[[int], None] | None = None) -> None:
-        """Go on doing so, until `close`; `tell` hears how many changes arrived."""
-        ...
-
-    def start(self) -> None:
-        """Do that in a thread."""
-        ...
-
-    def close(self) -> None:
-        """End the thread."""
-        ...
 
 
 class Gallery(Sides):
@@ -109,6 +78,7 @@ class Gallery(Sides):
         self.mode, self._mixed = mode, mixed
         self._clock, self._latest = clock, 0
         self._mover = mover if mode == "cascade" else None
+        self._refused: set[str] = set()  # items that the new store did not take
         self._moves = False  # whether this process moves items, and learns from them as it does
         self.meter = Meter()  # of live searches
         self.watch: Hears | None = None
@@ -200,8 +170,14 @@ class Gallery(Sides):
                 ranked, since = self._mixed.candidates(both, k, tree), self.changes
             hits, moved = self._mixed.cascaded(ranked, self._mover, k)
             if moved is not None:
-                self.move(moved.rows, moved.vectors, [], since)
+                self._keep(moved, since)
             return hits
+
+    def _keep(self, moved: Moved, since: int) -> None:
+        """Let items arrive that were embedded for a search, but for those refused before."""
+        fresh = [i for i, name in enumerate(moved.rows.ids) if name not in self._refused]
+        if fresh:
+            self.move(moved.rows.take(fresh), moved.vectors.take(fresh), [], since)
 
     def _needed(self, side: Which | None = None) -> list[Side]:
         """The sides that can have hits; at least one."""
@@ -336,17 +312,22 @@ class Gallery(Sides):
 
     def move(
         self, rows: Rows, vectors: VectorsLike | None, places: Sequence[int], since: int
-    ) -> None:
+    ) -> dict[str, str]:
         """Make rows visible on the new side instead of the old one.
 
         Rows that were deleted or written since they were read are left as they are; a write
-        has brought its own vectors, or queued its items again.
+        has brought its own vectors, or queued its items again. Rows that the new store refuses
+        stay where they are, and are quarantined.
 
         Args:
             rows: As read from the old store.
             vectors: Their vectors in the new space; None where the new store has them.
             places: Their places in the queue; closed with the move.
             since: What `changes` was when the rows were read.
+        Returns:
+            Why rows were refused, by their ids.
+        Raises:
+            StoreError: A store cannot write at all; nothing is quarantined then.
         """
         new = self._new()
         checked = (
@@ -357,15 +338,19 @@ class Gallery(Sides):
         # A batch whose items all failed moves nothing: only their places are closed.
         with self._moving() if len(rows) else self._gate.steady():
             if not self._forward() or self._whole:
-                return
+                return {}
             if since != self.changes:
                 same = np.flatnonzero(self.old.store.revisions(rows.ids) == rows.revisions)
                 rows = rows.take(same)
                 checked = None if checked is None else checked.take(same)
-            self._journal().move(rows, checked, places)
+            refused = self._journal().move(rows, checked, places)
         self._moves = True
+        if self._refused or refused:
+            self._refused.difference_update(rows.ids)
+            self._refused.update(refused)
         if self._mixed is not None:
             self._learn(self._mixed)
+        return refused
 
     def _learn(self, mixed: Mixed) -> None:
         """Learn from what has moved; searches, writes and moves go on while it computes."""

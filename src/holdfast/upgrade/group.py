@@ -53,6 +53,7 @@ class Group:
         self._size = BatchSize(_FIRST, _MOST)
         self._each = 0.0  # seconds that writing a row takes
         self.claimed = 0  # places that were claimed for what is held
+        self._refused: dict[str, str] = {}
 
     def add(self, batch: Batch, moved: Moved, seconds: float) -> bool:
         """Take a batch in, and write what should not wait.
@@ -94,6 +95,11 @@ class Group:
             self._move(rows.take(some), vectors.take(some), [places[i] for i in some], since)
             done += max(len(some), 1)
 
+    def refused(self) -> dict[str, str]:
+        """Why the new store did not take items, by their ids; of each it tells once."""
+        told, self._refused = self._refused, {}
+        return told
+
     def _piece(self, rows: int) -> int:
         """Rows that can be written while a search or another write waits."""
         if not self._goal:
@@ -102,7 +108,7 @@ class Group:
 
     def _move(self, rows: Rows, vectors: Vectors, places: list[int], since: int) -> None:
         begun = self._clock()
-        self._gallery.move(rows, vectors, places, since)
+        self._refused |= self._gallery.move(rows, vectors, places, since)
         seconds = self._clock() - begun
         self._each = seconds / max(len(rows), 1)
         if seconds > self._seconds:

@@ -10,18 +10,19 @@ them never see an item on both sides or on none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Vectors
-from ..errors import InvalidInput
+from ..arrays import IntArray, Vectors
+from ..errors import HoldfastError
 from ..space import Space
 from ..store.base import NO_REVISION, Rows, VectorStore
 from ..store.pair import together
+from .halving import halve
 from .ledger import Ledger
 from .records import READS, Entry
+from .refusal import NotTaken, put, refuses
 
 
 class Journal:
@@ -61,6 +62,7 @@ class Journal:
         Raises:
             InvalidInput: A store refused them: the old one before anything was written, or the
                 new one that is read alone, and then the old one keeps them.
+            StoreError: Likewise; or a store failed, and they are written as soon as it works.
         """
         number = self._ledger.write_entry(
             "write",
@@ -70,14 +72,10 @@ class Journal:
             old.array.tobytes(),
             None if new is None else new.array.tobytes(),
         )
-        with together(self._old, self._new):
-            try:
-                self._old.upsert(ids, old, payloads, revisions)
-                self._follow(ids, payloads, revisions, new)
-            except InvalidInput:  # nor ever could it be written: a replay must not try
-                self._ledger.close_entry(number)
-                raise
+        refusal = self._carry_out(_as_rows(ids, revisions, payloads), old, new)
         self._ledger.close_entry(number)
+        if refusal is not None:
+            raise refusal
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove items from both sides."""
@@ -86,19 +84,47 @@ class Journal:
             self._apply_delete(ids)
         self._ledger.close_entry(number)
 
-    def move(self, rows: Rows, vectors: Vectors | None, places: Sequence[int]) -> None:
+    def move(self, rows: Rows, vectors: Vectors | None, places: Sequence[int]) -> dict[str, str]:
         """Show rows on the new side instead of the old one, and close their places.
 
-        Without vectors the new side has them already, of the same revision.
+        Without vectors the new side has them already, of the same revision. What the new store
+        refuses stays on the old side, in quarantine.
+
+        Returns:
+            Why, by id, where it refused any.
         """
         number = self._ledger.write_entry("move", rows.ids) if len(rows) else None
-        with together(self._old, self._new):
-            if vectors is not None and len(rows):
-                self._new.upsert(rows.ids, vectors, rows.payloads, rows.revisions)
-            if len(rows):
-                self._show_new(rows.ids)
-                self._old.hide(rows.ids)
-        self._ledger.done(places, number)
+        refused = self._arrive(rows, vectors)
+        if not refused:
+            self._ledger.done(places, number)
+            return refused
+        with self._ledger.together():
+            left = self._ledger.places(list(refused))
+            self._ledger.quarantine(refused)  # nobody can have queued them again
+            self._ledger.done([place for place in places if place not in left], number)
+        return refused
+
+    def _arrive(self, rows: Rows, vectors: Vectors | None) -> dict[str, str]:
+        """Show rows on the new side; answers which it refuses, and why."""
+
+        def show(places: IntArray) -> None:
+            whole = len(places) == len(rows)
+            some = rows if whole else rows.take(places)
+            with together(self._old, self._new):
+                if vectors is not None:
+                    put(self._new, some, vectors if whole else vectors.take(places))
+                self._show_new(some.ids)
+                self._old.hide(some.ids)
+
+        def blames(told: HoldfastError) -> bool:
+            before = self._ledger.failed_before(rows.ids)
+            return vectors is not None and refuses(told, rows, vectors, before)
+
+        try:
+            errors = halve(len(rows), show, blames).errors
+        except NotTaken as told:
+            raise told.error from told.error.__cause__
+        return {rows.ids[place]: str(error) for place, error in errors.items()}
 
     def back(self, ids: Sequence[str]) -> None:
         """Show items on the old side instead of the new one."""
@@ -126,12 +152,10 @@ class Journal:
     def _replay(self, entry: Entry) -> None:
         match entry.kind:
             case "write":
-                payloads, revisions = entry.payloads or [], entry.revisions or []
-                old = _rows(entry.old or b"", self._old.space)
-                new = None if entry.new is None else _rows(entry.new, self._new.space)
-                with suppress(InvalidInput):  # whoever wrote it was told, or died before
-                    self._old.upsert(entry.ids, old, payloads, revisions)
-                    self._follow(entry.ids, payloads, revisions, new)
+                rows = _as_rows(entry.ids, entry.revisions or [], entry.payloads or [])
+                old = _vectors(entry.old or b"", self._old.space)
+                new = None if entry.new is None else _vectors(entry.new, self._new.space)
+                self._carry_out(rows, old, new)  # of a refusal its writer was told, or died before
             case "delete":
                 self._apply_delete(entry.ids)
             case "move":
@@ -141,39 +165,37 @@ class Journal:
             case "requeue":
                 self._apply_requeue(entry.ids)
 
-    def _follow(
-        self,
-        ids: list[str],
-        payloads: Sequence[Mapping[str, Any]],
-        revisions: Sequence[int],
-        new: Vectors | None,
-    ) -> None:
-        """What a write does once the old side has it."""
-        if new is not None and self._takes(ids, payloads, revisions, new):
-            self._show_new(ids)
-            if not self._both:
-                self._old.hide(ids)
-        elif self._forward:
-            self._apply_requeue(ids)
-        else:
-            self._apply_back(ids)
+    def _carry_out(self, rows: Rows, old: Vectors, new: Vectors | None) -> HoldfastError | None:
+        """Write rows through to both sides; answers why that can never be done, if so.
 
-    def _takes(
-        self,
-        ids: list[str],
-        payloads: Sequence[Mapping[str, Any]],
-        revisions: Sequence[int],
-        new: Vectors,
-    ) -> bool:
-        """Write to the new side; answers whether it takes them, if it need not."""
+        What only the new store refuses need not go there while items still move.
+        """
         try:
-            self._new.upsert(ids, new, payloads, revisions)
-        except InvalidInput:  # a store of another kind has other limits
-            upgrade = self._ledger.upgrade()
-            if upgrade is None or READS[upgrade.state] != "both":
-                raise
-            return False
-        return True
+            self._apply_write(rows, old, new)
+        except NotTaken as told:
+            if not refuses(told, told.rows, told.vectors):
+                raise told.error from told.error.__cause__
+            if told.store is self._old or not self._reads_both():
+                return told.error
+            self._apply_write(rows, old, None)
+        return None
+
+    def _reads_both(self) -> bool:
+        upgrade = self._ledger.upgrade()
+        return upgrade is not None and READS[upgrade.state] == "both"
+
+    def _apply_write(self, rows: Rows, old: Vectors, new: Vectors | None) -> None:
+        with together(self._old, self._new):
+            put(self._old, rows, old)
+            if new is not None:
+                put(self._new, rows, new)
+                self._show_new(rows.ids)
+                if not self._both:
+                    self._old.hide(rows.ids)
+            elif self._forward:
+                self._apply_requeue(rows.ids)
+            else:
+                self._apply_back(rows.ids)
 
     def _apply_requeue(self, ids: Sequence[str]) -> None:
         self._old.unhide(ids)
@@ -201,5 +223,12 @@ class Journal:
         self._old.hide(arrived)
 
 
-def _rows(data: bytes, space: Space) -> Vectors:
+def _as_rows(
+    ids: list[str], revisions: Sequence[int], payloads: Sequence[Mapping[str, Any]]
+) -> Rows:
+    numbers = np.array(revisions, dtype=np.int64)
+    return Rows(ids, numbers, payloads, np.zeros(len(ids), dtype=bool))
+
+
+def _vectors(data: bytes, space: Space) -> Vectors:
     return Vectors(space, np.frombuffer(data, dtype=np.float32).reshape(-1, space.dim))

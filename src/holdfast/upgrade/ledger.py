@@ -179,13 +179,19 @@ class Ledger(LedgerFile):
 
     def waiting(self, ids: Sequence[str]) -> set[str]:
         """Those of some items that are in the queue and not done, quarantined ones included."""
-        found: set[str] = set()
+        return set(self._of("SELECT id FROM queue WHERE status <> 'done' AND id IN ({})", ids))
+
+    def places(self, ids: Sequence[str]) -> set[int]:
+        """Where some items stand in the queue, whatever their status."""
+        return set(self._of("SELECT place FROM queue WHERE id IN ({})", ids))
+
+    def _of(self, sql: str, ids: Sequence[str]) -> list[Any]:
+        """What one statement with a place for ids answers, over chunks of them."""
+        found: list[Any] = []
         for start in range(0, len(ids), _CHUNK):
             part = ids[start : start + _CHUNK]
-            marks = ",".join("?" * len(part))
-            sql = f"SELECT id FROM queue WHERE status <> 'done' AND id IN ({marks})"
-            found.update(name for (name,) in self._rows(sql, *part))
-        return found
+            found += self._rows(sql.format(",".join("?" * len(part))), *part)
+        return [value for (value,) in found]
 
     def settle(self, ids: Iterable[str]) -> None:
         """Items that need nothing more."""
@@ -196,12 +202,20 @@ class Ledger(LedgerFile):
             )
 
     def release(self) -> int:
-        """Give all quarantined items another try; answers how many."""
+        """Give all quarantined items another try; answers how many.
+
+        The reasons stay with them until they have moved.
+        """
         with self._change():
             cursor = self._db.execute(
-                "UPDATE queue SET status = 'todo', reason = '' WHERE status = 'quarantined'"
+                "UPDATE queue SET status = 'todo' WHERE status = 'quarantined'"
             )
             return cursor.rowcount
+
+    def failed_before(self, ids: Sequence[str]) -> set[str]:
+        """Those of some items that were in quarantine and have not moved since."""
+        sql = "SELECT id FROM queue WHERE status <> 'done' AND reason <> '' AND id IN ({})"
+        return set(self._of(sql, ids))
 
     def counts(self) -> dict[str, int]:
         """How many items of the queue are open: {"todo": n, "quarantined": n}."""

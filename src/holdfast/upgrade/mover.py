@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from ..arrays import Vectors, as_vectors
-from ..errors import EncoderError, EncoderMisconfigured, InvalidInput, SourceError, WrongCount
+from ..arrays import IntArray, Vectors, as_vectors
+from ..errors import (
+    EncoderError,
+    EncoderMisconfigured,
+    HoldfastError,
+    InvalidInput,
+    SourceError,
+    WrongCount,
+)
 from ..items import Item
 from ..space import Space
 from ..store.base import Rows
+from .halving import halve
 from .side import Encodes, Maps
 
 GONE = "the source no longer has its content"
@@ -61,7 +69,7 @@ class ReEmbed:
     """Reads the content again and runs the new model on it.
 
     When the model refuses a batch for good, it is halved until the items at fault stand
-    alone.
+    alone, see `halving.py`.
 
     Args:
         source: Where the content is read.
@@ -80,16 +88,14 @@ class ReEmbed:
     def move(self, rows: Rows) -> Moved:
         items = self._read(rows.ids)
         there = [i for i, item in enumerate(items) if item is not None]
-        failed = {rows.ids[i]: GONE for i, item in enumerate(items) if item is None}
+        gone = {rows.ids[i]: GONE for i, item in enumerate(items) if item is None}
         contents = [item.content for item in items if item is not None]
-        kept, parts = self._encode(np.array(there, dtype=np.intp), contents, rows.ids, failed)
-        array = (
-            np.concatenate([part.array for part in parts])
-            if parts
-            else np.zeros((0, self.target.dim), dtype=np.float32)
+        return _moved(
+            rows if len(there) == len(rows) else rows.take(np.array(there, dtype=np.intp)),
+            lambda places: self._checked([contents[i] for i in places.tolist()]),
+            self.target,
+            gone,
         )
-        kept_rows = rows if len(kept) == len(rows) else rows.take(kept)
-        return Moved(kept_rows, Vectors(self.target, array), failed)
 
     def _read(self, ids: list[str]) -> list[Item | None]:
         """A source that loses count or order would give items each other's vectors."""
@@ -106,24 +112,6 @@ class ReEmbed:
                 raise SourceError("source", f"the item {name!r}", repr(item.id), "Keep the order.")
         return items
 
-    def _encode(
-        self, places: np.ndarray, contents: list[object], ids: list[str], failed: dict[str, str]
-    ) -> tuple[np.ndarray, list[Vectors]]:
-        if not len(places):
-            return places, []
-        try:
-            return places, [self._checked(contents)]
-        except (EncoderError, InvalidInput) as error:
-            if isinstance(error, EncoderMisconfigured) or getattr(error, "transient", False):
-                raise  # no item is at fault
-            if len(places) == 1:
-                failed[ids[places[0]]] = str(error)
-                return places[:0], []
-        half = len(places) // 2
-        left, a = self._encode(places[:half], contents[:half], ids, failed)
-        right, b = self._encode(places[half:], contents[half:], ids, failed)
-        return np.concatenate([left, right]), a + b
-
     def _checked(self, contents: list[object]) -> Vectors:
         made = self.encoder.encode(contents, "document")
         if len(made) != len(contents):
@@ -139,6 +127,8 @@ class ReEmbed:
 class Translate:
     """Maps stored vectors through a bridge; no content and no model is needed.
 
+    Where what it makes of some cannot be stored, those are found as a model's failures are.
+
     Args:
         bridge: Leads from the old space to the new one.
     """
@@ -153,7 +143,12 @@ class Translate:
         return self.bridge.target
 
     def move(self, rows: Rows) -> Moved:
-        return Moved(rows, self.bridge.transform(_with_vectors(rows)))
+        old = _with_vectors(rows)
+        return _moved(rows, lambda places: self._mapped(old, places), self.target)
+
+    def _mapped(self, old: Vectors, places: IntArray) -> Vectors:
+        made = self.bridge.transform(old if len(places) == len(old) else old.take(places))
+        return as_vectors(made, self.target, f"bridge into {self.target.name}")
 
 
 class Copy:
@@ -166,6 +161,29 @@ class Copy:
 
     def move(self, rows: Rows) -> Moved:
         return Moved(rows, _with_vectors(rows))
+
+
+def _moved(
+    rows: Rows,
+    make: Callable[[IntArray], Vectors],
+    space: Space,
+    gone: Mapping[str, str] | None = None,
+) -> Moved:
+    """Vectors of rows, made at once or as far as they can be."""
+    found = halve(len(rows), make, _is_of_items)
+    failed = {rows.ids[place]: str(error) for place, error in found.errors.items()}
+    arrays = [part.array for part in found.answers]
+    none = np.zeros((0, space.dim), dtype=np.float32)
+    array = arrays[0] if len(arrays) == 1 else np.concatenate([none, *arrays])
+    kept = rows if not failed else rows.take(np.array(found.kept, dtype=np.intp))
+    return Moved(kept, Vectors(space, array), {**(gone or {}), **failed})
+
+
+def _is_of_items(error: HoldfastError) -> bool:
+    """Whether a model's failure is about the items, so that other ones would fare better."""
+    if isinstance(error, EncoderMisconfigured) or getattr(error, "transient", False):
+        return False
+    return isinstance(error, EncoderError | InvalidInput)
 
 
 def _with_vectors(rows: Rows) -> Vectors:

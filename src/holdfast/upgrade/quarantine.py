@@ -31,6 +31,19 @@ def set_aside(
         UpgradeError: They are more than that.
     """
     ledger.quarantine(failed, place_of)
+    refuse_many(ledger, failed, limit)
+
+
+def refuse_many(ledger: Ledger, failed: Mapping[str, str], limit: int) -> None:
+    """Stop where too many items are in quarantine.
+
+    Args:
+        ledger: Keeps them.
+        failed: Reasons of the last ones; at least one.
+        limit: How many are tolerated.
+    Raises:
+        UpgradeError: They are more than that.
+    """
     count = ledger.counts()["quarantined"]
     if count > limit:
         name, reason = next(iter(failed.items()))

@@ -1,0 +1,114 @@
+"""Refusals: whether a store that failed to write refuses these rows, or cannot write at all.
+
+Stores differ in what they can keep: how long an id may be, how large a payload, which letters
+there are. An item that only the new one refuses must not hold up all others, and a disk that is
+full must not be blamed on items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from ..arrays import Vectors
+from ..errors import HoldfastError, InvalidInput, OccupiedStore, StoreError, StoreHeld
+from ..store.base import NO_REVISION, Rows, VectorStore
+
+_ENOUGH = 3  # new rows whose failure, one by one, is the store's
+
+
+class NotTaken(StoreError):
+    """A store did not take rows; for callers that ask why once they have let go of it.
+
+    Args:
+        store: The store.
+        error: What it raised.
+        rows: What was to be written.
+        vectors: Theirs.
+    """
+
+    def __init__(
+        self, store: VectorStore, error: HoldfastError, rows: Rows, vectors: Vectors
+    ) -> None:
+        super().__init__(error.who, error.expected, error.got, error.fix)
+        self.store, self.error, self.rows, self.vectors = store, error, rows, vectors
+
+
+def put(store: VectorStore, rows: Rows, vectors: Vectors) -> None:
+    """Write rows.
+
+    Raises:
+        NotTaken: The store did not take them, for whatever reason.
+    """
+    try:
+        store.upsert(rows.ids, vectors, rows.payloads, rows.revisions)
+    except (InvalidInput, StoreError) as error:
+        raise NotTaken(store, error, rows, vectors) from error
+
+
+def refuses(
+    told: HoldfastError, rows: Rows, vectors: Vectors, before: Collection[str] = ()
+) -> bool:
+    """Whether an error is about the rows that were to be written, or about some of them.
+
+    `InvalidInput` says so itself. Any other error of a store is held against the rows only if
+    the store, asked at once, writes others, and then fails for these again.
+
+    Args:
+        told: What `put` raised; anything else is no refusal.
+        rows: Those that were to be written, and any that can be written as well.
+        vectors: Theirs.
+        before: Ids of rows that were refused before, so that they prove nothing.
+    """
+    if not isinstance(told, NotTaken):
+        return False
+    if isinstance(told.error, InvalidInput):
+        return True
+    if isinstance(told.error, StoreHeld | OccupiedStore) or _is_about_the_machine(told.error):
+        return False
+    return _writes(told, rows, vectors, before) and not _takes(told.store, told.rows, told.vectors)
+
+
+def _is_about_the_machine(error: BaseException | None) -> bool:
+    """Whether a disk, a network or a server was the cause.
+
+    Databases name such errors alike: PEP 249 calls them operational.
+    """
+    while error is not None:
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        if isinstance(error, OSError | MemoryError) or "OperationalError" in kinds:
+            return True
+        error = error.__cause__
+    return False
+
+
+def _writes(told: NotTaken, rows: Rows, vectors: Vectors, before: Collection[str]) -> bool:
+    """Whether the store takes another row.
+
+    A new one, since a store that is full may still replace what it has; where there are few of
+    those, which may be refused likewise, one that it has.
+    """
+    store, asked = told.store, set(told.rows.ids)
+    dubious = {*before, *(asked if len(asked) == 1 else ())}
+    try:
+        absent = np.flatnonzero(store.revisions(rows.ids) == NO_REVISION)
+        absent = absent[[rows.ids[i] not in dubious for i in absent]]
+        some = np.unique(absent[[0, len(absent) // 2, -1]]) if len(absent) else absent
+        if any(_takes(store, rows.take([i]), vectors.take([i])) for i in some.tolist()):
+            return True
+        known = store.scan(limit=len(asked) + 1, vectors=True).rows
+    except HoldfastError:
+        return False
+    others = [i for i, name in enumerate(known.ids) if name not in asked]
+    if len(some) == _ENOUGH or not others or known.vectors is None:
+        return False
+    return _takes(store, known.take(others[:1]), known.vectors.take(others[:1]))
+
+
+def _takes(store: VectorStore, rows: Rows, vectors: Vectors) -> bool:
+    try:
+        store.upsert(rows.ids, vectors, rows.payloads, rows.revisions)
+    except HoldfastError:
+        return False
+    return True
