@@ -53,6 +53,13 @@ def test_random_access_equals_a_plain_reading(tmp_path):
         ]
 
 
+def test_numbers_that_are_not_finite_are_no_payload(tmp_path):
+    lines = '{"id": 1, "text": "", "a": NaN, "b": {"c": Infinity, "d": [1, NaN]}, "e": 2.5}\n'
+    lines += '{"id": 2, "text": "", "a": 1}'
+    source = JsonlSource(write(tmp_path / "x.jsonl", lines), payload=["a", "b", "e"])
+    assert source.get(["1"]) == [Item("1", "", {"b": {"c": None, "d": [1, None]}, "e": 2.5})]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
@@ -61,6 +68,7 @@ def test_random_access_equals_a_plain_reading(tmp_path):
         ('{"id": "a", "text": "x"}\n{"id": "", "text": "x"}\n', 2, "an id"),
         ('{"id": true, "text": "x"}\n', 1, "an id"),
         ('{"id": 1.5, "text": "x"}\n', 1, "an id"),
+        ('{"id": "\\ud800", "text": "x"}\n', 1, "an id"),
         ('{"id": "a", "text": null}\n', 1, "text in 'text', got None"),
         ('{"id": "a", "text": ["x"]}\n', 1, "text in 'text'"),
         ('{"id": "a", "text": "x"}\n{"id": "a", "text": "y"}\n', 2, "'a', as in line 1"),

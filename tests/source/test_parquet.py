@@ -1,7 +1,9 @@
 """Parquet by value, and in bounded pieces."""
 
+import dataclasses
 import datetime
 
+import numpy as np
 import pytest
 
 from holdfast.errors import MissingExtra, SourceError
@@ -83,12 +85,74 @@ def test_unusable_columns_are_refused_at_once(tmp_path, change, options, message
         ParquetSource(path, **options)
 
 
-def test_a_missing_text_is_refused_when_it_is_read(tmp_path):
-    path = write(tmp_path / "x.parquet", {"id": ["a", "b"], "text": ["x", None]})
-    source = ParquetSource(path)
+def test_a_missing_text_is_refused_at_once_where_the_file_counts_them(tmp_path):
+    columns = {"id": ["a", "b", "c", "d"], "text": ["x", None, "y", None]}
+    with pytest.raises(SourceError, match=r"every row of column 'text', got 2 rows without"):
+        ParquetSource(write(tmp_path / "x.parquet", columns))
+    parquet.write_table(arrow.table(columns), tmp_path / "y.parquet", write_statistics=False)
+    source = ParquetSource(tmp_path / "y.parquet")
     assert source.get(["a"]) == [Item("a", "x")]
     with pytest.raises(SourceError, match=r"row 1: expected text in 'text', got None"):
         source.get(["b"])
+
+
+def test_numbers_that_are_not_finite_are_no_payload(tmp_path):
+    columns = {
+        "id": ["a", "b", "c"],
+        "text": ["x", "y", "z"],
+        "score": [float("nan"), 1.5, float("inf")],
+        "tags": [[1.0, float("nan")], None, []],
+    }
+    source = ParquetSource(write(tmp_path / "x.parquet", columns), payload=["score", "tags"])
+    assert [item.payload for item in source.scan().items] == [
+        {"tags": [1.0, None]},
+        {"score": 1.5},
+        {"tags": []},
+    ]
+
+
+def test_scattered_ids_unpack_the_file_once_and_leave_nothing_behind(tmp_path, monkeypatch):
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setattr("holdfast.source.parquet._BATCH", 4)
+    path = write(tmp_path / "x.parquet", example(30), group=7)
+    source = ParquetSource(path, text="{title} {text}", payload=["tags"])
+    groups, original = [], source._group
+    source._groups = dataclasses.replace(
+        source._groups, read=lambda group: groups.append(group) or original(group)
+    )
+    names = [str(100 + i) for i in range(30)]
+    within = source.get(names[7:14])
+    assert (groups, source._unpacked) == ([1], None)
+    scattered = np.random.default_rng(0).permutation(30)
+    for _ in range(3):
+        got = source.get([names[i] for i in scattered])
+        assert [item.id for item in got] == [names[i] for i in scattered]
+        assert [item.content for item in got] == [f"t{i} text {i}" for i in scattered]
+        assert [item.payload for item in got] == [
+            {"tags": [f"x{i}"]} if i % 2 else {} for i in scattered
+        ]
+    assert groups == [1]
+    assert source.get(names[7:14]) == within
+    assert source.scan(names[3], limit=9).items == source.get(names[4:13])
+    assert list(folder.iterdir()) == []
+    write(path, example(31))
+    with pytest.raises(SourceError, match="another size or time"):
+        source.get(names)
+
+
+def test_no_room_to_unpack_is_said(tmp_path, monkeypatch):
+    source = ParquetSource(write(tmp_path / "x.parquet", example()))
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(arrow.ipc, "new_file", full)
+    with pytest.raises(SourceError, match=r"No space left.*TMPDIR names another"):
+        source.get(["100", "109"])
+    monkeypatch.undo()
+    assert [item.id for item in source.get(["100", "109"])] == ["100", "109"]
 
 
 def test_other_files_are_refused(tmp_path):

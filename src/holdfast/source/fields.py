@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Formatter
@@ -12,6 +14,8 @@ from ..items import Item
 
 TextLike: TypeAlias = str | Sequence[str]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a pair, which no encoding can write
+
 
 class Fields:
     """Makes items of records.
@@ -20,7 +24,8 @@ class Fields:
         id: Field of the id: a string, or an integer, which becomes one.
         text: Field of the text; a list of fields, joined by one space without the empty
             ones; or a template, "{title}: {abstract}".
-        payload: Fields to keep as payload; none without it. A record may lack them.
+        payload: Fields to keep as payload; none without it. A record may lack them; null and
+            numbers that are not finite count as that.
         image: Field of a picture's path. Where a record has one the picture is the content,
             and the text is not read; else the text is, so a source may hold both.
         home: What the paths of pictures are relative to.
@@ -68,12 +73,12 @@ class Fields:
             record: Field to value.
             place: Where the record stands, for the message.
         Raises:
-            SourceError: It has none.
+            SourceError: It has none, or one that UTF-8 cannot write.
         """
         value = record.get(self.id)
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or _SURROGATE.search(value):
             raise SourceError(
                 place, f"an id (string or integer) in {self.id!r}", _seen(record, self.id)
             )
@@ -86,7 +91,8 @@ class Fields:
             SourceError: The id or a text field is missing or of another type, or a picture's
                 path is no text.
         """
-        payload = {name: record[name] for name in self.payload if record.get(name) is not None}
+        values = ((name, _finite(record.get(name))) for name in self.payload)
+        payload = {name: value for name, value in values if value is not None}
         if self.image is not None and record.get(self.image) is not None:
             return Item(self.id_of(record, place), self._picture(record, place), payload)
         return Item(self.id_of(record, place), self._content(record, place), payload)
@@ -125,6 +131,15 @@ def _template(text: str) -> list[tuple[str, str | None]]:
                 "Write {title}, not {}, {title!r}, {title:>9}, {a.b} or {a[0]}.",
             )
     return [(fixed, name) for fixed, name, _, _ in parsed]
+
+
+def _finite(value: Any) -> Any:
+    """Files say NaN where they mean nothing; JSON cannot."""
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _seen(record: Mapping[str, Any], name: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,16 +19,38 @@ from .fields import Fields, TextLike
 from .filed import Filed
 from .watch import Watch
 
-_BATCH = 65_536  # ids read at once while indexing
+_BATCH = 65_536  # rows read at once while indexing and unpacking
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """Rows of the file in pieces that can be read one by one.
+
+    Args:
+        ends: The row behind each piece.
+        read: Answers the table of a piece.
+    """
+
+    ends: list[int]
+    read: Callable[[int], Any]
+
+    def of(self, row: int) -> int:
+        """The piece that a row is in."""
+        return bisect_right(self.ends, row)
+
+    def first(self, piece: int) -> int:
+        """Its first row."""
+        return self.ends[piece - 1] if piece else 0
 
 
 class ParquetSource(Filed):
     """Reads items from one Parquet file, in the order of its rows.
 
-    Opening reads the id column only. Later reads hold the needed columns of one row group
-    at a time, so memory is bounded by the largest one; the last one is kept, which makes
-    a scan read each group once. Ids scattered over many groups cost a group each: ask in
-    the order of the scan where there is a choice.
+    Opening reads the id column only. A scan holds the needed columns of one row group at a
+    time, and reads each group once. Ids that lie scattered over several groups would cost a
+    group each, in each call: the first such call unpacks the needed columns to an unnamed
+    temporary file, in which any row is at hand. That takes about as long as a scan, and as
+    much room on the disk as the columns unpacked.
 
     Args:
         path: The file.
@@ -35,7 +60,7 @@ class ParquetSource(Filed):
     Raises:
         MissingExtra: pyarrow is not installed.
         SourceError: Not such a file, a missing column, one of an unusable type, an empty
-            id or one that is there twice.
+            id or one that is there twice, or rows without text.
     """
 
     def __init__(
@@ -57,8 +82,10 @@ class ParquetSource(Filed):
         self._check_columns()
         about = self._file.metadata
         sizes = [about.row_group(g).num_rows for g in range(about.num_row_groups)]
-        self._ends = list(accumulate(sizes))
+        self._groups = _Pieces(list(accumulate(sizes)), self._group)
+        self._unpacked: _Pieces | None = None
         self._held: tuple[int, Any] | None = None
+        self._check_texts()
         self._row = self._index()
 
     def _check_columns(self) -> None:
@@ -92,11 +119,30 @@ class ParquetSource(Filed):
         number = types.is_integer(kind) or types.is_floating(kind)
         return bool(number or types.is_boolean(kind) or self._is_text(kind))
 
+    def _check_texts(self) -> None:
+        """Rows without text, as far as the file counts them; the rest is found when it is read."""
+        about = self._file.metadata
+        for place in range(about.num_columns):
+            name = about.schema.column(place).path
+            if name not in self._fields.text:
+                continue
+            told = [
+                about.row_group(g).column(place).statistics for g in range(about.num_row_groups)
+            ]
+            without = sum(s.null_count for s in told if s is not None and s.has_null_count)
+            if without:
+                raise SourceError(
+                    str(self.path),
+                    f"text in every row of column {name!r}",
+                    f"{without} rows without",
+                    "Fill them, or leave them out.",
+                )
+
     def _index(self) -> dict[str, int]:
         rows: dict[str, int] = {}
         count = 0
         for batch in self._file.iter_batches(batch_size=_BATCH, columns=[self._fields.id]):
-            for value in batch.column(0).to_pylist():
+            for value in batch.column(self._fields.id).to_pylist():
                 place = f"{self.path} row {count}"
                 name = self._fields.id_of({self._fields.id: value}, place)
                 if rows.setdefault(name, count) != count:
@@ -108,21 +154,71 @@ class ParquetSource(Filed):
         return rows
 
     def _read(self, rows: Sequence[int]) -> list[Item]:
-        """Items of rising rows, one row group after the other."""
+        """Items of rising rows, one piece of the file after the other."""
         items: list[Item] = []
         at = 0
         with self._lock:
+            pieces = self._pieces(rows)
             while at < len(rows):
-                group = bisect_right(self._ends, rows[at])
-                first = self._ends[group - 1] if group else 0
-                stop = at
-                while stop < len(rows) and rows[stop] < self._ends[group]:
+                piece = pieces.of(rows[at])
+                first, stop = pieces.first(piece), at
+                while stop < len(rows) and rows[stop] < pieces.ends[piece]:
                     stop += 1
-                part = self._group(group).take([row - first for row in rows[at:stop]])
+                part = pieces.read(piece).take([row - first for row in rows[at:stop]])
                 for row, record in zip(rows[at:stop], part.to_pylist(), strict=True):
                     items.append(self._fields.item(record, f"{self.path} row {row}"))
                 at = stop
         return items
+
+    def _pieces(self, rows: Sequence[int]) -> _Pieces:
+        """Where to read: row groups while rows stay together, the unpacked file otherwise."""
+        groups = self._groups
+        scattered = len(rows) and groups.of(rows[0]) != groups.of(rows[-1])
+        if self._unpacked is None and scattered and not isinstance(rows, range):
+            self._held = None
+            self._unpacked = self._unpack()
+        if self._unpacked is None:
+            return groups
+        self._watch.check()
+        return self._unpacked
+
+    def _unpack(self) -> _Pieces:
+        """Write the needed columns where any row is one short read away."""
+        arrow, ipc = self._arrow, need("pyarrow.ipc")
+        schema = arrow.schema([self._plain(name) for name in self._fields.columns])
+        number, path = tempfile.mkstemp()
+        os.close(number)
+        try:
+            self._watch.check()
+            with ipc.new_file(path, schema) as out:
+                for batch in self._file.iter_batches(_BATCH, columns=schema.names):
+                    table = arrow.Table.from_batches([batch])
+                    out.write_table(table.select(schema.names).cast(schema))
+            self._watch.check()
+            # It is gone from the folder at once, and from the disk with the source.
+            reader = ipc.open_file(arrow.memory_map(path))
+        except (OSError, arrow.ArrowException) as cause:
+            raise SourceError(
+                str(self.path),
+                f"columns that can be unpacked to {tempfile.gettempdir()}",
+                str(cause),
+                "Is there room? TMPDIR names another folder.",
+            ) from cause
+        finally:
+            Path(path).unlink()
+        sizes = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
+
+        def read(piece: int) -> Any:
+            return arrow.Table.from_batches([reader.get_batch(piece)])
+
+        return _Pieces(list(accumulate(sizes)), read)
+
+    def _plain(self, name: str) -> Any:
+        """A column without a dictionary, which would have to be one and the same throughout."""
+        kind = self._file.schema_arrow.field(name).type
+        if self._arrow.types.is_dictionary(kind):
+            kind = kind.value_type
+        return self._arrow.field(name, kind)
 
     def _group(self, group: int) -> Any:
         self._watch.check()
