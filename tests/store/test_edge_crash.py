@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from holdfast.space import Space
+from holdfast.store.base import NO_REVISION
 from holdfast.store.edge import EdgeStore
 from tests.store.edge_victim import GROUPS, SPACE, WIDTH, names_of, row_of
 
@@ -20,6 +21,7 @@ VICTIM = Path(__file__).with_name("edge_victim.py")
 ROOT = Path(__file__).parents[2]
 READ = """
 import json, sys
+from holdfast.store.base import NO_REVISION
 from holdfast.store.edge import EdgeStore
 from tests.store.edge_victim import GROUPS, SPACE, names_of
 store = EdgeStore(sys.argv[1], SPACE)
@@ -229,6 +231,7 @@ import sys
 import numpy as np
 from holdfast.space import Space
 from holdfast.store import edge_build
+from holdfast.store.base import NO_REVISION
 from holdfast.store.edge import EdgeStore
 edge_build._CHILD = (
     "import time; from holdfast.store import edge_shard as e;"
@@ -261,4 +264,51 @@ store.tend()
             time.sleep(0.05)
     store = EdgeStore(tmp_path, Space("wide", 512))
     assert (len(store), sorted(p.name for p in tmp_path.glob("shard-*"))) == (6000, ["shard-0"])
+    store.close()
+
+
+def test_killed_right_after_a_graph_that_took_over_what_no_disk_had(tmp_path):
+    """Neither the copy nor what takes its place is flushed: the logs must bring back all of it."""
+    code = """
+import os
+import signal
+import sys
+import numpy as np
+from holdfast.space import Space
+from holdfast.store import edge_build
+from holdfast.store.base import NO_REVISION
+from holdfast.store.edge import EdgeStore
+rows = np.random.default_rng(0).normal(size=(6300, 512)).astype(np.float32)
+store = EdgeStore(sys.argv[1], Space("wide", 512, metric="euclidean"))
+names = [f"r{i}" for i in range(6000)]
+store.upsert(names, rows[:6000], revisions=[1] * 6000)
+store.upsert(names[:100], rows[6000:6100], revisions=[2] * 100)
+store.delete(names[100:200])
+wait = edge_build.Build.wait
+def meanwhile(self):
+    store.upsert(names[50:150], rows[6100:6200], revisions=[3] * 100)
+    store.upsert([f"late{i}" for i in range(100)], rows[6200:], revisions=[4] * 100)
+    store.delete(names[200:300])
+    return wait(self)
+edge_build.Build.wait = meanwhile
+store.tend()
+assert [p.name for p in store.folder.glob("shard-*")] == ["shard-1"], "no graph took over"
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    child = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=False)
+    assert child.returncode == -signal.SIGKILL
+    rows = np.random.default_rng(0).normal(size=(6300, 512)).astype(np.float32)
+    wanted = {f"r{i}": (1, rows[i]) for i in range(300, 6000)}
+    wanted |= {f"r{i}": (2, rows[6000 + i]) for i in range(50)}
+    wanted |= {f"r{i}": (3, rows[6050 + i]) for i in range(50, 150)}
+    wanted |= {f"late{i}": (4, rows[6200 + i]) for i in range(100)}
+    store = EdgeStore(tmp_path, Space("wide", 512, metric="euclidean"))
+    assert (len(store), store.visible) == (len(wanted), len(wanted))
+    found = store.get(list(wanted))
+    assert found.revisions.tolist() == [revision for revision, _ in wanted.values()]
+    np.testing.assert_array_equal(found.vectors.array, [row for _, row in wanted.values()])
+    gone = [f"r{i}" for i in range(150, 300)]
+    assert (store.revisions(gone) == NO_REVISION).all()
+    nearest = store.search(rows[6200:], 1)  # of what came last, each finds itself
+    assert nearest.ids[:, 0].tolist() == [f"late{i}" for i in range(100)]
     store.close()
