@@ -170,3 +170,12 @@ def test_what_does_not_fit_is_refused():
         ByClass("CMC@1", ["a"], [])
     with pytest.raises(InvalidInput, match="a metric among"):
         ByClass("CMC@1", ["a"], ["a"], None, "manhattan")([[1.0]], [[1.0]])
+
+
+def test_distances_far_from_the_origin_keep_their_digits():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(100, 16))
+    near = rows + 0.01 * rng.normal(size=rows.shape)
+    labels = list(range(100))
+    measure = ByClass("CMC@1", labels, labels, distance="euclidean")
+    assert measure(near + 8192.0, rows + 8192.0).mean() == 1.0

@@ -89,7 +89,12 @@ def blocks(
         )
     if metric == "cosine":
         queries, gallery = unit_rows(queries), unit_rows(gallery)
-    squares = squared_norms(gallery) if metric == "euclidean" else None
+    squares = None
+    if metric == "euclidean" and len(gallery):
+        # About one point: squares of rows far from the origin leave no digit for distances.
+        centre = gallery.mean(axis=0, dtype=np.float64).astype(np.float32)
+        queries, gallery = queries - centre, gallery - centre
+        squares = squared_norms(gallery)
     step = max(1, CELLS // max(len(gallery), 1))
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
