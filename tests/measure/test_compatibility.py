@@ -222,3 +222,13 @@ def test_what_is_no_matrix_is_refused():
         Compatibility.of("NCM", np.eye(2)).aa(3)
     with pytest.raises(InvalidInput, match="2 or more"):
         compatibility([model(1, 0.5)], ByClass("mAP", LABELS.tolist(), GALLERY_LABELS.tolist()))
+
+
+def test_means_that_differ_in_their_last_bit_are_equal():
+    rng = np.random.default_rng(0)
+    values = rng.random(300)
+    cells = Compatibility.measured("mAP", [rng.permutation(values) for _ in range(15)])
+    table = cells.values[np.tril_indices(5)]
+    assert len(set(table.tolist())) > 1  # they do differ
+    assert cells.ac().value == 0.0
+    assert cells.ac(strict=False).value == 1.0

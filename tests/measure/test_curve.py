@@ -152,3 +152,12 @@ def test_areas_are_compared_query_by_query(rule):
     assert got.outcome == "better"
     with pytest.raises(InvalidInput, match="from 0 to 1"):
         compare_areas(shares, before[1:], after[1:])
+
+
+def test_means_that_differ_in_their_last_bit_are_no_fall():
+    values = np.random.default_rng(0).random(300)
+    rows = [np.random.default_rng(seed).permutation(values) for seed in range(12)]
+    curve = Curve.of("AP", np.linspace(0.0, 1.0, 12).tolist(), rows)
+    assert (np.diff(curve.values) < 0.0).any()  # they do differ
+    assert curve.falls == 0
+    assert curve.never_below(curve.values.max())

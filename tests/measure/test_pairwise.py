@@ -84,3 +84,12 @@ def test_other_numbers_are_refused():
         pairwise(OLD, NEW[:3], GALLERY, *LABELS)
     with pytest.raises(InvalidInput, match="one label"):
         pairwise(OLD, NEW, GALLERY, ["a"], STORED.tolist())
+
+
+@pytest.mark.parametrize("distance", ["cosine", "dot", "euclidean"])
+def test_a_model_that_only_adds_zeros_meets_every_pair(distance):
+    old, stored = (np.random.default_rng(seed).normal(size=(80, 37)) for seed in (1, 2))
+    labels = np.arange(80) % 4
+    wide = np.hstack([old, np.zeros((80, 13))])
+    got = pairwise(old, wide, stored, labels, labels, distance=distance, extends=True)
+    assert got.every.value == 1.0

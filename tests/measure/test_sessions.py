@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from holdfast.errors import InvalidInput
-from holdfast.measure.sessions import SessionReport, average_and_drop
+from holdfast.measure.sessions import SessionReport, _harmonic, average_and_drop
 
 # After each session, as published for CIFAR-100, miniImageNet and CUB-200: then Avg and PD.
 PUBLISHED = {
@@ -107,3 +107,15 @@ def test_what_cannot_be_counted_is_refused():
         SessionReport.of(PREDICTED, LABELS + 1, CLASSES)
     with pytest.raises(InvalidInput, match="accuracies"):
         average_and_drop([])
+
+
+def test_a_draw_without_base_items_says_nothing_of_the_harmonic_mean():
+    drawn = [
+        [0.1, 0.2, 0.3, 0.4],
+        [0.0, 0.0, 0.3, 0.4],  # no base item
+        [1e-17, -1e-18, 0.3, 0.4],  # none either, but for rounding
+        [0.0, 0.2, 0.0, 0.4],  # neither finds any
+    ]
+    assert _harmonic(np.array(drawn)).tolist() == pytest.approx(
+        [0.6, np.nan, np.nan, 0], nan_ok=True
+    )

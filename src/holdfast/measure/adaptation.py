@@ -28,7 +28,7 @@ from .comparison import Comparison, compare
 from .displacement import churn
 from .finding import Finding
 from .grades import Judge
-from .interval import LEVEL, RESAMPLES, Floats, Interval, bootstrap_of
+from .interval import LEVEL, RESAMPLES, Floats, Interval, bootstrap_of, ratio
 from .ranking import Metric
 
 Truth: TypeAlias = Literal["judgements", "neighbours"]
@@ -103,8 +103,8 @@ def adaptation(
     return Adaptation(
         k,
         named,
-        bootstrap_of(_ratio, np.stack([got, best]), *draw),
-        bootstrap_of(_ratio, np.stack([kept, best]), *draw),
+        bootstrap_of(_over, np.stack([got, best]), *draw),
+        bootstrap_of(_over, np.stack([kept, best]), *draw),
         compare(kept, got, None, True, *draw),
     )
 
@@ -118,8 +118,5 @@ def _faithful(hits: Hits, truth: Hits, k: int) -> npt.NDArray[np.float64]:
     return out
 
 
-def _ratio(means: Floats) -> Floats:
-    # A draw in which the best system finds nothing says nothing of a ratio to it.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: Floats = np.where(means[:, 1] < 1e-12, np.nan, means[:, 0] / means[:, 1])
-    return ratio
+def _over(means: Floats) -> Floats:
+    return ratio(means[:, 0], means[:, 1])

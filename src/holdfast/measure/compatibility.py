@@ -35,6 +35,7 @@ from .finding import Finding
 from .interval import (
     LEVEL,
     RESAMPLES,
+    ROUNDING,
     Floats,
     Interval,
     as_table,
@@ -124,9 +125,9 @@ class Compatibility:
     def ac(self, strict: bool = True) -> Interval:
         """Average compatibility; without `strict` an equal value is compatible too."""
         under, first = self._below()
-        return self._interval(
-            lambda c: (c[:, under] > c[:, first] if strict else c[:, under] >= c[:, first]).mean(1)
-        )
+        # Means of the same numbers in another order differ in their last bits.
+        least = ROUNDING if strict else -ROUNDING
+        return self._interval(lambda c: (c[:, under] - c[:, first] > least).mean(axis=1))
 
     def aa(self, models: int | None = None) -> Interval:
         """Average accuracy of the first models, by default of all."""

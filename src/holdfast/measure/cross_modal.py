@@ -30,7 +30,7 @@ from ..errors import InvalidInput
 from ..hits import Hits
 from .finding import Finding
 from .flips import Flips, flips
-from .interval import Interval, bootstrap_of, paired_difference, rate
+from .interval import Interval, bootstrap_of, paired_difference, rate, ratio
 
 Direction: TypeAlias = Literal["I2T", "T2I"]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -225,7 +225,7 @@ class CrossTest:
         """
         rows = [*self._both(direction, k), reference.hits(direction, k)]
         return bootstrap_of(
-            lambda means: _ratio(means[:, 1] - means[:, 0], means[:, 2] - means[:, 0]),
+            lambda means: ratio(means[:, 1] - means[:, 0], means[:, 2] - means[:, 0]),
             np.array(rows, dtype=np.float64),
             seed=seed,
         )
@@ -247,10 +247,3 @@ def _named(finding: Finding, direction: Direction) -> Finding:
     from dataclasses import replace
 
     return replace(finding, metric=f"{direction} {finding.metric}")
-
-
-def _ratio(
-    gained: npt.NDArray[np.float64], possible: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.abs(possible) < 1e-12, np.nan, gained / possible)

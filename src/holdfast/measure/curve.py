@@ -29,12 +29,10 @@ import numpy.typing as npt
 from ..errors import InvalidInput
 from .comparison import Comparison, compare
 from .finding import Finding, mixed
-from .interval import LEVEL, RESAMPLES, Floats, Interval, intervals
+from .interval import LEVEL, RESAMPLES, ROUNDING, Floats, Interval, intervals, ratio
 from .traffic import weighted
 
 Rule: TypeAlias = Literal["trapezoid", "mean"]
-
-_NO_GAP = 1e-12  # rounding, not a difference between two systems
 
 
 def trapezoid_weights(shares: Sequence[float]) -> Floats:
@@ -156,7 +154,7 @@ class Curve:
         queries = table.shape[1]
         *points, area = intervals(means, drawn, level, queries)
         gain = None
-        if abs(points[-1].value - points[0].value) > _NO_GAP:
+        if abs(points[-1].value - points[0].value) > ROUNDING:
             some = _gain(drawn)
             gain = intervals(_gain(means[None]), some[~np.isnan(some), None], level, queries)[0]
         return cls(
@@ -183,11 +181,11 @@ class Curve:
     @property
     def falls(self) -> int:
         """Number of steps at which the curve goes down."""
-        return int((np.diff(self.values) < 0.0).sum())
+        return int((np.diff(self.values) < -ROUNDING).sum())
 
     def never_below(self, value: float, tolerance: float = 0.0) -> bool:
         """Whether no point lies more than `tolerance` below `value`."""
-        return bool((self.values >= value - tolerance).all())
+        return bool((self.values >= value - tolerance - ROUNDING).all())
 
     def findings(self, note: str = "", start: str = "old/old") -> list[Finding]:
         """One finding for each share, from the cell `start` to new/new."""
@@ -264,11 +262,7 @@ def compare_areas(
 def _gain(means: Floats) -> Floats:
     """(r,) gains from (r, s + 1) values at each share and, last, the area."""
     old, area = means[:, 0], means[:, -1]
-    gap = means[:, -2] - old
-    # A draw of queries without a gap says nothing about the share of the gap.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gain: Floats = np.where(np.abs(gap) <= _NO_GAP, np.nan, (area - old) / gap)
-    return gain
+    return ratio(area - old, means[:, -2] - old)
 
 
 def check_shares(shares: Sequence[float], points: int) -> None:

@@ -34,6 +34,7 @@ from .interval import (
     bootstrap_of,
     paired_difference,
     rate,
+    ratio,
 )
 from .ranking import Metric
 
@@ -142,15 +143,8 @@ def successes(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 
 def _inconsistency(means: Floats) -> Floats:
-    return _over(means[:, 0], means[:, 1])
+    return ratio(means[:, 0], means[:, 1])
 
 
 def _relative(means: Floats) -> Floats:
-    return _over(means[:, 0], means[:, 1] * means[:, 2])
-
-
-def _over(flipped: Floats, possible: Floats) -> Floats:
-    # A draw in which nothing could flip says nothing; rounding leaves 1e-17 there.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: Floats = np.where(possible < 1e-12, np.nan, flipped / possible)
-    return ratio
+    return ratio(means[:, 0], means[:, 1] * means[:, 2])

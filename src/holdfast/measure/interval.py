@@ -26,6 +26,7 @@ from ..errors import InvalidInput, NotFinite
 RESAMPLES = 2000
 LEVEL = 0.95
 FEW = 20  # with fewer queries nothing is ever called shown
+ROUNDING = 1e-12  # means that are closer are equal
 _CELLS = 4_000_000  # counts held at once: 32 MB
 
 Floats = npt.NDArray[np.float64]
@@ -190,6 +191,17 @@ def bootstrap_of(
     drawn = statistic(resampled_means(table, resamples, seed))
     lows, highs = ends(drawn[~np.isnan(drawn), None], level)
     return Interval(value, float(lows[0]), float(highs[0]), level, table.shape[1], resamples)
+
+
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """(r,) part over whole in each draw; NaN where the whole is zero, or rounding alone.
+
+    Example:
+        >>> ratio(np.array([1.0, 1e-17]), np.array([2.0, 1e-17])).tolist()
+        [0.5, nan]
+    """
+    out: Floats = np.full(np.shape(whole), np.nan)
+    return np.divide(part, whole, out=out, where=np.abs(whole) > ROUNDING)
 
 
 def resampled_means(rows: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:

@@ -7,8 +7,8 @@ stored item j
     different class:  d(new_i, old_j) >= d(old_i, old_j)
 
 No model meets it. The share of pairs that do says how far off one is: half of them is what
-an unrelated model gets by luck. Pairs of different classes are the great majority, so the
-two kinds are told apart.
+an unrelated model gets by luck. Distances that differ by rounding alone are equal. Pairs of
+different classes are the great majority, so the two kinds are told apart.
 
 Source: Shen et al. 2020 (BCT), conditions 1 and 2. Departs from it: counted, not demanded.
 """
@@ -25,8 +25,10 @@ import numpy.typing as npt
 from ..errors import InvalidInput
 from ..space import Metric as Distance
 from .finding import Finding
-from .interval import Floats, Interval, bootstrap_of
+from .interval import Floats, Interval, bootstrap_of, ratio
 from .similarity import as_rows, blocks, padded
+
+_ROUNDING = np.float32(1e-6)  # of the largest similarity of a query
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ def pairwise(
         valid = np.ones(same.shape, dtype=bool)
         inside = np.flatnonzero(mine[rows] >= 0)
         valid[inside, mine[rows][inside]] = False
-        met = np.where(same, after >= before, after <= before) & valid
+        slack = _ROUNDING * np.maximum(np.abs(before), np.abs(after)).max(axis=1, keepdims=True)
+        met = np.where(same, after >= before - slack, after <= before + slack) & valid
         for row, counted in enumerate((met & same, valid & same, met & ~same, valid & ~same)):
             counts[row, rows] = counted.sum(axis=1)
     totals = counts.sum(axis=1)
@@ -110,11 +113,5 @@ def pairwise(
 
 
 def _share(met: Floats, of: Floats) -> Interval:
-    return bootstrap_of(_ratio, np.stack([met, of]))
-
-
-def _ratio(means: Floats) -> Floats:
-    # Queries with more pairs count more; a draw without any pair says nothing.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: Floats = np.where(means[:, 1] < 1e-12, np.nan, means[:, 0] / means[:, 1])
-    return ratio
+    # Queries with more pairs count more.
+    return bootstrap_of(lambda means: ratio(means[:, 0], means[:, 1]), np.stack([met, of]))

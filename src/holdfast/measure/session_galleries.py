@@ -28,7 +28,7 @@ from .classes import ByClass
 from .comparison import Comparison, compare
 from .compatibility import Sides
 from .finding import Finding
-from .interval import LEVEL, Floats, Interval, bootstrap
+from .interval import LEVEL, ROUNDING, Floats, Interval, bootstrap
 from .similarity import as_rows
 
 
@@ -68,7 +68,8 @@ class SessionGalleries:
     def compatible(self) -> float:
         """Share of the cells below the diagonal with values[t, s] > values[s, s]."""
         table = self.values
-        return float(np.mean([table[t, s] > table[s, s] for t, s in self.cross if s < t]))
+        gains = [table[t, s] - table[s, s] for t, s in self.cross if s < t]
+        return float(np.mean(np.array(gains) > ROUNDING))
 
     def kept(self) -> float:
         """Mean of values[t, s] - values[s, s] over s < t."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ..arrays import IntArray
 from ..errors import InvalidInput
 from .finding import Finding
-from .interval import LEVEL, Floats, Interval, bootstrap_of, rate
+from .interval import LEVEL, ROUNDING, Floats, Interval, bootstrap_of, rate, ratio
 
 
 def average_and_drop(accuracies: npt.ArrayLike) -> tuple[float, float]:
@@ -157,15 +157,15 @@ class SessionReport:
         known = self.session <= np.arange(len(self))[:, None]
         rows = np.concatenate([self.right & known, known]).astype(np.float64)
 
-        def of(means: Floats) -> Floats:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                return statistic(means[:, : len(self)] / means[:, len(self) :])
-
-        return bootstrap_of(of, rows, self.level)
+        return bootstrap_of(
+            lambda means: statistic(ratio(means[:, : len(self)], means[:, len(self) :])),
+            rows,
+            self.level,
+        )
 
 
 def _harmonic(means: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        base, novel = means[:, 0] / means[:, 1], means[:, 2] / means[:, 3]
-        both: Floats = np.where(base + novel > 0.0, 2.0 * base * novel / (base + novel), 0.0)
-    return both
+    base, novel = ratio(means[:, 0], means[:, 1]), ratio(means[:, 2], means[:, 3])
+    both = ratio(2.0 * base * novel, base + novel)
+    out: Floats = np.where(base + novel <= ROUNDING, 0.0, both)
+    return out

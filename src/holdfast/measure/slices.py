@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..errors import InvalidInput
 from .comparison import Comparison, compare
 from .finding import Finding, Verdict
-from .interval import FEW, LEVEL
+from .interval import FEW, LEVEL, ROUNDING
 
 NONE = "(none)"  # label of what has no value
 _FATES: tuple[Verdict, Verdict] = ("pass", "fail")  # by whether a slice got worse
@@ -178,7 +178,7 @@ def _counts(
     judged = [part for part in parts.values() if part.difference.n >= FEW]
     small = len(parts) - len(judged)
     shown = sum(part.outcome == "worse" for part in judged)
-    fell = sum(sign * part.difference.value < 0.0 for part in parts.values())
+    fell = sum(sign * part.difference.value < -ROUNDING for part in parts.values())
     n = sum(part.difference.n for part in parts.values())
     chance = len(judged) * (1.0 - level) / 2.0
     aside = f"; {small} of {len(parts)} slices have fewer than {FEW} queries" if small else ""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from .comparison import Comparison, compare
 from .finding import Finding
-from .interval import LEVEL, RESAMPLES, Floats, Interval, bootstrap_of, paired
+from .interval import LEVEL, RESAMPLES, ROUNDING, Floats, Interval, bootstrap_of, paired, ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class UpdateGain:
             [*paired(old, cross, "UpdateGain"), paired(old, independent, "UpdateGain")[1]]
         )
         gain = None
-        if rows[2].mean() - rows[0].mean() > _NO_GAP:
+        if rows[2].mean() - rows[0].mean() > ROUNDING:
             gain = bootstrap_of(_gain, rows, level, resamples, seed)
         return cls(change, gain)
 
@@ -73,12 +73,7 @@ class UpdateGain:
         return found
 
 
-_NO_GAP = 1e-12  # rounding, not a better model
-
-
 def _gain(means: Floats) -> Floats:
-    room = means[:, 2] - means[:, 0]
     # A draw in which the free model is not better says nothing about a share of its gain.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gain: Floats = np.where(room <= _NO_GAP, np.nan, (means[:, 1] - means[:, 0]) / room)
-    return gain
+    room = np.maximum(means[:, 2] - means[:, 0], 0.0)
+    return ratio(means[:, 1] - means[:, 0], room)
