@@ -21,7 +21,6 @@ VICTIM = Path(__file__).with_name("edge_victim.py")
 ROOT = Path(__file__).parents[2]
 READ = """
 import json, sys
-from holdfast.store.base import NO_REVISION
 from holdfast.store.edge import EdgeStore
 from tests.store.edge_victim import GROUPS, SPACE, names_of
 store = EdgeStore(sys.argv[1], SPACE)
@@ -231,7 +230,6 @@ import sys
 import numpy as np
 from holdfast.space import Space
 from holdfast.store import edge_build
-from holdfast.store.base import NO_REVISION
 from holdfast.store.edge import EdgeStore
 edge_build._CHILD = (
     "import time; from holdfast.store import edge_shard as e;"
@@ -276,7 +274,6 @@ import sys
 import numpy as np
 from holdfast.space import Space
 from holdfast.store import edge_build
-from holdfast.store.base import NO_REVISION
 from holdfast.store.edge import EdgeStore
 rows = np.random.default_rng(0).normal(size=(6300, 512)).astype(np.float32)
 store = EdgeStore(sys.argv[1], Space("wide", 512, metric="euclidean"))
