@@ -150,6 +150,45 @@ def test_the_feed_notes_what_plain_sql_does(sql, table):
     assert sorted(feed_of(again)) == ["b", "d"]
 
 
+def test_a_feed_notes_the_columns_that_are_read_now(sql, table):
+    first = opened(table)
+    sql(f"INSERT INTO {table} (id, title) VALUES ('a', 'A')")
+    first.taken(first.changed())
+    sql(f"UPDATE {table} SET year = 2001")
+    assert feed_of(first) == []
+    more = SqlSource(table, text="{title} {body}", payload=["year"], feed=f"feed_{table}")
+    sql(f"UPDATE {table} SET year = 2002")
+    assert feed_of(more) == ["a"]
+    more.taken(more.changed())
+    sql(f"UPDATE {table} SET lang = 'de'")  # read no longer
+    assert feed_of(more) == []
+
+
+@pytest.mark.parametrize("name", ["feed", 'of "100%" {x}'])
+def test_a_feed_that_is_right_is_left_alone(sql, table, monkeypatch, name):
+    options = {"text": "title", "feed": f"{name} {next(NUMBER)}"}
+    SqlSource(table, **options)
+    monkeypatch.setattr("holdfast.source.sql._FUNCTION", "no SQL at all")
+    SqlSource(table, **options)  # so it takes no rights of the owner either
+    with pytest.raises(SourceError, match="syntax error"):
+        SqlSource(table, payload=["year"], **options)
+
+
+def test_a_column_that_is_not_unique_is_no_id(sql):
+    name = f"twice_{uuid4().hex[:8]}"
+    sql(f"CREATE TABLE {name} (id text, text text)")
+    sql(f"INSERT INTO {name} VALUES ('a', '1'), ('b', '2'), ('b', '3'), ('c', '4')")
+    source = SqlSource(name)
+    assert source.get(["a", "c"])[1].content == "4"
+    for wrong in (
+        lambda: source.get(["b"]),
+        lambda: source.scan(limit=2),  # the other row stands on the next page
+        lambda: source.scan("a"),
+    ):
+        with pytest.raises(SourceError, match=r"'id' that is unique, got 'b' more than once"):
+            wrong()
+
+
 def test_what_was_rolled_back_is_not_noted_and_what_is_open_is_not_forgotten(postgres, sql, table):
     source = opened(table)
     with psycopg.connect(postgres) as slow:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,10 +26,16 @@ from .sql_values import Key, as_json
 
 LONGEST_FEED = 48  # bytes; names of triggers add to it
 
-_FEED = """
-CREATE TABLE {feed} (mark bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL);
-CREATE FUNCTION {note}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp AS {body};
+_TABLE = (
+    "CREATE TABLE {feed} (mark bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL)"
+)
+
+_FUNCTION = """
+CREATE OR REPLACE FUNCTION {note}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS {body}
+"""
+
+_TRIGGERS = """
 CREATE TRIGGER {inserted} AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION {note}();
 CREATE TRIGGER {updated} AFTER UPDATE ON {table} REFERENCING OLD TABLE AS stale NEW TABLE AS fresh
@@ -148,7 +155,7 @@ class SqlSource:
         query = self._sql(
             f"SELECT t.{{id}}::text, {{columns}} FROM {{table}} t WHERE {self._key.among('t.{id}')}"
         )
-        found = {item.id: item for item in self._items(self._fetch(query, [wanted]))}
+        found = {item.id: item for item in self._items(self._unique(query, [wanted]))}
         return [found.get(key) for key in ids]
 
     def scan(self, after: str | None = None, limit: int = 1000) -> ItemPage:
@@ -161,7 +168,7 @@ class SqlSource:
             "SELECT t.{id}::text, {columns} FROM {table} t"
             f" {beyond} ORDER BY t.{{id}} LIMIT %s"
         )
-        rows = self._fetch(query, [*([] if after is None else [after]), limit + 1])
+        rows = self._unique(query, [*([] if after is None else [after]), limit + 1])
         more = rows[limit - 1][0] if len(rows) > limit else None
         return ItemPage(self._items(rows[:limit]), more)
 
@@ -182,20 +189,48 @@ class SqlSource:
             items.append(item)
         return items
 
+    def _unique(self, query: Any, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Rows with ids of their own: of two, a scan may pass over one, and `get` choose any."""
+        rows = self._fetch(query, values)
+        keys = Counter(row[0] for row in rows)
+        if len(keys) != len(rows):
+            twice = keys.most_common(1)[0][0]
+            raise SourceError(
+                self._who,
+                f"a column {self._fields.id!r} that is unique",
+                f"{twice!r} more than once",
+                "Name another column; a view can join several into one.",
+            )
+        return rows
+
     # the feed
 
     def _install(self, connection: Connection) -> None:
         """Make the feed with its triggers, once."""
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('holdfast feeds', 0))")
+        title = f"{self._feed}_note"
+        note, body = name(self._place[0], title), self._sql(_NOTE).as_string(connection)
+        function = self._sql(_FUNCTION, note=note, body=literal(body))
         there = "SELECT FROM pg_tables WHERE schemaname = %s AND tablename = %s"
         if connection.execute(there, [self._place[0], self._feed]).fetchone() is not None:
             self._check_feed(connection)
+            if self._noted_by(connection, title) != body:  # other columns were read until now
+                connection.execute(function)
             return
-        note = name(self._place[0], f"{self._feed}_note")
-        body = literal(self._sql(_NOTE).as_string(connection))
+        connection.execute(self._sql(_TABLE))
+        connection.execute(function)
         events = ("inserted", "updated", "deleted", "emptied")
         triggers = {event: name(f"{self._feed}_{event}") for event in events}
-        connection.execute(self._sql(_FEED, note=note, body=body, **triggers))
+        connection.execute(self._sql(_TRIGGERS, note=note, **triggers))
+
+    def _noted_by(self, connection: Connection, title: str) -> str:
+        """The body of the function that notes changes."""
+        query = (
+            "SELECT p.prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+            " WHERE n.nspname = %s AND p.proname = %s"
+        )
+        found = connection.execute(query, [self._place[0], title]).fetchone()
+        return str(found[0]) if found else ""
 
     def _check_feed(self, connection: Connection) -> None:
         query = (
