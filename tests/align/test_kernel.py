@@ -6,6 +6,7 @@ from sklearn.kernel_ridge import KernelRidge
 
 from holdfast.align.kernel import Kernel
 from holdfast.align.linear import Ridge
+from holdfast.errors import InvalidInput
 
 
 def bent(count, seed=0):
@@ -67,3 +68,12 @@ def test_rows_are_mapped_alone_and_in_blocks_alike():
     fitted = Kernel(50).fit(x, y)
     whole = fitted.transform(x)
     np.testing.assert_allclose(whole[[0, 4_999]], fitted.transform(x[[0, 4_999]]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "given", [{"landmarks": 0}, {"landmarks": 2.5}, {"penalty": -1.0}, {"penalty": np.nan}]
+)
+def test_unusable_arguments_are_refused_by_name(given):
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(InvalidInput, match=next(iter(given))):
+        Kernel(**given).fit(rows, rows)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import FloatArray, squared_norms
+from ..errors import InvalidInput
 from .base import Aligner, Promises
 from .moments import Float64Array
 
@@ -77,6 +78,10 @@ class Kernel(Aligner):
         return Promises(no_inverse="what a bent map folds together cannot be told apart again")
 
     def _fit(self, X: FloatArray, Y: FloatArray, y: Any) -> None:  # noqa: ARG002
+        if not isinstance(self.landmarks, int | np.integer) or self.landmarks < 1:
+            raise InvalidInput("Kernel", "landmarks as an integer from 1", repr(self.landmarks))
+        if not 0.0 <= self.penalty < np.inf:
+            raise InvalidInput("Kernel", "a penalty from 0", repr(self.penalty))
         kept = X
         if len(X) > self.landmarks:
             drawn = np.random.default_rng(self.seed).permutation(len(X))[: self.landmarks]
