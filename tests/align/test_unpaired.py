@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from holdfast.align.procrustes import Procrustes
-from holdfast.align.unpaired import _matching, _mutual, fit_unpaired
+from holdfast.align.unpaired import _as_procrustes, _matching, _mutual, fit_unpaired
 from holdfast.errors import InvalidInput, NotEnoughPairs, NotFinite
 
 QUICK = {"runs": 6, "restarts": 3, "rounds": 40}
@@ -60,6 +60,18 @@ def test_lengths_follow_those_of_the_target():
     )
     assert two.aligner.scale_ == pytest.approx(5 * one.aligner.scale_, rel=1e-5)
     np.testing.assert_allclose(two.aligner.transform(X), 5 * one.aligner.transform(X), atol=0.1)
+
+
+@pytest.mark.parametrize(("source", "target"), [(24, 24), (20, 28), (28, 20)])
+def test_lengths_are_taken_along_the_directions_that_both_spaces_have(source, target):
+    rng = np.random.default_rng(0)
+    # What only one of the two has is long.
+    spread = np.where(np.arange(28) < 20, 1.0, 5.0)
+    X, Y = (spread[:d] * rng.normal(size=(n, d)) for n, d in ((3000, source), (2000, target)))
+    turn = np.eye(source, target)
+    rows, targets = (X + 1000.0).astype(np.float32), (3.0 * Y - 1000.0).astype(np.float32)
+    scale = _as_procrustes(rows, targets, turn).scale_
+    assert scale == pytest.approx(3.0, rel=0.05)  # two samples of one cloud
 
 
 def test_clouds_without_relation_are_told_by_the_share_of_mutual_neighbours():

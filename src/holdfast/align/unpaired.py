@@ -29,7 +29,7 @@ import numpy as np
 from scipy.optimize import quadratic_assignment
 from sklearn.cluster import KMeans
 
-from ..arrays import FloatArray, unit_rows
+from ..arrays import FloatArray, squared_norms, unit_rows
 from ..errors import InvalidInput, NotEnoughPairs
 from .affine import fold
 from .moments import Float64Array
@@ -263,7 +263,9 @@ def _mutual(x: FloatArray, y: FloatArray, rotation: Float64Array) -> tuple[Any, 
 
 def _as_procrustes(X: FloatArray, Y: FloatArray, rotation: Float64Array) -> Procrustes:
     mean_x, mean_y = X.mean(axis=0, dtype=np.float64), Y.mean(axis=0, dtype=np.float64)
-    spread_x, spread_y = (float(np.mean(np.var(rows, axis=0) * rows.shape[1])) for rows in (X, Y))
+    # Lengths along the directions that both spaces have; the narrower one has no others.
+    spread_x = squared_norms((X - mean_x) @ rotation).mean()
+    spread_y = squared_norms((Y - mean_y) @ rotation.T).mean()
     scale = float(np.sqrt(spread_y / spread_x)) if spread_x > 0 and spread_y > 0 else 1.0
     weight, bias = fold(scale * rotation, mean_x, mean_y)
     state = {
