@@ -18,8 +18,8 @@ from holdfast.cli import main
 from holdfast.cli.assess import _cost
 from holdfast.cli.face import Face
 from holdfast.cli.progress import _Pace, waiting
-from holdfast.cli.room import LEAST
 from holdfast.cli.tables import cut, facts, grid
+from holdfast.upgrade.room import LEAST
 from tests.cli.conftest import ITEMS
 
 Disk = namedtuple("Disk", "total used free")
@@ -106,8 +106,13 @@ def test_work_stops_in_good_order_before_the_disk_is_full(planned, monkeypatch):
     monkeypatch.undo()
     status = planned.data("status")
     assert (status["state"], 0.0 < status["share"] < 1.0) == ("paused", True)
-    assert "the disk is nearly full" in planned.done("status")
+    breach = status["breach"]
+    assert (breach["did"], breach["finding"]["value"]) == ("paused", (LEAST - 1) / 1e6)
+    assert "breach       room: expected 67 MB of room on the disk of" in planned.done("status")
+    deed = planned.data("audit")["deeds"][-1]
+    assert (deed["who"], deed["what"], deed["why"]) == ("room", "pause", f"breach: {breach['why']}")
     assert planned.data("backfill")["state"] == "ready"
+    assert planned.data("status")["breach"] is None
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(0, 0, 0))
     assert "build: expected 67 MB of room" in planned.run("build").stderr
 

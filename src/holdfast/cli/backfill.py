@@ -10,7 +10,6 @@ import click
 from ..errors import UpgradeError
 from .face import Face, command, gate_failed
 from .progress import Wish, bar, lasting
-from .room import refuse_short, short
 from .share import percent, read_share
 from .tables import facts, failure_line, finding_line, rounded
 
@@ -52,6 +51,8 @@ def backfill(face: Face, until: float) -> None:
     worse = [finding for finding in findings if finding.verdict == "fail"]
     broken = [f for f in held_against(face.project, findings) if f not in worse]
     data = {
+    from ..upgrade.room import refuse_short
+
         "state": status.state,
         "share": status.share,
         "items": status.items,
@@ -91,8 +92,10 @@ def move(
     def hear(status: Status) -> None:
         pace.keep(status)
         show(round(status.share * status.items), status.items)
-        if status.state == "copying" and (wish.name or short(project.folder)):
-            engine.pause(wish.name or "the disk is nearly full")
+        if status.state == "copying" and wish.name:
+            engine.pause(wish.name)
+        else:
+            room(status)
 
     engine = project.engine(gallery, hear, by=person())
     try:
@@ -103,6 +106,7 @@ def move(
 
 def _run(
     face: Face, project: Project, engine: Engine, gallery: Gallery, until: float
+    from ..upgrade.room import Room
 ) -> tuple[Status, list[Finding]]:
     quality = project.quality(gallery)
     if quality is None:
@@ -115,6 +119,7 @@ def _run(
         quality,
         until,
         tell=lambda finding: face.note(finding_line(finding)),
+    room = Room(project.folder, engine)
         guard=Guard(project.config.gate, engine),
     )
     return status, list(findings)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from .face import Face, command
 from .progress import bar
-from .room import refuse_short
 
 
 @command("build")
 def build(face: Face) -> None:
     """Embed the source with the old model; goes on where it stopped."""
+    from ..upgrade.room import refuse_short
+
     project = face.project
     refuse_short("build", project.folder)
     with bar(face, "build") as show:

@@ -22,6 +22,7 @@ _GAUGES: Mapping[str, tuple[str, str]] = {
     "holdfast_cost_left": ("left", "Estimated cost of the items that are still to move"),
     "holdfast_watch_sampled": ("sampled", "Live queries that the status quo answered too"),
     "holdfast_watch_breach": ("breach", "1 while a breach stands"),
+    "holdfast_disk_free_bytes": ("room", "Free bytes on the disk of the gallery"),
     "holdfast_tokens_spent": ("tokens", "Estimated tokens of the items that have moved"),
 }
 

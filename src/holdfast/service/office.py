@@ -19,6 +19,7 @@ from ..upgrade.engine import Engine
 from ..upgrade.gate import judge
 from ..upgrade.stage import Stage
 from ..upgrade.stand import stand
+from ..upgrade.room import free
 from ..upgrade.watch import Watch
 from . import bodies
 from .caller import CALLER
@@ -109,15 +110,17 @@ class Office:
             "spent": spent.money,
             "left": left.money,
             "tokens": spent.tokens,
-            **self._watched(bool(told["breach"])),
+            "breach": float(bool(told["breach"])),
+            "room": float(free(self._steward.project.folder)),
+            **self._watched(),
         }
 
-    def _watched(self, breach: bool) -> dict[str, float]:
+    def _watched(self) -> dict[str, float]:
         with self._steward.using() as gallery:
             watch = gallery.watch
         if not isinstance(watch, Watch):
             return {}
-        return {"sampled": float(watch.numbers()["sampled"]), "breach": float(breach)}
+        return {"sampled": float(watch.numbers()["sampled"])}
 
     def findings(self) -> dict[str, Any]:
         """What was measured in this upgrade, what the gate says of it, and any breach."""

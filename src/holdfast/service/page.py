@@ -15,6 +15,7 @@ from ..report.words import percent, state_words
 from ..upgrade.assess import latest
 from ..upgrade.gate import judge
 from ..upgrade.quality import measured
+from ..upgrade.room import ROOM
 from ..upgrade.watch import Watch
 from . import chart, panels
 from .answers import answers
@@ -123,7 +124,10 @@ class Page:
             watch, share = gallery.watch, gallery.share
         if not isinstance(watch, Watch):
             return panels.note("Nothing is watched: see [watch] in holdfast.toml.")
-        return panels.watched(watch.findings(), watch.numbers(), told["breach"], share)
+        breach = told["breach"]
+        if breach and breach["finding"]["metric"] == ROOM:
+            breach = None  # it is no finding about searches
+        return panels.watched(watch.findings(), watch.numbers(), breach, share)
 
     def _deeds(self) -> Sequence[Mapping[str, Any]]:
         return self._office.last_deeds(_DEEDS)

@@ -24,6 +24,7 @@ from ..upgrade.guard import Guard
 from ..upgrade.ledger import Ledger
 from ..upgrade.project import Project
 from ..upgrade.quality import Quality, measured, run_measured
+from ..upgrade.room import Room, refuse_short
 from ..upgrade.stand import Pace, drop_stale
 from ..upgrade.status import Status
 from ..upgrade.turns import paused_by_somebody
@@ -73,7 +74,11 @@ class Steward:
         """Open the stores; go on with what was cut off."""
         self._open()
         if self._resume and self._cut_off():
-            self.start(why="it was cut off")
+            try:
+                self.start(why="it was cut off")
+            except StoreError as error:  # no room: searches are answered all the same
+                self.trouble = str(error)
+                _LOG.warning("backfill: %s", error)
 
     def _open(self) -> None:
         self._gallery = self.project.gallery()
@@ -164,7 +169,10 @@ class Steward:
             if keep:
                 keep(status)
 
-        return self.project.engine(gallery, hear, sleep=self._sleep, by=who)
+            room(status)
+        engine = self.project.engine(gallery, hear, sleep=self._sleep, by=who)
+        room = Room(self.project.folder, engine)
+        return engine
 
     def _sleep(self, seconds: float) -> None:
         if not self._wish.is_set():
@@ -180,9 +188,12 @@ class Steward:
             who: Gave the command.
             why: What for.
         """
+        Raises:
+            StoreError: There is too little room on the disk.
         if self.running:
             return
         with self.using() as gallery:
+        refuse_short("backfill", self.project.folder, "Make room, then resume.")
             drop_stale(self.ledger)
             self._wish.clear()
             self._nudge.clear()
