@@ -22,6 +22,7 @@ from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import Moved
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
+from holdfast.upgrade.turnstile import Turnstile
 
 K = 4
 
@@ -348,7 +349,27 @@ def test_a_write_waits_for_a_move_and_searches_for_a_write(world):
 def test_a_batch_that_moves_nothing_is_no_move(world):
     """A model that fails for every item must not be asked for the queries either."""
     world.engine.start()
-    none = world.old.get([])
+    none, before = world.old.get([]), world.gallery._gate.moves
     world.gallery.move(none, as_vectors(np.zeros((0, NEW.dim)), NEW, "test"), [], 0)
     assert world.gallery._needed() == [world.gallery.old]
-    assert world.gallery._gate.moves == 0
+    assert world.gallery._gate.moves == before
+
+
+def test_a_move_that_ends_and_another_that_begins_while_one_side_is_searched(tmp_path, monkeypatch):
+    """A move that brought nothing goes on when a search begins, and the next one when it ends."""
+    world = World(tmp_path, "memory")
+    world.engine.start()
+    search, told = world.old.search, iter([0, None, 0, None])
+    real = Turnstile.moves
+    moves = property(lambda gate: next(told, real.fget(gate)))
+    monkeypatch.setattr(Turnstile, "moves", moves)
+
+    def late(*given, **named):
+        world.old.search = search
+        world.engine.step()
+        return search(*given, **named)
+
+    world.old.search = late
+    world.search()
+    assert world.new.visible == 7
+    world.gallery.close()

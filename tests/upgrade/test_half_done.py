@@ -549,3 +549,57 @@ def test_a_search_interrupted_at_the_turnstile_keeps_no_writer_waiting(world):
     assert gate._readers == 0, "or this would wait for ever"
     world.gallery.upsert([Item("after", A)])
     assert world.gallery.search([A], 1).ids.tolist() == [["after"]]
+
+
+@pytest.mark.parametrize(
+    ("side", "method", "after"),
+    [("old", "hide", False), ("old", "hide", True), ("new", "upsert", True)],
+)
+def test_a_write_that_was_cut_off_is_found_once_until_it_is_finished(world, side, method, after):
+    """Its item may be visible on both sides until the next change."""
+    world.engine.run(0.5)
+    world.fail_once(getattr(world, side), method, after)
+    with pytest.raises(StoreError):
+        world.gallery.upsert([Item("x", A)])
+    for k in (1, 5, 41):
+        found = [name for name in world.gallery.search([A, B], k).ids.ravel().tolist() if name]
+        assert [found.count("x") <= 2, len(found)] == [True, 2 * k]
+        for row in world.gallery.search([A, B], k).ids.tolist():
+            assert len(set(row)) == k
+    assert world.gallery.search([A], 1).ids.tolist() == [["x"]]
+
+
+@pytest.mark.parametrize("method", ["delete", "hide"])
+def test_items_on_their_way_back_that_were_cut_off_are_found_once(world, method):
+    """Given up for another content, or by a rollback."""
+    world.engine.run()
+    world.fail_once(world.new, method)
+    world.new_model.fail = [EncoderError("model", "an answer", "none")]
+    turns = {
+        "hide": world.engine.roll_back,
+        "delete": lambda: world.gallery.upsert([Item("i1", A)]),
+    }
+    with pytest.raises(StoreError):
+        turns[method]()
+    world.new_model.fail = []
+    for row in world.gallery.search([A, B], 40).ids.tolist():
+        assert sorted(row) == sorted(world.items)
+
+
+@pytest.mark.parametrize("error", [InvalidInput, StoreError])
+def test_only_a_write_that_was_cut_off_makes_searches_ask_both_models(world, error):
+    """One that was refused is done with: nothing is half there."""
+    world.engine.start()
+
+    def fail(*given):
+        del world.old.upsert
+        raise error("store", "another", "this")
+
+    world.old.upsert = fail
+    with pytest.raises(error):
+        world.gallery.upsert([Item("x", A)])
+    calls = world.new_model.calls
+    assert world.gallery.search([A], 40).ids[0].tolist().count("x") <= (error is StoreError)
+    assert (world.new_model.calls > calls) == (error is StoreError)
+    world.gallery.upsert([Item("y", A)])
+    assert world.gallery.search([A], 1).ids[0, 0] in ("x", "y")

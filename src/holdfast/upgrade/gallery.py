@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
-from ..errors import EncoderError, InvalidInput
+from ..errors import EncoderError, HoldfastError, InvalidInput
 from ..hits import Hits
 from ..items import Item, Payload
 from ..store.base import Rows, VectorStore
@@ -161,7 +161,8 @@ class Gallery(Sides):
                     continue
                 if len(needed) == 1 or self._mixed is None:
                     found = needed[0].store.search(asked[0], k, tree)
-                    if needed[0] is self.old and self._gate.moves != moves:
+                    steady = moves is not None and moves == self._gate.moves
+                    if needed[0] is self.old and self.reads == "both" and not steady:
                         continue  # the first items have moved meanwhile
                     return found
                 both = asked[0], asked[1]
@@ -248,9 +249,12 @@ class Gallery(Sides):
             state = self._state
             old, new = self._encoded(state, routes)
             with self.alone():
-                if self._state == state:
-                    self._write(names, payloads, old, new)
-                    return
+                if self._state != state:
+                    continue
+                refusal = self._write(names, payloads, old, new)
+            if refusal is not None:  # an error within would be taken for one that cut it off
+                raise refusal
+            return
 
     def _encoded(
         self, state: State | None, routes: Routes
@@ -275,15 +279,16 @@ class Gallery(Sides):
         payloads: Sequence[Payload],
         old: Vectors | None,
         new: Vectors | None,
-    ) -> None:
+    ) -> HoldfastError | None:
         revisions = self._next_revisions(names)
         if self.new is None or self._state in (None, "planned", "rolled back", "finished"):
             store, rows = (self._keeper(), new if old is None else old)
             if rows is not None:
                 store.upsert(names, rows, payloads, revisions)
-            return
-        if old is not None:
-            self._journal().write(names, payloads, revisions, old, new)
+            return None
+        if old is None:
+            return None
+        return self._journal().write(names, payloads, revisions, old, new)
 
     def _next_revisions(self, names: list[str]) -> list[int]:
         """One greater than anything stored, and never behind the clock."""

@@ -54,15 +54,16 @@ class Journal:
         revisions: Sequence[int],
         old: Vectors,
         new: Vectors | None,
-    ) -> None:
+    ) -> HoldfastError | None:
         """Insert or replace items; without new vectors they stay, or return, to the old side.
 
         So they do while items still move if the new store refuses them.
 
+        Returns:
+            What to tell the writer where a store refused them: the old one before anything was
+            written, or the new one that is read alone, and then the old one keeps them.
         Raises:
-            InvalidInput: A store refused them: the old one before anything was written, or the
-                new one that is read alone, and then the old one keeps them.
-            StoreError: Likewise; or a store failed, and they are written as soon as it works.
+            StoreError: A store failed; they are written as soon as it works.
         """
         number = self._ledger.write_entry(
             "write",
@@ -74,8 +75,7 @@ class Journal:
         )
         refusal = self._carry_out(_as_rows(ids, revisions, payloads), old, new)
         self._ledger.close_entry(number)
-        if refusal is not None:
-            raise refusal
+        return refusal
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove items from both sides."""
