@@ -66,6 +66,51 @@ def test_a_second_signal_stops_at_once(slow):
     complete(slow)
 
 
+def test_a_model_that_hangs_is_given_up_when_the_grace_is_over(slow):
+    process = slow.process("backfill", "--json", "--grace", "0.5", TOY_STUCK="yes")
+    wait_for_items(slow)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)  # once
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert json.loads(err)["message"] == "Interrupted."
+    assert 0.5 < time.monotonic() - begun < 30.0  # the model itself takes a minute
+    assert slow.data("status")["state"] == "paused"
+    complete(slow)
+
+
+@pytest.mark.parametrize(("grace", "signals"), [("0.5", 1), ("60", 2)])
+def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, grace, signals):
+    process = slow.process("backfill", "--json", "--grace", grace, TOY_HUNG="yes")
+    wait_for_items(slow)
+    for _ in range(signals):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    told = json.loads(err)
+    assert told["expected"].startswith(f"an end of the batch under way, in {grace} seconds")
+    assert told["fix"] == "It is moved again. To go on: holdfast backfill."
+    status = slow.data("status")
+    assert (status["state"], status["running"]) == ("copying", False)
+    assert "cut off" in slow.done("status")
+    complete(slow)
+
+
+def test_threads_that_hang_do_not_hold_up_the_end(home):
+    home.configure(new="slow", more="workers = 2")
+    home.done("build")
+    home.done("plan")
+    process = home.process("backfill", "--json", "--grace", "0.5", TOY_HUNG="yes")
+    wait_for_items(home)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "Interrupted." in err
+    assert home.data("status")["state"] == "paused"
+    complete(home)
+
+
 def test_killed_in_the_middle_and_started_again(slow):
     process = slow.process("backfill", **BUSY)
     wait_for_items(slow)

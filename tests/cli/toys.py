@@ -3,6 +3,7 @@
 Named in configuration files as "tests.cli.toys:old", in other processes too.
 """
 
+import contextlib
 import hashlib
 import os
 import time
@@ -35,8 +36,14 @@ def new(texts):
 
 
 def slow(texts):
-    """As `new`, and as slow as the environment says; it may be stuck from the second call on."""
+    """As `new`, and as slow as the environment says; it may be stuck from the second call on.
+
+    One that hangs does not even answer to Ctrl-C.
+    """
     _CALLS.append(len(texts))
+    while "TOY_HUNG" in os.environ and len(_CALLS) > 1:
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(60.0)
     if "TOY_STUCK" in os.environ and len(_CALLS) > 1:
         time.sleep(60.0)
     time.sleep(float(os.environ.get("TOY_SECONDS", "0.05")))

@@ -1,5 +1,6 @@
 """The service as a process: stopped, killed and started again in the middle, it loses nothing."""
 
+import contextlib
 import json
 import os
 import signal
@@ -137,6 +138,49 @@ def test_it_waits_for_a_command_when_told_not_to_resume(slow, served):
     time.sleep(0.3)
     told = again.status()
     assert (told["state"], told["running"]) == ("paused", False)
+
+
+@pytest.mark.parametrize(("grace", "signals"), [("1", 1), ("80", 2)])
+def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, served, grace, signals):
+    hung = served(slow, "--grace", grace, TOY_HUNG="yes")
+    with hung.client() as client:
+        items = [{"id": "kept", "content": "w1 w2 w3"}]
+        assert client.put("/api/items", json={"items": items}).status_code == 200
+    started(hung)
+    hung.until(lambda told: 0.0 < told["share"] < 1.0 and told["running"])
+    searching = threading.Thread(target=lambda: lost(hung))  # its query hangs as well
+    searching.start()
+    hung.until(lambda told: told["share"] > 0.0)
+    time.sleep(0.5)
+    begun = time.monotonic()
+    for _ in range(signals - 1):
+        hung.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+    code, out, err = hung.stop()
+    assert time.monotonic() - begun < 40.0
+    searching.join()
+    assert (code, out) == (2, "")
+    told = json.loads(err)
+    assert told["got"] == "a batch of the backfill and 1 request that did not"
+    assert (
+        told["expected"]
+        == f"an end of what is under way, in {grace} seconds and before a second signal"
+    )
+    status = slow.data("status")
+    assert (status["state"], status["running"]) == ("paused", False)
+
+    again = served(slow)  # it goes on by itself
+    throttled(again, items_per_second=0.0)
+    told = again.until(lambda told: told["state"] == "ready" and not told["running"])
+    assert told["todo"] == 0
+    names = found(again)
+    assert sorted(names) == sorted([*slow.documents, "kept"])
+
+
+def lost(running):
+    """A search that never comes back."""
+    with contextlib.suppress(httpx.TransportError), running.client(token=False) as client:
+        client.post("/api/search", json={"texts": ["w1"], "k": 3})
 
 
 def test_a_request_under_way_is_answered_before_the_end(slow, served):

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UpgradeError
+from .door import INTERRUPTED, leave_now
 from .face import Face, command, gate_failed
-from .progress import Wish, bar, lasting
+from .progress import bar, lasting
 from .share import percent, read_share
 from .tables import facts, failure_line, finding_line, rounded
+from .wish import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +35,15 @@ _POLL = 0.2  # seconds between two looks for an answer
     metavar="SHARE",
     help="Pause at this share of the gallery: 30% or 0.3.",
 )
-def backfill(face: Face, until: float) -> None:
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0.0),
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    help="For the batch under way when it is stopped; then it ends all the same.",
+)
+def backfill(face: Face, until: float, grace: float) -> None:
     """Move items to the new side; the gallery goes on answering.
 
     Ctrl-C pauses after the batch under way; started again, it goes on where it was. With
@@ -41,18 +51,18 @@ def backfill(face: Face, until: float) -> None:
     the exit code is 1 when a share answers worse than the old side did. A [[gate]] there
     pauses the upgrade when one of its rules fails.
     """
+    from ..upgrade.room import refuse_short
+
     refuse_short("backfill", face.project.folder)
     with (
         face.gallery() as gallery,
-        Wish(face.talks) as wish,
+        Wish(face.talks, grace, lambda: _abandon(face, grace)) as wish,
         bar(face, "backfill", until) as show,
     ):
         status, findings = move(face, gallery, until, wish, show)
     worse = [finding for finding in findings if finding.verdict == "fail"]
     broken = [f for f in held_against(face.project, findings) if f not in worse]
     data = {
-    from ..upgrade.room import refuse_short
-
         "state": status.state,
         "share": status.share,
         "items": status.items,
@@ -75,6 +85,16 @@ def backfill(face: Face, until: float) -> None:
         refuse_short("backfill", face.project.folder)
 
 
+def _abandon(face: Face, grace: float) -> None:
+    error = UpgradeError(
+        "backfill",
+        f"an end of the batch under way, in {grace:g} seconds and before a second signal",
+        "none",
+        "It is moved again. To go on: holdfast backfill.",
+    )
+    leave_now(error, face.as_json, INTERRUPTED)
+
+
 def move(
     face: Face, gallery: Gallery, until: float, wish: Wish, show: Callable[[int, int], None]
 ) -> tuple[Status, list[Finding]]:
@@ -84,6 +104,7 @@ def move(
     project = face.project
     if gallery.ledger is None:
         raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
+    from ..upgrade.room import Room
     from ..upgrade.stand import Pace, drop_stale
 
     drop_stale(gallery.ledger)
@@ -98,6 +119,7 @@ def move(
             room(status)
 
     engine = project.engine(gallery, hear, by=person())
+    room = Room(project.folder, engine)
     try:
         return _run(face, project, engine, gallery, until)
     finally:
@@ -106,7 +128,6 @@ def move(
 
 def _run(
     face: Face, project: Project, engine: Engine, gallery: Gallery, until: float
-    from ..upgrade.room import Room
 ) -> tuple[Status, list[Finding]]:
     quality = project.quality(gallery)
     if quality is None:
@@ -119,7 +140,6 @@ def _run(
         quality,
         until,
         tell=lambda finding: face.note(finding_line(finding)),
-    room = Room(project.folder, engine)
         guard=Guard(project.config.gate, engine),
     )
     return status, list(findings)

@@ -15,9 +15,10 @@ import click
 from .backfill import move
 from .demo_files import CONFIG, REPORT, prepare
 from .face import Face, command, gate_failed
-from .progress import Wish, bar, lasting
+from .progress import bar, lasting
 from .report import write
 from .tables import finding_line, grid
+from .wish import Wish
 
 if TYPE_CHECKING:
     from ..measure.finding import Finding

@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import traceback
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -83,7 +83,23 @@ class _Leaving:
         return True
 
     def _say(self, parts: dict[str, str]) -> None:
-        click.echo(json.dumps(parts) if self._json else f"holdfast: {parts['message']}", err=True)
+        _say(parts, self._json)
+
+
+def _say(parts: dict[str, str], as_json: bool) -> None:
+    click.echo(json.dumps(parts) if as_json else f"holdfast: {parts['message']}", err=True)
+
+
+def leave_now(error: HoldfastError, as_json: bool, code: int = NOT_DONE) -> NoReturn:
+    """Say an error and end the process, whatever its other threads are at.
+
+    For a thread that cannot be ended: the interpreter would wait for it.
+    """
+    try:
+        _say(_parts(error, str(error), error.fix, error), as_json)
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
 
 
 def _environment(error: BaseException) -> str:

@@ -1,16 +1,12 @@
-"""Long work at a terminal: a bar that says how fast and how long, and a polite way to stop."""
+"""Long work at a terminal: a bar that says how fast, and how long it will take."""
 
 from __future__ import annotations
 
 import math
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .face import Face
@@ -94,37 +90,3 @@ def lasting(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-class Wish:
-    """Turns the first Ctrl-C or SIGTERM into a wish to stop; the second stops at once.
-
-    A signal handler must not take locks, so it only remembers; whoever works looks at
-    `name` between two batches.
-
-    Args:
-        talks: Whether to say on stderr what will happen.
-    """
-
-    def __init__(self, talks: bool) -> None:
-        self.name = ""
-        self._talks = talks
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Wish:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        if self.name:
-            raise KeyboardInterrupt
-        self.name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        if self._talks:
-            os.write(2, b"\nPausing after the batch under way; once more stops at once.\n")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..errors import UpgradeError
+from .door import leave_now
 from .face import Face, command
 
 
@@ -52,35 +54,50 @@ from .face import Face, command
     show_default=True,
     help="Go on with a backfill that was cut off.",
 )
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0.0),
+    metavar="SECONDS",
+    default=20.0,
+    show_default=True,
+    help="For what is under way when it is stopped; then it ends all the same.",
+)
 def serve(
     face: Face,
-    host: str,
-    port: int,
     names: tuple[str, ...],
-    private: bool,
-    hosts: tuple[str, ...],
     prices: Path | None,
     resume: bool,
+    grace: float,
+    **where: Any,
 ) -> None:
     """Serve the gallery and its upgrade over HTTP.
 
     The dashboard is at the same address. Searches are answered, writes honoured and items moved
-    by this one process. Ctrl-C or SIGTERM stops it after what is under way; a backfill that was
-    cut off goes on at the next start. Writing and commanding need a token.
+    by this one process. Ctrl-C or SIGTERM stops it after what is under way, once more at once; a
+    backfill that was cut off goes on at the next start. Writing and commanding need a token.
     """
     from ..service.serve import serve as run
     from ..service.settings import Settings
     from ..service.tokens import DEFAULT, read_tokens
 
     tokens = read_tokens(names or (DEFAULT,), os.environ)
-    settings = Settings(host, port, tokens, private, hosts)
+    settings = Settings(tokens=tokens, **where)
 
     def tell(address: str) -> None:
         data = {"address": address, "pid": os.getpid(), "writable": bool(tokens)}
         words = f"Serving at {address}" + ("" if tokens else ", read only: no token is set.")
         face.answer(data, words)
 
-    if not run(face.project, settings, prices, resume, tell):
+    def late(left: list[str]) -> None:
+        error = UpgradeError(
+            "serve",
+            f"an end of what is under way, in {grace:g} seconds and before a second signal",
+            f"{' and '.join(left)} that did not",
+            "Nothing that was acknowledged is lost; a backfill goes on at the next start.",
+        )
+        leave_now(error, face.as_json)
+
+    if not run(face.project, settings, prices, resume, tell, grace, late):
         raise UpgradeError(
             "serve", "a service that starts", "one that did not", "See the log above."
         )

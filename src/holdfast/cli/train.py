@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .face import Face, command
-from .progress import Wish, bar
+from .progress import bar
 from .tables import facts
+from .wish import Wish
 
 if TYPE_CHECKING:
     from ..train.events import Event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -13,19 +14,20 @@ from typing import Any
 from ..errors import HoldfastError, InvalidInput
 from ..measure.finding import Finding
 from ..report.build import scrubbed
+from ..report.words import counted
 from ..upgrade.audit import Audit
 from ..upgrade.breach import standing
 from ..upgrade.engine import Engine
 from ..upgrade.gate import judge
+from ..upgrade.room import free
 from ..upgrade.stage import Stage
 from ..upgrade.stand import stand
-from ..upgrade.room import free
 from ..upgrade.watch import Watch
 from . import bodies
 from .caller import CALLER
 from .deeds import DEEDS
 from .expense import Expense
-from .steward import SERVICE, Steward, shut
+from .steward import SERVICE, STOPPED, Steward, shut
 
 _LOG = logging.getLogger("holdfast.service")
 
@@ -51,6 +53,26 @@ class Office:
         self._audit().record("serve", "the service started")
         if self._steward.state == "rolling back":
             self._begin("roll-back", bodies.Command(why="it was cut off"), SERVICE)
+
+    def leave(self) -> None:
+        """Let no further batch begin, since the end is asked for; does not wait."""
+        threading.Thread(target=self._halt, name="holdfast-halt", daemon=True).start()
+
+    def _halt(self) -> None:
+        with suppress(HoldfastError, sqlite3.Error):
+            self._steward.halt(STOPPED, 0.0)
+
+    def under_way(self, requests: int) -> list[str]:
+        """What has not come to its end, in words.
+
+        Args:
+            requests: How many of them.
+        """
+        left = ["a batch of the backfill"] if self._steward.running else []
+        busy = self._busy()
+        if busy:
+            left.append(f'the command "{DEEDS[busy].label}"')
+        return [*left, counted(requests, "request")] if requests else left
 
     def close(self) -> None:
         """Stop what moves and let go of the stores; what was cut off goes on later."""

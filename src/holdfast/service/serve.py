@@ -18,8 +18,8 @@ from .live import Live
 from .metrics import Metrics
 from .office import Office
 from .page import Page
-from .server import bind, run
-from .settings import Settings
+from .server import Ending, bind, run
+from .settings import GRACE_SECONDS, Settings
 from .steward import Steward
 from .tempo import Latency
 from .threads import share_cores
@@ -42,7 +42,11 @@ class Service:
 
 
 def compose(
-    project: Project, settings: Settings, prices: Path | None = None, resume: bool = True
+    project: Project,
+    settings: Settings,
+    prices: Path | None = None,
+    resume: bool = True,
+    grace: float = GRACE_SECONDS,
 ) -> Service:
     """Put the parts together; nothing is opened yet.
 
@@ -51,11 +55,12 @@ def compose(
         settings: Where, and for whom.
         prices: A table, see `upgrade/price.py`.
         resume: Go on with a backfill that was cut off.
+        grace: Seconds for the batch under way when the service is closed.
     Raises:
         MissingExtra: FastAPI, uvicorn or prometheus_client is not installed.
         ConfigError: The table of prices cannot be read.
     """
-    steward = Steward(project, resume)
+    steward = Steward(project, resume, grace)
     latency = Latency()
     table = read_prices(prices) if prices else Prices()
     office = Office(steward, Expense(steward, table))
@@ -74,6 +79,8 @@ def serve(
     prices: Path | None = None,
     resume: bool = True,
     tell: Callable[[str], None] | None = None,
+    grace: float = GRACE_SECONDS,
+    late: Callable[[list[str]], None] | None = None,
 ) -> bool:
     """Serve until told to stop; answers whether it ever started.
 
@@ -83,9 +90,19 @@ def serve(
         prices: A table of prices.
         resume: Go on with a backfill that was cut off.
         tell: Called with the address, once it is taken.
+        grace: Seconds for what is under way once it is told to stop.
+        late: Called from another thread, with what is still under way then, in words; if it
+            does not end the process, a model that hangs keeps it.
     """
     share_cores()
-    service = compose(project, settings, prices, resume)
+    service = compose(project, settings, prices, resume, grace)
+
+    def over(requests: int) -> None:
+        left = service.office.under_way(requests)
+        if left and late:
+            late(left)
+
+    ending = Ending(grace, service.live.close, service.office.leave, over)
     taken = bind(settings)
     try:
         service.office.open()
@@ -93,7 +110,7 @@ def serve(
         if tell:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             tell(f"http://{host}:{taken.getsockname()[1]}/")
-        return run(service.app, taken, service.live.close)
+        return run(service.app, taken, ending)
     finally:
         service.office.close()
         taken.close()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from ..errors import ConfigError
 from ..optional import need
+from ..upgrade.grace import Grace
 from .settings import (
     CONNECTIONS,
-    GRACE_SECONDS,
     HEADER_SECONDS,
     IDLE_SECONDS,
     READ_SECONDS,
@@ -50,14 +52,31 @@ def bind(settings: Settings) -> socket.socket:
     return taken
 
 
-def run(app: App, taken: socket.socket, leaving: Callable[[], None]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What happens once the end is asked for.
+
+    Args:
+        seconds: For what is under way.
+        asked: Called by the signal: event streams never end by themselves.
+        begun: Called on the event loop when nobody comes in any more; it must not wait.
+        late: Called from another thread, with how many requests are unanswered, when the time
+            is over or the end is asked for again.
+    """
+
+    seconds: float
+    asked: Callable[[], None]
+    begun: Callable[[], None]
+    late: Callable[[int], None]
+
+
+def run(app: App, taken: socket.socket, ending: Ending) -> bool:
     """Serve until SIGTERM or Ctrl-C; answers whether it ever started.
 
     Args:
         app: What answers.
         taken: From `bind`.
-        leaving: Called on the event loop when the end is asked for: event streams never end
-            by themselves.
+        ending: What happens then.
     """
     uvicorn = need("uvicorn")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
@@ -73,15 +92,24 @@ def run(app: App, taken: socket.socket, leaving: Callable[[], None]) -> bool:
         ws="none",
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=int(IDLE_SECONDS),
-        timeout_graceful_shutdown=int(GRACE_SECONDS),
+        # `ending.late` comes first, while it is known how many are unanswered.
+        timeout_graceful_shutdown=math.ceil(ending.seconds) + 1,
     )
 
     class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
         def handle_exit(self, sig: int, frame: Any) -> None:
-            leaving()
+            if self.should_exit:
+                grace.hurry()
+            ending.asked()
             super().handle_exit(sig, frame)
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            grace.begin()
+            ending.begun()
+            await super().shutdown(sockets)
+
     server = Server(config)
+    grace = Grace(ending.seconds, lambda: ending.late(len(server.server_state.tasks)))
     with _quietly(server):
         server.run(sockets=[taken])
     return bool(server.started)

@@ -50,13 +50,14 @@ class Steward:
     Args:
         project: What is served.
         resume: Go on with a backfill that was cut off.
+        grace: Seconds that closing waits for the batch under way.
     """
 
-    def __init__(self, project: Project, resume: bool = True) -> None:
+    def __init__(self, project: Project, resume: bool = True, grace: float = GRACE_SECONDS) -> None:
         self.project = project
         self.trouble = ""  # why the last backfill ended, if it did not end well
         self.tempo = Tempo()
-        self._resume = resume
+        self._resume, self._grace = resume, grace
         self._gate = Turnstile()
         self._gallery: Gallery | None = None
         self._ledger: Ledger | None = None
@@ -99,7 +100,7 @@ class Steward:
         """Stop after the batch under way and let go of the stores."""
         if self._gallery is None:
             return
-        self.halt(STOPPED, GRACE_SECONDS)
+        self.halt(STOPPED, self._grace)
         gallery, self._gallery = self._gallery, None
         ledger, self._ledger = self._ledger, None
         gallery.close()  # a batch that is still under way is refused, and done again later
@@ -168,8 +169,8 @@ class Steward:
             self.tempo.note(round(status.share * status.items))
             if keep:
                 keep(status)
-
             room(status)
+
         engine = self.project.engine(gallery, hear, sleep=self._sleep, by=who)
         room = Room(self.project.folder, engine)
         return engine
@@ -187,13 +188,13 @@ class Steward:
         Args:
             who: Gave the command.
             why: What for.
-        """
         Raises:
             StoreError: There is too little room on the disk.
+        """
         if self.running:
             return
-        with self.using() as gallery:
         refuse_short("backfill", self.project.folder, "Make room, then resume.")
+        with self.using() as gallery:
             drop_stale(self.ledger)
             self._wish.clear()
             self._nudge.clear()
@@ -244,11 +245,13 @@ class Steward:
         mover, engine = self._mover, self._engine
         if mover is None or engine is None or not mover.is_alive():
             return
+        asked = self._wish.is_set() and self._why == why
         self._why = why
         self._wish.set()
         self._nudge.set()
-        with suppress(UpgradeError):  # not copying: it measures, and looks for the wish then
-            engine.pause(why, by=who)
+        if not asked:
+            with suppress(UpgradeError):  # not copying: it measures, and looks for the wish then
+                engine.pause(why, by=who)
         mover.join(seconds)
 
     def throttle(self, rate: float, who: str) -> bool:
