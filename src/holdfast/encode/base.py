@@ -61,12 +61,22 @@ def as_texts(contents: Sequence[Content], role: Role, owner: str) -> list[str]:
                 f"{type(text).__name__} at place {place}",
                 "Make a text of it in the source, or use an encoder for its kind.",
             )
-        if not text.isascii():
-            _check_characters(text, place, owner)
+        check_characters(text, place, owner)
     return texts
 
 
-def _check_characters(text: str, place: int, owner: str) -> None:
+def check_characters(text: str, place: int, owner: str) -> None:
+    """Refuse text that no encoding of characters can carry.
+
+    Args:
+        text: The content.
+        place: Where it stands in the call, for the message.
+        owner: Who asks, for the message.
+    Raises:
+        EncoderError: It holds half of a surrogate pair.
+    """
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as cause:

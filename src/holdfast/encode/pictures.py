@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 from ..errors import EncoderError
 from ..items import Content, Role, as_contents
 from ..optional import need
-from .base import as_texts
+from .base import check_characters
 
 Picture: TypeAlias = Any  # a PIL.Image.Image of three channels
 
@@ -45,9 +45,10 @@ def as_texts_and_pictures(contents: Sequence[Content], role: Role, owner: str) -
         EncoderError: A content is neither.
     """
     given = as_contents(contents, role, owner)
-    as_texts([content for content in given if isinstance(content, str)], role, owner)
     for place, content in enumerate(given):
-        if not isinstance(content, str) and not is_picture(content):
+        if isinstance(content, str):
+            check_characters(content, place, owner)
+        elif not is_picture(content):
             raise EncoderError(
                 owner,
                 "texts and pictures",
@@ -75,8 +76,9 @@ def opened(content: Content, owner: str) -> Picture:
         data = io.BytesIO(content) if isinstance(content, bytes) else content
         with library.open(data) as picture:
             return turned(picture).convert("RGB")
-    # Damaged files raise what the decoder of their format raises.
-    except (OSError, ValueError, SyntaxError, EOFError, library.DecompressionBombError) as cause:
+    except MemoryError:  # no fault of the file
+        raise
+    except Exception as cause:  # noqa: BLE001 - damaged files raise whatever their decoder does
         raise EncoderError(
             owner,
             "a picture that can be opened",
