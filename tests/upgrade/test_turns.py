@@ -260,6 +260,59 @@ def test_items_left_behind_that_came_over_or_went_do_not_hold_up_the_finish(worl
     assert world.gallery.state == "finished"
 
 
+def test_a_retry_that_comes_too_late_for_the_cut_over_queues_nothing(world):
+    """Else a finish would take what only the old side has for moved."""
+    del world.source.items["i7"]
+    world.engine.run()
+    allow = world.engine._allow
+
+    def late(*given):
+        world.engine._allow = allow
+        allow(*given)
+        world.engine.cut_over(leave_behind=True)
+
+    world.engine._allow = late
+    with pytest.raises(UpgradeError, match="one that is cut over"):
+        world.engine.retry()
+    assert world.ledger.counts() == {"todo": 0, "quarantined": 1}
+    with pytest.raises(UpgradeError, match="1 quarantined ones, left behind"):
+        world.engine.finish()
+    assert world.engine.audit.check() is None
+
+
+def test_what_waits_on_the_old_side_alone_holds_up_the_finish(world):
+    """However it came to be there."""
+    world.engine.run()
+    world.engine.cut_over()
+    world.ledger.enqueue(["i7"])
+    with pytest.raises(UpgradeError, match="no items that only the old side has"):
+        world.engine.finish()
+    assert world.gallery.state == "cut over"
+    world.engine.finish(leave_behind=True)
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_what_is_quarantined_at_the_last_moment_is_not_left_behind_unasked(world, accepted):
+    world.engine.run()
+    counts = world.ledger.counts
+
+    def late():
+        told = counts()
+        world.ledger.counts = counts
+        world.gallery.requeue(["i7"])
+        world.ledger.quarantine({"i7": "refused"})
+        return told
+
+    world.ledger.counts = late
+    if accepted:
+        world.engine.cut_over(leave_behind=True)
+        assert world.ledger.events()[-1][2] == {"left_behind": 1}
+    else:
+        with pytest.raises(UpgradeError, match="no quarantined items, got 1"):
+            world.engine.cut_over()
+        assert world.gallery.state == "ready"
+
+
 def test_one_string_is_no_list_of_contents(world):
     with pytest.raises(InvalidInput, match="one string"):
         world.gallery.search("kelp")

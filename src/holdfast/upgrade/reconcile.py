@@ -179,7 +179,7 @@ def astray(gallery: Gallery) -> int:
 def left_behind(gallery: Gallery) -> int:
     """How many items only the old side has, once the new one is read alone."""
     _close_settled(gallery)
-    return gallery.ledger.counts()["quarantined"] if gallery.ledger else 0
+    return sum(gallery.ledger.counts().values()) if gallery.ledger else 0
 
 
 def _close_settled(gallery: Gallery) -> None:

@@ -77,9 +77,12 @@ class Turns:
 
     def retry(self, why: str = "", by: str | None = None) -> int:
         """Give all quarantined items another try; answers how many."""
+        states: tuple[State, ...] = ("planned", "copying", "paused", "ready")
         with self.audit.doing("retry", why, by) as draft:
-            self._allow("retry", "planned", "copying", "paused", "ready")
-            released = self._ledger.release()
+            self._allow("retry", *states)
+            with self.gallery.alone():  # what is left behind must not be queued after a cut-over
+                released = self._ledger.release() if self.gallery.state in states else 0
+            self._allow("retry", *states)
             self._after = 0
             if released:
                 told = "quarantined items are tried again"
@@ -197,13 +200,15 @@ class Turns:
         if self.gallery.set_state(
             state,
             "ready",
-            lambda: self._ledger.todo(1),
+            lambda: self._ledger.todo(1) or self._ledger.counts()["quarantined"] > left,
             stage=stage,
             draft=draft,
             left_behind=left,
         ):
             return found
         self._allow("cut over", "ready")
+        if not self._ledger.todo(1):  # one more was quarantined meanwhile
+            return self._enter(state, leave_behind, draft, stage)
         self.gallery.set_state("copying", "ready", why="there is more to do")
         raise UpgradeError(
             "cut over",
