@@ -1,4 +1,4 @@
-"""Pictures as contents: what cannot be opened is the item's own fault, whatever the decoder says."""
+"""Pictures as contents: what cannot be opened is the item's own fault, whatever goes wrong."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def opened(content: Content, owner: str) -> Picture:
             return turned(picture).convert("RGB")
     except MemoryError:  # no fault of the file
         raise
-    except Exception as cause:  # noqa: BLE001 - damaged files raise whatever their decoder does
+    except Exception as cause:  # damaged files raise whatever their decoder does
         raise EncoderError(
             owner,
             "a picture that can be opened",
