@@ -87,6 +87,27 @@ def test_what_is_served_is_what_was_measured():
         way.queries(new=support.new_images)
 
 
+def test_captions_that_say_the_same_make_nothing_surer():
+    new, old, s = world(1.0, 0.2, count=80)
+    told = np.arange(80)
+    once, five = (
+        Support(
+            s.old_images,
+            s.old_texts.take(np.repeat(2 * told, times)),
+            s.new_images,
+            s.new_texts.take(np.repeat(2 * told, times)),
+            np.arange(80 * times).reshape(80, times).tolist(),
+        )
+        for times in (1, 5)
+    )
+    tables = [cross(new, old, support, LADDER).tables["T2I"] for support in (once, five)]
+    for plain, said in zip(*tables, strict=True):
+        assert (said.over.low, said.over.high) == pytest.approx((plain.over.low, plain.over.high))
+        assert (said.value.low, said.value.high) == pytest.approx(
+            (plain.value.low, plain.value.high)
+        )
+
+
 def test_the_halves_share_no_picture():
     _, _, support = world(1, 1)
     a, b = support.halves(seed=3)

@@ -101,6 +101,14 @@ def test_the_interval_is_drawn_by_the_seed():
     assert bootstrap(rows, seed=1) != bootstrap(rows, seed=2)
 
 
+def test_rows_that_hang_together_are_drawn_together():
+    rows = np.random.default_rng(0).random((60, 2))
+    groups = np.random.default_rng(1).permutation(np.repeat(np.arange(60), 4))
+    plain, said = bootstrap(rows, 3), bootstrap(rows[groups], 3, groups)
+    for a, b in zip(plain, said, strict=True):
+        assert (b.value, b.low, b.high) == pytest.approx((a.value, a.low, a.high))
+
+
 def test_evidence_survives_json_and_says_when_it_is_thin():
     rows = np.random.default_rng(6).uniform(size=(30, 5))
     found = figures(rows, seed=0)

@@ -137,6 +137,27 @@ def test_an_interval_of_the_gain_covers_what_it_should():
     assert covered >= 52
 
 
+def test_captions_of_one_picture_are_drawn_together():
+    """Saying everything five times over tells no more."""
+    rng = np.random.default_rng(0)
+    made = [{d: np.where(rng.random(80) < p, 1, 9) for d in DIRECTIONS} for p in (0.4, 0.6, 0.8)]
+    once = [Found(str(at), ranks, np.arange(80)) for at, ranks in enumerate(made)]
+    five = [
+        Found(f.cell, {**f.ranks, "T2I": np.repeat(f.ranks["T2I"], 5)}, np.repeat(np.arange(80), 5))
+        for f in once
+    ]
+    for direction in DIRECTIONS:
+        plain, said = (CrossTest(*cells[:2]).gain(direction, 1) for cells in (once, five))
+        assert (said.value, said.low, said.high) == pytest.approx(
+            (plain.value, plain.low, plain.high)
+        )
+        plain, said = (
+            CrossTest(*cells[:2]).upgrade_gain(cells[2], direction, 1) for cells in (once, five)
+        )
+        assert (said.low, said.high) == pytest.approx((plain.low, plain.high))
+    np.testing.assert_array_equal(found("x", 1).pictures, np.repeat(np.arange(40), 5))
+
+
 def test_the_part_of_the_possible_gain():
     ranks_at = lambda hits: {d: np.where(np.arange(100) < hits, 1, 50) for d in DIRECTIONS}  # noqa: E731
     cells = [Found(str(h), ranks_at(h)) for h in (20, 50, 80)]

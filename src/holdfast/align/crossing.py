@@ -148,7 +148,8 @@ class CrossRung:
     Args:
         name: Of the way.
         value: Mean of R@1, R@5 and R@10.
-        over: By how much it finds more than `old`, question by question.
+        over: By how much it finds more than `old`, question by question; captions of one
+            picture are drawn together.
         chosen: Whether it was taken.
     """
 
@@ -233,6 +234,7 @@ class _Questions:
     asking: IntArray
     stored: Vectors
     right: Sequence[IntArray]
+    pictures: IntArray  # that each question is about: questions of one are drawn together
 
     @classmethod
     def of(cls, direction: Direction, support: Support, pictures: IntArray) -> _Questions:
@@ -240,13 +242,15 @@ class _Questions:
         texts = np.unique(np.concatenate(own))
         right = [np.searchsorted(texts, places) for places in own]
         if direction == "I2T":
-            return cls(pictures, support.old_texts.take(texts), right)
+            return cls(pictures, support.old_texts.take(texts), right, np.arange(len(pictures)))
         back: list[list[int]] = [[] for _ in texts]
         for picture, places in enumerate(right):
             for place in places:
                 back[place].append(picture)
         shown = support.old_images.take(pictures)
-        return cls(texts, shown, [np.array(places, dtype=np.int64) for places in back])
+        answers = [np.array(found, dtype=np.int64) for found in back]
+        first = np.unique([found[0] for found in back], return_inverse=True)[1]
+        return cls(texts, shown, answers, first)
 
     def values(self, queries: Vectors) -> Float64Array:
         """(q,) mean of R@1, R@5 and R@10 of each question."""
@@ -278,17 +282,19 @@ def _climb(
             values.append(_judged(halves, [join.between(old, mapped) for join in chosen]))
             join = _joined(everyone, old, mapped, rule)
             ways.append(Way(f"{candidate.name} + {rule}", candidate.bridge, join))
+    first, second = (half.pictures for half in halves)
+    groups = np.concatenate([first, second + first.max() + 1])
     best = 0 if alive else 1
     for place in range(best + 1, len(ways)):
-        if _difference(values[place], values[best], seed).low > 0.0:
+        if _difference(values[place], values[best], groups, seed).low > 0.0:
             best = place
     if not alive and not values[best].any():
         raise BelowStatusQuo("cross", "a bridge that finds something", "none", "Keep the old one.")
     table = tuple(
         CrossRung(
             way.name,
-            bootstrap(value[:, None], seed)[0],
-            _difference(value, values[0], seed),
+            bootstrap(value[:, None], seed, groups)[0],
+            _difference(value, values[0], groups, seed),
             place == best,
         )
         for place, (way, value) in enumerate(zip(ways, values, strict=True))
@@ -306,5 +312,5 @@ def _joined(questions: _Questions, old: Vectors, mapped: Vectors, rule: Rule) ->
     return Interpolation.fit(*asked, questions.stored, questions.right, rule, DEPTHS)
 
 
-def _difference(values: Float64Array, over: Float64Array, seed: int) -> Estimate:
-    return bootstrap((values - over)[:, None], seed)[0]
+def _difference(values: Float64Array, over: Float64Array, groups: IntArray, seed: int) -> Estimate:
+    return bootstrap((values - over)[:, None], seed, groups)[0]

@@ -139,21 +139,29 @@ def naive(X: FloatArray, Y: FloatArray, held: IntArray, rest: IntArray) -> dict[
     return {"mean": np.tile(mean, (len(held), 1)), "as is": as_is}
 
 
-def bootstrap(rows: Float64Array, seed: int) -> list[Estimate]:
+def bootstrap(rows: Float64Array, seed: int, groups: IntArray | None = None) -> list[Estimate]:
     """The mean of each column with its 95 % interval, by resampling rows.
 
     Args:
         rows: (m, c) measured values.
         seed: Of the resampling; the same for columns that are to be compared.
+        groups: (m,) numbers from 0, none left out, where rows hang together, such as captions
+            of one picture: whole groups are drawn then.
     Example:
         >>> bootstrap(np.ones((20, 1)), seed=0)
         [Estimate(value=1.0, low=1.0, high=1.0)]
     """
     rng = np.random.default_rng(seed)
     means = np.empty((_RESAMPLES, rows.shape[1]))
+    sums, sizes = rows, np.ones(len(rows))
+    if groups is not None:
+        sizes = np.bincount(groups).astype(np.float64)
+        sums = np.zeros((len(sizes), rows.shape[1]))
+        np.add.at(sums, groups, rows)
     for i in range(_RESAMPLES):
-        draw = rng.integers(len(rows), size=len(rows))
-        means[i] = np.bincount(draw, minlength=len(rows)) @ rows / len(rows)
+        draw = rng.integers(len(sums), size=len(sums))
+        counts = np.bincount(draw, minlength=len(sums))
+        means[i] = counts @ sums / (counts @ sizes)
     low, high = np.percentile(means, [2.5, 97.5], axis=0)
     return [
         Estimate(float(v), float(a), float(b))

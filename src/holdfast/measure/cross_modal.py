@@ -9,6 +9,9 @@ A rank is one more than the number of stored rows with a strictly greater score:
 as they do in a quantised gallery, share the better rank. Flips at k are those of `flips.py`, so
 the change of R@k is PFR - NFR exactly.
 
+Captions of one picture hang together, so intervals of gains draw them together; those of
+single recalls and flips take each query for itself.
+
 A new model is compatible with an old gallery where it asks it better than the old model did, in
 both directions: the whole paired interval lies above zero.
 
@@ -19,8 +22,8 @@ directions. Departs from it: an interval decides, not the value.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +33,14 @@ from ..errors import InvalidInput
 from ..hits import Hits
 from .finding import Finding
 from .flips import Flips, flips
-from .interval import Interval, bootstrap_of, paired_difference, rate, ratio
+from .interval import Floats, Interval, bootstrap_of, rate, ratio
+from .similarity import blocks
 
 Direction: TypeAlias = Literal["I2T", "T2I"]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 DIRECTIONS: tuple[Direction, ...] = ("I2T", "T2I")
 DEPTHS = (1, 5, 10)
-_BLOCK = 512
 _NOT_FOUND = np.iinfo(np.int64).max
 
 
@@ -94,12 +97,8 @@ def ranks(asking: Vectors, stored: Vectors, right: Sequence[Sequence[int]]) -> I
     if len(asking) != len(right):
         raise InvalidInput("ranks", f"right rows for {len(asking)} queries", str(len(right)))
     out = np.empty(len(asking), dtype=np.int64)
-    squares = 0.5 * np.sum(stored.array.astype(np.float64) ** 2, axis=1)
-    for start in range(0, len(asking), _BLOCK):
-        table = asking.array[start : start + _BLOCK] @ stored.array.T
-        if stored.space.metric == "euclidean":
-            table = table - squares
-        for row, scores in enumerate(table, start=start):
+    for part, table in blocks(asking.array, stored.array, stored.space.metric):
+        for row, scores in enumerate(table, start=part.start):
             out[row] = 1 + int(np.sum(scores > scores[list(right[row])].max()))
     return out
 
@@ -128,10 +127,13 @@ class Found:
     Args:
         cell: "old/old", "bridged/old", "mixed@30%".
         ranks: (q,) for each direction.
+        pictures: (m,) the picture of each caption, numbers from 0; the first where a caption
+            has several. None where each stands for itself.
     """
 
     cell: str
     ranks: Mapping[Direction, IntArray]
+    pictures: IntArray | None = None
 
     @classmethod
     def of(
@@ -152,7 +154,9 @@ class Found:
         """
         shown, told = stored or (images, texts)
         there = ranks(images, told, pairing.right("I2T"))
-        return cls(cell, {"I2T": there, "T2I": ranks(texts, shown, pairing.right("T2I"))})
+        back = pairing.right("T2I")
+        pictures = np.array([own[0] for own in back], dtype=np.int64)
+        return cls(cell, {"I2T": there, "T2I": ranks(texts, shown, back)}, pictures)
 
     def hits(self, direction: Direction, k: int) -> Bools:
         """(q,) whether each query finds one of its own among the first k."""
@@ -201,8 +205,10 @@ class CrossTest:
             raise InvalidInput("CrossTest", f"{counts[0]} queries in both cells", str(counts[1]))
 
     def gain(self, direction: Direction, k: int, seed: int = 0) -> Interval:
-        """R@k after minus before, paired by query."""
-        return paired_difference(*self._both(direction, k), seed=seed)
+        """R@k after minus before, paired by query; captions of a picture are drawn together."""
+        before, after = self._both(direction, k)
+        rows = self._drawn_together(direction, after.astype(np.float64) - before)
+        return bootstrap_of(lambda means: ratio(means[:, 0], means[:, 1]), rows, seed=seed)
 
     def flips(self, direction: Direction, k: int, seed: int = 0) -> Flips:
         """Queries lost and won; their shares differ by the gain."""
@@ -223,12 +229,22 @@ class CrossTest:
         Raises:
             InvalidInput: `new/new` is exactly as good as before.
         """
-        rows = [*self._both(direction, k), reference.hits(direction, k)]
+        rows = self._drawn_together(
+            direction, *self._both(direction, k), reference.hits(direction, k)
+        )
         return bootstrap_of(
             lambda means: ratio(means[:, 1] - means[:, 0], means[:, 2] - means[:, 0]),
-            np.array(rows, dtype=np.float64),
+            rows,
             seed=seed,
         )
+
+    def _drawn_together(self, direction: Direction, *values: npt.NDArray[Any]) -> Floats:
+        """Sums of each measurement, and the number of queries, of what is drawn together."""
+        rows = np.array([*values, np.ones(len(values[0]))], dtype=np.float64)
+        pictures = self.before.pictures if self.after.pictures is None else self.after.pictures
+        if direction == "I2T" or pictures is None:
+            return rows
+        return np.array([np.bincount(pictures, weights=row) for row in rows])
 
     def findings(self, k: int = 1, seed: int = 0) -> list[Finding]:
         """The verdict of each direction, NFR and PFR, and what the cell finds."""
@@ -244,6 +260,4 @@ class CrossTest:
 
 
 def _named(finding: Finding, direction: Direction) -> Finding:
-    from dataclasses import replace
-
     return replace(finding, metric=f"{direction} {finding.metric}")
