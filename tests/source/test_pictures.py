@@ -1,6 +1,7 @@
 """A folder of pictures, and records that name pictures."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_what_has_gone_since_is_gone(folder):
     assert [item and item.id for item in found] == [None, "a.PNG", None, "a.PNG"]
     with pytest.raises(SourceError, match="still there"):
         source.scan()
+
+
+def test_a_name_that_is_no_text_is_named(folder):
+    try:
+        with open(os.fsencode(folder) + b"/caf\xe9.jpg", "wb"):
+            pass
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    with pytest.raises(SourceError, match=r"names of files in UTF-8, got 'caf\\udce9\.jpg'"):
+        PictureSource(folder)
 
 
 def test_other_endings_and_folders_that_are_not_there(folder):

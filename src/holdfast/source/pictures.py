@@ -24,7 +24,7 @@ class PictureSource(Filed):
         path: The folder. Hidden files and folders are left out.
         endings: Which files are pictures, by the end of their names in any case.
     Raises:
-        SourceError: No such folder.
+        SourceError: No such folder, or a name in it that is no text.
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -39,6 +39,11 @@ class PictureSource(Filed):
         if not self.path.is_dir():
             raise SourceError(str(self.path), "a folder of pictures", "none there")
         names = sorted(name for file in self.path.rglob("*") if (name := self._name(file)))
+        for name in names:
+            if not name.isascii() and name.encode("utf-8", "replace").decode() != name:
+                raise SourceError(
+                    str(self.path), "names of files in UTF-8", ascii(name), "Rename it."
+                )
         self._row = {name: row for row, name in enumerate(names)}
         self._names = names
 
