@@ -217,6 +217,44 @@ def test_a_model_in_memory_is_used_as_it_is():
             SentenceTransformersEncoder(Model(), **option).space  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("prompts", "default", "query", "document"),
+    [
+        (None, None, "", ""),
+        ({"query": "q: ", "document": "d: "}, None, "q: ", "d: "),
+        ({"query": "q: ", "document": "", "passage": "p: "}, None, "q: ", "p: "),
+        ({"query": "", "document": "", "corpus": "c: "}, None, "", "c: "),
+        # A default is for `encode`; what the library fills in for a role goes before it.
+        ({"query": "q: ", "document": ""}, "query", "q: ", ""),
+        ({"query": "", "document": "", "passage": "p: "}, "passage", "", "p: "),
+        ({"both": "b: "}, "both", "b: ", "b: "),  # older versions fill in nothing
+        ({"query": "q: ", "both": "b: "}, "both", "q: ", "b: "),
+    ],
+)
+def test_each_role_has_its_own_prompt_and_never_the_others(prompts, default, query, document):
+    model = Model()
+    model.prompts, model.default_prompt_name = prompts, default
+    made = SentenceTransformersEncoder(model)
+    for role, prompt in (("query", query), ("document", document)):
+        assert made.encode(["kelp"], role).array[0, 2] == len(prompt + "kelp"), role
+    told = SentenceTransformersEncoder(model, query_prefix=query, document_prefix=document)
+    assert told.space == made.space
+
+
+def test_roles_are_prompted_as_the_library_does(folder):
+    path = folder / "config_sentence_transformers.json"
+    settings = json.loads(path.read_text())
+    prompts = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+    path.write_text(json.dumps({**settings, **prompts}))
+    made = SentenceTransformersEncoder(folder, device="cpu")
+    library = made._loaded
+    if not hasattr(library, "encode_document"):
+        pytest.skip("this version has one `encode` for both roles")
+    for role in ("query", "document"):
+        wanted = getattr(library, f"encode_{role}")([CAT])
+        np.testing.assert_allclose(made.encode([CAT], role).array, wanted, atol=1e-6)
+
+
 def test_weights_in_memory_tell_spaces_apart():
     def space(weight=1.0, **options):
         return SentenceTransformersEncoder(Model(weight), **options).space

