@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 import time
 
@@ -311,6 +312,48 @@ def test_what_is_quarantined_at_the_last_moment_is_not_left_behind_unasked(world
         with pytest.raises(UpgradeError, match="no quarantined items, got 1"):
             world.engine.cut_over()
         assert world.gallery.state == "ready"
+
+
+def test_the_name_by_which_others_search_stays_with_the_side_that_is_read(world):
+    """A store may take its time to be given the name, and another turn come in between."""
+    told, reached, go = [], threading.Event(), threading.Event()
+
+    def slow():
+        reached.set()
+        assert go.wait(60)
+        told.append("new")
+
+    world.new.lead, world.old.lead = slow, lambda: told.append("old")
+    world.engine.run()
+    turns = [threading.Thread(target=t) for t in (world.engine.cut_over, world.engine.roll_back)]
+    turns[0].start()
+    assert reached.wait(60)
+    turns[1].start()
+    turns[1].join(0.3)  # as far as it comes
+    go.set()
+    for turn in turns:
+        turn.join(60)
+        assert not turn.is_alive()
+    assert world.gallery.state == "rolled back"
+    assert told[-1] == "old"
+
+
+@pytest.mark.parametrize("broken", ["old", "new"])
+def test_a_store_that_cannot_be_closed_keeps_nobody_else_open(world, broken):
+    world.engine.run(0.5)
+    closed = []
+
+    def close(name):
+        closed.append(name)
+        if name == broken:
+            raise StoreError("disk", "room", "none")
+
+    world.old.close, world.new.close = (lambda: close("old")), (lambda: close("new"))
+    with pytest.raises(StoreError, match="room"):
+        world.gallery.close()
+    assert closed == ["old", "new"]
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        world.ledger.counts()
 
 
 def test_one_string_is_no_list_of_contents(world):

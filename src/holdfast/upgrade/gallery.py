@@ -11,6 +11,7 @@ Models run outside of the turnstile.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -378,9 +379,9 @@ class Gallery(Sides):
         for beside in (self.follower, self.watch):
             if beside is not None:
                 beside.close()
-        with self._gate.closing():
-            self.old.store.close()
-            if self.new is not None:
-                self.new.store.close()
+        with self._gate.closing(), ExitStack() as parts:  # each, whatever becomes of the others
             if self.ledger is not None:
-                self.ledger.close()
+                parts.callback(self.ledger.close)
+            if self.new is not None:
+                parts.callback(self.new.store.close)
+            parts.callback(self.old.store.close)

@@ -23,6 +23,7 @@ moves from the old side to the new one, which searches need not wait for: see `e
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -64,6 +65,7 @@ class Sides:
         self.changes = 0  # grows with every change but moves
         self.turns = 0  # grows with every change of the state or the stage
         self._gate = Turnstile()
+        self._leading = threading.Lock()
         self._state: State | None = None
         self._stage: Stage | None = None
         self._whole = False  # whether the old side answers alone, for everything
@@ -146,10 +148,11 @@ class Sides:
 
     def lead(self) -> None:
         """Let the name by which others search, where a store has one, follow what is read here."""
-        side = self._new() if self.reads == "new" else self.old
-        lead = getattr(side.store, "lead", None)
-        if lead is not None:
-            lead()
+        with self._leading:  # or a name that is given late would stay with a side that was left
+            side = self._new() if self.reads == "new" else self.old
+            lead = getattr(side.store, "lead", None)
+            if lead is not None:
+                lead()
 
     def _look(self) -> None:
         """Whether the old side is whole beside a new side that is read alone."""
