@@ -15,6 +15,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -41,7 +42,8 @@ _M, _EF_CONSTRUCT = 16, 100
 _EF_ROWS = 100_000  # rows for which `ef` is meant
 _EF_GROWTH = 0.65  # exponent at which recall stayed about the same from 25,000 to 100,000 rows
 _GROUP = 16  # queries in one call
-_READ, _CARRIED = 1_000, 100  # points in one call, and in one beside searches
+_READ = 128  # points in one call: a millisecond or two, beside searches
+_BREATH = 0.01  # seconds in which searches that waited for one long call come before the next
 _FLUSH_ROWS = 50_000  # rows after which the write-ahead log is cut, to keep opening fast
 
 
@@ -186,10 +188,14 @@ class Shard:
             try:
                 with writing:
                     build = self._start()
-                done = build.wait() if build else None
+                done, old = build.wait() if build else None, None
                 if done is not None:
                     with writing:
-                        self._take_over(done)
+                        old = self._take_over(done)
+                if old is not None:
+                    time.sleep(_BREATH)  # loading stood still for as long as closing will
+                    with _translated(str(self._folder)):
+                        old.close()
             finally:
                 self._touched = self._build = None
                 self._pointer.sweep(self._folder)
@@ -235,17 +241,19 @@ class Shard:
     def _kilobytes(self, rows: int) -> float:
         return rows * self._space.dim * 4 / 1024
 
-    def _take_over(self, changed: bool) -> None:
-        """Bring what was written meanwhile into the copy, and let it be the shard."""
+    def _take_over(self, changed: bool) -> Any:
+        """Bring what was written meanwhile into the copy, and let it be the shard; answers what
+        was the shard before, if it changed.
+        """
         if not changed:  # our counts are upper bounds; ask again when they have grown
             self._declined = (self._written + self._removed) * 5 // 4
-            return
+            return None
         path = self._pointer.path(self._folder, ahead=1)
         with _translated(str(path)):
             fresh = _load(path, self._space, self._exact)
             touched = sorted(self._touched or ())
-            for start in range(0, len(touched), _CARRIED):
-                self._carry(touched[start : start + _CARRIED], fresh)
+            for start in range(0, len(touched), _READ):
+                self._carry(touched[start : start + _READ], fresh)
         self._written = self._removed = len(touched)
         self._point(
             replace(self._pointer, generation=self._pointer.generation + 1, built=self.count)
@@ -253,8 +261,7 @@ class Shard:
         with self._gate:
             old, self._shard = self._shard, fresh
         self._declined, self._unflushed = 0, len(touched)
-        with _translated(str(self._folder)):
-            old.close()
+        return old
 
     def _carry(self, keys: list[str], fresh: Any) -> None:
         operation, point = self._engine.UpdateOperation, self._engine.Point
