@@ -196,6 +196,19 @@ def test_a_prefix_stands_before_texts_only(folder, encoder):
     np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("revision", [None, "main", "v1"])
+def test_the_commit_counts_whatever_led_to_it(revision):
+    def space(commit, told=revision):
+        made = ClipEncoder("ours/model", revision=told)
+        config = types.SimpleNamespace(_commit_hash=commit)
+        made.__dict__["_loaded"] = types.SimpleNamespace(config=config)
+        return made._version
+
+    assert space("c1") == space("c1", None) == "c1"
+    assert space("c2") == "c2"
+    assert space(None, "v1") == "v1"
+
+
 def test_half_precision_is_another_space_close_by(folder, encoder):
     half = ClipEncoder(folder, dtype="bfloat16", device="cpu")
     mixed = [TEXTS[0], picture(1)]
@@ -273,7 +286,7 @@ class StandIn:
 @pytest.mark.parametrize("check", encoder_checks(), ids=str)
 def test_contract_of_open_clip_on_a_stand_in(check, contents, monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", StandIn)
-    check(lambda: OpenClipEncoder("ViT-T", device="cpu", batch_size=2), contents)
+    check(lambda: OpenClipEncoder("ViT-T", "mine", device="cpu", batch_size=2), contents)
 
 
 def test_open_clip_is_asked_as_its_manual_says(contents, monkeypatch):
@@ -291,13 +304,22 @@ def test_open_clip_is_asked_as_its_manual_says(contents, monkeypatch):
     others = [OpenClipEncoder("ViT-T", "mine"), OpenClipEncoder("ViT-T", "other", prefix="a ")]
     assert len({e.space.fingerprint for e in (encoder, *others)}) == 3
     with pytest.raises(ConfigError, match="list_pretrained"):
-        OpenClipEncoder("ViT-Q").space  # noqa: B018
+        OpenClipEncoder("ViT-Q", "mine").space  # noqa: B018
 
 
-def test_open_clip_answers_in_one_space(contents):
-    pytest.importorskip(
+def test_open_clip_is_never_left_to_make_up_weights(monkeypatch):
+    monkeypatch.setitem(sys.modules, "open_clip", StandIn)
+    with pytest.raises(ConfigError, match=r"which weights of 'ViT-T' to load, got none"):
+        open_encoder("open-clip", model="ViT-T")
+    assert OpenClipEncoder("hf-hub:ours/model").model == "hf-hub:ours/model"
+
+
+def test_open_clip_answers_in_one_space(contents, tmp_path):
+    library = pytest.importorskip(
         "open_clip", reason="open_clip needs torchvision, which has no build for CPUs alone here"
     )
-    encoder = open_encoder("open-clip", model="RN50", device="cpu")
+    weights = tmp_path / "weights.pt"
+    torch.save(library.create_model("RN50").state_dict(), weights)
+    encoder = open_encoder("open-clip", model="RN50", pretrained=str(weights), device="cpu")
     rows = encoder.encode(contents, "document").array
     assert rows.shape == (len(contents), encoder.space.dim)

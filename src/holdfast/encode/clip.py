@@ -31,8 +31,8 @@ class ClipEncoder(TwoTowers):
         model: A name on the hub, a folder, or a model that is loaded already.
         processor: Beside a loaded model: its tokenizer and its image processor, as one object
             with both or as a pair. A name or a folder brings its own.
-        revision: Commit or tag on the hub. Without one the fingerprint covers the commit that
-            was loaded, or the weights themselves.
+        revision: Commit or tag on the hub. The fingerprint covers the commit that was loaded;
+            elsewhere this, or without one the weights themselves.
         prefix: Text before every text, such as "a photo of ".
         max_length: Tokens after which text is cut; None for the model's own limit.
         batch_size: Texts or pictures in one pass.
@@ -181,13 +181,13 @@ class ClipEncoder(TwoTowers):
 
     @property
     def _version(self) -> str:
-        if self.revision is not None:
-            return self.revision
+        # What a branch or a tag names may change; the commit that was loaded does not.
+        on_hub = not self._in_memory and self._folder is None
+        commit = getattr(self._loaded.config, "_commit_hash", None) if on_hub else None
+        if commit or self.revision:
+            return str(commit or self.revision)
         if self._folder is not None:
             return folder_digest(self._folder)
-        commit = getattr(self._loaded.config, "_commit_hash", None)
-        if not self._in_memory and commit:
-            return str(commit)
         state = self._loaded.state_dict().items()
         weights = arrays_digest((name, tensor.cpu().float().numpy()) for name, tensor in state)
         return text_digest(weights, *self._readers())

@@ -14,6 +14,8 @@ from .pictures import Picture
 from .towers import TwoTowers, best_device, on_host, text_digest
 from .weights import arrays_digest
 
+_COMPLETE = ("hf-hub:", "local-dir:")  # names that bring their weights
+
 
 class OpenClipEncoder(TwoTowers):
     """A model of open_clip; it is loaded on first use.
@@ -22,13 +24,15 @@ class OpenClipEncoder(TwoTowers):
 
     Args:
         model: Its name there, "ViT-B-32", or "hf-hub:" and a name on the hub.
-        pretrained: Which weights, "laion2b_s34b_b79k", or a file of them; None where the
-            name brings its own.
+        pretrained: Which weights, "laion2b_s34b_b79k", or a file of them; None only where the
+            name brings its own, since the library would make up weights at random.
         revision: Version of the weights; without one the fingerprint covers the weights.
         prefix: Text before every text, such as "a photo of ".
         batch_size: Texts or pictures in one pass.
         device: Such as "cpu" or "cuda:0"; None for the best there is.
         name: Label of the space.
+    Raises:
+        ConfigError: No weights are named.
     Example:
         >>> OpenClipEncoder("ViT-B-32", "laion2b_s34b_b79k")
         OpenClipEncoder('ViT-B-32', 'laion2b_s34b_b79k')
@@ -46,6 +50,13 @@ class OpenClipEncoder(TwoTowers):
         name: str | None = None,
     ) -> None:
         super().__init__(batch_size, prefix)
+        if not pretrained and not model.startswith(_COMPLETE):
+            raise ConfigError(
+                "OpenClipEncoder: pretrained",
+                f"which weights of {model!r} to load",
+                "none",
+                "open_clip.list_pretrained() names them all.",
+            )
         self.model = model
         self.pretrained = pretrained
         self.revision = revision
