@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from holdfast.errors import ConfigError, StoreError, UpgradeError
+from holdfast.errors import ConfigError, StoreError, StoreHeld, UpgradeError
 from holdfast.items import Item
 from holdfast.upgrade import project as project_module
 from holdfast.upgrade.project import Project
@@ -160,6 +161,21 @@ def test_a_store_that_was_half_dropped_is_not_met_again(home, monkeypatch):
     finish(project)
     project.drop_old()
     assert len(list((project.folder / "stores").iterdir())) == 1
+
+
+def test_an_old_store_that_is_open_somewhere_is_not_dropped(home):
+    """Whoever has it open would leave pieces of it in a new folder of that name."""
+    home.project().build()
+    home.upgrade(project := home.project())
+    gallery = project.gallery()
+    project.engine(gallery).finish()
+    with pytest.raises(StoreHeld, match=f"held by process {os.getpid()}"):
+        project.drop_old()
+    assert len(list((project.folder / "stores").iterdir())) == 2
+    gallery.close()
+    project.drop_old()
+    assert len(list((project.folder / "stores").iterdir())) == 1
+    assert home.finds_itself(project)
 
 
 @pytest.mark.parametrize("where", ["planned", "copying", "cut over", "rolled back", "finished"])

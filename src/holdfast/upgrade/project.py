@@ -16,6 +16,7 @@ from ..arrays import Vectors
 from ..errors import ConfigError, SourceError, UpgradeError
 from ..space import Space
 from ..store.base import VectorStore
+from ..store.hold import Hold
 from ..store.registry import drop_store
 from .attend import attended
 from .config import DEAD
@@ -347,7 +348,11 @@ class Project(Parts):
         return ReEmbed(self.content(store), self._encoder_of(upgrade.new))
 
     def drop_old(self) -> None:
-        """After `finish`: delete the store of the space that was given up."""
+        """After `finish`: delete the store of the space that was given up.
+
+        Raises:
+            StoreHeld: A process has it open still.
+        """
         ledger = self.ledger()
         try:
             upgrade = ledger.upgrade()
@@ -364,8 +369,12 @@ class Project(Parts):
                 shutil.rmtree(dropped)
             drop_store(self.config.store.kind, folder, upgrade.old, **self.config.store.options)
             if folder.exists():
-                # All at once: half a store could not be opened again.
-                shutil.rmtree(folder.rename(folder.with_name(f"{folder.name}.dropped")))
+                hold = Hold(folder)  # who has it open would go on writing there
+                try:  # All at once: half a store could not be opened again.
+                    dropped = folder.rename(folder.with_name(f"{folder.name}.dropped"))
+                finally:
+                    hold.release()
+                shutil.rmtree(dropped)
             ledger.event("dropped", {"space": str(upgrade.old)})
         finally:
             ledger.close()
