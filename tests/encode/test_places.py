@@ -70,7 +70,7 @@ def test_places_are_read_in_any_of_their_forms():
     forms = ["48.85, 2.35", "48.85 2.35", (48.85, 2.35), {"lat": 48.85, "lng": 2.35},
              {"latitude": "48.85", "longitude": 2.35}]  # fmt: skip
     assert {read_place(form) for form in forms} == {(48.85, 2.35)}
-    for wrong in ("Paris", "1, 2, 3", {"lat": 1}, None, "151, -33"):
+    for wrong in ("Paris", "1, 2, 3", {"lat": 1}, None, "151, -33", (10**400, 1)):
         with pytest.raises(EncoderError):
             read_place(wrong)
     with pytest.raises(ConfigError):

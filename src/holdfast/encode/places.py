@@ -134,7 +134,7 @@ def read_place(content: Any, at: int = 0) -> tuple[float, float]:
         else:
             parts = list(content)
         latitude, longitude = (float(part) for part in parts)
-    except (TypeError, ValueError, StopIteration) as cause:
+    except (TypeError, ValueError, OverflowError, StopIteration) as cause:
         raise EncoderError(
             "PlacesEncoder",
             'latitude and longitude, such as "48.85, 2.35"',
