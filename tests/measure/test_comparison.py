@@ -97,3 +97,19 @@ def test_what_cannot_be_compared_is_refused():
     for weights in ([1.0], [-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]):
         with pytest.raises(InvalidInput, match="weights"):
             compare([1.0, 2.0], [1.0, 2.0], weights)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_what_a_draw_may_miss_altogether_is_not_shown(weighted, lost):
+    """(1 - lost / q)^q is 5 to 37 % of the draws: those without any loss reach zero."""
+    for queries in range(30, 200, 7):
+        before, after = np.ones(queries), np.ones(queries)
+        after[:lost] = 0.0
+        weights = np.linspace(1.0, 1.5, queries) if weighted else None
+        for found, end in (
+            (compare(before, after, weights), "high"),
+            (compare(after, before, weights), "low"),
+        ):
+            assert getattr(found.difference, end) == 0.0
+            assert found.outcome == "no difference shown"

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidInput
-from .interval import Floats, as_table, exact_means, resampled_means
+from .interval import Floats, as_table, exact_means, resampled_means, without_rounding
 from .judgements import Judgements
 
 
@@ -108,4 +108,4 @@ def weighted(
     rows = np.vstack([(table - means[:, None]) * counts, counts])
     drawn = resampled_means(rows, resamples, seed)
     drawn = drawn[drawn[:, -1] > 1e-12 * counts.mean()]
-    return means, means + drawn[:, :-1] / drawn[:, -1:]
+    return means, without_rounding(means + drawn[:, :-1] / drawn[:, -1:], table)
