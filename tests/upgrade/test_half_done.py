@@ -28,6 +28,7 @@ from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.reconcile import reconcile
 from holdfast.upgrade.side import Side
+from holdfast.upgrade.stage import Stage
 from tests.upgrade.toys import Clock, ToyEncoder, ToySource, contents
 
 OLD, NEW = Space("old", 8), Space("new", 12)
@@ -289,9 +290,11 @@ def test_ids_of_any_letters_are_moved_found_and_deleted(world):
 class Narrow(MemoryStore):
     """Refuses what other stores take, as a database may refuse a letter."""
 
+    error = InvalidInput
+
     def upsert(self, ids, *given):
         if "bad" in ids:
-            raise InvalidInput("store", "rows it can keep", "a letter it cannot")
+            raise self.error("store", "rows it can keep", "a letter it cannot")
         super().upsert(ids, *given)
 
 
@@ -332,6 +335,45 @@ def test_after_the_cut_over_what_the_new_store_refuses_is_refused_once(tmp_path)
     world.gallery.upsert([Item("good", B)])
     assert world.ledger.journal() == []
     assert "good" in world.gallery.search([B], 1).ids
+    world.ledger.close()
+
+
+@pytest.mark.parametrize("staged", [False, True])
+@pytest.mark.parametrize("error", [InvalidInput, StoreError])
+@pytest.mark.parametrize("died", [False, True])
+def test_what_the_side_that_is_read_refuses_is_written_nowhere(tmp_path, error, staged, died):
+    """Neither a new item, nor another content of one that is there, nor those beside them."""
+    world = narrowed(tmp_path)
+    del world.source.items["i5"]  # only the old side has it, and shows it
+    world.engine.run()
+    if staged:
+        world.engine.stage(Stage(0.5), leave_behind=True)
+    else:
+        world.engine.cut_over(leave_behind=True)
+    sides = world.old, world.new
+    before = [store.scan(limit=100, vectors=True).rows for store in sides]
+    world.new.error = error
+    items = [Item("bad", A), Item("i3", A, {"n": 1}), Item("i5", A), Item("fine", B)]
+    if died:  # in the midst of taking it back
+        world.old.delete = lambda ids: 1 / 0
+    with pytest.raises(ZeroDivisionError if died else error):
+        world.gallery.upsert(items)
+    if died:
+        del world.old.delete
+        world.restart()
+    assert world.ledger.journal() == []
+    for store, rows in zip(sides, before, strict=True):
+        now = store.scan(limit=100, vectors=True).rows
+        assert (now.ids, list(now.payloads)) == (rows.ids, list(rows.payloads))
+        for name in ("revisions", "hidden"):
+            assert np.array_equal(getattr(now, name), getattr(rows, name))
+        assert np.array_equal(now.vectors.array, rows.vectors.array)
+    assert len(world.gallery) == 40
+    world.gallery.upsert(items[3:])
+    world.engine.roll_back()
+    found = world.gallery.search([A, B], 41).ids
+    assert sorted(found[0]) == sorted([*world.items, "fine"])
+    assert found[1, 0] == "fine"
     world.ledger.close()
 
 

@@ -10,6 +10,7 @@ them never see an item on both sides or on none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,13 @@ class Journal:
         So they do while items still move if the new store refuses them.
 
         Returns:
-            What to tell the writer where a store refused them: the old one before anything was
-            written, or the new one that is read alone, and then the old one keeps them.
+            What to tell the writer where a store refused them, the old one or the new one that
+            is read alone; then both are as they were before.
         Raises:
             StoreError: A store failed; they are written as soon as it works.
         """
+        alone = new is not None and not self._reads_both()
+        before = self._kept(ids) if alone else None
         number = self._ledger.write_entry(
             "write",
             ids,
@@ -73,9 +76,31 @@ class Journal:
             old.array.tobytes(),
             None if new is None else new.array.tobytes(),
         )
-        refusal = self._carry_out(_as_rows(ids, revisions, payloads), old, new)
+        told = self._carry_out(_as_rows(ids, revisions, payloads), old, new)
+        if told is not None and told.store is self._new and before is not None:
+            number = self._take_back(number, ids, before)
         self._ledger.close_entry(number)
-        return refusal
+        return None if told is None else told.error
+
+    def _kept(self, ids: list[str]) -> Rows:
+        """What the old side has of some items."""
+        known = self._old.revisions(ids) != NO_REVISION
+        return self._old.get([name for name, there in zip(ids, known, strict=True) if there])
+
+    def _take_back(self, number: int, ids: list[str], before: Rows) -> int:
+        """Announce that a write is undone, in its place, and undo it on the old side."""
+        there = set(before.ids)
+        names = [*before.ids, *(name for name in ids if name not in there)]
+        vectors = b"" if before.vectors is None else before.vectors.array.tobytes()
+        flags = np.asarray(before.hidden, dtype=bool).tobytes()
+        numbers = before.revisions.tolist()
+        with self._ledger.together():
+            self._ledger.close_entry(number)
+            number = self._ledger.write_entry(
+                "restore", names, numbers, before.payloads, vectors, flags
+            )
+        self._apply_restore(names, before)
+        return number
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove items from both sides."""
@@ -118,7 +143,7 @@ class Journal:
 
         def blames(told: HoldfastError) -> bool:
             before = self._ledger.failed_before(rows.ids)
-            return vectors is not None and refuses(told, rows, vectors, before)
+            return vectors is not None and refuses(told, (rows, vectors), before)
 
         try:
             errors = halve(len(rows), show, blames).errors
@@ -144,18 +169,22 @@ class Journal:
         """Finish what was announced and not closed; answers how many entries there were."""
         entries = self._ledger.journal()
         for entry in entries:
-            with together(self._old, self._new):
-                self._replay(entry)
+            if entry.kind == "write":
+                self._write_again(entry)
+            else:
+                with together(self._old, self._new):
+                    self._replay(entry)
             self._ledger.close_entry(entry.number)
         return len(entries)
 
+    def _write_again(self, entry: Entry) -> None:
+        rows = _as_rows(entry.ids, entry.revisions or [], entry.payloads or [])
+        old = _vectors(entry.old or b"", self._old.space)
+        new = None if entry.new is None else _vectors(entry.new, self._new.space)
+        self._carry_out(rows, old, new)  # of a refusal its writer was told, or died before
+
     def _replay(self, entry: Entry) -> None:
         match entry.kind:
-            case "write":
-                rows = _as_rows(entry.ids, entry.revisions or [], entry.payloads or [])
-                old = _vectors(entry.old or b"", self._old.space)
-                new = None if entry.new is None else _vectors(entry.new, self._new.space)
-                self._carry_out(rows, old, new)  # of a refusal its writer was told, or died before
             case "delete":
                 self._apply_delete(entry.ids)
             case "move":
@@ -164,19 +193,25 @@ class Journal:
                 self._apply_back(entry.ids)
             case "requeue":
                 self._apply_requeue(entry.ids)
+            case "restore":
+                numbers = entry.revisions or []
+                rows = _as_rows(entry.ids[: len(numbers)], numbers, entry.payloads or [])
+                hidden = np.frombuffer(entry.new or b"", dtype=bool)
+                vectors = _vectors(entry.old or b"", self._old.space)
+                self._apply_restore(entry.ids, replace(rows, hidden=hidden, vectors=vectors))
 
-    def _carry_out(self, rows: Rows, old: Vectors, new: Vectors | None) -> HoldfastError | None:
-        """Write rows through to both sides; answers why that can never be done, if so.
+    def _carry_out(self, rows: Rows, old: Vectors, new: Vectors | None) -> NotTaken | None:
+        """Write rows through to both sides; answers who can never take them, and why, if so.
 
         What only the new store refuses need not go there while items still move.
         """
         try:
             self._apply_write(rows, old, new)
         except NotTaken as told:
-            if not refuses(told, told.rows, told.vectors):
+            if not refuses(told):
                 raise told.error from told.error.__cause__
             if told.store is self._old or not self._reads_both():
-                return told.error
+                return told
             self._apply_write(rows, old, None)
         return None
 
@@ -196,6 +231,14 @@ class Journal:
                 self._apply_requeue(rows.ids)
             else:
                 self._apply_back(rows.ids)
+
+    def _apply_restore(self, ids: Sequence[str], before: Rows) -> None:
+        with together(self._old, self._new):
+            self._old.delete(ids)  # else an older revision would be ignored
+            if before.vectors is not None and len(before):
+                self._old.upsert(before.ids, before.vectors, before.payloads, before.revisions)
+            hidden = [before.ids[i] for i in np.flatnonzero(before.hidden)]
+            self._old.hide(hidden)
 
     def _apply_requeue(self, ids: Sequence[str]) -> None:
         self._old.unhide(ids)

@@ -129,12 +129,13 @@ class Entry:
 
     Args:
         number: Where it stands in the journal.
-        kind: "write", "delete", "move", "back" or "requeue".
+        kind: "write", "delete", "move", "back", "requeue" or "restore".
         ids: The items it touches.
-        revisions: One for each item of a write.
-        payloads: One for each item of a write.
+        revisions: One for each item of a write; of a restore, for each of the first ones, which
+            were there before.
+        payloads: Likewise.
         old: Their vectors for the old side, as bytes of float32 rows.
-        new: Likewise for the new side.
+        new: Likewise for the new side; of a restore, who was hidden, as bytes of bools.
     """
 
     number: int

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import numpy as np
-
 from ..arrays import Vectors
 from ..errors import HoldfastError, InvalidInput, OccupiedStore, StoreError, StoreHeld
 from ..store.base import NO_REVISION, Rows, VectorStore
@@ -48,7 +46,9 @@ def put(store: VectorStore, rows: Rows, vectors: Vectors) -> None:
 
 
 def refuses(
-    told: HoldfastError, rows: Rows, vectors: Vectors, before: Collection[str] = ()
+    told: HoldfastError,
+    others: tuple[Rows, Vectors] | None = None,
+    before: Collection[str] = (),
 ) -> bool:
     """Whether an error is about the rows that were to be written, or about some of them.
 
@@ -57,8 +57,7 @@ def refuses(
 
     Args:
         told: What `put` raised; anything else is no refusal.
-        rows: Those that were to be written, and any that can be written as well.
-        vectors: Theirs.
+        others: Rows that can be written as well, with their vectors; these may be among them.
         before: Ids of rows that were refused before, so that they prove nothing.
     """
     if not isinstance(told, NotTaken):
@@ -67,7 +66,7 @@ def refuses(
         return True
     if isinstance(told.error, StoreHeld | OccupiedStore) or _is_about_the_machine(told.error):
         return False
-    return _writes(told, rows, vectors, before) and not _takes(told.store, told.rows, told.vectors)
+    return _writes(told, others, before) and not _takes(told.store, told.rows, told.vectors)
 
 
 def _is_about_the_machine(error: BaseException | None) -> bool:
@@ -83,27 +82,35 @@ def _is_about_the_machine(error: BaseException | None) -> bool:
     return False
 
 
-def _writes(told: NotTaken, rows: Rows, vectors: Vectors, before: Collection[str]) -> bool:
+def _writes(told: NotTaken, others: tuple[Rows, Vectors] | None, before: Collection[str]) -> bool:
     """Whether the store takes another row.
 
     A new one, since a store that is full may still replace what it has; where there are few of
     those, which may be refused likewise, one that it has.
     """
     store, asked = told.store, set(told.rows.ids)
-    dubious = {*before, *(asked if len(asked) == 1 else ())}
+    tried = 0
     try:
-        absent = np.flatnonzero(store.revisions(rows.ids) == NO_REVISION)
-        absent = absent[[rows.ids[i] not in dubious for i in absent]]
-        some = np.unique(absent[[0, len(absent) // 2, -1]]) if len(absent) else absent
-        if any(_takes(store, rows.take([i]), vectors.take([i])) for i in some.tolist()):
-            return True
+        if others is not None:
+            rows, vectors = others
+            some = _absent(store, rows, {*before, *(asked if len(asked) == 1 else ())})
+            if any(_takes(store, rows.take([i]), vectors.take([i])) for i in some):
+                return True
+            tried = len(some)
         known = store.scan(limit=len(asked) + 1, vectors=True).rows
     except HoldfastError:
         return False
-    others = [i for i, name in enumerate(known.ids) if name not in asked]
-    if len(some) == _ENOUGH or not others or known.vectors is None:
+    kept = [i for i, name in enumerate(known.ids) if name not in asked][:1]
+    if tried == _ENOUGH or not kept or known.vectors is None:
         return False
-    return _takes(store, known.take(others[:1]), known.vectors.take(others[:1]))
+    return _takes(store, known.take(kept), known.vectors.take(kept))
+
+
+def _absent(store: VectorStore, rows: Rows, but: Collection[str]) -> list[int]:
+    """Places of up to three rows that the store does not have."""
+    there = store.revisions(rows.ids) != NO_REVISION
+    absent = [i for i, name in enumerate(rows.ids) if not there[i] and name not in but]
+    return sorted({absent[0], absent[len(absent) // 2], absent[-1]}) if absent else []
 
 
 def _takes(store: VectorStore, rows: Rows, vectors: Vectors) -> bool:
