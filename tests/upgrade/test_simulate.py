@@ -80,7 +80,7 @@ def test_what_a_graph_needs_grows_by_the_logarithm_and_an_overload_has_no_end():
     near, far = simulate(graph, Plan(), asked, Prices(), "new", [50_000, 10**9])
     growth = math.log(10**9) / math.log(50_000)
     assert far.before.busy / near.before.busy == pytest.approx(growth)
-    assert near.during.busy == pytest.approx(1.5 * 100 * 0.004)
+    assert near.during.busy == pytest.approx(1.8 * 100 * 0.004)
     (over,) = simulate(graph, Plan(), Asked(searches=400.0), Prices(), "new", [10**6])
     assert over.to_json()["during"]["mean"] is None
     assert (over.money, over.rent) == (None, None)
