@@ -66,7 +66,7 @@ class JsonlSource(Filed):
 
     def _index(self) -> None:
         unused = set(self._fields.payload)
-        lines: dict[str, int] = {}
+        lines = array("q")  # of each row, since blank ones are skipped
         with self._open() as file:
             start = 0
             for number, raw in enumerate(file, start=1):
@@ -75,13 +75,13 @@ class JsonlSource(Filed):
                 if line.strip():
                     record = _object(line.rstrip(b"\r\n"), place)
                     item = self._fields.item(record, place)
-                    if item.id in lines:
+                    row = self._row.setdefault(item.id, len(lines))
+                    if row != len(lines):
                         raise SourceError(
-                            place, "an id of its own", f"{item.id!r}, as in line {lines[item.id]}"
+                            place, "an id of its own", f"{item.id!r}, as in line {lines[row]}"
                         )
-                    lines[item.id] = number
+                    lines.append(number)
                     unused.difference_update(item.payload)
-                    self._row[item.id] = len(self._row)
                     self._starts.append(start + skip)
                     self._lengths.append(len(line))
                 start += len(raw)
