@@ -14,7 +14,7 @@ import pytest
 from holdfast.errors import InvalidInput, MissingExtra
 from holdfast.measure.curve import Curve
 from holdfast.measure.interval import Interval
-from holdfast.plots import quality_curve
+from holdfast.plots import forecast_curve, quality_curve
 
 SHARES = [tenth / 10 for tenth in range(11)]
 
@@ -108,6 +108,18 @@ def test_the_title_and_the_words_for_those_who_do_not_see_it(curve):
     assert root.get("role") == "img"
     for share, point in zip(SHARES, curve.points, strict=True):
         assert f"{point.value:.3f} at {100 * share:g} %" in root.get("aria-label")
+
+
+def test_a_figure_is_as_high_as_its_legend_needs(curve):
+    def height(svg):
+        return float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg).group(1))
+
+    points = dict(zip(curve.shares, curve.points, strict=True))
+    band = {share: (point.low, point.high) for share, point in points.items()}
+    forecast, both = forecast_curve(points, band), forecast_curve(points, band, points)
+    rows = [1, 2, 3]  # of two entries each: 2, 3 and 5
+    heights = [height(svg) for svg in (forecast, both, quality_curve(curve))]
+    np.testing.assert_allclose(np.diff(heights), np.diff(rows) * 0.24 * 72.0, atol=1e-3)
 
 
 def test_a_curve_that_is_not_complete_draws_what_is_known():

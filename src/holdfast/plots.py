@@ -52,8 +52,8 @@ _SETTINGS = MappingProxyType(
         "ytick.color": _INK,
     }
 )
-_WIDE, _HIGH = 6.4, 4.4  # inches of 72 points; wide enough for a page, legible on a phone
-_MARGINS = MappingProxyType({"left": 0.1, "right": 0.96, "top": 0.92, "bottom": 0.33})
+# Inches of 72 points; wide enough for a page, legible on a phone.
+_WIDE, _TITLE, _AXES, _SHARES, _ROW = 6.4, 0.35, 2.6, 0.75, 0.24
 _DRAWING = threading.Lock()  # matplotlib's settings belong to the process
 
 
@@ -87,7 +87,9 @@ def quality_curve(
     gain: Interval | None = None
     if isinstance(measured, Curve):
         points = dict(zip(measured.shares, measured.points, strict=True))
-        metric, gain = measured.metric, measured.gain
+        metric = measured.metric
+        # Of a curve that falls it would be a part of the loss.
+        gain = measured.gain if measured.values[-1] > measured.values[0] else None
     else:
         points = dict(sorted(measured.items()))
     old = points[0.0].value if old is None and 0.0 in points else old
@@ -211,8 +213,15 @@ def _svg(draw: Any, told: str, args: tuple[Any, ...]) -> str:
     )
     out = io.StringIO()
     with _DRAWING, styles.context("default"), matplotlib.rc_context(dict(_SETTINGS)):
-        figure = figures.Figure(figsize=(_WIDE, _HIGH))
-        draw(figure.subplots(gridspec_kw=_MARGINS), args)
+        figure = figures.Figure(figsize=(_WIDE, _TITLE + _AXES + _SHARES))
+        axes = figure.subplots()
+        draw(axes, args)
+        rows = math.ceil(len(axes.get_legend().get_texts()) / 2)
+        high = _TITLE + _AXES + _SHARES + rows * _ROW
+        figure.set_size_inches(_WIDE, high)
+        figure.subplots_adjust(
+            left=0.1, right=0.96, top=1.0 - _TITLE / high, bottom=1.0 - (_TITLE + _AXES) / high
+        )
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     return _inline(out.getvalue(), told)
