@@ -83,6 +83,24 @@ def test_area_and_gain_are_those_of_the_curve(measured):
     assert f"Area gain {found.gain}: (area − old) / (new − old)" in said
 
 
+def test_a_part_of_a_loss_is_not_called_a_gain(ledger):
+    for share in (0.0, 0.5, 1.0):
+        record(ledger, share, answered(share, new=0.2))
+    page = render(Report.of(ledger))
+    found = curve(ledger)
+    assert f"Area loss {found.gain}: " in page
+    assert "area gain" not in page.lower()
+
+
+def test_a_cell_breaks_at_its_share_and_a_slice_anywhere(ledger):
+    for share in (0.0, 0.5):
+        record(ledger, share, answered(share))
+        record(ledger, share, answered(share), metric="nDCG@10", part="lang=de@home")
+    page = render(Report.of(ledger))
+    assert "<span>R@10 </span>mixed@<wbr>50%</th>" in page
+    assert '<span>nDCG@10 </span>old/old<span class="slice"> (lang=de@home)</span></th>' in page
+
+
 def test_equal_systems_have_no_gain(ledger):
     for share in (0.0, 1.0):
         record(ledger, share, answered(0.5), base=answered(0.5) if share else None)

@@ -12,7 +12,7 @@ from ..measure.finding import Finding
 from ..measure.interval import LEVEL, Interval
 from ..upgrade.assess import Assessment
 from .build import Report
-from .markup import Html, element, facts, joined, table
+from .markup import Html, breakable, element, facts, table
 from .words import cell_name, counted, duration, money
 
 _ENDS = f"{100 * LEVEL:g} % interval"
@@ -111,7 +111,7 @@ def _looked(found: Sequence[Finding]) -> Html:
             f"{f.value:+.3f}",
             f"{f.low:+.3f} to {f.high:+.3f}",
             f"{f.n:,}",
-            "look first" if f.verdict == "fail" else "",
+            element("span", "look first" if f.verdict == "fail" else "", class_=f.verdict),
             f.note,
         )
         for f in found
@@ -121,9 +121,8 @@ def _looked(found: Sequence[Finding]) -> Html:
 
 
 def _row(name: str, finding: Finding) -> tuple[str, ...]:
-    before, at, behind = name.rpartition("@")
     return (
-        joined((before, at, element("wbr"), behind)),
+        breakable(name),
         f"{finding.value:.3f}",
         f"{finding.low:.3f} to {finding.high:.3f}",
         f"{finding.n:,}",

@@ -39,6 +39,17 @@ def joined(parts: Iterable[str], between: str = "") -> Html:
     return Html(between.join(p if isinstance(p, Html) else escape(p) for p in parts))
 
 
+def breakable(name: str) -> Html:
+    """A name that a narrow screen breaks after its last @.
+
+    Example:
+        >>> breakable("mixed@10%")
+        'mixed@<wbr>10%'
+    """
+    before, at, behind = name.rpartition("@")
+    return joined((before, at, element("wbr"), behind)) if at else joined((name,))
+
+
 def table(caption: str, header: Iterable[str], rows: Iterable[Iterable[str]], name: str) -> Html:
     """A table whose first column names its rows; it scrolls on its own where it is too wide."""
     head = element("tr", *(element("th", word, scope="col") for word in header))

@@ -8,7 +8,7 @@ from .. import plots
 from ..errors import MissingExtra
 from ..measure.interval import LEVEL, RESAMPLES, Interval
 from .build import Cell, Moment, Report
-from .markup import Html, element, facts, joined, table
+from .markup import Html, breakable, element, facts, joined, table
 from .words import cell_name, counted, duration, event_words, next_steps, percent, utc
 
 _VERDICTS = {"pass": "✓ pass", "fail": "✗ fail", "info": "–"}
@@ -66,11 +66,12 @@ def _cells(report: Report) -> Html:
 
 def _row(cell: Cell, with_metric: bool) -> tuple[str, ...]:
     finding, gap = cell.finding, cell.difference
-    name = f"{finding.metric} {cell_name(finding.cell)}" if with_metric else cell_name(finding.cell)
-    name = name if finding.slice == "all" else f"{name} ({finding.slice})"
-    before, at, behind = name.rpartition("@")
+    words = [element("span", f"{finding.metric} ")] if with_metric else []
+    words.append(breakable(cell_name(finding.cell)))
+    if finding.slice != "all":
+        words.append(element("span", f" ({finding.slice})", class_="slice"))
     return (
-        joined((before, at, element("wbr"), behind)),  # a narrow screen breaks it there
+        joined(words),
         element("data", f"{finding.value:.3f}", value=repr(finding.value)),
         f"{finding.low:.3f} to {finding.high:.3f}",
         f"{finding.n:,}",
@@ -88,10 +89,12 @@ def _area(report: Report) -> Html:
     if gain is None:
         words += "Old and new are equal, so there is no gain to take a part of."
     else:
+        lost = report.curve.values[-1] < report.curve.values[0]
         words += (
-            f"Area gain {gain}: (area − old) / (new − old), which is 0 for keeping the old "
-            "system, 0.5 for a straight line and 1 for an instant switch."
+            f"Area {'loss' if lost else 'gain'} {gain}: (area − old) / (new − old), which is 0 for "
+            "keeping the old system, 0.5 for a straight line and 1 for an instant switch."
         )
+        words += " The new system measured lower, so less of it is better." if lost else ""
     return element("p", words)
 
 
