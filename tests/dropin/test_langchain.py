@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import os
 
 import numpy as np
 import pytest
@@ -221,11 +221,16 @@ def test_from_documents_fills_a_gallery():
     gallery.close()
 
 
-if importlib.util.find_spec("langchain_tests"):
+if os.environ.get("LANGCHAIN_TESTS"):  # its plugins ask for settings that are not ours
     from langchain_tests.integration_tests.vectorstores import VectorStoreIntegrationTests
 
     class TestStandard(VectorStoreIntegrationTests):
-        """LangChain's own suite for vector stores."""
+        """LangChain's own suite for vector stores.
+
+        pip install langchain-tests
+        LANGCHAIN_TESTS=1 pytest tests/dropin/test_langchain.py -W default \\
+            -o asyncio_mode=auto -o filterwarnings=default
+        """
 
         @pytest.fixture
         def vectorstore(self):
