@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_curve
 
 from holdfast.errors import InvalidInput
 from holdfast.measure.verification import Pairs, Verification, tar_at_far
@@ -88,6 +89,17 @@ def test_tar_at_far_is_a_quantile_of_the_impostors():
     assert 0.3 < got.mean() < 0.5  # 1 - Phi(1.2816 - 1) = 0.389
     with pytest.raises(InvalidInput, match="both kinds"):
         tar_at_far([1.0, 2.0], [1, 1], 0.1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=2, max_size=60), st.data())
+def test_no_more_false_accepts_than_allowed_and_no_fewer_true_ones(pairs, data):
+    scores, same = (np.array(part) for part in zip(*pairs, strict=True))
+    if same.all() or not same.any():
+        return
+    far = data.draw(st.sampled_from([1e-4, 0.05, 0.1, 0.29, 0.5, 0.9]))
+    false, true, _ = roc_curve(same, scores, drop_intermediate=False)
+    assert tar_at_far(scores, same, far).mean() == pytest.approx(true[false <= far + 1e-12].max())
 
 
 def test_senseless_pairs_and_folds_are_refused():

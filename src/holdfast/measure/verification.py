@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..arrays import IntArray, squared_norms, unit_rows
 from ..errors import InvalidInput
-from .interval import Floats
+from .interval import ROUNDING, Floats, as_table
 from .similarity import as_rows
 
 GRID = np.arange(4000) * 0.001
@@ -134,8 +134,9 @@ def _best(distance: npt.NDArray[Any], same: npt.NDArray[np.bool_]) -> float:
 def tar_at_far(scores: npt.ArrayLike, same: npt.ArrayLike, far: float) -> Floats:
     """True accepts at a rate of false accepts: (genuine,) 1 where a genuine pair is accepted.
 
-    The threshold is the (1 - far)-quantile of the scores of pairs of different classes; a
-    genuine pair is accepted above it. The mean is TAR@FAR.
+    The threshold is the lowest score of a pair of different classes above which no more than
+    this rate of them lies; a genuine pair is accepted above it. The mean is TAR@FAR. With
+    fewer such pairs than 1 / far none of them is accepted.
 
     Args:
         scores: (p,) similarity of each pair, higher is nearer.
@@ -143,12 +144,15 @@ def tar_at_far(scores: npt.ArrayLike, same: npt.ArrayLike, far: float) -> Floats
         far: Rate of false accepts, in (0, 1).
     Raises:
         InvalidInput: One kind of pairs only, or a rate that makes no sense.
+        NotFinite: A score that is not finite.
     Example:
-        >>> tar_at_far([0.9, 0.2, 0.1, 0.3], [1, 1, 0, 0], 0.5).tolist()
+        >>> tar_at_far([0.9, 0.2, 0.1, 0.3], [1, 1, 0, 0], 0.4).tolist()
         [1.0, 0.0]
     """
-    values, genuine = np.asarray(scores, dtype=np.float64), np.asarray(same).astype(bool)
+    values, genuine = as_table(np.asarray(scores)[None])[0], np.asarray(same).astype(bool)
     if values.shape != genuine.shape or genuine.all() or not genuine.any() or not 0 < far < 1:
         raise InvalidInput("tar_at_far", "pairs of both kinds and a rate in (0, 1)", str(far))
-    out: Floats = (values[genuine] > np.quantile(values[~genuine], 1.0 - far)).astype(np.float64)
+    impostors = np.sort(values[~genuine])[::-1]
+    most = int(far * len(impostors) * (1.0 + ROUNDING))  # 0.29 * 100 is 28.999...
+    out: Floats = (values[genuine] > impostors[most]).astype(np.float64)
     return out
