@@ -83,3 +83,8 @@ def test_unlabelled_and_repeated_hits_are_refused():
         judge.look_up(Hits.of([[("x", 1.0)]]))
     with pytest.raises(DuplicateIds, match="'a' twice"):
         judge.look_up(Hits.of([[("a", 1.0), ("a", 0.5)]]))
+
+
+def test_what_has_no_label_is_a_class_like_any_other():
+    labels = Labels({"q": None, "a": None}, {"a": None, "b": None})
+    assert labels.counts.tolist() == [2, 1]

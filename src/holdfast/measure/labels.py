@@ -40,7 +40,9 @@ class Labels:
         unanswerable: Unanswerable = "refuse",
     ) -> None:
         sizes = Counter(gallery.values())
-        count = {q: sizes[label] - (gallery.get(q) == label) for q, label in queries.items()}
+        count = {
+            q: sizes[label] - (q in gallery and gallery[q] == label) for q, label in queries.items()
+        }
         kept = [q for q in queries if count[q] > 0]
         if not kept or (unanswerable == "refuse" and len(kept) < len(queries)):
             raise InvalidInput(
