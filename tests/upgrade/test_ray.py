@@ -219,10 +219,41 @@ def test_a_batch_that_kills_every_actor_ends_in_an_error_that_may_pass():
 
     executor = RayExecutor("python", SLOW, NEW)
     executor._ray, actor, met = Died(), MagicMock(), []
-    executor._take, executor._replace = lambda: actor, met.append
+    executor._take, executor._replace = lambda _: actor, met.append
     with pytest.raises(EncoderUnavailable, match=r"a batch of 2, got 5 in a row that died"):
         executor.encoder.encode(["too", "much"], "document")
     assert met == [actor] * 5
+
+
+@pytest.mark.parametrize("answer", ["dies", "comes"])
+def test_a_batch_that_outlives_its_run_starts_no_cluster_again(answer):
+    from holdfast.upgrade.ray import RayExecutor
+
+    class Fake(MagicMock):
+        exceptions = ray.exceptions
+
+    executor, asked = RayExecutor("python", SLOW, NEW, actors=1), []
+    executor._ray = fake = Fake()
+    fake.is_initialized.return_value, fake.wait.side_effect = True, lambda refs, **_: (refs, [])
+
+    def get(ref, timeout=None):
+        if timeout is None:  # an actor says that it is ready
+            return NEW
+        asked.append(ref)
+        executor._release()  # the run is over while the batch is at its actor
+        if answer == "dies":
+            raise ray.exceptions.ActorDiedError
+        return np.zeros((1, 24), dtype=np.float32)
+
+    fake.get.side_effect = get
+    if answer == "dies":
+        with pytest.raises(EncoderUnavailable, match="an actor with 1 CPUs"):
+            executor.encoder.encode(["x"], "document")
+    else:
+        assert len(executor.encoder.encode(["x"], "document")) == 1
+    assert len(asked) == 1
+    assert fake.remote.return_value.options.return_value.remote.call_count == 1  # no other actor
+    assert [executor._free, executor._busy, executor._starting] == [[], [], {}]
 
 
 def test_a_project_runs_its_plan_on_ray(cluster, tmp_path):

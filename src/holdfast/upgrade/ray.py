@@ -107,6 +107,7 @@ class RayExecutor(Threads):
         self._busy: list[Any] = []
         self._starting: dict[Any, Any] = {}  # what an actor answers when it is ready -> actor
         self._own = False  # whether the cluster was joined, or started, by this object
+        self._held = 0  # how often it was let go: batches of an earlier time must not join again
         self.replaced = 0  # actors that died and were asked for again
 
     @property
@@ -135,8 +136,9 @@ class RayExecutor(Threads):
         """Rows of one batch, from whichever actor is free and lives to answer."""
         lost = self._ray.exceptions
         deadly = (lost.RayActorError, lost.ObjectLostError, lost.WorkerCrashedError)
+        held = self._held
         for _ in range(_DEATHS):
-            actor = self._take()
+            actor = self._take(held)
             try:
                 answer = self._ray.get(actor.encode.remote(contents, role), timeout=_LONGEST)
             except (*deadly, lost.NodeDiedError, lost.GetTimeoutError):
@@ -157,11 +159,13 @@ class RayExecutor(Threads):
             "Has each enough memory? Lower max_batch_size, or ask for fewer or larger actors.",
         )
 
-    def _take(self) -> Any:
-        """A free actor, as soon as there is one."""
+    def _take(self, held: int) -> Any:
+        """A free actor, as soon as there is one; none once the cluster was let go."""
         until = time.monotonic() + self._patience
         while time.monotonic() < until:
             with self._lock:
+                if held != self._held:
+                    break
                 self._begin()
                 self._welcome()
                 if self._free:
@@ -177,13 +181,16 @@ class RayExecutor(Threads):
 
     def _give(self, actor: Any) -> None:
         with self._lock:
-            self._busy.remove(actor)
-            self._free.append(actor)
+            if actor in self._busy:  # else everything has been let go meanwhile
+                self._busy.remove(actor)
+                self._free.append(actor)
 
     def _replace(self, actor: Any) -> None:
         """Give an actor up; another one is asked for."""
-        self._ray.kill(actor)
         with self._lock:
+            if actor not in self._busy:
+                return
+            self._ray.kill(actor)
             self._busy.remove(actor)
             self.replaced += 1
             self._begin()
@@ -233,6 +240,7 @@ class RayExecutor(Threads):
                 if self._own:
                     self._ray.shutdown()
             self._free, self._busy, self._starting, self._own = [], [], {}, False
+            self._held += 1
 
 
 class RemoteEncoder:
