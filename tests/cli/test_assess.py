@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from holdfast.encode.cache import CachedEncoder
-from holdfast.upgrade import survey
+from holdfast.upgrade import scope
 from holdfast.upgrade.order import read_rows
 from holdfast.upgrade.project import Project
 from tests.cli import toys
@@ -127,21 +127,21 @@ def test_a_budget_asks_as_a_sample_of_its_size_would_and_looks_once(large, judge
         looked.append(store)
         return read_rows(store)
 
-    monkeypatch.setattr(survey, "read_rows", look)
+    monkeypatch.setattr(scope, "read_rows", look)
     with contextlib.closing(project.ledger()) as ledger:
         store = project.store(project.serving(ledger))
     with contextlib.closing(store):
         heard = []
-        cut = survey.scope_of(project, store, 0.5, lambda asked: heard.append(asked) or 80)
+        cut = scope.scope_of(project, store, 0.5, lambda asked: heard.append(asked) or 80)
         assert len(looked) == 1
-        plain = survey.scope_of(project, store, 80 / ITEMS)
+        plain = scope.scope_of(project, store, 80 / ITEMS)
     assert len(heard) == 1
     assert len(heard[0]) == (QUERIES if judged else 150)  # as many as half of half the gallery
     assert len(cut.judgements) == (QUERIES if judged else 40)
     assert cut.judgements.qrels == plain.judgements.qrels
     assert cut.asked == plain.asked
     assert cut.answers == plain.answers
-    assert len(cut.rows) == 80
+    assert cut.size == plain.size == 80
     np.testing.assert_array_equal(cut.rows, plain.rows)
     np.testing.assert_array_equal(cut.ids, plain.ids)
 

@@ -10,7 +10,7 @@ from holdfast.measure.judgements import Judgements
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.assess import held
 from holdfast.upgrade.diagnose import diagnosed
-from holdfast.upgrade.survey import Scope
+from holdfast.upgrade.scope import Scope
 from holdfast.upgrade.unseen import Known
 from tests.measure.diagnose.worlds import OLD, world
 
@@ -29,7 +29,7 @@ def found_in(seed, fault, label):
     store.upsert(names, made.old, made.payloads)
     rows = np.arange(len(names))
     judgements = Judgements.from_dict({"q": {"i0": 1}}, {"q": "?"})
-    scope = Scope(judgements, False, id_array(names), rows, len(names), rows)
+    scope = Scope(judgements, False, id_array(names), rows, len(names), rows, len(names))
     known = Known(made.old.take([0]), made.new.take([0]), made.old, rows, made.new, scope.relevant)
     return diagnosed(store, scope, known, label)
 

@@ -43,7 +43,8 @@ from .plan import Plan
 from .price import Prices, characters
 from .project import Project
 from .records import refuse_under_way
-from .survey import Scope, Survey, conduct, hits_of, scope_of, table_of
+from .scope import Scope, scope_of
+from .survey import Survey, conduct, hits_of, table_of
 from .unseen import Floats
 
 Verdict: TypeAlias = Literal["keep", "bridge", "upgrade", "hold"]
@@ -228,7 +229,8 @@ class Assessor:
                 scope, plan = self._scope(store)
                 if dry_run:
                     return plan
-                survey = conduct(self.project, store, scope, self.project.folder / ASSESSED)
+                kept, measure = self.project.folder / ASSESSED, self._measure(scope)
+                survey = conduct(self.project, store, scope, kept, measure)
                 made = self._assessment(store, survey)
             finally:
                 store.close()
@@ -252,20 +254,19 @@ class Assessor:
             "items": scope.items,
             "queries": len(scope.judgements),
             "made": scope.made,
-            "sample": len(scope.rows),
+            "sample": scope.size,
             **planned(scope, length, price, prices.currency),
         }
         return scope, plan
 
     def _assessment(self, store: VectorStore, survey: Survey) -> Assessment:
         scope, known, space = survey.scope, survey.known, self.project.new_encoder.space
-        metric, k = self._metric()
-        judge = _Judge(metric, scope)
+        measure = self._measure(scope)
+        judge, k = measure.judge, measure.k
         alive = self.project.old_encoder is not None
         plan: Plan = self.project.config.upgrade
         cascade = plan.merge == "cascade"
         serving = serving_of("fused" if cascade else plan.merge, plan.calibrator)
-        measure = Measure(judge, str(metric), k)
         forecaster = Forecaster(known, measure, self.request.draws, plan.seed)
         curve = forecaster.curve(serving, self._order(plan, scope), plan.order)
         bridged = judge(best(table_of(survey.bridged or known.old_queries, known.old_docs), k)[0])
@@ -301,11 +302,11 @@ class Assessor:
             tuple(notes),
         )
 
-    def _metric(self) -> tuple[Metric, int]:
+    def _measure(self, scope: Scope) -> Measure:
         told = self.project.config.judgements
         metric = parse(told.metric if told else "nDCG@10")
         k = told.k if told else 10
-        return metric, max(k, metric.k or k)
+        return Measure(_Judge(metric, scope), str(metric), max(k, metric.k or k))
 
     def _order(self, plan: Plan, scope: Scope) -> Order:
         given = self.project.given_order(plan) if plan.order == "given" else None

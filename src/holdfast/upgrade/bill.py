@@ -7,7 +7,8 @@ from typing import Any
 
 from ..errors import UpgradeError
 from .price import ModelPrice, Prices, affordable, characters, cost, stored
-from .survey import Scope, Survey
+from .scope import Scope
+from .survey import Survey
 
 
 def within(budget: float, asked: Sequence[Any], length: float | None, price: ModelPrice) -> int:
@@ -35,7 +36,7 @@ def within(budget: float, asked: Sequence[Any], length: float | None, price: Mod
 
 def planned(scope: Scope, length: float | None, price: ModelPrice, currency: str) -> dict[str, Any]:
     """Costs of the sample with its queries, and of the whole gallery, before either is paid."""
-    both = len(scope.rows) + len(scope.judgements)
+    both = scope.size + len(scope.judgements)
     return {
         "cost": cost(both, _mean(length, scope), price, currency).to_json(),
         "whole": cost(scope.items, length, price, currency).to_json(),
@@ -76,5 +77,5 @@ def _mean(length: float | None, scope: Scope) -> float | None:
     asked = characters(scope.asked)
     if length is None or asked is None:
         return None
-    items, queries = len(scope.rows), len(scope.judgements)
+    items, queries = scope.size, len(scope.judgements)
     return (items * length + queries * asked) / (items + queries)

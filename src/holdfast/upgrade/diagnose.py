@@ -23,7 +23,7 @@ from ..measure.diagnose.transfer import transfer
 from ..measure.finding import Finding
 from ..measure.interval import LEVEL
 from ..store.base import VectorStore
-from .survey import Scope
+from .scope import Scope
 from .unseen import Known
 from .weigh import weighed
 

@@ -1,76 +1,35 @@
 """The survey: what is gathered before a verdict, for a tenth of the price at most.
 
 Queries come from your judgements, else from the documents (`questions.py`). They are encoded
-by both models; of the documents the new model reads a sample only (`sampling.py`). What it
-answers is kept beside the gallery, so that a later backfill does not pay for it again.
+by both models; of the documents the new model reads a sample only, in rounds (`sampling.py`).
+What it answers is kept beside the gallery, so that a later backfill does not pay for it again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 
 from ..align.choose import choose
-from ..arrays import IdArray, IntArray, Vectors, id_array
+from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array
 from ..encode.cache import CachedEncoder
 from ..errors import UpgradeError
-from ..measure.judgements import Judgements
+from ..space import Space
 from ..store.base import VectorStore
 from ..store.topk import scores
-from .order import read_rows
+from .forecast import Measure
 from .price import characters
 from .project import Project
-from .questions import questions
-from .sampling import choose_sample
-from .unseen import LEAST, Bools, Known
+from .sampling import gather
+from .scope import Scope
+from .unseen import LEAST, Known
 
-QUERIES = 500  # judged queries that are asked, drawn where there are more
-DOCUMENTS = 10_000  # of a larger gallery, that are ranked: all answers, the rest at random
 _BATCH = 256
-
-
-@dataclass(frozen=True, eq=False)
-class Scope:
-    """What is asked of what.
-
-    Args:
-        judgements: The queries, with texts.
-        made: Whether they were made from documents.
-        ids: (n,) the documents that are ranked.
-        revisions: (n,) theirs.
-        items: Of the whole gallery.
-        rows: (m,) places of those that the new model will read; empty while unknown.
-        answers: Contents that stand for a document, where a question was taken out of it.
-    """
-
-    judgements: Judgements
-    made: bool
-    ids: IdArray
-    revisions: IntArray
-    items: int
-    rows: IntArray
-    answers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def asked(self) -> list[Any]:
-        """Contents of the queries, which the new model reads like items."""
-        return [item.content for item in self.judgements.items()]
-
-    @property
-    def relevant(self) -> Bools:
-        """(q, n) which document answers which query."""
-        place = {name: at for at, name in enumerate(self.ids)}
-        table = np.zeros((len(self.judgements), len(self.ids)), dtype=bool)
-        for row, query in enumerate(self.judgements.query_ids):
-            for name, grade in self.judgements.qrels[query].items():
-                if grade > 0 and name in place:
-                    table[row, place[name]] = True
-        return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,129 +55,6 @@ class Survey:
     notes: Sequence[str]
 
 
-Most: TypeAlias = Callable[[Sequence[Any]], int]
-
-
-def scope_of(
-    project: Project, store: VectorStore, sample: float, most: Most | None = None
-) -> Scope:
-    """Decide what is asked of what, without asking any model.
-
-    Args:
-        project: The project.
-        store: What is served now.
-        sample: Part of the gallery that the new model may read.
-        most: For a budget: answers how many items it may read beside these queries.
-    Raises:
-        UpgradeError: Too small a sample to say anything, or no questions to ask.
-    """
-    ids, revisions = read_rows(store)
-    size = _large_enough(int(sample * len(ids) + 1e-9), len(ids))
-    seed = project.config.upgrade.seed
-    judgements = project.judgements()
-    if judgements is None:
-        return _made(project, store, ids, revisions, size, most)
-    present = set(ids.tolist())
-    asked = [
-        row
-        for row, query in enumerate(judgements.query_ids)
-        if any(g > 0 and name in present for name, g in judgements.qrels[query].items())
-    ]
-    if not asked:
-        raise UpgradeError(
-            "assess", "judged queries that the gallery can answer", "none", "Check [judgements]."
-        )
-    drawn = np.sort(np.random.default_rng(seed).permutation(asked)[:QUERIES])
-    judgements = judgements.take(drawn.tolist())
-    kept = _ranked(ids, judgements, seed)
-    scope = Scope(judgements, False, ids[kept], revisions[kept], len(ids), np.zeros(0, np.int64))
-    size = _afforded(size, scope.asked, most, len(ids))
-    # Which neighbours are near costs a query; what answers is known without.
-    rows = choose_sample(scope.relevant, _blank(scope), size, seed)
-    return Scope(judgements, False, scope.ids, scope.revisions, len(ids), rows)
-
-
-def _large_enough(size: int, items: int) -> int:
-    """The size of a sample that says something."""
-    if size < LEAST and items < LEAST:
-        raise UpgradeError(
-            "assess",
-            f"a gallery of at least {LEAST} items",
-            f"{items:,}",
-            "So few are moved in no time: holdfast plan, then measure with [judgements].",
-        )
-    if size < LEAST:
-        raise UpgradeError(
-            "assess",
-            f"a sample of at least {LEAST} items",
-            f"{size} of {items:,}",
-            "Allow a larger one: --sample 30%, or a larger budget.",
-        )
-    return size
-
-
-def _afforded(size: int, asked: Sequence[Any], most: Most | None, items: int) -> int:
-    """The size of the sample that a budget pays for once these queries are paid."""
-    return size if most is None else _large_enough(min(size, most(asked)), items)
-
-
-def _blank(scope: Scope) -> Any:
-    shuffled = np.random.default_rng(0).random((1, len(scope.ids)), dtype=np.float32)
-    return np.broadcast_to(shuffled, (len(scope.judgements), len(scope.ids)))
-
-
-def _ranked(ids: IdArray, judgements: Judgements, seed: int) -> IntArray:
-    """Places of the documents that are ranked: all, or all answers and others at random."""
-    if len(ids) <= DOCUMENTS:
-        return np.arange(len(ids))
-    answers = {name for query in judgements.query_ids for name in judgements.qrels[query]}
-    shuffled = np.random.default_rng(seed).permutation(len(ids))
-    first = np.array([name in answers for name in ids[shuffled]])
-    return np.sort(np.concatenate([shuffled[first], shuffled[~first]])[:DOCUMENTS])
-
-
-def _made(
-    project: Project,
-    store: VectorStore,
-    ids: IdArray,
-    revisions: IntArray,
-    size: int,
-    most: Most | None,
-) -> Scope:
-    """Questions from a half of the sample; the other half is the background."""
-    if project.old_encoder is None:
-        raise UpgradeError(
-            "assess",
-            "judged queries, since the old model is dead and cannot answer made ones",
-            "none",
-            "Name some in holdfast.toml, under [judgements].",
-        )
-    shuffled = np.random.default_rng(project.config.upgrade.seed).permutation(len(ids))
-    half = min(size // 2, QUERIES)
-    tried = ids[shuffled[: 4 * half]].tolist()
-    found = questions(project.content(store).get(tried), half)
-    if len(found) < LEAST // 2:
-        raise UpgradeError(
-            "assess",
-            "documents that questions can be made of: texts of more than one sentence",
-            f"{len(found)} among {len(tried)}",
-            "Name judged queries in holdfast.toml, under [judgements].",
-        )
-    size = _afforded(size, [one.text for one in found], most, len(ids))
-    found = found[: size // 2]
-    judgements = Judgements.from_dict(
-        {f"question {one.id}": {one.id: 1} for one in found},
-        {f"question {one.id}": one.text for one in found},
-    )
-    kept = _ranked(ids, judgements, project.config.upgrade.seed)
-    ids, revisions, total = ids[kept], revisions[kept], len(ids)
-    answers = {one.id: one.answer for one in found}
-    asking = np.array([name in answers for name in ids])
-    turned = np.random.default_rng(1).permutation(np.flatnonzero(~asking))
-    rows = np.sort(np.concatenate([np.flatnonzero(asking), turned[: size - int(asking.sum())]]))
-    return Scope(judgements, True, ids, revisions, total, rows, answers)
-
-
 class _Asked:
     """An encoder whose answers are kept, with what it was paid for."""
 
@@ -227,6 +63,10 @@ class _Asked:
         self._cache = encoder if kept else CachedEncoder(encoder, path)
         self._before = self._cache.misses
         self.seconds = 0.0
+
+    @property
+    def space(self) -> Space:
+        return self._cache.space
 
     @property
     def paid(self) -> int:
@@ -243,7 +83,76 @@ class _Asked:
         return Vectors(space, np.concatenate([part.array for part in parts]))
 
 
-def conduct(project: Project, store: VectorStore, scope: Scope, kept: Path) -> Survey:
+class _Documents:
+    """Documents of a scope, as far as the new model has read them."""
+
+    def __init__(self, scope: Scope, source: Any, model: _Asked) -> None:
+        self._scope, self._source, self._model = scope, source, model
+        self._contents: dict[int, Any] = {}  # None: it is gone
+        self._vectors: dict[int, FloatArray] = {}
+        self.paid, self.seconds = 0, 0.0
+
+    @property
+    def contents(self) -> list[Any]:
+        """Of all that was read."""
+        return [content for content in self._contents.values() if content is not None]
+
+    @property
+    def notes(self) -> list[str]:
+        """How many are gone."""
+        gone = len(self._contents) - len(self.contents)
+        return [f"The content of {gone} sampled items is gone."] if gone else []
+
+    def first(self) -> IntArray:
+        """Places to begin with.
+
+        Raises:
+            UpgradeError: Too much of the sampled content is gone.
+        """
+        rows, size = self._scope.rows, self._scope.size
+        self._look_up(rows)
+        if len(self.contents) < LEAST:  # as many others as there may be, instead of the best
+            others = np.setdiff1d(np.arange(len(self._scope.ids)), rows)
+            others = np.random.default_rng(2).permutation(others)[: size - len(rows)]
+            rows = np.sort(np.concatenate([rows, others]))
+            self._look_up(rows)
+        if len(self.contents) < LEAST:
+            raise UpgradeError(
+                "assess",
+                f"content for at least {LEAST} sampled items",
+                f"{len(self.contents)} of {len(rows)}",
+                "Is the source the one that the gallery was built from?",
+            )
+        return rows
+
+    def read(self, rows: IntArray) -> tuple[IntArray, Vectors]:
+        """Those whose content is there, and their new vectors."""
+        self._look_up(rows)
+        there = [row for row in rows.tolist() if self._contents[row] is not None]
+        fresh = [row for row in there if row not in self._vectors]
+        paid, seconds = self._model.paid, self._model.seconds
+        if fresh:
+            told = self._model.encode([self._contents[row] for row in fresh], "document")
+            self._vectors.update(zip(fresh, told.array, strict=True))
+        self.paid += self._model.paid - paid
+        self.seconds += self._model.seconds - seconds
+        table = np.stack([self._vectors[row] for row in there])
+        return np.array(there, dtype=np.int64), Vectors(self._model.space, table)
+
+    def _look_up(self, rows: IntArray) -> None:
+        fresh = [row for row in rows.tolist() if row not in self._contents]
+        items = self._source.get([self._scope.ids[row] for row in fresh])
+        for row, item in zip(fresh, items, strict=True):
+            content = None if item is None else item.content
+            name = self._scope.ids[row]
+            self._contents[row] = (
+                content if item is None else self._scope.answers.get(name, content)
+            )
+
+
+def conduct(
+    project: Project, store: VectorStore, scope: Scope, kept: Path, measure: Measure
+) -> Survey:
     """Ask the models.
 
     Args:
@@ -251,64 +160,52 @@ def conduct(project: Project, store: VectorStore, scope: Scope, kept: Path) -> S
         store: What is served now.
         scope: From `scope_of`.
         kept: File in which the new model's answers are kept.
+        measure: What will be forecast: which documents are read depends on it.
     Raises:
         EncoderError: A model does not answer.
         UpgradeError: Too much of the sampled content is gone.
     """
-    asked = scope.asked
-    scope, contents, notes = _readable(scope, project.content(store))
+    asked, own = scope.asked, None
     model = _Asked(project.new_encoder, kept)
-    new_docs = model.encode(contents, "document")
-    paid, seconds = model.paid, model.seconds
+    documents = _Documents(scope, project.content(store), model)
+    first = documents.first()
     new_queries = model.encode(asked, "query")
     old_docs = _old_docs(project, store, scope)
-    pairs = old_docs.take(scope.rows)
-    bridged = choose(new_docs, pairs, side="query", floor=False).bridge.transform(new_queries)
-    alive = project.old_encoder is not None
-    old_queries = project.old_encoder.encode(asked, "query") if alive else bridged
-    known = Known(
-        old_queries, new_queries, old_docs, scope.rows, new_docs, scope.relevant, paired=alive
-    )
+    if project.old_encoder is not None:
+        own = project.old_encoder.encode(asked, "query")
+
+    def known_with(rows: IntArray) -> Known:
+        there, new_docs = documents.read(rows)
+        old = _over(new_docs, old_docs.take(there), new_queries) if own is None else own
+        paired = own is not None
+        return Known(old, new_queries, old_docs, there, new_docs, scope.relevant, paired)
+
+    known = gather(known_with, first, scope.size, measure, project.config.upgrade.seed)
+    bridged = _over(known.new_docs, old_docs.take(known.rows), new_queries)
+    notes = [*documents.notes, *_notes(scope)]
+    rate = documents.paid / documents.seconds if documents.paid and documents.seconds else None
+    scope, length = replace(scope, rows=known.rows), characters(documents.contents)
+    return Survey(scope, known, bridged, length, model.paid, rate, notes)
+
+
+def _over(new_docs: Vectors, old_docs: Vectors, new_queries: Vectors) -> Vectors:
+    """The queries over the bridge of these pairs."""
+    return choose(new_docs, old_docs, side="query", floor=False).bridge.transform(new_queries)
+
+
+def _notes(scope: Scope) -> list[str]:
+    notes = []
     if scope.made:
         notes.append(
-            f"{len(asked)} questions were made from documents: first sentences, taken out of "
-            "their answers. They compare models; they do not say how good either is."
+            f"{len(scope.judgements)} questions were made from documents: first sentences, taken "
+            "out of their answers. They compare models; they do not say how good either is."
         )
     if len(scope.ids) < scope.items:
         notes.append(
             f"Ranked among {len(scope.ids):,} of {scope.items:,} items: all figures are higher "
             "than those of the whole gallery, for both models."
         )
-    rate = paid / seconds if paid and seconds > 0.0 else None
-    return Survey(scope, known, bridged, characters(contents), model.paid, rate, notes)
-
-
-def _readable(scope: Scope, source: Any) -> tuple[Scope, list[Any], list[str]]:
-    """Without sampled items whose content is gone."""
-    names = [scope.ids[row] for row in scope.rows]
-    items = source.get(names)
-    there = np.array([item is not None for item in items], dtype=bool)
-    if there.sum() < LEAST:
-        raise UpgradeError(
-            "assess",
-            f"content for at least {LEAST} sampled items",
-            f"{int(there.sum())} of {len(names)}",
-            "Is the source the one that the gallery was built from?",
-        )
-    contents = [scope.answers.get(item.id, item.content) for item in items if item is not None]
-    gone = len(names) - len(contents)
-    notes = [f"The content of {gone} sampled items is gone."] if gone else []
-    rows = scope.rows[there]
-    changed = Scope(
-        scope.judgements,
-        scope.made,
-        scope.ids,
-        scope.revisions,
-        scope.items,
-        rows,
-        scope.answers,
-    )
-    return changed, contents, notes
+    return notes
 
 
 def _old_docs(project: Project, store: VectorStore, scope: Scope) -> Vectors:

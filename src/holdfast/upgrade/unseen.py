@@ -6,20 +6,19 @@ prediction alone would flatter: what it misses decides the ranking. So new score
 *drawn*: the prediction, corrected by a regression, plus a residual that was seen on sampled
 documents, which the map did not have in its fit (leave one out).
 
-    not relevant    residual of a sampled pair whose prediction was about as high, in units of
-                    the query's own spread, and of what both models place about as high
-                    among the query's own: such rivals are missed by more
+    not relevant    residual of a sampled pair that both models place about as high among the
+                    query's own, in units of the query's own spread and of the document's
     relevant        a regression of its own, since the map does not see relevance: a part
                     that all answers of a query share, and a residual
 
 Each draw weighs the sampled documents anew (bootstrap), so that draws differ as much as
 forecasts from other samples would. Nothing is weighted by how likely a document was to be
-sampled: residuals of judged and of random documents were the same on our data, and
-weights only added noise.
+sampled: samples are chosen by what the regression knows of a document (`sampling.py`), so
+that sampled and other ones of the same features differ by chance only.
 
 Source: kernel ridge regression (Saunders et al. 1998) with its exact leave-one-out
 residuals; drawing residuals is the bootstrap of regressions (Efron 1979). Departs from them:
-residuals are drawn by the height of their prediction, and apart for relevant pairs.
+residuals are drawn by the height of their pair, and apart for relevant pairs.
 """
 
 from __future__ import annotations
@@ -32,17 +31,20 @@ import numpy.typing as npt
 from ..arrays import FloatArray, IntArray, Vectors, squared_norms
 from ..errors import InvalidInput
 from ..store.topk import scores
+from .mapped import mapped
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 LEAST = 50  # sampled documents below which nothing is forecast
-_PENALTIES = (1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
 _LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 # Levels of heights; the last one holds some thousand pairs of a sample.
 _RIVALS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+# What residuals of a query share, of their spread at each level; much the same on all our data.
+_SHARED = (0.1, 0.1, 0.12, 0.18, 0.25, 0.3, 0.4, 0.5)
+_SQUARES = 0.3, 3.0  # of residuals of a document, to those of all
+_RIVAL, _TILT, _HIGHEST = 0.95, 0.5, 6.0  # heights count by exp(tilt), since rivals are high
 _PRIOR = 20.0  # pairs by which a query's own spread is pulled to that of all
-_BLOCK = 4096
 _PAIRS = 50.0  # pairs of answers by which what a query's answers share is pulled to nothing
 
 
@@ -113,116 +115,236 @@ class Unseen:
         self.known = known
         count = known.relevant.shape[1]
         self.rest: IntArray = np.setdiff1d(np.arange(count), known.rows)
-        mapped, unsure = _mapped(known)
-        self._unsure = unsure[known.rows], unsure[self.rest]
-        predicted = scores(known.new_queries.array, mapped, known.new_docs.space.metric)
-        features = (predicted.astype(np.float64), known.old.astype(np.float64))
-        self._here = tuple(table[:, known.rows] for table in features)
-        self._there = tuple(table[:, self.rest] for table in features)
-        self._truth = known.new.astype(np.float64)
+        # Queries are pairs as well, and cost nothing more.
+        pairs = slice(0, None if known.paired else 0)
+        vectors = mapped(
+            known.old_docs.array,
+            known.rows,
+            known.new_docs.array,
+            known.old_queries.array[pairs],
+            known.new_queries.array[pairs],
+        )
+        predicted = scores(known.new_queries.array, vectors, known.new_docs.space.metric)
+        self._mean, self._spread = _moments(predicted.astype(np.float64))
+        self._pairs = _Pairs.of_all(
+            (predicted - self._mean) / self._spread,
+            _standard(known.old.astype(np.float64)),
+            np.sqrt(squared_norms(vectors.astype(np.float64))),
+        )
+        self._new = known.new
+        self._truth = (self._new - self._mean) / self._spread
         self._answers = known.relevant[:, known.rows]
         self._sought = known.relevant[:, self.rest]
 
     def draw(self, random: np.random.Generator) -> FloatArray:
         """(q, n) new scores: true ones of the sample, drawn ones of the rest."""
-        shape = self.known.relevant.shape
         weights = random.exponential(size=len(self.known.rows))  # the Bayesian bootstrap
-        drawn = np.empty(shape, dtype=np.float32)
-        drawn[:, self.known.rows] = self._truth
+        drawn = np.empty(self.known.relevant.shape, dtype=np.float32)
+        drawn[:, self.known.rows] = self._new
         rest = self._draw_others(weights, random)
         if self._sought.any() and self._answers.sum() > 8:
             rest[self._sought] = self._draw_relevant(weights, random)
-        drawn[:, self.rest] = rest
+        drawn[:, self.rest] = rest * self._spread + self._mean
         return drawn
 
     def _draw_others(self, weights: Floats, random: np.random.Generator) -> Floats:
-        here, other = _full(*self._here), ~self._answers
+        here, there, other = (
+            self._pairs.of(self.known.rows),
+            self._pairs.of(self.rest),
+            ~self._answers,
+        )
         wide = np.broadcast_to(weights, other.shape)
-        fitted = _least_squares(here[other], self._truth[other], wide[other])
-        predicted, residual = _level(fitted, *self._here), np.zeros(other.shape)
-        residual[other] = self._truth[other] - predicted[other]
+        heights = here.height[other]
+        tilt = np.exp(_TILT * np.minimum(heights - np.quantile(heights, _RIVAL), _HIGHEST))
+        fitted = _least_squares(here.table(other), self._truth[other], wide[other] * tilt)
+        steps = _Steps(heights, wide[other])
+        residual = np.zeros(other.shape)
+        residual[other] = self._truth[other] - here.level(fitted)[other]
+        level = steps.means(residual[other])
+        residual[other] -= level[steps.bins]
         counts = (wide * other).sum(axis=1)
         shift = (wide * residual).sum(axis=1) / (counts + 1.0)
-        residual = np.where(other, residual - shift[:, None], 0.0) / self._unsure[0]
-        squares = (wide * residual**2).sum(axis=1)
-        mean = float(squares.sum() / counts.sum())
-        spread = np.sqrt((squares + _PRIOR * mean) / (counts + _PRIOR) / max(mean, 1e-12))
-        there = _level(fitted, *self._there)
-        both = _Both(there, self._there[1])
-        rivals = _Steps.of(
-            both(predicted, self._here[1])[other], (residual / spread[:, None])[other], wide[other]
-        )
-        heights = (predicted + shift[:, None])[other]
-        edges = np.quantile(heights, _LEVELS)
-        pool = _Pool(edges, heights, rivals.values, wide[other])
-        errors = rivals.undo(pool.draw(there + shift[:, None], random), both(there, self._there[1]))
-        drawn: Floats = there + shift[:, None] + spread[:, None] * self._unsure[1] * errors
+        residual = np.where(other, residual - shift[:, None], 0.0)
+        shared = _Shared(residual, wide * other, steps.at(here.height), len(level))
+        residual -= shared.told()
+        size = np.sqrt(steps.means(residual[other] ** 2))
+        residual[other] /= size[steps.bins]
+        sure = _least_squares(here.documents(other), residual[other] ** 2, wide[other])
+        residual /= here.unsure(sure)
+        squares = (wide * other * residual**2).sum(axis=1)
+        mean = max(float(squares.sum() / counts.sum()), 1e-12)
+        spread = np.sqrt((squares + _PRIOR * mean) / (counts + _PRIOR) / mean)
+        pool = _Pool(heights, (residual / spread[:, None])[other], wide[other])
+        at = steps.at(there.height)
+        error = spread[:, None] * there.unsure(sure) * size[at]
+        drawn: Floats = there.level(fitted) + level[at] + shift[:, None]
+        drawn += error * pool.draw(there.height, random) + shared.draw(at, random)
         return drawn
 
     def _draw_relevant(self, weights: Floats, random: np.random.Generator) -> Floats:
         asked, row = np.nonzero(self._answers)
-        here = _plain(*(table[self._answers] for table in self._here))
+        here = self._pairs.plain(asked, self.known.rows[row])
         truth, heavy = self._truth[self._answers], weights[row]
         fitted = _least_squares(here, truth, heavy)
         shared, noise, left = _shared_part(truth - here @ fitted, asked, len(self._answers))
-        there = _plain(*(table[self._sought] for table in self._there))
+        asking, sought = np.nonzero(self._sought)
+        there = self._pairs.plain(asking, self.rest[sought])
         own = shared + noise * random.standard_normal(len(shared))
         chosen = random.choice(len(left), size=len(there), p=heavy / heavy.sum())
-        drawn: Floats = there @ fitted + own[np.nonzero(self._sought)[0]] + left[chosen]
+        drawn: Floats = there @ fitted + own[asking] + left[chosen]
         return drawn
 
 
-class _Both:
-    """How high both models place a document among the query's own."""
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """What is known of every pair of query and document, new score or not.
 
-    def __init__(self, predicted: Floats, old: Floats) -> None:
-        self._scales = _moments(predicted), _moments(old)
+    The last two are there because samples are chosen for them, in effect.
 
-    def __call__(self, predicted: Floats, old: Floats) -> Floats:
-        (a, b), (c, d) = self._scales
-        height: Floats = (predicted - a) / b + (old - c) / d
-        return height
+    Args:
+        predicted: (q, n) new scores, standardised query by query.
+        old: (q, n) old scores, likewise.
+        length: (n,) of predicted vectors, standardised. A map that knows little of a document
+            predicts a short vector, of all that it might be the mean.
+        common: (n,) how near a document is to the queries it is nearest to, standardised.
+    """
+
+    predicted: Floats
+    old: Floats
+    length: Floats
+    common: Floats
+
+    @classmethod
+    def of_all(cls, predicted: Floats, old: Floats, length: Floats) -> _Pairs:
+        """From all documents, since what is common is so among them."""
+        common = np.log(np.exp(_TILT * (predicted + old)).mean(axis=0))
+        return cls(predicted, old, _standard(length[None])[0], _standard(common[None])[0])
+
+    def of(self, places: IntArray) -> _Pairs:
+        """Those of some documents."""
+        tables, rows = (self.predicted, self.old), (self.length, self.common)
+        return _Pairs(*(table[:, places] for table in tables), *(row[places] for row in rows))
+
+    @property
+    def height(self) -> Floats:
+        """How high both models place a document among the query's own."""
+        table: Floats = self.predicted + self.old
+        return table
+
+    def table(self, which: Bools) -> Floats:
+        """(pairs, 12) features."""
+        p, o, (one, long, near) = self.predicted[which], self.old[which], self.documents(which).T
+        products = (long * p, long * o, near * p, near * o)
+        return np.stack((one, p, o, p * o, p * p, o * o, long, near, *products), axis=-1)
+
+    def level(self, fitted: Floats) -> Floats:
+        """`table @ fitted` of all pairs, without the table."""
+        one, p, o, both, pp, oo, long, near, lp, lo, np_, no = fitted.tolist()
+        by_p = p + lp * self.length + np_ * self.common + pp * self.predicted + both * self.old
+        by_o = o + lo * self.length + no * self.common + oo * self.old
+        alone = one + long * self.length + near * self.common
+        level: Floats = alone + by_p * self.predicted + by_o * self.old
+        return level
+
+    def documents(self, which: Bools) -> Floats:
+        """(pairs, 3) features of the documents."""
+        rows = (np.ones_like(self.length), self.length, self.common)
+        return np.stack([np.broadcast_to(row, which.shape)[which] for row in rows], axis=-1)
+
+    def unsure(self, fitted: Floats) -> Floats:
+        """(n,) spread of residuals, from the same features of their squares."""
+        square = fitted[0] + fitted[1] * self.length + fitted[2] * self.common
+        spread: Floats = np.sqrt(np.clip(square, *_SQUARES))
+        return spread
+
+    def plain(self, asked: IntArray, places: IntArray) -> Floats:
+        """(pairs, 4) features of few pairs."""
+        p, o = self.predicted[asked, places], self.old[asked, places]
+        return np.stack((np.ones_like(p), p, o, self.length[places]), axis=-1)
 
 
 class _Steps:
-    """Mean and spread of residuals by height, taken out and put back."""
+    """Levels of heights, and means of what lies on each."""
 
-    def __init__(self, edges: Floats, means: Floats, spreads: Floats, values: Floats) -> None:
-        self._edges, self._means, self._spreads, self.values = edges, means, spreads, values
+    def __init__(self, heights: Floats, weights: Floats) -> None:
+        self._edges, self._weights = np.quantile(heights, _RIVALS), weights
+        self.bins = self.at(heights)
+        self._counts = np.bincount(self.bins, weights, len(self._edges) + 1) + 1e-9
 
-    @classmethod
-    def of(cls, heights: Floats, values: Floats, weights: Floats) -> _Steps:
-        edges = np.quantile(heights, _RIVALS)
-        bins = np.digitize(heights, edges)
-        counts = np.bincount(bins, weights, len(edges) + 1) + 1e-9
-        means = np.bincount(bins, weights * values, len(edges) + 1) / counts
-        squares = np.bincount(bins, weights * (values - means[bins]) ** 2, len(edges) + 1) / counts
-        spreads = np.sqrt(squares) + 1e-9
-        return cls(edges, means, spreads, (values - means[bins]) / spreads[bins])
+    def at(self, heights: Floats) -> IntArray:
+        """Which level."""
+        return np.digitize(heights, self._edges)
 
-    def undo(self, values: Floats, heights: Floats) -> Floats:
-        bins = np.digitize(heights, self._edges)
-        back: Floats = values * self._spreads[bins] + self._means[bins]
-        return back
+    def means(self, values: Floats) -> Floats:
+        """Of each level."""
+        totals = np.bincount(self.bins, self._weights * values, len(self._counts))
+        means: Floats = totals / self._counts + 1e-12
+        return means
 
 
 def _moments(table: Floats) -> tuple[Floats, Floats]:
     """(q, 1) mean and spread of each row."""
-    if not table.shape[1]:  # everything was sampled
-        return np.zeros((len(table), 1)), np.ones((len(table), 1))
     spread = table.std(axis=1, keepdims=True)
     return table.mean(axis=1, keepdims=True), np.where(spread > 1e-12, spread, 1.0)
 
 
-class _Pool:
-    """Residuals by the height of their prediction."""
+def _standard(table: Floats) -> Floats:
+    mean, spread = _moments(table)
+    standard: Floats = (table - mean) / spread
+    return standard
 
-    def __init__(self, edges: Floats, heights: Floats, values: Floats, weights: Floats) -> None:
-        bins = np.digitize(heights, edges)
+
+class _Shared:
+    """What the residuals of a query share, the more the higher their pairs.
+
+    Rivals of one query are alike, and so is what a map misses of them: drawn one by one, some
+    would always be too high. One normal part for each query, times a size for each level.
+
+    Args:
+        residual: (q, m) of sampled pairs; 0 where they do not count.
+        weights: (q, m) likewise.
+        bins: (q, m) levels.
+        levels: How many there are.
+    """
+
+    def __init__(self, residual: Floats, weights: Floats, bins: IntArray, levels: int) -> None:
+        count, self._bins = len(residual), bins
+        cell = (np.arange(count)[:, None] * levels + bins).ravel()
+
+        def total(values: Floats) -> Floats:
+            sums: Floats = np.bincount(cell, values.ravel(), count * levels).astype(np.float64)
+            return sums.reshape(count, levels)
+
+        counts, totals = total(weights), total(weights * residual)
+        whole = total(weights * residual**2).sum(axis=0) / (counts.sum(axis=0) + 1e-9) + 1e-12
+        between = np.square(_SHARED) * whole
+        self.size = np.sqrt(between)
+        told = (self.size / (whole - between)) * totals
+        sure = 1.0 + (counts * between / (whole - between)).sum(axis=1)
+        self.mean, self.spread = told.sum(axis=1) / sure, np.sqrt(1.0 / sure)
+
+    def told(self) -> Floats:
+        """(q, m) what is known of it, of sampled pairs."""
+        part: Floats = self.mean[:, None] * self.size[self._bins]
+        return part
+
+    def draw(self, bins: IntArray, random: np.random.Generator) -> Floats:
+        """(q, r) a draw, of other pairs."""
+        own = self.mean + self.spread * random.standard_normal(len(self.mean))
+        part: Floats = own[:, None] * self.size[bins]
+        return part
+
+
+class _Pool:
+    """Residuals by the height of their pair."""
+
+    def __init__(self, heights: Floats, values: Floats, weights: Floats) -> None:
+        self._edges = np.quantile(heights, _LEVELS)
+        bins = np.digitize(heights, self._edges)
         order = np.argsort(bins, kind="stable")
-        self._edges, self._values = edges, values[order]
+        self._values = values[order]
         self._ends = np.concatenate([[0.0], np.cumsum(weights[order])])
-        self._starts = np.searchsorted(bins[order], np.arange(len(edges) + 2))
+        self._starts = np.searchsorted(bins[order], np.arange(len(self._edges) + 2))
 
     def draw(self, heights: Floats, random: np.random.Generator) -> Floats:
         """One residual for each height, of its bin."""
@@ -252,22 +374,6 @@ def _shared_part(residual: Floats, asked: IntArray, queries: int) -> tuple[Float
     return mean, spread, left * np.sqrt(within / max(float(left.var()), 1e-12))
 
 
-def _plain(predicted: Floats, old: Floats) -> Floats:
-    return np.stack([np.ones_like(predicted), predicted, old], axis=-1)
-
-
-def _full(predicted: Floats, old: Floats) -> Floats:
-    parts = (np.ones_like(old), predicted, old, predicted * old, predicted**2, old**2)
-    return np.stack(parts, axis=-1)
-
-
-def _level(fitted: Floats, predicted: Floats, old: Floats) -> Floats:
-    """`_full(predicted, old) @ fitted`, without a table for each part."""
-    one, p, o, both, pp, oo = fitted.tolist()
-    level: Floats = one + predicted * (p + pp * predicted + both * old) + old * (o + oo * old)
-    return level
-
-
 def _least_squares(features: Floats, values: Floats, weights: Floats) -> Floats:
     """Weighted, with a penalty that only matters where features are dependent."""
     weighted = features * weights[:, None]
@@ -275,53 +381,3 @@ def _least_squares(features: Floats, values: Floats, weights: Floats) -> Floats:
     gram[np.diag_indices(len(gram))] += 1e-6 * np.trace(gram) / len(gram)
     solved: Floats = np.asarray(np.linalg.solve(gram, weighted.T @ values), dtype=np.float64)
     return solved
-
-
-def _mapped(known: Known) -> tuple[FloatArray, Floats]:
-    """(n, d_new) predicted vectors; of sampled ones as if they had not been sampled.
-
-    And (n,) how unsure they are, 1 for the mean of the sample: the spread of a Gaussian
-    process with this kernel, since documents far from all sampled ones are missed by more.
-    """
-    sources, targets = [known.old_docs.array[known.rows]], [known.new_docs.array]
-    if known.paired:  # the queries are pairs as well, and cost nothing more
-        sources.append(known.old_queries.array)
-        targets.append(known.new_queries.array)
-    x: Floats = np.concatenate(sources).astype(np.float64)
-    y: Floats = np.concatenate(targets).astype(np.float64)
-    centre, bias = x.mean(axis=0), y.mean(axis=0)
-    width = 2.0 * float(squared_norms(x - centre).mean()) or 1.0
-    kernel, origin = _gauss(x, x, width), _gauss(x, centre[None], width)[:, 0]
-    # Without the constant part, which the bias has already.
-    values, basis = np.linalg.eigh(kernel - origin[:, None] - origin[None, :] + 1.0)
-    values = np.maximum(values, 0.0)
-    turned = basis.T @ (y - bias)
-    best, found = np.inf, (turned, turned, values, values)
-    for penalty in _PENALTIES:
-        inverse = 1.0 / (values + penalty * values.mean() + 1e-12)
-        weights = basis @ (inverse[:, None] * turned)
-        left_out = (basis**2) @ inverse
-        missed = weights / left_out[:, None]  # by each row left out in turn
-        if float(squared_norms(missed).mean()) < best:
-            best, found = float(squared_norms(missed).mean()), (weights, missed, inverse, left_out)
-    weights, missed, inverse, left_out = found
-    mapped = np.empty((len(known.old_docs), y.shape[1]), dtype=np.float32)
-    unsure = np.empty(len(mapped))
-    floor = float(1.0 / inverse.max() - values.min())  # the penalty: what no neighbour tells
-    for start in range(0, len(mapped), _BLOCK):
-        block: Floats = known.old_docs.array[start : start + _BLOCK].astype(np.float64)
-        own = _gauss(block, centre[None], width)
-        table = _gauss(block, x, width) - own - origin[None] + 1.0
-        mapped[start : start + _BLOCK] = table @ weights + bias
-        explained = ((table @ basis) ** 2) @ inverse
-        unsure[start : start + _BLOCK] = 2.0 - 2.0 * own[:, 0] - explained + floor
-    count = len(known.rows)
-    mapped[known.rows] = known.new_docs.array - missed[:count]
-    unsure[known.rows] = 1.0 / left_out[:count]
-    return mapped, np.sqrt(np.maximum(unsure, floor) / unsure[known.rows].mean())
-
-
-def _gauss(a: Floats, b: Floats, width: float) -> Floats:
-    squares = squared_norms(a)[:, None] + squared_norms(b)[None, :] - 2.0 * (a @ b.T)
-    similar: Floats = np.exp(-np.maximum(squares, 0.0) / width)
-    return similar
