@@ -355,6 +355,31 @@ def test_processes_share_one_file(path):
     assert stored(path) == 16
 
 
+def test_a_file_may_come_to_be_while_it_is_opened(path, monkeypatch):
+    class Late(sqlite3.Connection):
+        """A neighbour makes the file between its first two statements."""
+
+        said = 0
+
+        def execute(self, *asked):
+            Late.said += 1
+            if Late.said == 2:
+                with CachedEncoder(Counting(), path) as neighbour:
+                    ask(neighbour, ["a"])
+            return super().execute(*asked)
+
+    connect = sqlite3.connect
+    kinds = [Late]  # for the first connection only
+
+    def connected(*told, **more):
+        return connect(*told, **more, factory=kinds.pop() if kinds else sqlite3.Connection)
+
+    monkeypatch.setattr(sqlite3, "connect", connected)
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a", "b"])
+        assert (encoder.hits, encoder.misses) == (1, 1)
+
+
 CRASH = """
     import os, sys
     from holdfast.encode import cache

@@ -209,8 +209,9 @@ def _open(path: Path | str) -> sqlite3.Connection:
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     try:
-        (version,) = file.execute("PRAGMA user_version").fetchone()
+        # In this order: a neighbour may make the tables, and with them the version, meanwhile.
         tables = file.execute("SELECT name FROM sqlite_master").fetchall()
+        (version,) = file.execute("PRAGMA user_version").fetchone()
         if version != _VERSION and (version or tables):
             raise sqlite3.DatabaseError(f"another kind of file, of version {version}")
         # With a write-ahead log a crash leaves whole transactions; syncing each of them
