@@ -26,8 +26,10 @@ def visits(seed=0, count=600, topics=8, each=25):
 MODEL = CodeModel.fit(visits(), dim=16)
 
 
+@pytest.mark.parametrize("at_once", [1, 4, 10**6])
 @pytest.mark.parametrize("window", [None, 2])
-def test_information_is_that_of_counting_pairs(window):
+def test_information_is_that_of_counting_pairs(window, at_once, monkeypatch):
+    monkeypatch.setattr("holdfast.encode.codes._PAIRS", at_once)
     rows = [[0, 1, 2, 1], [2, 3], [0, 3, 1]]
     counts = np.zeros((4, 4))
     for row in rows:

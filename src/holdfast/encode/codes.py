@@ -31,6 +31,7 @@ from .base import as_answer, nothing
 Float64Array = npt.NDArray[np.float64]
 
 KIND = "codes"
+_PAIRS = 1_000_000  # counted at once
 _OVER, _POWERS = 40, 24  # columns beyond the dimension, and passes, of the random search
 
 
@@ -112,6 +113,7 @@ def _information(rows: Sequence[Sequence[int]], count: int, window: int | None) 
     """(c, c) sparse positive pointwise mutual information."""
     from scipy.sparse import coo_array
 
+    table = _counted([], [], count)
     first: list[int] = []
     second: list[int] = []
     for row in rows:
@@ -119,15 +121,25 @@ def _information(rows: Sequence[Sequence[int]], count: int, window: int | None) 
             near = row[at + 1 :] if window is None else row[at + 1 : at + 1 + window]
             first += [code] * len(near)
             second += near
-    places = np.array([first + second, second + first], dtype=np.int64)
-    counts = coo_array((np.ones(places.shape[1]), places), shape=(count, count))
-    table = counts.tocsr().tocoo()  # adds up equal pairs
+            if len(first) >= _PAIRS:  # a long sequence has far more pairs than codes
+                table += _counted(first, second, count)
+                first, second = [], []
+    table = (table + _counted(first, second, count)).tocoo()
     sums = np.asarray(table.sum(axis=0)).ravel()
     values = np.log(table.data * sums.sum() / (sums[table.row] * sums[table.col]))
     kept = values > 0.0
     return coo_array(
         (values[kept], (table.row[kept], table.col[kept])), shape=(count, count)
     ).tocsr()
+
+
+def _counted(first: list[int], second: list[int], count: int) -> Any:
+    """(c, c) sparse: how often two codes are a pair, in either order."""
+    from scipy.sparse import coo_array
+
+    places = np.array([first + second, second + first], dtype=np.int64)
+    counts = coo_array((np.ones(places.shape[1]), places), shape=(count, count))
+    return counts.tocsr()  # adds up equal pairs
 
 
 def _factorised(table: Any, dim: int, seed: int) -> Float64Array:
