@@ -102,6 +102,8 @@ def _store(project: Project, space: Space) -> dict[str, Any]:
         return {**found, "problem": error.got.removeprefix("one ")}
     except HoldfastError as error:
         return {**found, "problem": str(error)}
+    except OSError as error:  # such as a disk that is read-only
+        return {**found, "problem": error.strerror or str(error)}
     try:
         payloads = store.scan(limit=_SAMPLE).rows.payloads
         keys = sorted(set(chain.from_iterable(payloads)))

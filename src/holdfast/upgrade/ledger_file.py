@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from ..errors import LedgerError
 from .deed import COLUMNS, Deed, deed_of
 from .deed import SCHEMA as AUDIT
 from .records import FORMAT, SCHEMA
+
+_RESTORE = "Restore it from a copy; the stores themselves are untouched."
+_CLOSED = "The folder must be writable; status, audit and report read it as it is."
 
 
 class LedgerFile:
@@ -36,21 +40,48 @@ class LedgerFile:
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = sqlite3.connect(
-                f"{self.path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}",
-                uri=True,
-                check_same_thread=False,
-                isolation_level=None,
-                timeout=30.0,
-            )
-            self._open(readonly)
+            self._connect(readonly)
         except sqlite3.DatabaseError as cause:
+            closed = not os.access(self.path.parent, os.W_OK)
             raise LedgerError(
                 str(self.path),
-                "a readable ledger",
-                f"SQLite's word: {cause}",
-                "Restore it from a copy; the stores themselves are untouched.",
+                "a ledger that can be written" if closed else "a readable ledger",
+                "a folder that is read-only" if closed else f"SQLite's word: {cause}",
+                _CLOSED if closed else _RESTORE,
             ) from cause
+
+    def _connect(self, readonly: bool) -> None:
+        modes = ["ro", "ro&immutable=1"] if readonly else ["rwc"]
+        for mode in modes:
+            made: sqlite3.Connection | None = None
+            try:
+                made = self._db = self._connection(mode)
+                self._open(readonly)
+            except sqlite3.OperationalError:
+                if made is not None:
+                    made.close()
+                if mode == modes[-1] or not self._at_rest():
+                    raise
+            else:
+                return
+
+    def _connection(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.resolve().as_uri()}?mode={mode}",
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+            timeout=30.0,
+        )
+
+    def _at_rest(self) -> bool:
+        """Whether the file alone says everything, in a folder that takes no file beside it.
+
+        SQLite wants one there even for looking, unless it is told that nobody writes.
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        empty = not log.exists() or not log.stat().st_size
+        return empty and not os.access(self.path.parent, os.W_OK)
 
     def _open(self, readonly: bool) -> None:
         if not readonly:
