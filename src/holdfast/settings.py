@@ -27,11 +27,29 @@ def read_toml(path: Path, what: str, fix: str = "") -> dict[str, Any]:
         ConfigError: Not there, or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
         raise ConfigError(str(path), what, "no file", fix) from cause
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+    except IsADirectoryError as cause:
+        raise ConfigError(str(path), what, "a folder", "Name the file in it.") from cause
+    except OSError as cause:
+        raise ConfigError(str(path), "readable TOML", cause.strerror or str(cause)) from cause
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
         raise ConfigError(str(path), "readable TOML", str(cause)) from cause
+    _refuse_nul(path, tables)
+    return tables
+
+
+def _refuse_nul(path: Path, value: Any) -> None:
+    """No name of a file, a model or a field can hold this sign."""
+    if isinstance(value, dict):
+        for each in value.items():
+            _refuse_nul(path, each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _refuse_nul(path, each)
+    elif isinstance(value, str) and "\0" in value:
+        raise ConfigError(str(path), "text without the sign of number 0", ascii(value)[:60])
 
 
 def config_error(where: str, error: ValidationError) -> ConfigError:
@@ -50,6 +68,8 @@ def config_error(where: str, error: ValidationError) -> ConfigError:
     said = said[0].lower() + said[1:]
     wanted = said.removeprefix("input should be ")
     wanted = f"a value {wanted}" if wanted.startswith(("greater", "less")) else wanted
+    if first["type"] in ("model_type", "dict_type"):
+        wanted = f"one table, [{setting}]"
     return ConfigError(f"{where}: {setting}", wanted, f"{first.get('input')!r}{more}", "")
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import namedtuple
@@ -21,6 +22,7 @@ from holdfast.cli.progress import _Pace, waiting
 from holdfast.cli.tables import cut, facts, grid
 from holdfast.upgrade.room import LEAST
 from tests.cli.conftest import ITEMS
+from tests.house.tree import ROOT
 
 Disk = namedtuple("Disk", "total used free")
 
@@ -258,3 +260,106 @@ def test_long_work_says_at_a_terminal_that_it_goes_on(quiet, terminal):
         pass
     assert ("assess: a sample is read" in heard.getvalue()) == (terminal and not quiet)
     assert terminal or not heard.getvalue().strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("stauts",), "No such command 'stauts'. Did you mean 'status'?"),
+        (("xyzzy",), "No such command 'xyzzy'. See:"),
+        (("--quiet", "status"), "--quiet goes behind the command: holdfast status --quiet."),
+        (("-c", "x.toml", "plan"), "-c goes behind the command: holdfast plan -c."),
+        (("search", " "), "A QUERY needs words; one is empty."),
+    ],
+)
+def test_what_was_meant_is_said(words, said):
+    result = CliRunner().invoke(main, words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_a_terminal_that_cannot_show_a_sign_is_told_it_all_the_same(planned):
+    def told(*options, encoding):
+        command = [
+            sys.executable,
+            "-m",
+            "holdfast",
+            *planned.words("search", "kelp 🧿 日", *options),
+        ]
+        known = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+        done = subprocess.run(command, capture_output=True, env=known, check=True)
+        return done.stdout.decode(encoding)
+
+    assert told(encoding="ascii").startswith("\\u201ckelp \\U0001f9ff \\u65e5\\u201d\n")
+    data = [json.loads(told("--json", encoding=encoding)) for encoding in ("latin-1", "utf-8")]
+    assert data[0] == data[1]
+    assert data[0]["answers"][0]["query"] == "kelp 🧿 日"
+    assert "🧿" in told("--json", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('gallery = "a"', 'gallery = "a\\u0000"', "expected text without the sign of number 0"),
+        ("[upgrade]", "[[upgrade]]", "upgrade: expected one table, [upgrade]"),
+        ("dim = 24", "dimm = 24", "holdfast.toml: new: encoder 'python': expected options among"),
+        ("dim = 16", "dimm = 16", "holdfast.toml: old: encoder 'python': expected options among"),
+        (
+            'encoder = "python"\nfunction = "tests.cli.toys:new"\ndim = 24',
+            'encoder = "none"',
+            "holdfast.toml: new: expected a model to upgrade to, got 'none'",
+        ),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_said_with_its_place(home, old, new, said):
+    home.done("build")
+    text = home.config.read_text(encoding="utf-8")
+    text = text.replace("version = 1", 'version = 1\ngallery = "a"') if "gallery" in old else text
+    assert old in text
+    home.config.write_text(text.replace(old, new), encoding="utf-8")
+    result = home.run("plan")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("wordllama:5", "--new: encoder 'wordllama': expected options among dim, query_prefix"),
+        ("wordllama,dim=abc", "--new: encoder 'wordllama': dim: expected int, got a value of type"),
+        ("http:e5", "missing a required argument: 'base_url'"),
+        ("none", "--new: expected one of clip,"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_before_the_file_is_written(home, model, said):
+    home.config.unlink()
+    assert said in home.refused("init", "--new", model)
+    assert not home.config.exists()
+
+
+def test_a_folder_instead_of_the_file_is_said(tmp_path):
+    result = CliRunner().invoke(main, ["status", "-c", str(tmp_path)])
+    assert f"{tmp_path}: expected a configuration, got a folder." in result.stderr
+
+
+def test_a_gallery_on_a_disk_that_is_read_only_can_be_looked_at(planned, monkeypatch):
+    """As on a mount that is read-only, where SQLite cannot make the file that it keeps beside."""
+    before, connect = planned.data("status"), sqlite3.connect
+
+    def closed(path, **options):
+        if "immutable" not in path:
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(path, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", closed)
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
+    assert planned.data("status") == before
+    said = planned.run("backfill").stderr
+    assert "expected a ledger that can be written, got a folder that is read-only" in said
+    log = planned.folder / "gallery" / "ledger.sqlite-wal"
+    log.write_bytes(b"what is new")  # somebody writes it, from elsewhere: what is in there counts
+    assert "a folder that is read-only" in planned.run("status").stderr
+
+
+def test_what_leads_on_is_said_where_a_command_comes_too_early(planned):
+    assert "Items have to move first: holdfast backfill" in planned.run("cutover").stderr

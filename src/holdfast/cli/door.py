@@ -8,6 +8,8 @@ import os
 import sqlite3
 import sys
 import traceback
+from difflib import get_close_matches
+from io import TextIOWrapper
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -22,6 +24,8 @@ _WAYS_OUT = {
     errno.EROFS: "The folder must be writable; status and report read it as it is.",
 }
 
+_OF_COMMANDS = ("--json", "-q", "--quiet", "-c", "--config")
+
 
 class Door(click.Group):
     """Lists its commands as they were added, and exits as the package's docstring says."""
@@ -31,11 +35,31 @@ class Door(click.Group):
         del ctx
         return list(self.commands)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click, and says which command may have been meant."""
+        near = get_close_matches(args[0], self.commands, 1)
+        if near and args[0] not in self.commands:
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near[0]!r}?", ctx)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click; the options of commands are known here as well, and said to be theirs."""
+        if args and args[0].partition("=")[0] in _OF_COMMANDS:
+            command = next((word for word in args if word in self.commands), "COMMAND")
+            said = f"{args[0]} goes behind the command: holdfast {command} {args[0]}"
+            raise click.UsageError(said, ctx)
+        return super().parse_args(ctx, args)
+
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line and leave the process with its exit code."""
         given = args[0] if args else extra.pop("args", None)
         words = sys.argv[1:] if given is None else list(given)
         extra["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # what a terminal cannot show is no error
+                stream.reconfigure(errors="backslashreplace")
         leaving = _Leaving("--json" in words)
         with leaving:
             leaving.code = super().main(words or ["--help"], *args[1:], **extra) or DONE

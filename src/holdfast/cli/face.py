@@ -6,6 +6,7 @@ Results go to stdout: one JSON object with --json, else text. Progress and error
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, wraps
@@ -77,7 +78,8 @@ class Face:
     def answer(self, data: dict[str, Any], *words: RenderableType) -> None:
         """Give the result: the data with --json, else the words."""
         if self.as_json:
-            click.echo(json.dumps(data, ensure_ascii=False))
+            wide = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+            click.echo(json.dumps(data, ensure_ascii=not wide))
             return
         for what in words:
             self.out.print(what, soft_wrap=isinstance(what, str))

@@ -200,11 +200,11 @@ def _first(path: Path) -> dict[str, Any]:
 
 def _encoder(word: str, option: str) -> str:
     """The lines of [old] or [new] from KIND[:MODEL][,SETTING=VALUE...]."""
-    from ..encode.registry import known_encoders
+    from ..encode.registry import check_encoder, known_encoders
 
     named, *settings = word.split(",")
     kind, _, model = named.partition(":")
-    kinds = [*known_encoders(), DEAD]
+    kinds = [*known_encoders(), *([DEAD] if option == "--old" else [])]
     if kind not in kinds:
         near = get_close_matches(kind, kinds, 1)
         fix = f"Did you mean {near[0]!r}?" if near else ""
@@ -217,6 +217,14 @@ def _encoder(word: str, option: str) -> str:
         if not (equals and key.isidentifier()):
             raise ConfigError(option, "SETTING=VALUE behind a comma", repr(setting))
         lines.append(f"{key} = {value if _is_toml(value) else _toml(value)}")
+    if kind != DEAD:
+        given = tomllib.loads("\n".join(lines[1:]))
+        given.pop("cache", None)  # of the table, whatever the encoder
+        try:
+            check_encoder(kind, **given)
+        except ConfigError as error:
+            who = f"{option}: {error.who}"
+            raise ConfigError(who, error.expected, error.got, error.fix) from error
     return "\n".join(lines)
 
 

@@ -40,6 +40,8 @@ def search(
     tree, asked = _tree(where), [*queries, *images]
     if not asked:
         raise click.UsageError("Give a QUERY or more, or --image PATH.")
+    if any(not query.strip() for query in queries):
+        raise click.UsageError("A QUERY needs words; one is empty.")
     with face.gallery() as gallery:
         hits = gallery.search(asked, k, tree)
         rows = [hits.row(i) for i in range(len(hits))]

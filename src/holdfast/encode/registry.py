@@ -63,6 +63,18 @@ def open_encoder(kind: str, **options: Any) -> Encoder:
         >>> open_encoder("http", base_url="http://localhost:8080/v1", model="e5", dim=384).space.dim
         384
     """
+    return check_encoder(kind, **options)(**options)
+
+
+def check_encoder(kind: str, **options: Any) -> Opener:
+    """What makes an encoder of a kind, once it is known to take these options.
+
+    Args:
+        kind: One of `known_encoders()`.
+        options: As for `open_encoder`.
+    Raises:
+        ConfigError: As `open_encoder` does.
+    """
     make = _opener(kind)
     parameters = inspect.signature(make).parameters
     taken = f"options among {', '.join(parameters)}"
@@ -75,7 +87,7 @@ def open_encoder(kind: str, **options: Any) -> Encoder:
     except TypeError as cause:
         raise ConfigError(f"encoder {kind!r}", taken, str(cause)) from cause
     check_options(make, options, f"encoder {kind!r}")
-    return make(**options)
+    return make
 
 
 def open_python(

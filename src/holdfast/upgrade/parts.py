@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..errors import ConfigError
 from ..measure.judgements import Judgements
 from ..source.registry import open_source
 from ..space import Space
@@ -70,17 +71,26 @@ class Parts:
     @cached_property
     def old_encoder(self) -> Any:
         """The old model; None when it is dead."""
-        return self._encoder(self.config.old)
+        return self._encoder(self.config.old, "old")
 
     @cached_property
     def new_encoder(self) -> Any:
         """The new model."""
-        return self._encoder(self.config.new)
+        if self.config.new.encoder == DEAD:
+            raise ConfigError(
+                f"{self.path.name}: new", "a model to upgrade to", f"{DEAD!r}", "Name one there."
+            )
+        return self._encoder(self.config.new, "new")
 
-    def _encoder(self, config: EncoderConfig) -> Any:
+    def _encoder(self, config: EncoderConfig, table: str) -> Any:
         if config.encoder == DEAD:
             return None
-        return self.cached(open_model(config.encoder, **self.model_options(config)), config)
+        try:
+            model = open_model(config.encoder, **self.model_options(config))
+        except ConfigError as error:  # both tables may name the same kind
+            who = f"{self.path.name}: {table}: {error.who}"
+            raise ConfigError(who, error.expected, error.got, error.fix) from error
+        return self.cached(model, config)
 
     def model_options(self, config: EncoderConfig) -> dict[str, Any]:
         """What the encoder takes, with paths that lead somewhere from anywhere."""

@@ -21,6 +21,16 @@ from .stage import Stage
 
 _BACK = 2_000  # rows that move back at once
 _HOUR = 3600.0
+_MOVE = "Items have to move first: holdfast backfill, or start and resume where it is served."
+_ONWARD = {  # what leads on from a state
+    "planned": _MOVE,
+    "copying": _MOVE,
+    "paused": _MOVE,
+    "ready": "What comes next is to cut over.",
+    "cutting over": "What comes next is to cut over, or to step back.",
+    "cut over": "What comes next is to finish, or to roll back.",
+    "rolling back": "Let the rollback come to its end first: holdfast rollback.",
+}
 
 
 def held_over(ledger: Ledger, upgrade: Upgrade | None, holdover: float | None = None) -> float:
@@ -319,5 +329,5 @@ class Turns:
                 command,
                 f"an upgrade that is {' or '.join(states)}",
                 f"one that is {self.gallery.state or 'not planned'}",
-                "See the table of states in the documentation.",
+                _ONWARD.get(self.gallery.state or "", ""),
             )
