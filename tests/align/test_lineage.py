@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from holdfast.align import lineage
 from holdfast.align.bridge import Bridge
 from holdfast.align.lineage import Lineage, Version, compose, lead
 from holdfast.align.linear import Ridge
@@ -134,6 +135,29 @@ def test_four_versions_are_led_through_as_far_as_needed():
     way = lead(versions, Ridge())
     assert [leg.target.name for leg in way.legs] == ["v3", "v4"]  # 100 items in v1 and v3
     assert cosine(way, spaces) > cosine(compose(versions, Ridge()), spaces)
+
+
+def test_items_that_are_answered_for_are_in_no_version_of_the_legs(monkeypatch):
+    seen = []
+
+    def spied(versions, *given):
+        seen.append(versions)
+        return lead(versions, *given)
+
+    monkeypatch.setattr(lineage, "lead", spied)
+    parts = [
+        range(500),
+        range(1000),
+        [*range(70), *range(500, 1000)],
+        [*range(60), *range(500, 900)],
+    ]
+    versions = [version(rows, part) for rows, part in zip(world(versions=4), parts, strict=True)]
+    lead(versions, Ridge())
+    answered = [set(versions[0].ids) - set(part[0].ids) for part in seen]
+    assert set().union(*answered) >= set(versions[-1].ids[:60])
+    for gone, part in zip(answered, seen, strict=True):
+        for one in part:
+            assert gone.isdisjoint(one.ids)
 
 
 def test_unusable_questions_are_refused():

@@ -14,7 +14,7 @@ worse.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,7 +25,6 @@ from ..errors import InvalidInput, NotEnoughPairs
 from ..space import Space
 from .base import Aligner
 from .bridge import Bridge
-from .pairs import rest_of
 from .trial import MIN_PAIRS
 
 _FOLDS = 5  # a leg must answer for items that it was not fitted on
@@ -56,6 +55,11 @@ class Version:
     def take(self, rows: IntArray) -> Version:
         """Some of its items."""
         return Version([self.ids[row] for row in rows], self.vectors.take(rows))
+
+    def without(self, ids: Collection[str]) -> Version:
+        """Its other items."""
+        kept = [row for row, name in enumerate(self.ids) if name not in ids]
+        return self.take(np.array(kept, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,12 +186,12 @@ def _stacked(first: Vectors, second: Vectors) -> Vectors:
 def _answers(
     versions: Sequence[Version], rows: IntArray, aligner: Aligner, enough: int | None, seed: int
 ) -> Vectors:
-    """What the legs so far answer for rows of the first version, each by legs without it."""
+    """What the legs so far answer for rows of the first version, each by legs without its item."""
     first = versions[0]
     out = np.empty((len(rows), versions[-1].space.dim), dtype=np.float32)
     order = np.random.default_rng(seed).permutation(len(rows))
     for fold in np.array_split(order, _FOLDS):
-        rest = first.take(rest_of(len(first.ids), rows[fold]))
-        legs = lead([rest, *versions[1:]], aligner, enough, seed)
+        asked = {first.ids[row] for row in rows[fold]}
+        legs = lead([version.without(asked) for version in versions], aligner, enough, seed)
         out[fold] = legs.transform(first.vectors.take(rows[fold])).array
     return as_vectors(out, versions[-1].space, "lead")
