@@ -38,7 +38,7 @@ class Plan(BaseModel):
         rate: Items a second at most; 0 for no limit.
         attempts: Tries for a batch whose model fails in a way that may pass.
         backoff: Seconds before the second try; doubles with each further one.
-        max_quarantined: The upgrade pauses when more than this part of the queue, and more
+        max_quarantined: The upgrade pauses when more than this part of the gallery, and more
             than 100 items, cannot be moved.
         workers: Batches computed at once; 1 computes in the engine's own thread.
         executor: "threads" of this process, or "ray": actors on a cluster run the new model.
