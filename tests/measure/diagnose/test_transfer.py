@@ -21,7 +21,15 @@ def test_a_straight_function_of_the_old_vectors_is_carried_whole():
     found = transfer(X, of(X.array @ RNG.normal(size=(8, 12)) + 3.0))
     assert found.there.value == pytest.approx(1.0, abs=1e-4)
     assert found.back.value == pytest.approx(1.0, abs=1e-4)
-    assert found.profile[:8] == pytest.approx(1.0, abs=1e-3)
+    assert found.profile == pytest.approx(1.0, abs=1e-3)
+    assert len(found.profile) == 8  # of twelve; along the others nothing differs
+
+
+def test_a_space_without_any_spread_has_no_profile():
+    found = transfer(X, of(np.ones((1_000, 12))))
+    assert found.profile.size == 0
+    assert found.fall == 0.0
+    assert len(found.findings()) == 2
 
 
 def test_independent_noise_is_not_carried():

@@ -27,6 +27,7 @@ ROWS = 2_000  # pairs that are looked at, at most
 LEAST = 20  # fewer say nothing
 _FOLDS = 4
 _STRENGTHS = np.logspace(-7.0, 2.0, 10)  # of the penalty, times the mean spread of a coordinate
+_NO_SPREAD = 1e-5  # of the largest direction's: the rounding of float32 rows
 _SHOWN = 5  # directions at either end that the note tells
 
 
@@ -37,7 +38,8 @@ class Transfer:
     Args:
         there: Held-out R^2 of the new vectors from the old ones, over all variance.
         back: Of the old vectors from the new ones.
-        profile: (d,) R^2 of each principal direction of the new space, largest first.
+        profile: R^2 of each principal direction along which new vectors differ at all, largest
+            first.
         pairs: Behind it.
         dim: Of the old space, which the way there reads.
     """
@@ -99,7 +101,8 @@ def transfer(
     kept = np.random.default_rng(seed).permutation(len(old))[:ROWS]
     before, after = (rows.array[kept].astype(np.float64) for rows in (old, new))
     missed, spread = _missed(before, after)
-    axes = np.linalg.svd(after - after.mean(axis=0), full_matrices=False)[2].T
+    sizes, axes = np.linalg.svd(after - after.mean(axis=0), full_matrices=False)[1:]
+    axes = axes[sizes > _NO_SPREAD * max(sizes[0], 1e-300)].T
     profile = 1.0 - _ratio(((missed @ axes) ** 2).sum(axis=0), ((spread @ axes) ** 2).sum(axis=0))
     there, back = (
         _whole(*found, level, resamples, seed)
