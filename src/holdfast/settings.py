@@ -109,6 +109,8 @@ def _fits(value: Any, wanted: Any) -> bool:
         return value in get_args(wanted)
     if isinstance(value, bool):
         return kind in (bool, object)
+    if kind is str and isinstance(value, Path):
+        return True  # whoever reads a file makes one of what stands under `path`
     kind = {int: Integral, float: Real}.get(kind, kind)
     try:
         return isinstance(value, kind)

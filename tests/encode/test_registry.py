@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ class Queries:
         return [[-len(text), -1.0] for text in texts]
 
 
-def plugin(scale=1.0, **more):
+def plugin(scale=1.0, path: str = "", **more):
     return CallableEncoder(
         Space("plugin", 2, "dot"), lambda texts: scale * np.ones((len(texts), 2))
     )
@@ -147,7 +148,7 @@ def plugins(monkeypatch):
 def test_other_packages_add_names():
     assert {"mine", "wordllama"} <= set(known_encoders())
     assert known_encoders().count("wordllama") == 1
-    encoder = open_encoder("mine", scale=3.0, anything="goes")
+    encoder = open_encoder("mine", scale=3.0, anything="goes", path=Path("weights"))
     assert encoder.encode(["kelp"], "query").array.tolist() == [[3.0, 3.0]]
     assert type(open_encoder("wordllama")) is WordLlamaEncoder  # ours means ours
     for name in ("broken", "absent"):
