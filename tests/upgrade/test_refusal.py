@@ -27,7 +27,7 @@ from tests.upgrade.toys import Clock
 
 KINDS = {"memory": MemoryStore, "edge": EdgeStore, "faiss": FaissStore, "pgvector": PgvectorStore}
 BAD = ["i3", "i4", "i70", "i119"]
-A = (0.9, -0.8, 0.7, -0.6)
+A, B = (0.9, -0.8, 0.7, -0.6), (-0.5, 0.6, 0.7, 0.8)
 
 
 def opened(kind, folder, space):
@@ -337,6 +337,17 @@ def test_a_constraint_on_one_of_two_tables_that_change_together(setup, tmp_path,
         one.items["x"] = one.source.items["x"] = A
         one.gallery.upsert([Item("x", A)])
         assert one.gallery.search([A], 61).ids[0].tolist().count("x") == 1
+        assert engine.run().quarantined == 2
+        assert is_sound(one, ["i9", "x"])
+        # A process died after it had announced another content.
+        made = [m.encode([B], "document") for m in (one.old_model, one.new_model)]
+        data = [vectors.array.tobytes() for vectors in made]
+        one.ledger.write_entry("write", ["x"], [9_000], [{"late": True}], *data)
+        assert one.gallery.recover() == 1
+        one.items["x"] = one.source.items["x"] = B
+        assert one.gallery.get(["x"]).payloads == [{"late": True}]
+        assert one.gallery.search([B], 61).ids[0].tolist().count("x") == 1
+        assert one.ledger.waiting(["x"]) == {"x"}
         assert engine.run().quarantined == 2
         assert is_sound(one, ["i9", "x"])
         others.execute(f"ALTER TABLE {title} DROP CONSTRAINT not_this")
