@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from copy import deepcopy
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from ..arrays import FloatArray
 from ..errors import InvalidInput
 from .chain import Chain, pack, unpack
+from .linear import score
 from .moments import Float64Array
 from .residual import Residual
 
@@ -111,8 +111,5 @@ def shrink(
     return made
 
 
-def _cosine(aligner: Any, X: FloatArray, Y: FloatArray) -> float:
-    mapped = aligner.transform(X).astype(np.float64)
-    lengths = np.sqrt(np.einsum("ij,ij->i", mapped, mapped) * np.einsum("ij,ij->i", Y, Y))
-    products = np.einsum("ij,ij->i", mapped, Y)
-    return float(np.mean(products / np.where(lengths > 0.0, lengths, 1.0)))
+def _cosine(aligner: Residual, X: FloatArray, Y: FloatArray) -> float:
+    return score(aligner.transform(X).astype(np.float64), Y, "cosine")

@@ -21,6 +21,7 @@ from ..arrays import FloatArray, Vectors
 from .evidence import THIN, Evidence, figures, measure
 from .linear import Ridge
 from .moments import Float64Array
+from .pairs import rest_of
 from .procrustes import Procrustes
 from .trial import Trial
 
@@ -107,7 +108,7 @@ def _way(words: str, X: Vectors, Y: Vectors, held_out: float, seed: int) -> Way:
         for aligner in (Ridge(), Procrustes())
     }
     held = next(iter(trials.values())).held
-    rest = np.setdiff1d(np.arange(len(X)), held)
+    rest = rest_of(len(X), held)
     solved = least_squares(X.array[rest], Y.array[rest])
     mapped = (X.array[held] @ solved[:-1] + solved[-1]).astype(np.float32)
     plain = figures(measure(mapped, Y.take(held)), seed)

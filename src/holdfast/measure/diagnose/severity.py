@@ -13,7 +13,7 @@ Bertinetto et al. 2020). Departs from it: the nearest other item answers, not a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Severity:
     def findings(self) -> list[Finding]:
         """The change, which fails where it rose beyond doubt, and what was lost."""
         whole = self.change.finding("severity@1", CELL)
-        found = [Finding(**{**whole.to_json(), "metric": "severity@1"})]
+        found = [replace(whole, metric="severity@1")]
         if self.lost is not None:
             note = "of answers that were right before: 0 the right leaf, 1 nothing shared"
             found.append(Finding.of("severity of lost answers", CELL, self.lost, note=note))
