@@ -74,7 +74,7 @@ def config_error(where: str, error: ValidationError) -> ConfigError:
 
 
 def check_options(make: Callable[..., Any], options: Mapping[str, Any], who: str) -> None:
-    """Refuse what is of another kind than the annotations of `make` say.
+    """Refuse what is of another kind than the annotations of `make` say, where they are plain.
 
     TOML tells 384 from "384"; that is found here, where the option has a name.
 
@@ -107,12 +107,10 @@ def _fits(value: Any, wanted: Any) -> bool:
         return any(_fits(value, each) for each in get_args(wanted))
     if kind is Literal:
         return value in get_args(wanted)
+    if kind in (str, Path):  # whoever reads a file makes paths of some texts
+        return isinstance(value, str | Path)
+    if getattr(kind, "__module__", "") not in ("builtins", "collections.abc"):
+        return True  # it may be made of what TOML can say
     if isinstance(value, bool):
         return kind in (bool, object)
-    if kind is str and isinstance(value, Path):
-        return True  # whoever reads a file makes one of what stands under `path`
-    kind = {int: Integral, float: Real}.get(kind, kind)
-    try:
-        return isinstance(value, kind)
-    except TypeError:  # a protocol that cannot be asked
-        return True
+    return isinstance(value, {int: Integral, float: Real}.get(kind, kind))
