@@ -91,6 +91,11 @@ def test_a_vector_belongs_to_the_one_space_that_is_read(tmp_path):
     with pytest.raises(WrongSpace):
         by(toys.old(["w3 w4"])[0].tolist(), 3)
     engine.run()
+    engine.stage(Stage(tenants=("acme",)))
+    fresh = toys.new(["w3 w4"])[0].tolist()
+    assert by(fresh, 3, tenant="acme") == store.similarity_search("w3 w4", 3, tenant="acme")
+    with pytest.raises(WrongSpace):
+        by(fresh, 3, tenant="other")
     engine.cut_over()
     assert [d.id for d in by(toys.new(["w3 w4"])[0].tolist(), 3)] == [
         d.id for d in store.similarity_search("w3 w4", 3)

@@ -148,6 +148,8 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         embedding: list[float],
         k: int = 4,
         filter: WhereLike = None,  # noqa: A002 - the interface calls it so
+        key: str | None = None,
+        tenant: str | None = None,
         **_: Any,
     ) -> list[Any]:
         """The k best documents for a vector of the space that is read.
@@ -155,7 +157,8 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         Raises:
             WrongSpace: Two sides are read: a bare vector does not say which it belongs to.
         """
-        hits = self.gallery.search(asked_by(self.gallery, embedding), k, filter)
+        asked = asked_by(self.gallery, embedding)
+        hits = self.gallery.search(asked, k, filter, key=key, tenant=tenant)
         return [document for document, _ in self._found(hits.row(0))]
 
     def max_marginal_relevance_search(
