@@ -113,3 +113,10 @@ def test_what_a_draw_may_miss_altogether_is_not_shown(weighted, lost):
         ):
             assert getattr(found.difference, end) == 0.0
             assert found.outcome == "no difference shown"
+
+
+def test_values_that_differ_in_their_last_bit_are_equal():
+    assert 0.1 + 0.2 != 0.3
+    found = compare([0.1 + 0.2] * 30, [0.3] * 30)
+    assert (found.outcome, found.difference.value) == ("no difference shown", 0.0)
+    assert paired_difference([0.3] * 30, [0.1 + 0.2] * 30).high == 0.0

@@ -232,3 +232,15 @@ def test_means_that_differ_in_their_last_bit_are_equal():
     assert len(set(table.tolist())) > 1  # they do differ
     assert cells.ac().value == 0.0
     assert cells.ac(strict=False).value == 1.0
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_cell_that_a_draw_may_find_unchanged_is_not_shown_to_be_worse(lost):
+    for queries in range(30, 200, 7):
+        right = (np.arange(queries) < 0.7 * queries).astype(float)
+        worse = np.where(np.arange(queries) < lost, 0.0, right)
+        cells = Compatibility.measured("CMC@1", [right, worse, right])
+        (one,) = cells.comparisons().values()
+        assert one.difference.high == 0.0
+        assert one.outcome == "no difference shown"
+        assert cells.bc().high == 0.0

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput
 from .finding import Finding, Verdict
-from .interval import FEW, LEVEL, RESAMPLES, Interval, intervals, paired
+from .interval import FEW, LEVEL, RESAMPLES, Interval, gaps, intervals, paired
 from .traffic import effective_count, weighted
 
 Outcome: TypeAlias = Literal["better", "worse", "no difference shown"]
@@ -102,7 +102,7 @@ def compare(
     """
     old, new = paired(before, after, "compare")
     # The difference gets a row of its own: a constant one then has no width at all.
-    means, drawn = weighted(np.stack([old, new, new - old]), weights, resamples, seed)
+    means, drawn = weighted(np.stack([old, new, gaps(old, new)]), weights, resamples, seed)
     difference = intervals(means[2:], drawn[:, 2:], level, len(old))[0]
     effective = None if weights is None else effective_count(weights)
     return Comparison(float(means[0]), float(means[1]), difference, higher_is_better, effective)

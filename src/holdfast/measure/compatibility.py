@@ -42,6 +42,7 @@ from .interval import (
     exact_means,
     intervals,
     resampled_means,
+    without_rounding,
 )
 from .similarity import as_rows, padded
 
@@ -211,10 +212,12 @@ class Compatibility:
         return self._intervals(lambda cells: statistic(cells)[:, None])[0]
 
     def _intervals(self, statistic: Statistic) -> list[Interval]:
-        values = statistic(self._cells[None])[0]
+        size = float(np.abs(self._cells).max())
+        values = without_rounding(statistic(self._cells[None])[0], size)
         if self._drawn is None or self.per_query is None:
             return [Interval(float(v), float(v), float(v), self.level, 0) for v in values]
-        return intervals(values, statistic(self._drawn), self.level, self.per_query.shape[1])
+        drawn = without_rounding(statistic(self._drawn), size)
+        return intervals(values, drawn, self.level, self.per_query.shape[1])
 
 
 def compatibility(

@@ -157,7 +157,12 @@ def paired_difference(
         0.5
     """
     old, new = paired(before, after, "paired_difference")
-    return bootstrap(new - old, level, resamples, seed)
+    return bootstrap(gaps(old, new), level, resamples, seed)
+
+
+def gaps(old: Floats, new: Floats) -> Floats:
+    """(q,) new - old; zero where the two differ by rounding alone."""
+    return without_rounding(new - old, np.maximum(np.abs(old), np.abs(new)))
 
 
 def paired(before: npt.ArrayLike, after: npt.ArrayLike, who: str) -> tuple[Floats, Floats]:
@@ -226,21 +231,21 @@ def resampled_means(rows: npt.ArrayLike, resamples: int = RESAMPLES, seed: int =
         drawn += np.arange(size)[:, None] * queries
         counts = np.bincount(drawn.ravel(), minlength=size * queries).reshape(size, queries)
         out[start : start + size] = centre + counts @ spread / queries
-    return without_rounding(out, table)
+    return without_rounding(out, np.abs(table).max(axis=1))
 
 
-def without_rounding(drawn: Floats, table: Floats) -> Floats:
-    """Draws with zero where rounding alone keeps them from it, in place.
+def without_rounding(values: Floats, size: npt.ArrayLike) -> Floats:
+    """Values with zero where rounding alone keeps them from it, in place.
 
     A draw that misses the only query that changed has a difference of zero. Adding the centre
     leaves 1e-18 of either sign there, and whether an interval reaches zero decides verdicts.
 
     Args:
-        drawn: (r, m) means in each draw.
-        table: (m, q) what was measured, for its size.
+        values: Numbers that were subtracted or added up.
+        size: Of what they were made from.
     """
-    drawn[np.abs(drawn) <= ROUNDING * np.abs(table).max(axis=1)] = 0.0
-    return drawn
+    values[np.abs(values) <= ROUNDING * np.asarray(size)] = 0.0
+    return values
 
 
 def ends(drawn: Floats, level: float) -> tuple[Floats, Floats]:

@@ -108,4 +108,4 @@ def weighted(
     rows = np.vstack([(table - means[:, None]) * counts, counts])
     drawn = resampled_means(rows, resamples, seed)
     drawn = drawn[drawn[:, -1] > 1e-12 * counts.mean()]
-    return means, without_rounding(means + drawn[:, :-1] / drawn[:, -1:], table)
+    return means, without_rounding(means + drawn[:, :-1] / drawn[:, -1:], np.abs(table).max(axis=1))
