@@ -33,6 +33,7 @@ def test_the_description_names_every_refusal(still):
                 assert set(content) == {"application/problem+json"}, (path, method, code)
             writes = method not in ("get", "head") and path not in _READS
             assert ("401" in refusals) == writes, (path, method)
+            assert {"408", "413", "500"} <= refusals, (path, method)
             assert told["summary"]
             assert told["description"]
 

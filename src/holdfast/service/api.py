@@ -241,6 +241,7 @@ _SAID = {
     401: "No token, or a wrong one",
     403: "No token is set, or the request came from elsewhere",
     404: "Not there",
+    408: "The body came too slowly",
     409: "The state of the upgrade forbids it",
     413: "Too large",
     422: "The request cannot be used; nothing was written",
@@ -248,6 +249,7 @@ _SAID = {
     502: "A model gave no usable answer",
     503: "Not now; it may pass",
 }
+_ANY = (408, 413, 500)  # whatever is asked for
 
 
 def _router(app: Any, tag: str) -> Callable[..., None]:
@@ -256,7 +258,7 @@ def _router(app: Any, tag: str) -> Callable[..., None]:
     def route(method: str, path: str, endpoint: Callable[..., Any], *refusals: int) -> None:
         told = {
             status: {"description": _SAID[status], "content": {problem.MEDIA: {"schema": form}}}
-            for status in (*refusals, 500)
+            for status in (*refusals, *_ANY)
         }
         app.add_api_route(path, endpoint, methods=[method], tags=[tag], responses=told)
 
