@@ -1,6 +1,7 @@
 """Pictures for the benchmarks of training, as fixed convolutional features made once.
 
-Two cores train no convolutional network in the time a benchmark has. So the pictures go once
+Two cores train no convolutional network for each of many methods in the time a benchmark has
+(`compatible_convolutional` trains one for a few). So the pictures go once
 through a layer that nobody trains (whitened patches drawn from the pictures themselves, kept by
 half waves, averaged over four quarters, reduced to their leading directions), and what the
 methods train is a network of two layers on those.
@@ -67,16 +68,21 @@ def present() -> bool:
 
 def _make(name: str, cache: Path) -> None:
     """Rows of a set; CIFAR-10 goes through the layer of CIFAR-100, which never saw it."""
-    pixels, labels, parts = _glyphs() if name == "glyphs" else _cifar(name)
+    found, labels, parts = pixels(name)
     layer = cache / f"{'glyphs' if name == 'glyphs' else 'cifar100'}-layer.pt.npz"
     if not layer.exists() and name == "cifar10":
         images("cifar100", cache)
     if not layer.exists():
-        np.savez(layer, **_fitted(pixels[:10_000] if name == "cifar100" else pixels[::8]))
+        np.savez(layer, **_fitted(found[:10_000] if name == "cifar100" else found[::8]))
     with np.load(layer) as read:
-        rows = _through(pixels, {key: torch.from_numpy(read[key]) for key in read.files})
+        rows = _through(found, {key: torch.from_numpy(read[key]) for key in read.files})
     with (cache / f"{name}-rows.npz").open("wb") as file:
         np.savez(file, rows=rows.numpy(), labels=labels, parts=parts)
+
+
+def pixels(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n, side, side, channels) bytes of a set, its class numbers and its parts."""
+    return _glyphs() if name == "glyphs" else _cifar(name)
 
 
 def _cifar(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

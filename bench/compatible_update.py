@@ -7,11 +7,12 @@ was trained on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from holdfast.align.orthogonal import Orthogonal
 from holdfast.align.procrustes import Procrustes
@@ -19,14 +20,13 @@ from holdfast.arrays import FloatArray, unit_rows
 from holdfast.measure.classes import ByClass
 from holdfast.train.interface import Interface
 from holdfast.train.loop import Training
-from holdfast.train.losses.classification import Classification
 from holdfast.train.model import Model, vectors_of
 from holdfast.train.recipe import Recipe, adam
 from holdfast.train.scenarios import retrain
 
 from .compatible_cells import Cells
 from .compatible_images import Images, Net, images
-from .compatible_methods import DIM, METHODS, Family, Method, learned, simplex
+from .compatible_methods import METHODS, Family, Method
 
 METRICS = ("CMC@1", "CMC@5", "mAP")
 QUERIES, RANKED, FITTED = 2000, 500, 10_000  # those of mAP, which sorts, are fewer
@@ -45,6 +45,11 @@ class World:
         capacity: Of the simplex.
         epochs: Of every training.
         seed: Of classes, weights and batches.
+        net: Makes the part before the head, for a length of its rows.
+        methods: What there is to compare; the first model is trained as the independent one.
+        training: In place of the usual recipe.
+        queries: How many images ask.
+        ranked: How many of them are judged by mAP, which sorts.
     """
 
     name: str
@@ -55,6 +60,11 @@ class World:
     capacity: int
     epochs: int
     seed: int
+    net: Callable[[int], nn.Module] = Net
+    methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
+    training: Recipe | None = None
+    queries: int = QUERIES
+    ranked: int = RANKED
 
     @cached_property
     def names(self) -> np.ndarray:
@@ -64,7 +74,7 @@ class World:
     @property
     def recipe(self) -> Recipe:
         """The same for every method."""
-        return Recipe(
+        return self.training or Recipe(
             epochs=self.epochs,
             size=128,
             optimiser=adam(2e-3, decay=0.02),
@@ -126,31 +136,32 @@ def small(world: World) -> World:
         test=few(world.test, 1500),
         unseen=few(world.unseen, 1500),
         epochs=1,
+        training=replace(world.training, epochs=1) if world.training else None,
     )
 
 
 def old_model(cells: Cells, world: World, family: Family) -> Model:
     """Trained on the old classes only."""
     plan = retrain(world.names, world.table(family), world.steps[:1])
-    head = simplex if family == "simplex" else learned
+    method = world.methods["CoReS" if family == "simplex" else "independent"]
     classes = len(world.steps[0])
 
     def build(task: object) -> Model:  # noqa: ARG001
-        return Model(Net(DIM), head(classes, world.capacity))
+        return Model(world.net(method.rows), method.head(classes, world.capacity))
 
     folder = cells.models(f"{world.name}-{world.seed}-old-{family}")
-    return Training(world.train, plan, build, Classification(), world.recipe).run(folder)[0]
+    return Training(world.train, plan, build, method.loss, world.recipe).run(folder)[0]
 
 
 def new_model(cells: Cells, world: World, name: str, old: Model) -> Model:
     """Trained on all classes, by a method."""
-    method = METHODS[name]
+    method = world.methods[name]
     table, classes = world.table(method.family), sum(map(len, world.steps))
     teacher = "deployed" if method.old else "none"
     plan = retrain(world.names, table, world.steps, teacher)
 
     def build(task: object) -> Model:  # noqa: ARG001
-        return Model(Net(method.rows), method.head(classes, world.capacity))
+        return Model(world.net(method.rows), method.head(classes, world.capacity))
 
     other = None
     if method.other:
@@ -183,15 +194,17 @@ class Pool:
     Args:
         given: The images.
         queries: How many ask.
+        ranked: How many of them are judged by mAP.
     """
 
     given: Images
     queries: int
+    ranked: int = RANKED
 
     def measure(self, metric: str) -> Callable[[FloatArray, FloatArray], np.ndarray]:
         """Rows of all images by the querying and the stored model to values of the queries."""
         labels = self.given.labels
-        count = min(RANKED if metric == "mAP" else self.queries, len(labels))
+        count = min(self.ranked if metric == "mAP" else self.queries, len(labels))
         judge = ByClass(metric, labels[:count], labels, np.arange(count), unanswerable="drop")
         return lambda asked, stored: judge(asked[:count], stored)
 
@@ -209,7 +222,7 @@ def judged(
 
 def evaluated(cells: Cells, world: World, name: str) -> dict[str, Any]:
     """A method's cells, with what a map fitted afterwards makes of them."""
-    method: Method = METHODS[name]
+    method = world.methods[name]
     old = old_model(cells, world, method.family)
     new = new_model(cells, world, name, old)
     some = world.train.take(np.arange(min(FITTED, len(world.train))))
@@ -219,8 +232,8 @@ def evaluated(cells: Cells, world: World, name: str) -> dict[str, Any]:
     fitted = {label: one.fit(*fit) for label, one in maps.items()}
     answer: dict[str, Any] = {}
     for where, pool, metrics in (
-        ("closed", Pool(world.test, QUERIES), METRICS),
-        ("open", Pool(world.unseen, QUERIES), ("CMC@1", "mAP")),
+        ("closed", Pool(world.test, world.queries, world.ranked), METRICS),
+        ("open", Pool(world.unseen, world.queries, world.ranked), ("CMC@1", "mAP")),
     ):
         stored, asked = rows_of(old, pool.given), rows_of(new, pool.given, True)
         whole = rows_of(new, pool.given)
@@ -234,10 +247,13 @@ def evaluated(cells: Cells, world: World, name: str) -> dict[str, Any]:
     return answer
 
 
-WORLDS: dict[str, Callable[[Cells, int], World]] = {"cifar100": cifar100, "glyphs": glyphs}
-
-
-def run(cells: Cells, data: str, seeds: tuple[int, ...], quick: bool = False) -> dict[str, Any]:
+def run(
+    cells: Cells,
+    make: Callable[[Cells, int], World],
+    seeds: tuple[int, ...],
+    quick: bool = False,
+    methods: Mapping[str, Method] = METHODS,
+) -> dict[str, Any]:
     """Method -> seed -> cells; what is finished is read."""
     found: dict[str, Any] = {}
     for seed in seeds:
@@ -245,13 +261,13 @@ def run(cells: Cells, data: str, seeds: tuple[int, ...], quick: bool = False) ->
 
         def the_world(seed: int = seed, world: list[World] = world) -> World:
             if not world:
-                made = WORLDS[data](cells, seed)
+                made = make(cells, seed)
                 world.append(small(made) if quick else made)
             return world[0]
 
-        for name in METHODS:
-            make = lambda n=name: evaluated(cells, the_world(), n)  # noqa: E731
-            made = cells.cell(f"{data}-{seed}-{slug(name)}", make)
+        for name in methods:
+            cell = lambda n=name: evaluated(cells, the_world(), n)  # noqa: E731
+            made = cells.cell(f"{make.__name__}-{seed}-{slug(name)}", cell)
             if made:
                 found.setdefault(name, {})[seed] = made
     return found
