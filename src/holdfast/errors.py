@@ -36,6 +36,16 @@ Every message has one form: *who: expected what, got what. What to do.*
 from __future__ import annotations
 
 
+def said(cause: BaseException) -> str:
+    """What a library or the machine said, without the number and the name of the file.
+
+    Example:
+        >>> said(FileNotFoundError(2, "No such file or directory", "a.jsonl"))
+        'No such file or directory'
+    """
+    return getattr(cause, "strerror", None) or str(cause)
+
+
 class HoldfastError(Exception):
     """Base of all errors; carries its parts so that programs need not parse text.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .errors import ConfigError
+from .errors import ConfigError, said
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -33,7 +33,7 @@ def read_toml(path: Path, what: str, fix: str = "") -> dict[str, Any]:
     except IsADirectoryError as cause:
         raise ConfigError(str(path), what, "a folder", "Name the file in it.") from cause
     except OSError as cause:
-        raise ConfigError(str(path), "readable TOML", cause.strerror or str(cause)) from cause
+        raise ConfigError(str(path), "readable TOML", said(cause)) from cause
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
         raise ConfigError(str(path), "readable TOML", str(cause)) from cause
     _refuse_nul(path, tables)

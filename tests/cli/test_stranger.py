@@ -363,3 +363,24 @@ def test_a_gallery_on_a_disk_that_is_read_only_can_be_looked_at(planned, monkeyp
 
 def test_what_leads_on_is_said_where_a_command_comes_too_early(planned):
     assert "Items have to move first: holdfast backfill" in planned.run("cutover").stderr
+
+
+def test_what_the_machine_said_comes_without_its_number(home):
+    home.done("build")
+    (home.folder / "docs.jsonl").unlink()
+    said = home.run("build").stderr
+    assert "docs.jsonl: expected a readable file, got No such file or directory." in said
+    said = home.run("assess", "--prices", "nope.toml").stderr
+    assert said.startswith("holdfast: nope.toml: expected a table of prices, TOML or JSON, got No ")
+
+
+def test_a_token_that_is_asked_for_must_be_there(planned, monkeypatch):
+    pytest.importorskip("fastapi", reason="needs holdfast[serve]")
+    monkeypatch.setenv("HERE", "a-token-that-is-long-enough")
+    monkeypatch.delenv("THERE", raising=False)
+    options = ("--port", "0", "--token-env", "HERE", "--token-env", "THERE")
+    said = planned.refused("serve", *options)
+    assert (
+        "serve --token-env: expected variables that hold a token, got THERE, which is not" in said
+    )
+    assert "long-enough" not in said

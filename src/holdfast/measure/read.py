@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, said
 
 _QUERY = ("query-id", "query_id", "qid")
 _DOCUMENT = ("corpus-id", "corpus_id", "doc_id", "docid")
@@ -78,7 +78,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 if line.strip():
                     yield number, line.strip("\r\n ")
     except (OSError, EOFError, UnicodeDecodeError) as cause:
-        raise InvalidInput(str(path), "a readable UTF-8 file", str(cause)) from cause
+        raise InvalidInput(str(path), "a readable UTF-8 file", said(cause)) from cause
 
 
 def _opened(path: Path) -> IO[str]:

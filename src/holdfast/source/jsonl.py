@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import SourceError
+from ..errors import SourceError, said
 from ..items import Item
 from .fields import Fields, TextLike
 from .filed import Filed
@@ -119,7 +119,7 @@ class JsonlSource(Filed):
                 with self.path.open("rb") as file:
                     yield file
         except OSError as cause:
-            raise SourceError(str(self.path), "a readable file", str(cause)) from cause
+            raise SourceError(str(self.path), "a readable file", said(cause)) from cause
         self._watch.check()
 
 

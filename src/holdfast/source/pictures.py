@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import SourceError
+from ..errors import SourceError, said
 from ..items import Item
 from .filed import Filed
 
@@ -68,6 +68,6 @@ class PictureSource(Filed):
         try:
             size = file.stat().st_size
         except OSError as cause:
-            raise SourceError(str(file), "a file that is still there", str(cause)) from cause
+            raise SourceError(str(file), "a file that is still there", said(cause)) from cause
         folder = Path(name).parent.as_posix()
         return Item(name, file, {"file": name, "folder": folder, "bytes": size})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import SourceError
+from ..errors import SourceError, said
 
 
 class Watch:
@@ -38,5 +38,5 @@ class Watch:
         try:
             found = self.path.stat()
         except OSError as cause:
-            raise SourceError(str(self.path), "a readable file", str(cause)) from cause
+            raise SourceError(str(self.path), "a readable file", said(cause)) from cause
         return found.st_size, found.st_mtime_ns, found.st_ino

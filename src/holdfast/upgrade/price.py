@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import ConfigError
+from ..errors import ConfigError, said
 from ..items import Content
 from ..settings import config_error
 
@@ -94,7 +94,7 @@ def read_prices(path: Path) -> Prices:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as cause:
-        raise ConfigError(str(path), "a table of prices, TOML or JSON", str(cause)) from cause
+        raise ConfigError(str(path), "a table of prices, TOML or JSON", said(cause)) from cause
     try:
         return Prices.model_validate(_wide(data))
     except ValidationError as error:
