@@ -103,9 +103,9 @@ def test_what_is_read_grows_to_the_budget_and_no_further(world, measure):
     assert len(whole.asked) == 1  # nothing is left to choose
 
 
-def test_what_is_chosen_tells_more_than_as_many_at_random():
+def test_what_is_chosen_tells_more_than_as_many_at_random_and_is_right_on_average():
     errors = {"chosen": [], "random": []}
-    for seed in range(4):
+    for seed in range(6):
         world = World(NOISY, (0.05, 0.05), queries=60, count=800, seed=seed)
         measure, truth = Measure(world.judge, "R@10"), world.judge(best(world.new, 10)[0])
         chosen = gather(world.known, first_sample(world.relevant, 120), 120, measure)
@@ -113,5 +113,8 @@ def test_what_is_chosen_tells_more_than_as_many_at_random():
         for name, known in (("chosen", chosen), ("random", world.known(drawn))):
             forecaster = Forecaster(known, measure, draws=6)
             told = forecaster.curve(zscore, at_random(800), shares=(0.0, 1.0)).values[:, 1]
-            errors[name].append(np.sqrt(np.mean((told.mean(axis=0) - truth) ** 2)))
-    assert np.mean(errors["chosen"]) < 0.8 * np.mean(errors["random"])
+            errors[name].append(told.mean(axis=0) - truth)
+    missed = {name: np.sqrt(np.mean(np.square(found))) for name, found in errors.items()}
+    assert missed["chosen"] < 0.65 * missed["random"]
+    # Rivals are drawn a little too high here; with as many at random it is 0.06.
+    assert abs(np.mean(errors["chosen"])) < 0.02
