@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from zlib import crc32
 
 import numpy as np
@@ -330,6 +331,27 @@ def test_a_model_that_is_away_does_not_end_the_watch(world):
     one.old_model.encode = encode
     one.ask(5)
     one.watch.close()
+    assert one.watch.tally.sampled == 5
+
+
+def test_nothing_that_a_model_raises_ends_the_watch_or_keeps_a_gallery_from_closing(world):
+    """With nobody to take what waits, closing would wait for ever for room."""
+    one = world(background=True)
+    one.engine.run()
+    encode = one.old_model.encode
+    one.old_model.encode = lambda *a: 1 / 0
+    one.ask(300)
+    told = time.monotonic()
+    while one.watch.tally.failures + one.watch.tally.dropped < 300:
+        assert time.monotonic() < told + 30
+        time.sleep(0.01)
+    assert one.watch.tally.last_failure == "ZeroDivisionError: division by zero"
+    one.old_model.encode = encode
+    one.ask(5)
+    closing = threading.Thread(target=one.gallery.close, daemon=True)
+    closing.start()
+    closing.join(30)
+    assert not closing.is_alive()
     assert one.watch.tally.sampled == 5
 
 

@@ -37,10 +37,11 @@ class Tally:
         """One more value of a quantity."""
         self._values.setdefault(name, deque(maxlen=_LATEST)).append(value)
 
-    def failed(self, error: HoldfastError) -> None:
+    def failed(self, error: Exception) -> None:
         """A query that could not be compared."""
         self.failures += 1
-        self.last_failure = str(error)
+        ours = isinstance(error, HoldfastError)
+        self.last_failure = str(error) if ours else f"{type(error).__name__}: {error}"
 
     def lately(self, name: str, count: int) -> tuple[float, float, float, int]:
         """Mean of the latest values, its interval, and how many there are."""

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import HoldfastError, UpgradeError
+from ..errors import UpgradeError
 from ..hits import Hits
 from ..measure.finding import Finding
 from ..store.where import Where
@@ -152,7 +152,7 @@ class Watch:
     def _try(self, sample: Sample) -> None:
         try:
             self.compare(sample)
-        except HoldfastError as error:  # a model that is away must not end the watch
+        except Exception as error:  # noqa: BLE001 - nothing a model raises may end the watch
             self.tally.failed(error)
 
     def close(self) -> None:
