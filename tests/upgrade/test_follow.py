@@ -247,6 +247,18 @@ def test_a_disk_that_fails_does_not_end_the_thread(world, monkeypatch):
         assert gallery.search([f"after {error}"], 1).ids[0, 0] == "a"
 
 
+def test_nothing_that_a_model_raises_ends_the_thread(world, monkeypatch):
+    gallery, table, _ = world
+    error = ValueError("a model of somebody's own")
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery.old.encoder, "encode", lambda *given: _raising(error)())
+        table.write(a="first")
+        gallery.follower.start()
+        wait(lambda: gallery.follower.error is error)
+    wait(lambda: not table.feed)
+    assert gallery.search(["first"], 1).ids[0, 0] == "a"
+
+
 def _raising(error):
     def fails():
         raise error

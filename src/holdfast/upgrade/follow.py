@@ -9,7 +9,6 @@ over again, and doing that twice changes nothing.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -119,7 +118,7 @@ class Follower:
         while not self._end.is_set():
             try:
                 arrived = self.catch_up()
-            except (HoldfastError, OSError, sqlite3.Error) as error:
+            except Exception as error:  # noqa: BLE001 - it is kept, and tried again
                 self.error, pause = error, min(2 * pause, _LONGEST)
             else:
                 self.error, pause = None, self._every
