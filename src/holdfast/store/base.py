@@ -176,6 +176,10 @@ class VectorStore(Protocol):
                 Without them each row gets the stored revision plus one.
 
         A hidden row that is replaced stays hidden; a new row is visible.
+
+        Raises:
+            InvalidInput: Rows that cannot be kept, whoever asks; nothing was written.
+            StoreError: Rows cannot be written now.
         """
         ...
 
