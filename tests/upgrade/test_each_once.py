@@ -346,6 +346,20 @@ def test_a_write_waits_for_a_move_and_searches_for_a_write(world):
     assert len(world.gallery) == 299
 
 
+def test_a_write_is_no_move(world):
+    """Else a search beside many of them would look at both sides, and find that it need not."""
+    world.engine.start()
+    held = Held(world.old, "delete", after=False)
+    join = beside(lambda: world.gallery.delete(["i299"]))
+    try:
+        assert held.reached.wait(60)
+        assert world.gallery._needed() == [world.gallery.old]
+    finally:
+        held.go.set()
+    join()
+    assert world.gallery._needed() == [world.gallery.old]
+
+
 def test_a_batch_that_moves_nothing_is_no_move(world):
     """A model that fails for every item must not be asked for the queries either."""
     world.engine.start()

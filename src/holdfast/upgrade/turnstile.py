@@ -23,12 +23,12 @@ class Turnstile(SharedLock):
         super().__init__()
         self._changing = threading.Lock()  # held by who moves or writes
         self._closed = False
-        self._begun = self._ended = 0  # moves and other changes
+        self._begun = self._ended = 0  # moves
 
     @property
     def moves(self) -> int | None:
-        """How many moves there have been, or other changes; None while one goes on, or after one
-        was cut off by an error.
+        """How many moves there have been; None while one goes on, and after any change that was
+        cut off by an error.
         """
         ended = self._ended
         return ended if ended == self._begun else None
@@ -56,9 +56,11 @@ class Turnstile(SharedLock):
     def writing(self) -> Iterator[None]:
         """Enter alone."""
         with self.steady(), self.alone():
-            self._begun += 1
-            yield
-            self._ended = self._begun
+            try:
+                yield
+            except BaseException:
+                self._begun += 1  # who reads next may meet what is half done
+                raise
 
     @contextmanager
     def closing(self) -> Iterator[None]:
