@@ -27,7 +27,7 @@ from holdfast.train.stage import Stage
 from .compatible_cells import Cells
 from .compatible_images import Images, pixels
 from .compatible_methods import DIM, METHODS, Method, every_item
-from .compatible_update import Pool, World, old_model, rows_of
+from .compatible_update import Pool, World, cifar100, old_model, rows_of
 
 BLOCKS, WIDTH, RATE, EPOCHS = 1, 32, 2e-3, 30
 SMOOTHING = 0.1
@@ -155,6 +155,13 @@ def convolutional(cells: Cells, seed: int) -> World:
         training=recipe(seed),
         queries=10_000,
         ranked=RANKED,
+    )
+
+
+def featured(cells: Cells, seed: int) -> World:
+    """The same old and independent models on fixed features, to tell the two changes apart."""
+    return replace(
+        cifar100(cells, seed), name="featured", methods=AS_PUBLISHED, queries=10_000, ranked=RANKED
     )
 
 

@@ -308,13 +308,16 @@ def _update(
 
 def _convolutional(record: Record, cells: Cells, options: argparse.Namespace) -> None:
     seeds = tuple(range(1 if options.quick else options.seeds))
-    make, methods = compatible_convolutional.convolutional, compatible_convolutional.AS_PUBLISHED
-    found = compatible_update.run(cells, make, seeds, options.quick, methods)
-    if not found:
-        return
-    where = "CIFAR-100, convolutional"
-    record.notes += [*CONVOLUTIONAL, aims_table(where, found)]
-    updates(record, found, where, drawn=False)
+    methods = compatible_convolutional.AS_PUBLISHED
+    record.notes += CONVOLUTIONAL
+    for where, make in {
+        "CIFAR-100, convolutional": compatible_convolutional.convolutional,
+        "CIFAR-100, features, old model as published": compatible_convolutional.featured,
+    }.items():
+        found = compatible_update.run(cells, make, seeds, options.quick, methods)
+        if found:
+            record.notes.append(aims_table(where, found))
+        updates(record, found, where, drawn=False)
     if not options.quick and (tried := compatible_convolutional.table(cells)):
         record.notes.append(tried)
 
