@@ -265,8 +265,8 @@ store.tend()
     store.close()
 
 
-def test_killed_right_after_a_graph_that_took_over_what_no_disk_had(tmp_path):
-    """Neither the copy nor what takes its place is flushed: the logs must bring back all of it."""
+def test_killed_right_after_a_graph_took_over(tmp_path):
+    """What takes over is not flushed: its log must bring back what was carried into it."""
     code = """
 import os
 import signal

@@ -202,19 +202,16 @@ class Shard:
 
     def _start(self) -> edge_build.Build | None:
         """Do a small job at once, or copy the shard and begin a large one."""
+        self.flush()  # else the child would read the whole log again, row by row
         have = set(self._call(lambda s: s.info().payload_schema))
         fields = sorted(self._wanted - have)
         if self._kilobytes(self.count) < _GRAPH_KB / 4:
-            self.flush()
             self._call(lambda s: _optimise(s, fields))  # few enough to stand still for
             self._written = self._removed = 0
             self._point(replace(self._pointer, built=self.count))
             return None
         if self._closing or not (fields or self._worth_building()):
-            self.flush()
             return None
-        # Searches stand still while the engine flushes. What it has not flushed is in the log,
-        # which is copied too, and the child reads it as any opening does.
         self._touched = set()
         copy = self._pointer.path(self._folder, ahead=1)
         shutil.copytree(self._pointer.path(self._folder), copy)
@@ -254,6 +251,7 @@ class Shard:
             touched = sorted(self._touched or ())
             for start in range(0, len(touched), _READ):
                 self._carry(touched[start : start + _READ], fresh)
+        # Not flushed, for which searches would stand still: its log has what was carried.
         self._written = self._removed = len(touched)
         self._point(
             replace(self._pointer, generation=self._pointer.generation + 1, built=self.count)
