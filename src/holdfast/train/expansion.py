@@ -75,7 +75,8 @@ class AlignedHead(nn.Module):
         rotation: How the layer is held; None leaves it out.
     Source: OCA (arXiv 2408.08793). Departs from it: a projection makes the old_dim + extra
         coordinates, so that any backbone serves; a backbone that answers as many as that is
-        used as it is.
+        used as it is. The layer is held by Cayley's transform unless asked for the matrix
+        exponential, which theirs is.
     """
 
     def __init__(
