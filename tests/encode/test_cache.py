@@ -6,11 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from holdfast.encode import cache as module
 from holdfast.encode.cache import CachedEncoder
 from holdfast.encode.callable import CallableEncoder
 from holdfast.errors import (
@@ -353,6 +355,36 @@ def test_processes_share_one_file(path):
         process.join()
     assert [process.exitcode for process in workers] == [0, 0, 0]
     assert stored(path) == 16
+
+
+@pytest.fixture
+def writer(path):
+    """A neighbour that has made the file and is in the middle of a write, without a log ahead."""
+    path.parent.mkdir(parents=True)
+    neighbour = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    neighbour.executescript(module._SCHEMA)
+    neighbour.execute("BEGIN IMMEDIATE")
+    yield neighbour
+    neighbour.close()
+
+
+def test_a_neighbour_that_writes_is_waited_for(path, writer):
+    soon = threading.Timer(0.2, writer.execute, ["COMMIT"])
+    soon.start()
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a"])
+    soon.join()
+    assert stored(path) == 1
+
+
+def test_a_neighbour_that_never_ends_is_named(path, writer, monkeypatch):
+    monkeypatch.setattr(module, "_BUSY_SECONDS", 0.05)
+    with CachedEncoder(Counting(), path) as encoder:
+        with pytest.raises(EncoderUnavailable, match="locked"):
+            ask(encoder, ["a"])
+        writer.execute("COMMIT")
+        ask(encoder, ["a"])
+    assert stored(path) == 1
 
 
 def test_a_file_may_come_to_be_while_it_is_opened(path, monkeypatch):
