@@ -23,6 +23,7 @@ from holdfast.upgrade.mover import Moved
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
 from holdfast.upgrade.turnstile import Turnstile
+from tests.upgrade.toys import beside
 
 K = 4
 
@@ -202,27 +203,6 @@ def world(request, tmp_path):
     made = World(tmp_path, request.param)
     yield made
     made.gallery.close()
-
-
-def beside(do):
-    """Run it in another thread; its error, if any, when it is joined."""
-    errors = []
-
-    def run():
-        try:
-            do()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def join():
-        thread.join(60)
-        assert not thread.is_alive()
-        assert not errors, errors
-
-    return join
 
 
 def test_every_answer_is_right_while_everything_moves(world):

@@ -15,7 +15,7 @@ from holdfast.upgrade import gallery as module
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.side import Side
 from tests.upgrade.setup import NEW, OLD
-from tests.upgrade.toys import Clock
+from tests.upgrade.toys import Clock, beside
 
 PIECE = 40
 STORES = {
@@ -57,27 +57,6 @@ def after_piece(monkeypatch):
         monkeypatch.setattr(module, "matches", late)
 
     return arrange
-
-
-def beside(do):
-    """Run it in another thread; its error, if any, when it is joined."""
-    errors = []
-
-    def run():
-        try:
-            do()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def join():
-        thread.join(60)
-        assert not thread.is_alive()
-        assert not errors, errors
-
-    return join
 
 
 @pytest.mark.parametrize("piece", [1, 4, 7])

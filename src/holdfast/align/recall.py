@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..arrays import FloatArray, IntArray, squared_norms
+from ..arrays import FloatArray, IntArray, about_mean, squared_norms
 from ..space import Metric
 from .moments import Float64Array
 
@@ -26,27 +26,16 @@ def tables(
     Yields:
         Which asking rows, and their (b, n) fresh float32 scores.
     """
-    asking, stored = centred(asking, stored, metric)
-    shift = 0.5 * squared_norms(stored) if metric == "euclidean" else None
+    shift = None
+    if metric == "euclidean":
+        asking, stored = about_mean(asking, stored)
+        shift = 0.5 * squared_norms(stored)
     for start in range(0, len(asking), _BLOCK):
         part = slice(start, min(start + _BLOCK, len(asking)))
         table = asking[part] @ stored.T
         if shift is not None:
             table -= shift
         yield part, table
-
-
-def centred(
-    asking: FloatArray, stored: FloatArray, metric: Metric
-) -> tuple[FloatArray, FloatArray]:
-    """Both about the mean of the stored rows, where only differences count.
-
-    Near rows far from the origin differ in no correct digit of their squares.
-    """
-    if metric != "euclidean" or not len(stored):
-        return asking, stored
-    mean = stored.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return asking - mean, stored - mean
 
 
 def found(
@@ -99,7 +88,8 @@ def _slack(
     asking: FloatArray, stored: FloatArray, right: Sequence[IntArray], metric: Metric
 ) -> FloatArray:
     """(q,) largest difference of scores that is rounding, by the lengths of the rows."""
-    asking, stored = centred(asking, stored, metric)
+    if metric == "euclidean":
+        asking, stored = about_mean(asking, stored)
     squares = squared_norms(stored)
     own = np.array([squares[places].max() for places in right], dtype=np.float32)
     slack: FloatArray = np.sqrt(squared_norms(asking) * own)

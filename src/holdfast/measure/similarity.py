@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import FloatArray, squared_norms, unit_rows
+from ..arrays import FloatArray, about_mean, squared_norms, unit_rows
 from ..errors import DimensionMismatch, InvalidInput, NotFinite
 from ..space import METRICS, Metric
 
@@ -90,10 +90,8 @@ def blocks(
     if metric == "cosine":
         queries, gallery = unit_rows(queries), unit_rows(gallery)
     squares = None
-    if metric == "euclidean" and len(gallery):
-        # About one point: squares of rows far from the origin leave no digit for distances.
-        centre = gallery.mean(axis=0, dtype=np.float64).astype(np.float32)
-        queries, gallery = queries - centre, gallery - centre
+    if metric == "euclidean":
+        queries, gallery = about_mean(queries, gallery)
         squares = squared_norms(gallery)
     step = max(1, CELLS // max(len(gallery), 1))
     for start in range(0, len(queries), step):

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..optional import need
-from ..upgrade.grace import Grace
+from .grace import Grace
 from .settings import (
     CONNECTIONS,
     HEADER_SECONDS,

@@ -188,14 +188,13 @@ class Shard:
             try:
                 with writing:
                     build = self._start()
-                done, old = build.wait() if build else None, None
-                if done is not None:
+                if build is not None and (done := build.wait()) is not None:
                     with writing:
                         old = self._take_over(done)
-                if old is not None:
-                    time.sleep(_BREATH)  # loading stood still for as long as closing will
-                    with _translated(str(self._folder)):
-                        old.close()
+                    if old is not None:
+                        time.sleep(_BREATH)  # loading stood still for as long as closing will
+                        with _translated(str(self._folder)):
+                            old.close()
             finally:
                 self._touched = self._build = None
                 self._pointer.sweep(self._folder)

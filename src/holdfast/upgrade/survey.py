@@ -143,10 +143,9 @@ class _Documents:
         fresh = [row for row in rows.tolist() if row not in self._contents]
         items = self._source.get([self._scope.ids[row] for row in fresh])
         for row, item in zip(fresh, items, strict=True):
-            content = None if item is None else item.content
             name = self._scope.ids[row]
             self._contents[row] = (
-                content if item is None else self._scope.answers.get(name, content)
+                None if item is None else self._scope.answers.get(name, item.content)
             )
 
 
