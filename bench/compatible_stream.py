@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,13 +155,18 @@ def _mlp() -> torch.nn.Module:
     return torch.nn.Sequential(*layers[:-1])
 
 
-def cifar(cells: Cells, seed: int, quick: bool = False) -> Stream:
+def cifar(
+    cells: Cells,
+    seed: int,
+    quick: bool = False,
+    load: Callable[[str, Path], Images] = images,
+) -> Stream:
     """10 + 6 x 15 classes of CIFAR-100, searched on CIFAR-10.
 
     300 images of each class are local; the other 200 made the downloaded models, of 30, 60 and
-    100 classes.
+    100 classes. `load` answers the rows of a set, by its name and the cache.
     """
-    whole, open_set = images("cifar100", cells.data), images("cifar10", cells.data)
+    whole, open_set = load("cifar100", cells.data), load("cifar10", cells.data)
     train = whole.take(np.flatnonzero(whole.parts == 0))
     rank = np.zeros(len(train), dtype=int)
     for label in range(100):

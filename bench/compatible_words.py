@@ -18,7 +18,10 @@ PUBLISHED = {  # CMC-1 / CMC-5 / mAP of new/old and new/new, ResNet-50 at 224 pi
 }
 ASKED = ("new/old", "Procrustes", "relaxed", "midpoint", "Procrustes, midpoint")
 Seeds = Mapping[int, Any]
-
+STREAM_HEAD = (
+    "| method | AC | AA % | last on first gallery % | last on own % | first on own % |",
+    "|---|---|---|---|---|---|",
+)
 
 NOTES = (
     (
@@ -162,24 +165,32 @@ CONVOLUTIONAL = (
 )
 
 
-def stream_table(where: str, found: Mapping[str, Sequence[Any]]) -> str:
-    """A run of tasks, a method each."""
+WHOLE = ("## CIFAR, replaced, by a residual network trained whole",)
+
+
+def stream_table(where: str, found: Mapping[str, Sequence[Any]], ends: bool = False) -> str:
+    """A run of tasks, a method each; with `ends` AC and AA have their intervals."""
+    told = "; 95 % intervals over queries" if ends else ""
     lines = [
-        f"**{where}** (NCM; a seed each, in order)",
+        f"**{where}** (NCM; a seed each, in order{told})",
         "",
-        "| method | AC | AA % | last on first gallery % | last on own % | first on own % |",
-        "|---|---|---|---|---|---|",
+        *STREAM_HEAD,
     ]
-    lines += [stream_line(method, kept) for method, kept in found.items()]
+    lines += [stream_line(method, kept, ends) for method, kept in found.items()]
     return "\n".join(lines)
 
 
-def stream_line(method: str, kept: Sequence[Any]) -> str:
+def stream_line(method: str, kept: Sequence[Any], ends: bool = False) -> str:
     """One method of a run, its seeds in order."""
     corners = ((-1, 0), (-1, -1), (0, 0))
+
+    def shown(metric: str, scale: float, places: int) -> list[str]:
+        told = [[f"{scale * end:.{places}f}" for end in cell[metric]] for cell in kept]
+        return [f"{at} ({low} to {high})" if ends else at for at, low, high in told]
+
     cells = [
-        [f"{cell['AC'][0]:.2f}" for cell in kept],
-        [f"{100 * cell['AA'][0]:.1f}" for cell in kept],
+        shown("AC", 1.0, 2),
+        shown("AA", 100.0, 1),
         *([f"{100 * cell['matrix'][a][b]:.1f}" for cell in kept] for a, b in corners),
     ]
     return f"| {method} | " + " | ".join(" / ".join(cell) for cell in cells) + " |"
