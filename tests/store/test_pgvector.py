@@ -286,6 +286,50 @@ def test_a_table_held_by_a_process_that_was_killed_is_free_again(make, tmp_path)
     assert len(make()) == 0
 
 
+class Lingering:
+    """A connection whose end a busy server does not notice until `end`."""
+
+    def __init__(self, connection):
+        self._connection, self.end = connection, connection.close
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def close(self):
+        pass
+
+
+def test_a_table_that_was_closed_is_free_however_late_the_server_sees_it(make):
+    store = make()
+    lingering = store._hold._connection = Lingering(store._hold._connection)
+    store.close()
+    make()
+    with pytest.raises(StoreHeld):
+        make()
+    lingering.end()
+
+
+def test_a_hold_that_was_lost_is_waited_for_until_the_server_has_let_go(make, monkeypatch):
+    """Its process may tell that it ends before it has ended, and goes by the name of this one."""
+    store = make()
+    store.upsert(names(5), sample(5, SPACE))
+    lost = store._hold._connection = Lingering(store._hold._connection)
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        lost.end()
+
+    monkeypatch.setattr("holdfast.store.pgvector_hold.time.sleep", sleep)
+    answers = store._postgres.answers
+    monkeypatch.setattr(store._postgres, "answers", lambda each: each is not lost and answers(each))
+    store._postgres._drop_idle()
+    assert len(store) == 5
+    assert len(pauses) == 1
+    with pytest.raises(StoreHeld):
+        make()
+
+
 def test_a_lost_connection_is_opened_again(make, sql):
     store = make()
     store.upsert(names(5), sample(5, SPACE))

@@ -4,6 +4,10 @@ The server keeps two advisory locks for a table. *The hold* belongs to one conne
 process that has the table open. *The work* is shared by all its other connections; whoever
 takes the hold waits for it once, so that what a process that died has left running on the
 server ends before anybody looks at the rows.
+
+A server may take its time to see that a connection was closed, or to end one. So the hold is
+given back in words; and one that goes by the name of this process, but is none of ours any more,
+is waited for.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import re
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from ..errors import StoreError, StoreHeld
 from ..postgres import Connection, Postgres
@@ -20,6 +25,7 @@ from ..postgres import Connection, Postgres
 _PATIENCE = 20.0  # seconds for the server to notice that a process died
 _LOOK = 0.05  # seconds between two looks
 _KEY = "hashtextextended(%s, {})"  # a number for a table and one of its two locks
+_OURS: set[int] = set()  # processes of servers that keep a hold for this one
 
 
 class Hold:
@@ -36,6 +42,7 @@ class Hold:
         self._postgres, self._table = postgres, table
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._backend = 0  # the server's process behind it
         self._take()
 
     def _take(self) -> None:
@@ -46,15 +53,16 @@ class Hold:
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._connection, self._backend = connection, int(connection.info.backend_pid)
+        _OURS.add(self._backend)
 
     def _wait(self, connection: Connection) -> None:
         until = time.monotonic() + _PATIENCE
         locks = [(f"pg_try_advisory_lock({_KEY.format(key)})", key) for key in (1, 2)]
         for lock, key in locks:
             while not connection.execute(f"SELECT {lock}", [self._table]).fetchone()[0]:
-                holder = _holder(connection, self._table, key)
-                if key == 1 and _lives(holder):
+                holder, backend = _holder(connection, self._table, key)
+                if key == 1 and _lives(holder) and (backend in _OURS or not _is_this(holder)):
                     raise self._held(holder)
                 if time.monotonic() > until:
                     raise self._held(holder)
@@ -81,7 +89,7 @@ class Hold:
                     self._postgres.who, "an open store", "a closed one", "Open it again."
                 )
             if not self._postgres.answers(self._connection):
-                self._connection.close()
+                self._leave(self._connection)
                 self._take()
         with self._postgres.reported():
             connection.execute(f"SELECT pg_advisory_lock_shared({_KEY.format(2)})", [self._table])
@@ -90,20 +98,29 @@ class Hold:
         """Let go. Calling it twice is fine."""
         with self._lock:
             if self._connection is not None:
-                self._connection.close()
+                unlock = f"SELECT pg_advisory_unlock({_KEY.format(1)})"
+                with suppress(StoreError), self._postgres.reported():  # what is lost holds nothing
+                    self._connection.execute(unlock, [self._table])
+                self._leave(self._connection)
                 self._connection = None
 
+    def _leave(self, connection: Connection) -> None:
+        _OURS.discard(self._backend)
+        connection.close()
 
-def _holder(connection: Connection, table: str, key: int) -> str:
-    """What the connection calls itself that has a lock; "" when there is none any more."""
+
+def _holder(connection: Connection, table: str, key: int) -> tuple[str, int]:
+    """What the connection calls itself that has a lock, and the server's process behind it;
+    "" when there is none any more.
+    """
     query = (
-        "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        "SELECT a.application_name, pid FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
         " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
         f" AND (l.classid::bigint << 32) | l.objid::bigint = {_KEY.format(key)}"
         " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
     found = connection.execute(query, [table]).fetchone()
-    return str(found[0]) if found else ""
+    return (str(found[0]), int(found[1])) if found else ("", 0)
 
 
 def _parts(holder: str) -> tuple[int, str] | None:
@@ -117,7 +134,7 @@ def _lives(holder: str) -> bool:
     if parts is None:
         return False
     pid, host = parts
-    if not socket.gethostname().startswith(host):
+    if not _is_here(host):
         return True
     try:
         os.kill(pid, 0)
@@ -126,6 +143,17 @@ def _lives(holder: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _is_this(holder: str) -> bool:
+    """Whether it goes by the name of this process."""
+    parts = _parts(holder)
+    return parts is not None and parts[0] == os.getpid() and _is_here(parts[1])
+
+
+def _is_here(host: str) -> bool:
+    """Whether this machine is meant, whose name may have been cut off."""
+    return socket.gethostname().startswith(host)
 
 
 def _described(holder: str) -> str:
