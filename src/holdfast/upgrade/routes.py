@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
@@ -32,6 +34,7 @@ class Routes:
         self._old, self._new, self._role = old, new, role
         self.given = given
         self._ready: list[Vectors] = []
+        self._begun: list[tuple[Side, Future[Vectors]]] = []
         self._contents: Sequence[Content] | None = None
         if isinstance(given, Vectors):
             self._ready = [given]
@@ -67,21 +70,42 @@ class Routes:
         first = self._contents[0] if self._contents else None
         return first if isinstance(first, str) else None
 
+    def begin(self, side: Side) -> None:
+        """Ask the model of a side now, beside what is asked meanwhile; `into` waits for it.
+
+        A call that needs two models takes as long as the slower one then, not as both.
+        """
+        if self._contents is None or side.encoder is None or self._known(side) is not None:
+            return
+        promise: Future[Vectors] = Future()
+        # Not one of a pool: a model that never answers would hold up the end of the process.
+        threading.Thread(target=self._keep, args=(promise, side), daemon=True).start()
+        self._begun.append((side, promise))
+
+    def _keep(self, promise: Future[Vectors], side: Side) -> None:
+        try:
+            promise.set_result(self._made(side))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            promise.set_exception(error)
+
     def into(self, side: Side) -> Vectors:
         """The contents in the space of a side."""
-        for vectors in self._ready:
-            if vectors.space == side.space:
-                return vectors
-        if self._contents is not None:
-            made = self._checked(
-                side.reach(self._contents, self._role, lambda: self.into(self._other(side))),
-                side,
-                len(self._contents),
-            )
-        else:
-            made = self._bridged(side)
+        ready = self._known(side)
+        if ready is not None:
+            return ready
+        begun = next((promise for known, promise in self._begun if known is side), None)
+        made = begun.result() if begun is not None else self._made(side)
         self._ready.append(made)
         return made
+
+    def _known(self, side: Side) -> Vectors | None:
+        return next((vectors for vectors in self._ready if vectors.space == side.space), None)
+
+    def _made(self, side: Side) -> Vectors:
+        if self._contents is None:
+            return self._bridged(side)
+        made = side.reach(self._contents, self._role, lambda: self.into(self._other(side)))
+        return self._checked(made, side, len(self._contents))
 
     def _checked(self, made: Any, side: Side, count: int) -> Vectors:
         owner = f"the model of {side.space.name}"

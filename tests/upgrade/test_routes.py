@@ -1,0 +1,106 @@
+"""How contents come into two spaces: two models are asked at the same time, each once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from holdfast.errors import EncoderError, EncoderUnavailable
+from holdfast.items import Item
+from tests.upgrade.setup import Setup
+
+
+@pytest.fixture
+def half(tmp_path):
+    made = Setup(tmp_path, 60)
+    made.engine().run(until=0.5)
+    made.old_model.calls = made.new_model.calls = 0
+    yield made
+    made.gallery.close()
+
+
+class Meeting:
+    """Models that answer once both of them have been asked."""
+
+    def __init__(self, *models):
+        self._all_here = threading.Barrier(len(models))
+        for model in models:
+            model.encode = self._after(model.encode)
+
+    def _after(self, encode):
+        def answer(contents, role):
+            self._all_here.wait(60)
+            return encode(contents, role)
+
+        return answer
+
+
+def broken(model, error):
+    def encode(contents, role):
+        raise error
+
+    model.encode = encode
+
+
+def unavailable(name):
+    return EncoderUnavailable(name, "an answer", "none")
+
+
+def test_a_search_asks_two_models_at_the_same_time(half):
+    queries = [half.items["i3"], half.items["i40"]]
+    before = half.gallery.search(queries, 5)
+    half.old_model.calls = half.new_model.calls = 0
+    Meeting(half.old_model, half.new_model)
+    found = half.gallery.search(queries, 5)
+    assert found.ids.tolist() == before.ids.tolist()
+    assert found.scores.tolist() == before.scores.tolist()
+    assert (half.old_model.calls, half.new_model.calls) == (1, 1)
+
+
+def test_a_write_asks_two_models_at_the_same_time(half):
+    Meeting(half.old_model, half.new_model)
+    half.gallery.upsert([Item("fresh", (1.0, 2.0, 3.0, 4.0))])
+    assert (half.old_model.calls, half.new_model.calls) == (1, 1)
+    assert half.new.revisions(["fresh"])[0] == half.old.revisions(["fresh"])[0] > 0
+
+
+@pytest.mark.parametrize("which", ["old_model", "new_model"])
+def test_an_error_of_either_model_ends_a_search(half, which):
+    broken(getattr(half, which), unavailable(which))
+    with pytest.raises(EncoderError, match=which):
+        half.gallery.search([half.items["i3"]], 5)
+
+
+def test_a_write_ends_with_the_error_of_the_old_model(half):
+    broken(half.old_model, unavailable("old_model"))
+    with pytest.raises(EncoderError, match="old_model"):
+        half.gallery.upsert([Item("fresh", (1.0, 2.0, 3.0, 4.0))])
+    assert half.old.revisions(["fresh"])[0] == half.new.revisions(["fresh"])[0] == -1
+
+
+def test_a_write_stays_with_the_old_model_where_the_new_one_fails(half):
+    broken(half.new_model, unavailable("new_model"))
+    half.gallery.upsert([Item("fresh", (1.0, 2.0, 3.0, 4.0))])
+    assert half.old.revisions(["fresh"])[0] > 0
+    assert half.new.revisions(["fresh"])[0] == -1
+    assert half.old_model.calls == 1
+
+
+def test_one_side_needs_one_model(tmp_path):
+    made = Setup(tmp_path, 20)
+    made.old_model.calls = 0
+    made.gallery.search([made.items["i3"]], 5)
+    assert (made.old_model.calls, made.new_model.calls) == (1, 0)
+    made.gallery.close()
+
+
+def test_a_model_that_hangs_does_not_hold_up_the_error_of_the_other(half):
+    let_go = threading.Event()
+    encode = half.new_model.encode
+    half.new_model.encode = lambda c, r: let_go.wait(60) and encode(c, r)
+    broken(half.old_model, unavailable("old_model"))
+    with pytest.raises(EncoderError, match="old_model"):
+        half.gallery.search([half.items["i3"]], 5)
+    assert not let_go.is_set()
+    let_go.set()
