@@ -59,23 +59,29 @@ def save(path: Path | str, artifact: Artifact) -> None:
     write_whole(path, to_bytes(arrays, metadata={"holdfast": body}))
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, keep: bool = False) -> None:
     """Replace a file, or make it with its folder, in one step; what is read is whole.
 
     Who dies half way leaves a neighbour behind, always of the same name: the next one to write
     this file writes over it.
+
+    Args:
+        path: Where.
+        content: What.
+        keep: Whether to leave a file alone that is there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with _alone(partial) as file:
         try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            if not (keep and path.exists()):
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                partial.replace(path)
+        finally:
+            if _is_at(partial, file):  # else it was renamed, and the name is another's
+                partial.unlink()
 
 
 @contextmanager

@@ -7,7 +7,9 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from contextlib import closing
 from itertools import pairwise
 from typing import get_args
 
@@ -17,6 +19,7 @@ from holdfast.errors import LedgerError, UpgradeError
 from holdfast.space import Space
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.records import State, runs
+from holdfast.upgrade.stand import stand
 
 OLD, NEW = Space("old", 3), Space("new", 5, "dot", extends="0123")
 
@@ -234,6 +237,120 @@ def test_a_file_whose_maker_died_before_it_had_tables_is_made(tmp_path, pragma):
     ledger._make()  # as another process does that found it empty as well
     assert ledger.upgrade().state == "planned"
     ledger.close()
+
+
+def statements(monkeypatch, before):
+    """Calls `before(n)` ahead of the nth statement of any ledger in this process."""
+    said = []
+
+    class Slow(sqlite3.Connection):
+        def execute(self, *asked):
+            said.append(asked[0])
+            before(len(said))
+            return super().execute(*asked)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *told, **more: connect(*told, **more, factory=Slow)
+    )
+    return said
+
+
+LOOKS = """
+import sys
+from pathlib import Path
+from holdfast.errors import LedgerError
+from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.stand import stand
+
+for line in sys.stdin:
+    if not Path(sys.argv[1]).exists():
+        print("none yet", flush=True)
+        continue
+    try:
+        ledger = Ledger(sys.argv[1], lambda: 1.0, readonly=True)
+        print(stand(ledger)["state"], flush=True)
+        ledger.close()
+    except LedgerError as error:
+        print(error, flush=True)
+"""
+
+
+def test_whoever_looks_while_a_ledger_is_made_sees_none_or_a_whole_one(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.sqlite"
+    with subprocess.Popen(
+        [sys.executable, "-c", LOOKS, path], stdin=-1, stdout=-1, text=True
+    ) as other:
+        seen = []
+
+        def look(_=None):
+            other.stdin.write("look\n")
+            other.stdin.flush()
+            seen.append(other.stdout.readline().strip())
+
+        with monkeypatch.context() as patch:
+            said = statements(patch, look)
+            Ledger(path, lambda: 1.0).close()
+        look()
+    assert len(said) > 10
+    assert seen == sorted(seen, key=lambda word: word == "None")  # first the one, then the other
+    assert {*seen} == {"none yet", "None"}
+
+
+def test_two_that_make_a_ledger_at_once_have_the_same_one(tmp_path, monkeypatch):
+    path, made = tmp_path / "ledger.sqlite", []
+
+    def beside(number):
+        if number == 3 and not made:
+            with monkeypatch.context() as patch:
+                patch.undo()
+                made.append(Ledger(path, lambda: 1.0))
+                made[0].set_meta("who", "the other one")
+
+    statements(monkeypatch, beside)
+    ledger = Ledger(path, lambda: 1.0)
+    assert ledger.meta("who") == "the other one"
+    assert [left.name for left in tmp_path.glob(".*")] == []
+    ledger.close()
+    made[0].close()
+
+
+def test_a_neighbour_that_writes_a_ledger_of_no_log_ahead_is_waited_for(tmp_path):
+    """SQLite itself gives up at once where a file, brought back from a copy, has another mode."""
+    path = tmp_path / "ledger.sqlite"
+    Ledger(path, lambda: 1.0).close()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")
+        other.execute("BEGIN IMMEDIATE")
+        soon = threading.Timer(0.2, other.execute, ["COMMIT"])
+        soon.start()
+        ledger = Ledger(path, lambda: 1.0)
+        soon.join()
+        assert ledger.upgrade() is None
+        ledger.close()
+
+
+def test_what_stands_is_of_one_moment(ledger, tmp_path, monkeypatch):
+    """Else an upgrade whose queue is filled meanwhile would be told to have moved everything."""
+    ledger.begin({}, OLD, NEW)
+    ledger.set_state("copying")
+    other = Ledger(tmp_path / "ledger.sqlite", lambda: 1.0, readonly=True)
+    counts = Ledger.counts
+
+    def then_fill(self):
+        found = counts(self)
+        ledger.fill(["a", "b"])
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "counts", then_fill)
+        told = stand(other)
+    assert (told["queued"], told["todo"], told["share"]) == (0, 0, 0.0)
+    told = stand(other)
+    assert (told["queued"], told["todo"], told["share"]) == (2, 2, 0.0)
+    with ledger.together():
+        assert stand(ledger)["queued"] == 2  # within a change, too
+    other.close()
 
 
 def test_looking_at_a_ledger_that_is_not_there_makes_none(tmp_path):

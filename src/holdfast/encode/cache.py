@@ -218,7 +218,7 @@ def _open(path: Path | str) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(f"another kind of file, of version {version}")
         # With a write-ahead log a crash leaves whole transactions; syncing each of them
         # would only guard answers that can be computed again.
-        _write_ahead(file)
+        write_ahead(file)
         file.execute("PRAGMA synchronous = NORMAL")
         if not version:
             file.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
@@ -228,8 +228,8 @@ def _open(path: Path | str) -> sqlite3.Connection:
     return file
 
 
-def _write_ahead(file: sqlite3.Connection) -> None:
-    """Turn to a write-ahead log, however busy the neighbours are.
+def write_ahead(file: sqlite3.Connection) -> None:
+    """Turn to a write-ahead log, however busy the neighbours are; for any file of SQLite.
 
     SQLite waits for them in any other statement, but gives this one up where another writes.
     """
@@ -238,7 +238,7 @@ def _write_ahead(file: sqlite3.Connection) -> None:
         try:
             file.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > last:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > last:
                 raise
             time.sleep(_BUSY_PAUSE)
         else:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..artifact import write_whole
+from ..encode.cache import write_ahead
 from ..errors import LedgerError
 from .deed import COLUMNS, Deed, deed_of
 from .deed import SCHEMA as AUDIT
@@ -40,13 +43,15 @@ class LedgerFile:
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if not self.path.exists():
+                write_whole(self.path, _first(), keep=True)
             self._connect(readonly)
-        except sqlite3.DatabaseError as cause:
+        except (sqlite3.DatabaseError, OSError) as cause:
             closed = not os.access(self.path.parent, os.W_OK)
             raise LedgerError(
                 str(self.path),
                 "a ledger that can be written" if closed else "a readable ledger",
-                "a folder that is read-only" if closed else f"SQLite's word: {cause}",
+                "a folder that is read-only" if closed else f"{_whose(cause)} word: {cause}",
                 _CLOSED if closed else _RESTORE,
             ) from cause
 
@@ -85,7 +90,7 @@ class LedgerFile:
 
     def _open(self, readonly: bool) -> None:
         if not readonly:
-            self._db.execute("PRAGMA journal_mode=WAL")
+            write_ahead(self._db)
             if self._empty():
                 self._make()
         elif self._empty():
@@ -114,9 +119,21 @@ class LedgerFile:
         with self._change():
             if not self._empty():  # another process was faster
                 return
-            for statement in SCHEMA.split(";"):
-                self._db.execute(statement)
-            self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+            _begin(self._db)
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """All that is read inside of this is of one moment; nothing is written meanwhile."""
+        with self._lock:
+            if self._db.in_transaction:
+                yield
+                return
+            try:
+                self._db.execute("BEGIN")
+                yield
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
 
     @contextmanager
     def _change(self, hasty: bool = False) -> Iterator[None]:
@@ -190,3 +207,23 @@ class LedgerFile:
             return []
         sql = f"SELECT {COLUMNS} FROM audit WHERE number > ? ORDER BY number LIMIT ?"
         return [deed_of(row) for row in self._rows(sql, after, -1 if limit is None else limit)]
+
+
+def _whose(cause: BaseException) -> str:
+    return "the system's" if isinstance(cause, OSError) else "SQLite's"
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    for statement in (*SCHEMA.split(";"), *AUDIT):
+        db.execute(statement)
+    db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+
+
+def _first() -> bytes:
+    """A ledger that says nothing yet. Written at once, nobody ever sees one without tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite"
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            _begin(db)
+        return path.read_bytes()

@@ -75,7 +75,12 @@ def drop_stale(ledger: Ledger) -> None:
 
 
 def stand(ledger: Ledger) -> dict[str, Any]:
-    """All that the ledger knows about the latest upgrade, as JSON."""
+    """All that the ledger knows about the latest upgrade, at one moment, as JSON."""
+    with ledger.looking():
+        return _stand(ledger)
+
+
+def _stand(ledger: Ledger) -> dict[str, Any]:
     upgrade, counts, pace = ledger.upgrade(), ledger.counts(), read_pace(ledger)
     running = bool(pace and alive(pace) and upgrade and upgrade.state == "copying")
     total, events = ledger.total(), ledger.events()
