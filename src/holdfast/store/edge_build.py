@@ -52,10 +52,11 @@ class Build:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,  # Ctrl-C is for the parent, which may have a batch to end
         )
 
     def wait(self) -> bool | None:
-        """Whether anything was built; None when it was stopped.
+        """Whether anything was built; None when it was stopped, by whomever.
 
         Raises:
             StoreError: The child failed.
@@ -64,7 +65,7 @@ class Build:
         code = self._child.returncode
         if code in (CHANGED, NOTHING_TO_DO):
             return code == CHANGED
-        if self._stopped:
+        if self._stopped or code == -signal.SIGTERM:  # a service is stopped with its children
             return None
         lines = said.decode(errors="replace").strip().splitlines()
         raise StoreError(

@@ -213,6 +213,7 @@ class Shard:
             return None
         self._touched = set()
         copy = self._pointer.path(self._folder, ahead=1)
+        self._pointer.sweep(self._folder)  # a child of a process that died may have written on
         shutil.copytree(self._pointer.path(self._folder), copy)
         self._build = edge_build.Build(
             copy, self._space, self._exact, fields, self._kilobytes(self.count) >= _GRAPH_KB
