@@ -23,6 +23,7 @@ from holdfast.arrays import FloatArray, IntArray, Vectors, unit_rows
 from holdfast.store.topk import best, scores
 from holdfast.upgrade.fuse import LEAST, PAIRS, Fusion, fidelity
 from holdfast.upgrade.fuse import SAMPLE as FUSED_SAMPLE
+from holdfast.upgrade.fusion_rule import FusionRule
 from holdfast.upgrade.merge import Quantile, ScoreSample, ZScore
 
 SHARES = tuple(tenth / 10 for tenth in range(11))
@@ -218,19 +219,29 @@ def fused(
     fusion = fusion_of(world, moved, waiting, aligner, sample)
     if fusion is None:
         return world.old.copy()
+    rule = fusion.rule
+    tables = [_fused(world, fusion, moved, waiting, rule)]
+    limits = ((world.old, waiting), (world.new, moved))
+    for _ in range(2):
+        if candidates:
+            for by, rows in limits:
+                only(tables[-1], by, rows, candidates)
+        if len(tables) < 2:
+            pressed = rule.pressed(tables[0][:, moved], tables[0][:, waiting])
+            tables.append(_fused(world, fusion, moved, waiting, pressed))
+    return tables[-1]
+
+
+def _fused(
+    world: World, fusion: Fusion, moved: IntArray, waiting: IntArray, rule: FusionRule
+) -> FloatArray:
     judged = world.judged
     scales = fusion.scales(judged.old_queries, judged.new_queries)
     predicted = fusion.predict(judged.old_docs.array[waiting])
+    guess = scores(judged.new_queries.array, predicted.array, predicted.space.metric)
     table = np.empty_like(world.new)
-    table[:, moved] = fusion.moved(scales, world.old[:, moved], world.new[:, moved])
-    table[:, waiting] = fusion.waiting(
-        scales,
-        world.old[:, waiting],
-        scores(judged.new_queries.array, predicted.array, predicted.space.metric),
-    )
-    if candidates:
-        only(table, world.old, waiting, candidates)
-        only(table, world.new, moved, candidates)
+    table[:, moved] = fusion.moved(scales, world.old[:, moved], world.new[:, moved], rule=rule)
+    table[:, waiting] = fusion.waiting(scales, world.old[:, waiting], guess, rule)
     return table
 
 
@@ -240,27 +251,30 @@ def cascade(
     waiting: IntArray,
     candidates: int = CASCADE,
     by_new: bool = False,
-    among_all: bool = False,
+    near: bool = True,
 ) -> FloatArray:
     """Mode "cascade": the true new score of what the old side found.
 
     Args:
         candidates: Of each side.
         by_new: Rank by the new score alone.
-        among_all: Of the old side's, keep those that are as good among all items, moved or
-            not: fewer are encoded, the more have moved.
+        near: Of the old side's, keep those that are told to be among as many of both sides:
+            fewer are encoded, the more have moved.
     """
-    fusion = None if by_new else fusion_of(world, moved, waiting)
+    fusion = fusion_of(world, moved, waiting)
     table = world.new.copy()
-    if fusion is not None:
+    if fusion is not None and not by_new:
         scales = fusion.scales(world.judged.old_queries, world.judged.new_queries)
         table[:] = fusion.moved(scales, world.old, world.new, sure=True)
-    if among_all:
-        kept = table[:, moved]
-        only(table, world.old, np.arange(table.shape[1]), candidates)
-        table[:, moved] = kept
     only(table, world.old, waiting, candidates)
-    return only(table, world.new, moved, candidates)
+    only(table, world.new, moved, candidates)
+    if fusion is not None and near:
+        told = fused(world, moved, waiting, candidates=candidates)
+        kept = np.zeros(told.shape, dtype=bool)
+        np.put_along_axis(kept, best(told, candidates)[0], True, axis=1)
+        kept[:, moved] = True
+        table[~kept] = -np.inf
+    return table
 
 
 # one encoder

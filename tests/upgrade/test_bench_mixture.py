@@ -87,16 +87,20 @@ def test_a_simulated_mixture_ranks_as_a_real_gallery_does(tmp_path, name, share)
     np.testing.assert_allclose(np.take_along_axis(table, found, axis=1), expected, atol=2e-4)
 
 
-def test_a_cascade_of_the_best_of_all_keeps_no_more_than_one_of_what_waits():
+def test_a_cascade_keeps_of_what_waits_what_is_told_to_be_among_the_best_of_both_sides():
     world = mixture.World.of(judged())
     moved, waiting = np.arange(60), np.arange(60, 160)
-    wide = mixture.cascade(world, moved, waiting, 20, by_new=True)
-    narrow = mixture.cascade(world, moved, waiting, 20, by_new=True, among_all=True)
+    wide = mixture.cascade(world, moved, waiting, 20, near=False)
+    narrow = mixture.cascade(world, moved, waiting, 20)
+    told = mixture.fused(world, moved, waiting, candidates=20)
+    fewer = 0
     for query in range(len(ASKED)):
-        ranked = np.argsort(-world.old[query], kind="stable")
         kept = np.flatnonzero(np.isfinite(narrow[query, waiting])) + 60
-        assert kept.tolist() == sorted(set(ranked[:20].tolist()) & set(waiting.tolist()))
+        best_told = np.argsort(-told[query], kind="stable")[:20]
+        assert kept.tolist() == sorted(set(best_told.tolist()) & set(waiting.tolist()))
         assert np.isfinite(wide[query, waiting]).sum() == 20
+        fewer += 20 - len(kept)
+    assert fewer > 20
     np.testing.assert_array_equal(wide[:, moved], narrow[:, moved])
 
 

@@ -10,7 +10,7 @@ from holdfast.arrays import as_vectors
 from holdfast.errors import InvalidInput
 from holdfast.space import Space
 from holdfast.upgrade.fuse import Fusion, fidelity
-from holdfast.upgrade.fusion_rule import ALONE, LATE, OLD, PREDICTED, SURE
+from holdfast.upgrade.fusion_rule import ALONE, LATE, OLD, PREDICTED, SURE, FusionRule
 
 OLD_SPACE, NEW_SPACE = Space("old", 6), Space("new", 8)
 
@@ -156,6 +156,27 @@ def test_where_nothing_is_predicted_the_old_score_weighs_the_same_however_poor_t
     scales = deaf.scales(*pairs(1, 0.5, seed=3))
     apart = deaf.moved(scales, scores, scores, True) - deaf.moved(scales, 0 * scores, scores, True)
     assert not apart.any()
+
+
+def test_the_old_score_weighs_what_competes():
+    rng = np.random.default_rng(0)
+    rule = FusionRule(0.6, 1.5)
+    moved, waiting = rng.normal(size=(7, 30)), rng.normal(size=(7, 25))
+    moved[2], waiting[3] = moved[2] + 99.0, waiting[3] + 99.0
+    moved[4, 5:], waiting[4, 3:] = -np.inf, -np.inf  # eight candidates, three of which wait
+    moved[5], waiting[6] = -np.inf, -np.inf
+    got = rule.pressed(moved, waiting)
+    assert (got.heard, rule.weight) == (0.6, 1.5)
+    for row in range(7):
+        scored = [(s, False) for s in moved[row]] + [(s, True) for s in waiting[row]]
+        best = sorted((s, w) for s, w in scored if np.isfinite(s))[-20:]
+        part = sum(w for _, w in best) / len(best)
+        assert got.weight[row, 0] == pytest.approx(part * 1.5 + (1.0 - part) * 0.6 * SURE)
+    assert got.weight[[2, 6], 0] == pytest.approx(0.6 * SURE)
+    assert got.weight[[3, 5], 0] == pytest.approx(1.5)
+    assert got.weight[4, 0] == pytest.approx(3 / 8 * 1.5 + 5 / 8 * 0.6 * SURE)
+    none = rule.pressed(np.full((1, 0), 0.0), np.full((1, 4), -np.inf))
+    assert np.isfinite(none.weight).all()
 
 
 def test_any_aligner_may_predict_and_is_left_unfitted():

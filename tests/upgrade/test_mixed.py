@@ -1,5 +1,7 @@
 """Fused and cascading search through a gallery, against scores worked out item by item."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.engine import Engine
-from holdfast.upgrade.fuse import fidelity
+from holdfast.upgrade.fuse import Fusion, fidelity
+from holdfast.upgrade.fusion_rule import SURE, FusionRule
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
@@ -78,8 +81,8 @@ class World:
         revisions = self.stores[1].revisions(list(self.items))
         return *tables, revisions >= 0
 
-    def fused(self):
-        """What every item scores, by the rule of the module's docstring."""
+    def fused(self, keep=None):
+        """What every item scores, by the rule of the module's docstring, if some can be found."""
         old, new, moved = self.scores()
         fusion = self.gallery._mixed._fusion
         asked = [model.encode(ASKED, "query") for model in self.models]
@@ -91,9 +94,17 @@ class World:
             predicted = -np.linalg.norm(query[:, None] - guess[None], axis=2)
         else:
             predicted = query @ guess.T
+        first = np.where(
+            moved, fusion.moved(scales, old, new), fusion.waiting(scales, old, predicted)
+        )
+        # The weight of old scores is that of the share of the 20 best that waits, query by query.
+        found = first if keep is None else np.where(keep, first, -np.inf)
+        part = [np.mean(~moved[np.argsort(-scores)[:20]]) for scores in found]
+        weight = [p * fusion.weight + (1.0 - p) * fusion.heard * SURE for p in part]
+        rule = FusionRule(fusion.heard, np.array(weight)[:, None])
         mean, spread = scales.new
-        known = fusion.moved(scales, old, new) * spread + mean
-        waits = fusion.waiting(scales, old, predicted) * spread + mean
+        known = fusion.moved(scales, old, new, rule=rule) * spread + mean
+        waits = fusion.waiting(scales, old, predicted, rule) * spread + mean
         return np.where(moved, known, waits)
 
     def ranked(self, table, keep=None):
@@ -156,7 +167,7 @@ def test_a_filter_holds_on_both_sides_and_one_side_alone_answers_as_it_is(world)
     one.engine.run(0.5)
     even = np.arange(COUNT) % 2 == 0
     hits = one.gallery.search(ASKED, COUNT, {"kind": "even"})
-    assert difference(hits, one.ranked(one.fused(), even), 1e-3) is None
+    assert difference(hits, one.ranked(one.fused(even), even), 1e-3) is None
     moved = one.scores()[2]
     name = list(one.items)[int(np.flatnonzero(moved)[0])]
     one.gallery.upsert([Item(name, one.items[name], {"kind": "alone"})])
@@ -194,6 +205,75 @@ def test_a_cascade_at_share_0_is_ranked_by_the_new_model(world):
     asked_for = np.argsort(-old[0], kind="stable")[:50]
     best = asked_for[np.argsort(-new[0][asked_for], kind="stable")[:5]]
     assert hits.ids[0].tolist() == [list(one.items)[i] for i in best]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_cascade_embeds_only_what_may_be_among_the_best_of_both_sides(world, metric):
+    one = world("cascade", metric)
+    one.engine.run(0.4)
+    one.gallery._mixed.learn()
+    fused, before = one.fused(), one.scores()[2]
+    old, new, _ = one.scores()
+    encoded = []
+    encode = one.models[1].encode
+    one.models[1].encode = lambda items, role: (
+        encoded.extend(items if role == "document" else []),
+        encode(items, role),
+    )[1]
+    scales = one.gallery._mixed._fusion.scales(*(m.encode(ASKED, "query") for m in one.models))
+    scales = type(scales)(*((part[0][:1], part[1][:1]) for part in astuple(scales)))
+    sure = one.gallery._mixed._fusion.moved(scales, old[:1], new[:1], sure=True)[0]
+    hits = one.gallery.search(ASKED[:1], 5)
+    # 54 of 90 wait, and 50 of them are candidates; with the 36 that moved the best 50 count.
+    asked_for = np.argsort(-np.where(before, -np.inf, old[0]))[:50]
+    both = np.concatenate([asked_for, np.flatnonzero(before)])
+    near = set(both[np.argsort(-fused[0][both])[:50]].tolist()) - set(np.flatnonzero(before))
+    assert 0 < len(near) < 50
+    assert len(encoded) == len(near)
+    after = one.scores()[2]
+    assert set(np.flatnonzero(after & ~before).tolist()) == near
+    left = np.array(sorted(near | set(np.flatnonzero(before).tolist())))
+    best = left[np.argsort(-sure[left])[:5]]
+    assert hits.ids[0].tolist() == [list(one.items)[i] for i in best]
+    encoded.clear()
+    one.gallery.search(ASKED[:1], 5)
+    assert len(encoded) < len(near) / 2  # by now more have moved, that compete with what waits
+
+
+def test_what_a_cascade_moved_is_learned_from_behind_the_fair_sample(world):
+    one = world("cascade")
+    one.engine.run(0.2)
+    done = one.ledger.first_done(COUNT)
+    one.gallery.search(ASKED[:1], 5)
+    moved = one.scores()[2]
+    assert moved.sum() > 1.5 * len(done) == 27
+    learned = []
+    fitted = Fusion.__init__
+
+    def spied(self, old, new, *more):
+        learned.append((old.array, new.array))
+        fitted(self, old, new, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fusion, "__init__", spied)
+        one.gallery._mixed._learned_at = 0
+        one.gallery._mixed.learn()
+    names = list(one.items)
+    rest = sorted(n for n, shown in zip(names, moved, strict=True) if shown and n not in done)
+    for model, rows in zip(one.models, learned[0], strict=True):
+        wanted = model.encode([one.items[n] for n in [*done, *rest]], "document").array
+        np.testing.assert_allclose(rows, wanted, atol=1e-6)
+
+
+def test_what_each_query_of_a_cascade_answers_does_not_depend_on_its_neighbours(tmp_path):
+    answers = []
+    for number, rows in enumerate((slice(0, 6), slice(0, 1))):
+        (tmp_path / str(number)).mkdir()
+        one = World(tmp_path / str(number), "cascade")
+        one.engine.run(0.4)
+        answers.append(one.gallery.search(ASKED[rows], 5).take(np.array([0])))
+        one.gallery.close()
+    assert difference(*answers, 1e-5) is None
 
 
 def test_what_a_cascade_kept_is_not_embedded_again(world):

@@ -14,7 +14,7 @@ from ..errors import InvalidInput
 from ..hits import Hits, merge
 from ..space import Metric
 from ..store.base import Rows, VectorStore
-from .fuse import Floats, Fusion
+from .fuse import Floats, Fusion, Scales
 
 _BLOCK = 256  # queries whose candidates are scored at once: bounds the gathered rows
 
@@ -93,28 +93,86 @@ class Candidates:
             known: Places among the items that wait, and their true new vectors.
         """
         scales = fusion.scales(self.old_queries, self.new_queries)
-        old_metric, new_metric = (
-            self.old_queries.space.metric,
-            self.new_queries.space.metric,
+        if known is not None and len(known[0]) == self.count:
+            waiting, moved = self._sure(fusion, scales, known)
+        else:
+            waiting, moved = self._told(fusion, scales, known)
+        mean, spread = scales.new
+        waiting, moved = waiting * spread + mean, moved * spread + mean
+        if known is None:
+            return self._joined(waiting, moved, k)
+        return merge(_resorted(self.moved, moved), _resorted(self.waiting, waiting), k)
+
+    def near(self, fusion: Fusion) -> Candidates:
+        """Less those of the old side that are not among the best c of both, by what is told.
+
+        Args:
+            fusion: What the items on both sides teach.
+        """
+        told = self._told(fusion, fusion.scales(self.old_queries, self.new_queries))
+        waiting, moved = (
+            np.where(np.isfinite(side.scores), scores, -np.inf)
+            for side, scores in zip((self.waiting, self.moved), told, strict=True)
         )
-        moved_old = self._pairs(self.old_queries.array, self.vectors.array, 1, old_metric)
-        all_known = known is not None and len(known[0]) == self.count
-        moved = fusion.moved(scales, moved_old, _finite(self.moved.scores), all_known)
-        guess = fusion.predict(self.vectors.array[: self.count]).array
-        new = self._pairs(self.new_queries.array, guess, 0, new_metric)
-        waiting = fusion.waiting(scales, _finite(self.waiting.scores), new)
+        joined = np.concatenate([moved, waiting], axis=1)
+        best = np.argsort(-joined, axis=1, kind="stable")[:, : waiting.shape[1]]
+        kept = np.zeros(joined.shape, dtype=bool)
+        np.put_along_axis(kept, best, True, axis=1)
+        kept = kept[:, moved.shape[1] :] & np.isfinite(waiting)
+        hits = Hits(
+            np.where(kept, self.waiting.ids, "").astype(object),
+            np.where(kept, self.waiting.scores, -np.inf).astype(np.float32),
+        )
+        index: dict[str, int] = {}
+        first = _places(hits, index)
+        count = len(index)
+        second = _places(self.moved, index)
+        place = {name: at for at, name in enumerate(self.rows.ids)}
+        rows = self.rows.take(np.array([place[name] for name in index], dtype=np.int64))
+        queries = self.old_queries, self.new_queries
+        return Candidates(*queries, hits, self.moved, rows, count, (first, second))
+
+    def _sure(
+        self, fusion: Fusion, scales: Scales, known: tuple[IntArray, Vectors]
+    ) -> tuple[Floats, Floats]:
+        """Scores of the items that wait, all known, and of those that moved."""
+        true = np.empty((self.count, fusion.new.dim), dtype=np.float32)
+        true[known[0]] = known[1].array
+        old, new = _finite(self.waiting.scores), self._by_new(true)
+        waiting = fusion.moved(scales, old, new, sure=True)
+        return waiting, fusion.moved(scales, self._moved_old, _finite(self.moved.scores), sure=True)
+
+    def _told(
+        self, fusion: Fusion, scales: Scales, known: tuple[IntArray, Vectors] | None = None
+    ) -> tuple[Floats, Floats]:
+        """Scores of the items that wait, predicted as far as not known, and of those that moved."""
+        vectors = fusion.predict(self.vectors.array[: self.count]).array
+        guess = self._by_new(vectors)
+        wait_old, old, new = _finite(self.waiting.scores), self._moved_old, self.moved.scores
+        rule = fusion.rule.pressed(
+            np.where(np.isfinite(new), fusion.moved(scales, old, _finite(new)), -np.inf),
+            np.where(
+                np.isfinite(self.waiting.scores), fusion.waiting(scales, wait_old, guess), -np.inf
+            ),
+        )
+        waiting = fusion.waiting(scales, wait_old, guess, rule)
         if known is not None and len(known[0]):
             true = np.zeros(self.count, dtype=bool)
             true[known[0]] = True
-            guess[known[0]] = known[1].array
-            new = self._pairs(self.new_queries.array, guess, 0, new_metric)
-            sure = fusion.moved(scales, _finite(self.waiting.scores), new, all_known)
+            vectors[known[0]] = known[1].array
+            sure = fusion.moved(scales, wait_old, self._by_new(vectors), rule=rule)
             waiting = np.where(true[np.minimum(self.places[0], self.count - 1)], sure, waiting)
-        mean, spread = scales.new
-        if known is not None:
-            old = _resorted(self.waiting, waiting * spread + mean)
-            return merge(_resorted(self.moved, moved * spread + mean), old, k)
-        return self._joined(waiting * spread + mean, moved * spread + mean, k)
+        return waiting, fusion.moved(scales, old, _finite(new), rule=rule)
+
+    @property
+    def _moved_old(self) -> FloatArray:
+        """(q, c) old scores of what has moved."""
+        metric = self.old_queries.space.metric
+        return self._pairs(self.old_queries.array, self.vectors.array, 1, metric)
+
+    def _by_new(self, vectors: FloatArray) -> FloatArray:
+        """(q, c) new scores of what waits, by its new vectors."""
+        return self._pairs(self.new_queries.array, vectors, 0, self.new_queries.space.metric)
 
     def _pairs(
         self, queries: FloatArray, rows: FloatArray, side: int, metric: Metric

@@ -97,8 +97,8 @@ class Fusion:
 
     @property
     def weight(self) -> float:
-        """Of the old score beside the new one."""
-        return self.rule.weight
+        """Of the old score beside the new one, where only predicted scores compete."""
+        return float(self.rule.weight)
 
     def predict(self, old: FloatArray) -> Vectors:
         """N old vectors in the new space, as far as can be told."""
@@ -113,7 +113,14 @@ class Fusion:
             _moments(scores(new, self._predicted, self.new.metric)),
         )
 
-    def moved(self, scales: Scales, old: FloatArray, new: FloatArray, sure: bool = False) -> Floats:
+    def moved(
+        self,
+        scales: Scales,
+        old: FloatArray,
+        new: FloatArray,
+        sure: bool = False,
+        rule: FusionRule | None = None,
+    ) -> Floats:
         """(q, k) fused scores of items with both scores.
 
         Args:
@@ -121,15 +128,22 @@ class Fusion:
             old: (q, k) scores of the old model.
             new: (q, k) scores of the new model.
             sure: They compete with no item whose new score is predicted.
+            rule: `rule` by default, as if all they compete with were predicted.
         """
-        fused: Floats = self.rule.moved(
+        fused: Floats = (rule or self.rule).moved(
             _standard(new, scales.new), _standard(old, scales.old), sure
         )
         return fused
 
-    def waiting(self, scales: Scales, old: FloatArray, predicted: FloatArray) -> Floats:
+    def waiting(
+        self,
+        scales: Scales,
+        old: FloatArray,
+        predicted: FloatArray,
+        rule: FusionRule | None = None,
+    ) -> Floats:
         """(q, k) fused scores of items with a predicted new score."""
-        fused: Floats = self.rule.waiting(
+        fused: Floats = (rule or self.rule).waiting(
             _standard(predicted, scales.predicted), _standard(old, scales.old)
         )
         return fused

@@ -10,7 +10,7 @@ What a search costs beyond one encoding of the query and one search:
     calibrated   1 by the old model    -                 1 more     -
     fused        1 by the old model    c                 1 more     2 c
     cascade      1 by the old model    c                 1 more     2 c
-                 + up to c documents by the new one, once each
+                 + up to c documents by the new one, once each; the fewer the more have moved
 
 c is the number of candidates of a side. Where the old model is dead, a bridge takes the
 place of its encoding, so every mode can do with one encoder.
@@ -156,18 +156,23 @@ class Mixed:
             return  # another thread is at it
         try:
             with reading():
-                pairs = self._pairs()
+                pairs = self._pairs(grown)
             if pairs is not None:
                 self._fusion = Fusion(*pairs, self._bridged(*pairs))
                 self._learned_at = grown
         finally:
             self._learning.release()
 
-    def _pairs(self) -> tuple[Vectors, Vectors] | None:
-        """The same items on both sides; None where there are too few."""
-        ids = self._shared(self._ledger.first_done(PAIRS))
-        if len(ids) < LEAST:
-            ids = self._shared(self._new.scan(limit=PAIRS).rows.ids)
+    def _pairs(self, moved: int) -> tuple[Vectors, Vectors] | None:
+        """The same items on both sides; None where there are too few.
+
+        A backfill moves a fair sample first, and so do these begin; what searches had embedded
+        ahead of it comes behind.
+        """
+        ids = self._ledger.first_done(PAIRS)
+        if len(ids) < min(moved, PAIRS):
+            ids = list(dict.fromkeys([*ids, *self._new.scan(limit=PAIRS).rows.ids]))
+        ids = self._shared(ids)[:PAIRS]
         if len(ids) < LEAST:
             return None
         old, new = (side.get(ids).vectors for side in (self._old, self._new))
@@ -189,21 +194,28 @@ class Mixed:
     def cascaded(self, found: Candidates, mover: Mover, k: int) -> tuple[Hits, Moved | None]:
         """Rank candidates with the true new vectors of those that wait.
 
-        A search answers also when the model, or the source, does not: by predicted scores then.
+        Only those are embedded that are among the best of both sides, by predicted scores for as
+        long as nothing better is known; the others are left out. A search answers also when the
+        model, or the source, does not: by predicted scores then.
 
         Returns:
             The hits, and what can be kept as moved.
         """
-        waiting = found.rows.take(np.arange(found.count))
-        if not len(waiting):
+        if not found.count:
             return self.ranked(found, k), None
+        fusion = self._fusion
+        near = found if fusion is None else found.near(fusion)
+        waiting = near.rows.take(np.arange(near.count))
+        if not len(waiting):
+            none = np.empty(0, dtype=np.int64), found.new_queries.take(slice(0, 0))
+            return self.ranked(near, k, none), None
         try:
             moved = mover.move(waiting)
         except (EncoderError, SourceError):
             return self.ranked(found, k), None
         place = {name: i for i, name in enumerate(waiting.ids)}
         known = np.array([place[name] for name in moved.rows.ids], dtype=np.int64)
-        return self.ranked(found, k, (known, moved.vectors)), moved
+        return self.ranked(near, k, (known, moved.vectors)), moved
 
 
 def _ask(store: VectorStore, queries: Vectors, k: int, where: Any) -> Hits:
