@@ -10,6 +10,7 @@ No policy sees a judgement.
     traffic   the judged queries are asked by Zipf's law, ranks at random. The log is 10,000
               draws of that traffic, so what is often asked is in it, and what is seldom asked
               is not.
+    cascade   the same traffic, served by mode "cascade", see `order_cascade.py`.
 
 Policies were chosen on the part "fit" and are judged on the part "judge".
 """
@@ -31,6 +32,7 @@ from holdfast.upgrade.priority.searched import Floats
 
 from .judged import DATA, NAMES, Judged, Part, present, read
 from .mixture import SHARES, World
+from .order_cascade import Plays, cascades
 from .order_curves import Curves
 from .order_policies import ALL, DEAR, ORACLES, QUICK, RECORDED, SHOWN, Past, order_of
 from .record import Record, arguments, say, writes
@@ -82,7 +84,7 @@ def traffic(name: str, part: Part, seed: int) -> Iterator[Trial]:
     yield Trial(past, World.of(judged), weights)
 
 
-SCHEMES = {"uniform": uniform, "traffic": traffic}
+SCHEMES = {"uniform": uniform, "traffic": traffic, "cascade": traffic}
 
 
 def _some(judged: Judged, rows: IntArray) -> Judged:
@@ -210,12 +212,15 @@ def main() -> int:
     policies = QUICK if options.quick else tuple(dict.fromkeys(["random", *some]))
     record = Record("order", "what the order of a backfill is worth", _DATA, aims=not options.quick)
     record.notes += [" ".join(note.split()) for note in _NOTES.split("\n\n")]
-    curves = Curves(options.cache)
+    curves, plays = Curves(options.cache), Plays(options.cache)
     for scheme in options.schemes.split(","):
         for name in names:
             say(f"{scheme}, {name}")
             seeds = range(1 if options.quick else options.seeds * MORE.get(name, 1))
             trials = [list(SCHEMES[scheme](name, options.part, seed)) for seed in seeds]
+            if scheme == "cascade":
+                cascades(record, name, trials, plays)
+                continue
             found = {p: outcome(trials, p, curves) for p in policies}
             tell(record, scheme, name, found)
             record.notes.append(_curves(scheme, name, found))
@@ -240,8 +245,8 @@ _DATA = "scifact, cranfield and cosqa, from WordLlama 256-d to MiniLM 384-d, par
 _NOTES = """\
 Area gain: (area under nDCG@10 over the share moved - old/old) / (new/new - old/old); 0 keeps the
 old model, 0.5 is a straight line, 1 switches at once. Served by mode `fused` with its 32
-candidates of each side, as a gallery serves; eleven shares. Intervals are 95 %, over queries; what
-seeds decide (sample, order, popularity) is averaged.
+candidates of each side where nothing else is said, as a gallery serves; eleven shares. Intervals
+are 95 %, over queries; what seeds decide (sample, order, popularity) is averaged.
 
 `uniform`: all judged queries count alike. The log is of other searches: the queries of part 'fit',
 once each.
@@ -250,6 +255,18 @@ once each.
 10,000 draws of that traffic. So it is a log of the traffic that is judged: the same searches come
 again, as they do on a site, the frequent ones are all in it, and no search that was never made is
 judged. Few queries carry the weight: of 300, the first 30 have 64 %. No policy sees a judgement.
+
+`cascade`: the same traffic, served by mode `cascade`, and played through: a search comes for each
+document that the backfill moves, has documents encoded before it answers, and these are kept, so
+what is searched moves first. A document is encoded once, whoever asks, so the share that moved is
+the share of all encodings that are paid; where searches and backfill share one model it is the
+time, too. Where the model has room beside the backfill, the gallery is through sooner, and over
+time a curve lies above the one over shares: shares are the careful way. What they do not show is
+that a search waits for its own documents; how many these are stands beside each gain, by share,
+and for the first 100 searches. The old model answers at share 0, from which gains count, and no
+search of a cascade. `none searches meanwhile` leaves to each judged query what it asks for itself,
+and keeps nothing. `all 50 that wait` encodes all that the old side found, not only what is told to
+be among the best 50 of both sides.
 
 Cranfield has four times as many seeds as the command says, for its queries are few. `--all`
 compares more policies, among them each other item at random, and slices of the gallery, and

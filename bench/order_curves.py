@@ -26,7 +26,7 @@ class Remembered(Kernel):
 
     def fit(self, X: FloatArray, Y: FloatArray, y: Any = None) -> Self:
         """Fit, or remember."""
-        maps, key = self._maps, _digest(X, Y)
+        maps, key = self._maps, digest(X, Y)
         if key not in maps:
             while len(maps) >= _KEPT:
                 del maps[next(iter(maps))]
@@ -46,7 +46,7 @@ class Curves:
 
     def __call__(self, world: World, order: IntArray, shares: Sequence[float]) -> FloatArray:
         """(s, q) nDCG@10."""
-        key = _digest(order, np.asarray(shares), world.judged.new_queries.array)
+        key = digest(order, np.asarray(shares), world.judged.new_queries.array)
         path = self._folder and self._folder / f"{key}.npy"
         if key not in self._kept and path and path.exists():
             self._kept[key] = np.load(path)
@@ -58,7 +58,8 @@ class Curves:
         return self._kept[key]
 
 
-def _digest(*arrays: Any) -> str:
+def digest(*arrays: Any) -> str:
+    """Of what arrays hold."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array).tobytes())
