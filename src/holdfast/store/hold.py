@@ -39,9 +39,16 @@ class Hold:
         self._file.truncate()
         json.dump({"pid": os.getpid(), "host": socket.gethostname()}, self._file)
         self._file.flush()
+        self._owner = os.getpid()
 
     def release(self) -> None:
-        """Let go. Calling it twice is fine."""
+        """Let go. Calling it twice is fine.
+
+        The lock is given back in words: closing alone would leave it to a process that was forked
+        meanwhile, if only on its way to another program. Such a process leaves it to this one.
+        """
+        if not self._file.closed and os.getpid() == self._owner:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
         self._file.close()
 
 
