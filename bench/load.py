@@ -22,11 +22,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Client
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -56,11 +56,19 @@ class Answer:
 class Supervisor:
     """Keeps the serving process alive.
 
+    Args:
+        command: Starts it.
+        folder: To start it in.
+        word: What its first line begins with, once it answers.
+        environment: Its environment; None for ours.
     Attributes:
         outages: (begun, over) of each, in seconds of the monotonic clock.
     """
 
+    command: list[str]
     folder: Path
+    word: str
+    environment: dict[str, str] | None = None
     outages: list[tuple[float, float]] = field(default_factory=list)
     process: subprocess.Popen[str] | None = None
     ending: bool = False
@@ -71,10 +79,15 @@ class Supervisor:
         threading.Thread(target=self._mind, daemon=True).start()
 
     def _launch(self) -> None:
-        command = [sys.executable, "-m", "bench.load_victim", str(self.folder)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         line = self.process.stdout.readline() if self.process.stdout else ""
-        if line.strip() != "open":
+        if not line.startswith(self.word):
             raise SystemExit(f"the serving process did not open: {line!r}")
 
     def _mind(self) -> None:
@@ -118,18 +131,30 @@ class Line:
                 time.sleep(0.02)
         raise AssertionError("it counts for ever")
 
+    def search(self, tick: int, until: float) -> tuple[list[str], str, int]:
+        """Ids, what is wrong, and how often it took to ask."""
+        told, times = self.ask({"q": tick * 7919 % QUERIES}, until)
+        return told.get("ids", []), told.get("error", ""), times
+
+
+class Searches(Protocol):
+    """What a client needs."""
+
+    def search(self, tick: int, until: float) -> tuple[list[str], str, int]:
+        """Ids, what is wrong, and how often it took to ask; the number of the query is given."""
+
 
 class Load:
     """Clients that ask at a steady rate.
 
     Args:
-        folder: Of the trial.
+        line: Makes a connection.
         rate: Searches a second.
     """
 
-    def __init__(self, folder: Path, rate: float) -> None:
+    def __init__(self, line: Callable[[], Searches], rate: float) -> None:
         self.answers: list[Answer] = []
-        self._folder, self._rate, self._stop = folder, rate, threading.Event()
+        self._line, self._rate, self._stop = line, rate, threading.Event()
         self._ticks, self._lock = itertools.count(), threading.Lock()
         self._begun = time.monotonic()
         self._threads = [threading.Thread(target=self._client) for _ in range(CLIENTS)]
@@ -137,16 +162,14 @@ class Load:
             thread.start()
 
     def _client(self) -> None:
-        line = Line(self._folder)
+        line = self._line()
         while not self._stop.is_set():
             with self._lock:
                 tick = next(self._ticks)
             due = self._begun + tick / self._rate
             time.sleep(max(due - time.monotonic(), 0.0))
-            got, times = line.ask({"q": tick * 7919 % QUERIES}, due + PATIENCE)
+            ids, problem, times = line.search(tick, due + PATIENCE)
             took = time.monotonic() - due
-            ids = got.get("ids", [])
-            problem = got.get("error", "")
             if not problem and len(set(ids)) != K:
                 problem = f"{len(set(ids))} different hits"
             self.answers.append(Answer(due, took, times, problem))
@@ -307,9 +330,10 @@ def main() -> int:
         aims=not options.quick,
     )
     with served(options, world) as folder:
-        supervisor = Supervisor(folder)
+        victim = [sys.executable, "-m", "bench.load_victim", str(folder)]
+        supervisor = Supervisor(victim, ROOT, "open")
         supervisor.start()
-        load = Load(folder, options.searches)
+        load = Load(lambda: Line(folder), options.searches)
         try:
             time.sleep(2.0)  # warm
             at = upgrade(folder, supervisor, options)
