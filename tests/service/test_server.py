@@ -116,7 +116,6 @@ def test_an_answer_is_to_be_read(steps, aborted):
 
 def test_an_address_that_is_taken_is_named():
     with bind(Settings(port=0)) as taken:
-        taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port}.*Take another port"):
             bind(Settings(port=port))

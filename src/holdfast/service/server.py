@@ -27,7 +27,7 @@ from .wire import App
 
 
 def bind(settings: Settings) -> socket.socket:
-    """Take the address, before anything is opened.
+    """Take the address, before anything is opened; who comes is let in once there is a server.
 
     Raises:
         ConfigError: It cannot be had.
@@ -40,6 +40,7 @@ def bind(settings: Settings) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((host, settings.port))
+        taken.listen()  # until then another one could bind to it as well
     except OSError as cause:
         taken.close()
         raise ConfigError(

@@ -217,7 +217,7 @@ class Job:
         )
         made = self._described(run.run(folder, old)[-1])
         made.save(self.target)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # a second run of this recipe may be at it too
         return self._outcome(made)
 
     def _scenario(self) -> Scenario:
