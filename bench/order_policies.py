@@ -192,13 +192,15 @@ POLICIES: Mapping[str, Policy | None] = {
     "oracle: found by either": either,
 }
 MIXED = ", every other at random"
+ANEW = "gain, ranked anew"  # what waits, with all pairs by then; nothing in the package does it
+AGAIN, LEARNED = (0.1, 0.2, 0.3), 1_024  # shares at which it is, and pairs that count
 LARGE = "gain, sample of a fifth"  # as a merge needs it that calibrates
 MIXABLE = ("searched", "gain")
-ALL = (*POLICIES, *(name + MIXED for name in MIXABLE), LARGE)
+ALL = (*POLICIES, *(name + MIXED for name in MIXABLE), LARGE, ANEW)
 DEAR = "gain over cost"  # where the shares are shares of the tokens
 QUICK = ("random", "searched", "gain")
 ORACLES = ("oracle: found by the new model", "oracle: found by either")
-RECORDED = (*QUICK, "items alone", "central", "uncertain", LARGE, ORACLES[1])
+RECORDED = (*QUICK, "items alone", "central", "uncertain", LARGE, ANEW, ORACLES[1])
 SHOWN = (*QUICK, "central", "uncertain", ORACLES[1])
 LOGGED = {n for n in POLICIES if n.startswith(("log", "gain, log", "oracle: found"))}
 
@@ -207,6 +209,8 @@ def order_of(name: str, past: Past) -> IntArray:
     """Rows in the order in which the package moves them."""
     if name == LARGE:
         return order_of("gain", replace(past, merge="calibrated"))
+    if name == ANEW:
+        return _anew(past)
     base = name.removesuffix(MIXED)
     score = partial(gain, by_cost=True) if base == DEAR else POLICIES[base]
     ids, revisions = _names(past.count), np.zeros(past.count, dtype=np.int64)
@@ -231,6 +235,21 @@ def _mixed(order: IntArray, past: Past) -> IntArray:
     turns_of = np.stack([order[first:], random[first:]], axis=1).ravel()
     firsts = np.unique(turns_of, return_index=True)[1]
     return np.concatenate([order[:first], turns_of[np.sort(firsts)]])
+
+
+def _anew(past: Past) -> IntArray:
+    """`gain`, and what waits ranked again at some shares."""
+    order = order_of("gain", past)
+    for share in AGAIN:
+        first = round(share * past.count)
+        known = order[:first][:LEARNED]
+        told = replace(past)
+        told.__dict__["found_by_items"] = past.found_by_items
+        told.__dict__["known"] = past.judged.old_docs.take(known), past.judged.new_docs.take(known)
+        rest = order[first:]
+        ranked = rest[np.argsort(-gain(told)[rest], kind="stable")]
+        order = np.concatenate([order[:first], ranked])
+    return order
 
 
 def _names(count: int) -> IdArray:
