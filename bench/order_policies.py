@@ -241,7 +241,7 @@ def _anew(past: Past) -> IntArray:
     """`gain`, and what waits ranked again at some shares."""
     order = order_of("gain", past)
     for share in AGAIN:
-        first = round(share * past.count)
+        first = max(round(share * past.count), fair_size(past.count, past.merge))
         known = order[:first][:LEARNED]
         told = replace(past)
         told.__dict__["found_by_items"] = past.found_by_items
