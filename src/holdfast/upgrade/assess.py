@@ -43,9 +43,9 @@ from .plan import Plan
 from .price import Prices, characters
 from .project import Project
 from .records import refuse_under_way
+from .rivals import Floats
 from .scope import Scope, scope_of
 from .survey import Survey, conduct, hits_of, table_of
-from .unseen import Floats
 
 Verdict: TypeAlias = Literal["keep", "bridge", "upgrade", "hold"]
 

@@ -22,7 +22,9 @@ from ..measure.curve import trapezoid_weights
 from ..measure.interval import LEVEL, RESAMPLES, Interval, ends, resampled_means
 from ..store.topk import best
 from .mixture import Mixture, Serving, Stage
-from .unseen import Floats, Known, Unseen
+from .rehearse import lowered
+from .rivals import Floats
+from .unseen import Known, Unseen
 
 SHARES = tuple(tenth / 10 for tenth in range(11))
 DRAWS = 20
@@ -120,6 +122,7 @@ class Forecaster:
     def __init__(self, known: Known, measure: Measure, draws: int = DRAWS, seed: int = 0) -> None:
         self.known, self.measure, self.draws, self.seed = known, measure, draws, seed
         self._unseen = Unseen(known)
+        self._unseen.lower = lowered(self._unseen, measure.judge, measure.k, seed)
         self._mixture = Mixture.of(known, self._unseen.rest)
         self._old = known.old
 

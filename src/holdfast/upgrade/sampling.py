@@ -21,7 +21,8 @@ import numpy as np
 from ..arrays import FloatArray, IntArray
 from ..store.topk import best
 from .forecast import Measure
-from .unseen import LEAST, Bools, Floats, Known, Unseen
+from .rivals import Bools, Floats
+from .unseen import LEAST, Known, Unseen
 
 RANDOM, ANSWERS = 0.25, 0.15  # parts of the budget that are read first
 ROUNDS, PLAYS = 3, 10

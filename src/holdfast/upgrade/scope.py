@@ -20,8 +20,9 @@ from ..store.base import VectorStore
 from .order import read_rows
 from .project import Project
 from .questions import questions
+from .rivals import Bools
 from .sampling import RANDOM, first_sample
-from .unseen import LEAST, Bools
+from .unseen import LEAST
 
 QUERIES = 500  # judged queries that are asked, drawn where there are more
 DOCUMENTS = 10_000  # of a larger gallery, that are ranked: all answers, the rest at random

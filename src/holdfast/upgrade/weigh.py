@@ -15,7 +15,8 @@ from ..measure.diagnose import CELL
 from ..measure.finding import Finding
 from ..measure.interval import FEW
 from ..measure.weights import choose_weight
-from .unseen import Bools, Floats, Known
+from .rivals import Bools, Floats
+from .unseen import Known
 
 STEPS = np.linspace(0.0, 1.0, 21)
 

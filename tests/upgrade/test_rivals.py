@@ -1,16 +1,16 @@
-"""The parts of which new scores are drawn, against slow references."""
+"""The parts of which new scores of rivals are drawn, against slow references."""
 
 import numpy as np
 import pytest
 
-from holdfast.upgrade.unseen import _SHARED, _Pairs, _Shared, _Steps
+from holdfast.upgrade.rivals import _SHARED, Pairs, Shared, Steps
 
 LEVELS = len(_SHARED)
 
 
 def test_a_level_is_the_product_of_its_table():
     random = np.random.default_rng(0)
-    pairs = _Pairs(*random.normal(size=(2, 4, 6)), *random.normal(size=(2, 6)))
+    pairs = Pairs(*random.normal(size=(2, 4, 6)), *random.normal(size=(2, 6)))
     fitted, which = random.normal(size=12), random.random((4, 6)) < 0.5
     np.testing.assert_allclose(pairs.level(fitted)[which], pairs.table(which) @ fitted)
     asked, places = np.nonzero(which)
@@ -22,7 +22,7 @@ def test_means_of_steps_by_hand():
     random = np.random.default_rng(0)
     heights, weights, values = random.normal(size=(3, 5_000))
     weights = weights**2
-    steps = _Steps(heights, weights)
+    steps = Steps(heights, weights)
     told = steps.means(values)
     for level in range(LEVELS):
         mine = steps.bins == level
@@ -35,7 +35,7 @@ def test_what_a_query_shares_is_its_normal_posterior():
     random = np.random.default_rng(0)
     residual, bins = random.normal(size=(5, 40)), random.integers(0, LEVELS, (5, 40))
     weights = (random.random((5, 40)) < 0.8).astype(float)
-    shared = _Shared(residual * weights, weights, bins, LEVELS)
+    shared = Shared(residual * weights, weights, bins, LEVELS)
     whole = [np.mean((residual**2)[(bins == level) & (weights > 0)]) for level in range(LEVELS)]
     size = np.array(_SHARED) * np.sqrt(whole)
     np.testing.assert_allclose(shared.size, size, rtol=1e-6)
@@ -53,8 +53,8 @@ def test_what_a_query_shares_is_its_normal_posterior():
         assert shared.spread[query] == pytest.approx(
             np.sqrt(density @ (grid - mean) ** 2), abs=1e-4
         )
-    np.testing.assert_allclose(shared.told(), shared.mean[:, None] * size[bins], rtol=1e-6)
+    np.testing.assert_allclose(shared.told(bins), shared.mean[:, None] * size[bins], rtol=1e-6)
     draws = np.stack([shared.draw(bins, np.random.default_rng(seed)) for seed in range(4_000)])
     spread = shared.spread[:, None] * size[bins]
-    np.testing.assert_allclose(draws.mean(axis=0), shared.told(), atol=0.03)
+    np.testing.assert_allclose(draws.mean(axis=0), shared.told(bins), atol=0.03)
     np.testing.assert_allclose(draws.std(axis=0), spread, rtol=0.05)
