@@ -1,8 +1,10 @@
 """Stopping: by a signal, by a command, by death; and looking on from another process."""
 
 import json
+import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,19 @@ def wait_for_items(home, count=8, seconds=60.0):
     raise TimeoutError(status)
 
 
+def wait_until_taken(process, number):
+    """Until the system has handed a signal over: of two that wait there would be one."""
+    status, until = Path(f"/proc/{process.pid}/status"), time.monotonic() + 60.0
+    if not status.exists():  # not Linux, or it has ended
+        time.sleep(0.3)
+    while status.exists() and process.poll() is None:
+        waiting = re.search(r"^ShdPnd:\s*(\w+)$", status.read_text(), re.M)
+        if not int(waiting[1], 16) & 1 << (number - 1):
+            return
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def complete(home):
     """All items are found, each once, and the upgrade comes to its end."""
     assert home.data("backfill")["state"] == "ready"
@@ -54,14 +69,15 @@ def test_a_signal_pauses_after_the_batch_under_way(slow, number):
 
 
 def test_a_second_signal_stops_at_once(slow):
-    process = slow.process("backfill", "--json", TOY_STUCK="yes")  # the second batch outlasts all
+    process = slow.process("backfill", TOY_STUCK="yes")  # the second batch outlasts all
     wait_for_items(slow)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)  # two signals at once would be one
+    while "Pausing" not in (line := process.stderr.readline()):  # two at once would be one
+        assert line
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=50)  # the model itself takes a minute
     assert (process.returncode, out) == (130, "")
-    assert json.loads(err)["message"] == "Interrupted."
+    assert "Interrupted." in err
     assert slow.data("status")["state"] == "paused"
     complete(slow)
 
@@ -74,7 +90,7 @@ def test_a_model_that_hangs_is_given_up_when_the_grace_is_over(slow):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert json.loads(err)["message"] == "Interrupted."
-    assert 0.5 < time.monotonic() - begun < 30.0  # the model itself takes a minute
+    assert 0.5 < time.monotonic() - begun < 50.0  # the model itself takes a minute
     assert slow.data("status")["state"] == "paused"
     complete(slow)
 
@@ -85,8 +101,8 @@ def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, grace, signal
     wait_for_items(slow)
     for _ in range(signals):
         process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
-    out, err = process.communicate(timeout=60)
+        wait_until_taken(process, signal.SIGINT)
+    out, err = process.communicate(timeout=50)
     assert (process.returncode, out) == (130, "")
     told = json.loads(err)
     assert told["expected"].startswith(f"an end of the batch under way, in {grace} seconds")

@@ -5,8 +5,10 @@ Named in configuration files as "tests.cli.toys:old", in other processes too.
 
 import contextlib
 import hashlib
+import json
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -38,9 +40,17 @@ def new(texts):
 def slow(texts):
     """As `new`, and as slow as the environment says; it may be stuck from the second call on.
 
-    One that hangs does not even answer to Ctrl-C.
+    One that hangs does not even answer to Ctrl-C. What it is asked is noted in a file, and
+    what speaks of a gate waits until there is one, where the environment names them.
     """
     _CALLS.append(len(texts))
+    if "TOY_NOTES" in os.environ:
+        with Path(os.environ["TOY_NOTES"]).open("a", encoding="utf-8") as notes:
+            notes.write(json.dumps(list(texts)) + "\n")
+    while "TOY_GATE" in os.environ and any("gate" in text for text in texts):
+        if Path(os.environ["TOY_GATE"]).exists():
+            break
+        time.sleep(0.01)
     while "TOY_HUNG" in os.environ and len(_CALLS) > 1:
         with contextlib.suppress(KeyboardInterrupt):
             time.sleep(60.0)

@@ -80,13 +80,14 @@ def test_every_part_comes_at_once_and_then_what_changes(planned, served):
     with running.client(token=False) as client, client.stream("GET", "/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         assert "event-stream" in stream.headers["content-type"]
-        starter = threading.Timer(1.0, lambda: start(running))
-        starter.start()
+        starter = threading.Thread(target=start, args=(running,))
         for line in stream.iter_lines():
             if line.startswith("data: "):
                 told = json.loads(line.removeprefix("data: "))
                 names.append(sorted(told))
                 seen |= told
+                if len(names) == 1:
+                    starter.start()
                 if ">ready<" in seen["head"]:
                     break
         starter.join()

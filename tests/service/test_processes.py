@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import ITEMS
-from tests.service.conftest import TOKEN, serve
+from tests.service.conftest import PATIENCE, TOKEN, answers, patiently, serve
 
 SLOW = {"items_per_second": 6.0}  # twenty seconds for all of them: there is time to stop
 CUT = {"confirm": "read the new side alone", "wait": 60}
@@ -142,7 +142,8 @@ def test_it_waits_for_a_command_when_told_not_to_resume(slow, served):
 
 @pytest.mark.parametrize(("grace", "signals"), [("1", 1), ("80", 2)])
 def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, served, grace, signals):
-    hung = served(slow, "--grace", grace, TOY_HUNG="yes")
+    notes = slow.folder / "notes"
+    hung = served(slow, "--grace", grace, TOY_HUNG="yes", TOY_NOTES=str(notes))
     with hung.client() as client:
         items = [{"id": "kept", "content": "w1 w2 w3"}]
         assert client.put("/api/items", json={"items": items}).status_code == 200
@@ -150,14 +151,13 @@ def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, served, grace
     hung.until(lambda told: 0.0 < told["share"] < 1.0 and told["running"])
     searching = threading.Thread(target=lambda: lost(hung))  # its query hangs as well
     searching.start()
-    hung.until(lambda told: told["share"] > 0.0)
-    time.sleep(0.5)
+    asked(notes, "w1")
     begun = time.monotonic()
     for _ in range(signals - 1):
         hung.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        let_nobody_in(hung)  # two signals at once would be one
     code, out, err = hung.stop()
-    assert time.monotonic() - begun < 40.0
+    assert time.monotonic() - begun < 60.0
     searching.join()
     assert (code, out) == (2, "")
     told = json.loads(err)
@@ -177,6 +177,16 @@ def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, served, grace
     assert sorted(names) == sorted([*slow.documents, "kept"])
 
 
+def asked(notes, text):
+    """Wait until the model was asked for this text alone."""
+    patiently(notes.read_text, lambda lines: f'["{text}"]' in lines.splitlines())
+
+
+def let_nobody_in(running):
+    """Wait until the service has heard that it shall end."""
+    patiently(lambda: answers(f"{running.address}/health"), lambda status: status is None)
+
+
 def lost(running):
     """A search that never comes back."""
     with contextlib.suppress(httpx.TransportError), running.client(token=False) as client:
@@ -184,26 +194,27 @@ def lost(running):
 
 
 def test_a_request_under_way_is_answered_before_the_end(slow, served):
-    running = served(slow, TOY_SECONDS="3.0")
-    client, answers, begun = running.client(), [], threading.Event()
+    gate, notes = slow.folder / "gate", slow.folder / "notes"
+    running = served(slow, TOY_GATE=str(gate), TOY_NOTES=str(notes))
+    client, told = running.client(), []
 
     def write():
-        items = [{"id": "late", "content": "w1 w2 w3"}]
-        begun.set()
-        answers.append(client.put("/api/items", json={"items": items}).status_code)
+        items = [{"id": "late", "content": "through the gate"}]
+        told.append(client.put("/api/items", json={"items": items}).status_code)
 
     started(running)
     running.until(lambda told: told["state"] == "copying")
-    thread = threading.Thread(target=write)  # both models read it: three seconds
+    thread = threading.Thread(target=write)
     thread.start()
-    assert begun.wait(60)
-    time.sleep(0.5)
-    running.status()  # asked later, so that the write has come in when this is answered
-    assert answers == []
-    code, _, err = running.stop()
+    asked(notes, "through the gate")
+    running.process.send_signal(signal.SIGTERM)
+    let_nobody_in(running)
+    assert told == []
+    gate.touch()
+    _, err = running.process.communicate(timeout=PATIENCE)
     thread.join()
     client.close()
-    assert (code, err, answers) == (0, "", [200])
+    assert (running.process.returncode, err, told) == (0, "", [200])
     assert "late" in found(served(slow, "--no-resume"))
 
 

@@ -41,15 +41,15 @@ print(json.dumps({"rows": rows, "found": found, "len": len(store), "visible": st
 """
 
 
-def run_and_kill(folder, seed, after):
-    """What the victim said before it was killed, by SIGKILL, after some seconds of work."""
+def run_and_kill(folder, seed, lines, after):
+    """What the victim said before it was killed, by SIGKILL, some time after a line."""
     child = subprocess.Popen(
         [sys.executable, str(VICTIM), str(folder), str(seed)],
         stdout=subprocess.PIPE,
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
-    said = [child.stdout.readline().decode()]
+    said = [child.stdout.readline().decode() for _ in range(lines)]
     assert said[0].startswith("open")
     reader = threading.Thread(target=lambda: said.extend(x.decode() for x in child.stdout))
     reader.start()
@@ -91,7 +91,7 @@ def test_killed_again_and_again_nothing_acknowledged_is_lost(tmp_path):
     chance, state = random.Random(5), {}
     calls = 0
     for trial in range(6):
-        said = run_and_kill(tmp_path, trial, 0.2 + 0.5 * chance.random())
+        said = run_and_kill(tmp_path, trial, chance.randrange(60, 120), 0.02 * chance.random())
         open_call = None
         for words in said[1:]:
             if words[0] == "try":
@@ -233,7 +233,7 @@ from holdfast.store import edge_build
 from holdfast.store.edge import EdgeStore
 edge_build._CHILD = (
     "import time; from holdfast.store import edge_shard as e;"
-    "e._optimise = lambda *a: time.sleep(60); e.rebuild()"
+    "e._optimise = lambda *a: time.sleep(600); e.rebuild()"
 )
 store = EdgeStore(sys.argv[1], Space("wide", 512))
 store.upsert([f"r{i}" for i in range(6000)], np.random.default_rng(0).normal(size=(6000, 512)))
@@ -253,7 +253,7 @@ store.tend()
     child.wait()
     child.stdout.close()
     if sys.platform == "linux":
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while Path(f"/proc/{builder}").exists():
             status = Path(f"/proc/{builder}/status").read_text()
             if "State:\tZ" in status:

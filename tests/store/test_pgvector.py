@@ -272,7 +272,7 @@ def test_a_table_held_by_a_process_that_was_killed_is_free_again(make, tmp_path)
         "import sys, time\nfrom holdfast.space import Space\n"
         "from holdfast.store.pgvector import PgvectorStore\n"
         "store = PgvectorStore(sys.argv[1], Space('a model@1', 24))\n"
-        "print('open', flush=True)\ntime.sleep(60)\n"
+        "print('open', flush=True)\ntime.sleep(600)\n"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "side")], stdout=subprocess.PIPE, cwd=ROOT

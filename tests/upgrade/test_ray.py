@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -33,7 +35,7 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 # Ray's own processes and sockets, which are not ours to close.
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
@@ -114,6 +116,22 @@ def all_up(executor, count=3):
     raise AssertionError("actors that never came")
 
 
+def children(parent):
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.parent.name))
+    return found
+
+
+def runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def alive():
     return sum(node["Alive"] for node in ray.nodes())
 
@@ -130,11 +148,14 @@ def test_an_actor_and_a_node_die_and_the_result_is_the_same(cluster, tmp_path):
             made, nodes = cluster
             all_up(executor)
             assert alive() == 4
-            made.remove_node(nodes.pop(), allow_graceful=False)
+            node = nodes.pop()
+            workers = children(node.all_processes["raylet"][0].process.pid)
+            assert workers
+            made.remove_node(node, allow_graceful=False)
             until = time.monotonic() + 60
-            while alive() == 4 and time.monotonic() < until:
+            # The actor on it outlives its node for a moment.
+            while (alive() == 4 or any(map(runs, workers))) and time.monotonic() < until:
                 time.sleep(0.1)
-            time.sleep(1.0)  # the actor on it outlives its node for a moment
             killed.append("node")
 
     all_up(executor)
@@ -204,7 +225,7 @@ def test_too_small_a_cluster_is_an_error_that_may_pass(cluster):
     begun = time.monotonic()
     with pytest.raises(EncoderUnavailable, match="1 GPUs"):
         executor.encoder.encode(["x"], "document")
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 100  # far from the patience that is usual
     executor.close()
 
 
