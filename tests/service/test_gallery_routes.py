@@ -118,3 +118,13 @@ def test_it_answers_what_the_gallery_itself_answers_while_mixed(planned, opened)
         gallery.upsert([Item("later", "w5 w6")])
     finally:
         gallery.close()
+
+
+def test_a_search_with_payloads_does_not_wait_for_items_that_move(client):
+    """A move waits for disks, or for a graph that grows: 60 ms on PostgreSQL."""
+    asked = {"texts": ["w1 w2"], "k": 5}
+    before = client("POST", "/api/search", asked, token=False).json()["answers"]
+    assert all(hit["payload"] for hit in before[0]["hits"])
+    with client.service.office._steward.using() as gallery, gallery._gate.moving():
+        meanwhile = client("POST", "/api/search", asked, token=False).json()["answers"]
+    assert meanwhile == before

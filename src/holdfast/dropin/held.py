@@ -46,7 +46,7 @@ def in_one_space(gallery: Gallery, names: Sequence[str]) -> tuple[Side, list[str
         The side, those of the ids that are still there, and (n, d) rows of theirs.
     """
     side = _reading(gallery)
-    with gallery.steady():
+    with gallery.reading():
         known = side.store.revisions(list(names)) != NO_REVISION
         there = [name for name, still in zip(names, known, strict=True) if still]
         rows = side.store.get(there).vectors

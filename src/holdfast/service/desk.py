@@ -112,7 +112,7 @@ def payloads_of(gallery: Gallery, names: Sequence[str]) -> dict[str, dict[str, A
     """Payloads by id; items that were deleted since they were found are left out."""
     distinct = list(dict.fromkeys(names))
     store = gallery.new.store if gallery.new and gallery.state == "finished" else gallery.old.store
-    with gallery.steady():
+    with gallery.reading():
         known = store.revisions(distinct)
         there = [name for name, revision in zip(distinct, known, strict=True) if revision >= 0]
         found = store.get(there, vectors=False).payloads if there else []

@@ -219,6 +219,13 @@ class Sides:
         """
         return self._gate.steady()
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Nobody writes inside of this, though items may move; do not call the gallery from within.
+
+        Unlike `steady` it waits for no move, so it is for whoever answers a search.
+        """
+        return self._gate.shared()
+
     def recover(self) -> int:
         """Finish what a dead process began; answers how many changes that were."""
         if self.new is None:
