@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,6 +107,10 @@ def serve(
     taken = bind(settings)
     try:
         service.office.open()
+        # What is there now stays: a full collection would look at each object of every library,
+        # and searches wait 50 ms for that.
+        gc.collect()
+        gc.freeze()
         logging.getLogger("holdfast.service").setLevel(logging.INFO)
         if tell:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
