@@ -28,15 +28,15 @@ def run(script: str, *arguments: object) -> dict:
     return json.loads(done.stdout)
 
 
-def write_and_kill(folder: Path, seed: int, seconds: float) -> list[list[str]]:
-    """What the victim said before it was killed, some seconds after it had opened the store."""
+def write_and_kill(folder: Path, seed: int, lines: int, seconds: float) -> list[list[str]]:
+    """What the victim said before it was killed, some time after a line; the first is "open"."""
     victim = subprocess.Popen(
         [sys.executable, str(HERE / "faiss_victim.py"), str(folder), str(seed)],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         text=True,
     )
-    said = [victim.stdout.readline()]
+    said = [victim.stdout.readline() for _ in range(lines)]
     reader = threading.Thread(target=lambda: said.extend(victim.stdout))
     reader.start()
     time.sleep(seconds)
@@ -83,8 +83,8 @@ def states_of(found: dict) -> dict[int, tuple[int, bool] | None]:
 
 def test_what_was_acknowledged_survives_being_killed(tmp_path):
     states, said = dict.fromkeys(range(GROUPS)), []
-    for seed, seconds in enumerate((0.6, 0.9, 0.3, 1.1)):
-        lines = write_and_kill(tmp_path / "store", seed, seconds)
+    for seed, many in enumerate((160, 180, 60, 220)):
+        lines = write_and_kill(tmp_path / "store", seed, many, 0.005 * seed)
         said += lines
         pending = None
         for word, verb, group, step in lines:

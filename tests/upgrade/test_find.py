@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -101,11 +102,19 @@ def test_items_are_found_whatever_is_done_to_the_gallery(one):
                 wrong.append(found)
             rounds.append(len(found))
 
+    def look_on():
+        """Wait for another look, however late it comes to its turn."""
+        last, seen = time.monotonic() + 60, len(rounds)
+        while len(rounds) == seen:
+            assert time.monotonic() < last
+            time.sleep(0.001)
+
     join = beside(look)
     engine = one.engine()
     try:
         for until in (0.3, 0.7, 1.0):
             engine.run(until)
+            look_on()
             one.gallery.upsert([Item(f"x{until}", (1.0, 2.0, 3.0, 4.0))])
             one.source.items[f"x{until}"] = (1.0, 2.0, 3.0, 4.0)
         engine.run()

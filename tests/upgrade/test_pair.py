@@ -26,9 +26,9 @@ def gallery(postgres, tmp_path):
         yield opened
 
 
-def engine(gallery):
+def engine(gallery, listener=None):
     source = StorePayloadSource(gallery.old.store)
-    return Engine(gallery, ReEmbed(source, gallery.new.encoder), WORLD.plan)
+    return Engine(gallery, ReEmbed(source, gallery.new.encoder), WORLD.plan, listener=listener)
 
 
 def title(store):
@@ -56,9 +56,23 @@ class Onlooker(threading.Thread):
                 self.looks += 1
                 time.sleep(0.002)
 
+    def look_on(self, times):
+        """Wait until it has looked that often, beside whatever goes on."""
+        until = time.monotonic() + 60
+        while self.looks < times:
+            assert self.is_alive()
+            assert time.monotonic() < until
+            time.sleep(0.002)
+
 
 def test_a_reader_of_the_tables_sees_each_item_on_one_side_at_every_moment(gallery, postgres):
-    onlooker, runner = Onlooker(postgres, gallery), engine(gallery)
+    onlooker, batches = Onlooker(postgres, gallery), []
+
+    def hear(status):
+        batches.append(status)
+        onlooker.look_on(2 * len(batches))  # however late it comes to its turn
+
+    runner = engine(gallery, hear)
     onlooker.start()
     runner.run(0.5)
     gallery.upsert([item(f"0-{n}", 1) for n in range(0, 60, 3)])
@@ -69,7 +83,7 @@ def test_a_reader_of_the_tables_sees_each_item_on_one_side_at_every_moment(galle
     runner.roll_back()
     onlooker.done.set()
     onlooker.join()
-    assert onlooker.looks > 20
+    assert onlooker.looks >= 2 * len(batches) >= 20
     assert set(onlooker.seen) == {1}
     assert gallery.state == "rolled back"
     assert len(gallery) == 295
