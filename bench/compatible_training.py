@@ -49,7 +49,6 @@ from .compatible_words import (
     ASKED,
     CONVOLUTIONAL,
     NOTES,
-    WHOLE,
     Seeds,
     aims_table,
     closed_table,
@@ -340,7 +339,9 @@ def _convolutional(record: Record, cells: Cells, options: argparse.Namespace) ->
 def _whole(record: Record, cells: Cells, options: argparse.Namespace) -> None:
     seeds = 1 if options.quick else options.seeds
     made = [compatible_whole.whole(cells, seed, quick=options.quick) for seed in range(seeds)]
-    record.notes += WHOLE
+    sentence, told = compatible_whole.said(_streamed(cells, made))
+    record.notes[0] = f"{record.notes[0]} {sentence}".rstrip()  # the summary of all
+    record.notes += [compatible_whole.WHOLE[0], told, *compatible_whole.WHOLE[1:]]
     streams(record, cells, made, "CIFAR, replaced, trained whole", ends=True)
     if not options.quick:
         record.notes += compatible_whole.tables(cells, made[0])

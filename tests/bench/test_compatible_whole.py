@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 from bench import compatible_whole  # noqa: E402
 from bench.compatible_cells import Cells  # noqa: E402
 from bench.compatible_convolutional import Pictures, moved  # noqa: E402
-from bench.compatible_whole import CHOSEN, RATES, held_out, tables, whole  # noqa: E402
+from bench.compatible_whole import CHOSEN, RATES, held_out, said, tables, whole  # noqa: E402
 from bench.compatible_words import stream_line  # noqa: E402
 from holdfast.train.scenarios import Task  # noqa: E402
 
@@ -103,3 +103,22 @@ def test_rates_that_were_not_tried_have_no_line(stream, tmp_path):
     assert lines[4:] == [
         "| ER, SGD 0.01 | 1.00 (1.00 to 1.00) | 50.0 (40.0 to 60.0) | 50.0 | 50.0 | 50.0 |"
     ]
+
+
+def test_what_is_said_follows_from_the_cells():
+    def cell(ac, aa):
+        return {"AC": [ac] * 3, "AA": [aa] * 3, "matrix": [[0.4, -1.0], [0.35, 0.5]]}
+
+    found = {"ER": [cell(0.0, 0.25), cell(0.1, 0.25)], "HOC": [cell(0.8, 0.51)]}
+    sentence, told = said(found)
+    assert "one seed" in sentence
+    assert "AC of 0.80 (target 0.90: missed)" in sentence
+    assert "26.0 points above that of ER (target 25: met)" in sentence
+    assert (
+        "ER: AC 0.05, AA 25.0; its last model finds 35.0 % in the first gallery and 50.0 %" in told
+    )
+    sentence, _ = said({"ER": [cell(0.0, 0.3)] * 2, "HOC": [cell(0.9, 0.5), cell(1.0, 0.5)]})
+    assert "2 seeds" in sentence
+    assert "AC of 0.95 (target 0.90: met)" in sentence
+    assert "20.0 points above that of ER (target 25: missed)" in sentence
+    assert said({"ER": found["ER"]})[0] == ""
