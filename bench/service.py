@@ -47,6 +47,7 @@ TOKEN = "HOLDFAST_TOKEN"
 K = 10
 QUERIES = 20_000
 WARM = 5.0  # seconds before anything counts
+LURKING = 15.0  # seconds in which a worker may show up
 WORD = 20.0  # seconds between two words on how far it is
 _TOML = """
 version = 1
@@ -321,12 +322,17 @@ class Trial:
             time.sleep(0.25)
 
     def _kill(self, share: float) -> None:
-        process = self.supervisor.process
-        for worker in workers(process.pid) if process else []:
+        """A worker, as soon as there is one, and the service soon after."""
+        process, patience = self.supervisor.process, time.monotonic() + LURKING
+        found: list[int] = []
+        while process and not found and time.monotonic() < patience:
+            found = workers(process.pid)
+            time.sleep(0.05)
+        for worker in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
                 self.killed += 1
-        time.sleep(1.0)  # the service notices that its worker is gone, and is killed as well
+        time.sleep(2.0)  # the service notices, and searches go on without it
         say(f"SIGKILL at {share:.0%}, {self.killed} workers so far")
         self.supervisor.kill()
 
