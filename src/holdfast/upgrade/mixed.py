@@ -12,8 +12,8 @@ What a search costs beyond one encoding of the query and one search:
     cascade      1 by the old model    c                 1 more     2 c
                  + up to c documents by the new one, once each; the fewer the more have moved
 
-c is the number of candidates of a side. Where the old model is dead, a bridge takes the
-place of its encoding, so every mode can do with one encoder.
+c is the number of candidates of a side. Both models are asked at the same time. Where the old model
+is dead, a bridge takes the place of its encoding, so every mode can do with one encoder.
 """
 
 from __future__ import annotations
