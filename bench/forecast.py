@@ -61,11 +61,12 @@ NOTES = (
         "0.0152 with other draws): residuals drawn as a random field, of which 0.75 times the "
         "squared cosine of two old vectors is shared - as measured - and over all queries: 0.0152, "
         "0.0306, 0.0151, and with a spread of its own for each query 0.0144, 0.0264, 0.0171. "
-        "Plays of the field differ by 0.010, 0.022 and 0.017: about as much as forecasts are off, "
-        "which is what unread rivals leave open. Other maps (straight, Laplace, arc-cosine, "
-        "narrower, wider, sums) miss as much of a rival's score, within 5 %. What a map misses of "
-        "a query's answers tells nothing of what it misses of the rivals; a slope of each "
-        "query's own tells 1 to 3 % of its variance."
+        "Plays of the field differ by 0.010, 0.022 and 0.017, which is what unread rivals leave "
+        "open: a target of 0.02 in the worst of five samples is beyond what inference from such a "
+        "sample can promise. Other maps (straight, Laplace, arc-cosine, narrower, wider, sums) "
+        "miss a rival's score by between 1 % less and 6 % more. What a map misses of a query's "
+        "answers tells next to nothing of what it misses of the rivals; a slope of each query's "
+        "own tells 3 % of its variance at most."
     ),
     (
         "A tenth leaves most rivals unread, and the mean of some hundred queries keeps a part of "
