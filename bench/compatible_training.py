@@ -73,11 +73,11 @@ def mean_of(values: Sequence[Sequence[float]]) -> dict[str, float]:
 
 
 def streams(
-    record: Record, cells: Cells, made: Sequence[Stream], where: str, ends: bool = False
+    record: Record, cells: Cells, made: Sequence[Stream], where: str, bounds: bool = False
 ) -> None:
     """AC, AA and what the last model finds in the first gallery, of every method.
 
-    With `ends` the table shows intervals as well.
+    With `bounds` the table shows intervals as well.
     """
     found = _streamed(cells, made)
     for method, kept in found.items():
@@ -106,7 +106,7 @@ def streams(
                 data=f"{len(gaps)} seeds",
             )
     if found:
-        record.notes.append(stream_table(where, found, ends))
+        record.notes.append(stream_table(where, found, bounds))
 
 
 def _streamed(cells: Cells, made: Sequence[Stream]) -> dict[str, list[Any]]:
@@ -342,7 +342,7 @@ def _whole(record: Record, cells: Cells, options: argparse.Namespace) -> None:
     sentence, told = compatible_whole.said(_streamed(cells, made))
     record.notes[0] = f"{record.notes[0]} {sentence}".rstrip()  # the summary of all
     record.notes += [compatible_whole.WHOLE[0], told, *compatible_whole.WHOLE[1:]]
-    streams(record, cells, made, "CIFAR, replaced, trained whole", ends=True)
+    streams(record, cells, made, "CIFAR, replaced, trained whole", bounds=True)
     if not options.quick:
         record.notes += compatible_whole.tables(cells, made[0])
 
