@@ -46,8 +46,8 @@ WHOLE = (
         "cosine). The rate of the deployed ones was chosen between that and SGD at 0.01 with "
         "momentum 0.9, which the stream on features has: two tasks, a server taking over at "
         "each, searched on 20 classes of the training images that none of those models knew "
-        "(last table); what counted, said before, was AA in the mean of ER and HOC. SGD has more of "
-        "it (37.7 and 36.7 %): it suits ER, while HOC alone would have gained a point by AdamW."
+        "(last table); what counted, said before, was AA in the mean of ER and HOC. SGD has more "
+        "of it (37.7 and 36.7 %): it suits ER, while HOC alone would have gained a point by AdamW."
     ),
     (
         "What differs from the published set-up: a ResNet-18 of 11 million weights and vectors "
