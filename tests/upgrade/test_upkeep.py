@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from holdfast.errors import StoreError
+from holdfast.space import Space
 from holdfast.upgrade.upkeep import LEAST, Upkeep
 
 
@@ -74,6 +76,39 @@ def test_a_stop_tends_both_sides():
 
 def test_few_rows_are_not_tended_before_the_end():
     assert World(LEAST - 1, cost=0.0).move(each=1.0) == [("new", LEAST - 1)]
+
+
+def test_an_index_that_fails_does_not_stop_the_items(caplog):
+    """A builder may be killed for want of memory; searches are slower then, and no more."""
+    world = World(64_000, cost=1.0)
+    tend = world.new.tend
+
+    def fails_at_first():
+        tend()
+        if world.new.visible < 20_000:
+            raise StoreError("graph of the new side", "a child that ends well", "exit code -9")
+
+    world.new.tend, world.new.space = fails_at_first, Space("new", 4)
+    tended = world.move(each=100.0)
+    assert [rows for name, rows in tended if name == "new"] == [
+        5_000,
+        10_000,
+        20_000,
+        40_000,
+        64_000,
+    ]
+    assert [line.count("exit code -9") for line in caplog.messages] == [1, 1]
+
+
+def test_an_index_that_fails_at_the_end_is_an_error():
+    world = World(300, cost=1.0)
+
+    def fails():
+        raise StoreError("graph of the new side", "a child that ends well", "exit code -9")
+
+    world.new.tend = fails
+    with pytest.raises(StoreError, match="-9"):
+        world.upkeep.at_end()
 
 
 class Growing(Store):

@@ -7,16 +7,22 @@ at each doubling for the same reason.
 That is worth it while the mix is searched for long: where items move faster than graphs are
 built, the new side's would be outgrown before they are done. So rebuilding takes at most half
 as long as moving does, and waits for the end when that is near.
+
+It makes searches quick and no more: where it fails while items move, as when the machine ends a
+builder for want of memory, they move on, and it is tried again at the next halving or doubling.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
+from ..errors import StoreError
 from ..store.base import VectorStore
 from ..store.growing import Grows
 
+_LOG = logging.getLogger("holdfast.upgrade")
 LEAST = 5_000  # fewer rows are scanned quickly enough as they are
 _SHARE = 0.5  # seconds of upkeep for each second of moving
 _DOUBLED = 2.0
@@ -70,10 +76,13 @@ class Upkeep:
 
     def _tend(self, store: VectorStore, rows: int) -> None:
         begun = self._clock()
-        if store is self._new and self._grows is not None:
-            self._grows.grow()
-        else:
-            store.tend()
+        try:
+            if store is self._new and self._grows is not None:
+                self._grows.grow()
+            else:
+                store.tend()
+        except StoreError as error:
+            _LOG.warning("%s is searched without its latest index: %s", store.space.name, error)
         seconds = self._clock() - begun
         self._spent += seconds
         self._each = seconds / max(rows, 1)
