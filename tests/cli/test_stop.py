@@ -32,6 +32,14 @@ def wait_for_items(home, count=8, seconds=60.0):
     raise TimeoutError(status)
 
 
+def wait_for_file(path, seconds=60.0):
+    """Until a model says that it is at what it will not end."""
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def wait_until_taken(process, number):
     """Until the system has handed a signal over: of two that wait there would be one."""
     status, until = Path(f"/proc/{process.pid}/status"), time.monotonic() + 60.0
@@ -68,9 +76,10 @@ def test_a_signal_pauses_after_the_batch_under_way(slow, number):
     complete(slow)
 
 
-def test_a_second_signal_stops_at_once(slow):
-    process = slow.process("backfill", TOY_STUCK="yes")  # the second batch outlasts all
-    wait_for_items(slow)
+def test_a_second_signal_stops_at_once(slow, tmp_path):
+    stuck = tmp_path / "stuck"  # the second batch outlasts all
+    process = slow.process("backfill", TOY_STUCK=str(stuck))
+    wait_for_file(stuck)
     process.send_signal(signal.SIGINT)
     while "Pausing" not in (line := process.stderr.readline()):  # two at once would be one
         assert line
@@ -82,9 +91,10 @@ def test_a_second_signal_stops_at_once(slow):
     complete(slow)
 
 
-def test_a_model_that_hangs_is_given_up_when_the_grace_is_over(slow):
-    process = slow.process("backfill", "--json", "--grace", "0.5", TOY_STUCK="yes")
-    wait_for_items(slow)
+def test_a_model_that_hangs_is_given_up_when_the_grace_is_over(slow, tmp_path):
+    stuck = tmp_path / "stuck"
+    process = slow.process("backfill", "--json", "--grace", "0.5", TOY_STUCK=str(stuck))
+    wait_for_file(stuck)
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)  # once
     out, err = process.communicate(timeout=60)
@@ -96,9 +106,10 @@ def test_a_model_that_hangs_is_given_up_when_the_grace_is_over(slow):
 
 
 @pytest.mark.parametrize(("grace", "signals"), [("0.5", 1), ("60", 2)])
-def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, grace, signals):
-    process = slow.process("backfill", "--json", "--grace", grace, TOY_HUNG="yes")
-    wait_for_items(slow)
+def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, grace, signals, tmp_path):
+    hung = tmp_path / "hung"
+    process = slow.process("backfill", "--json", "--grace", grace, TOY_HUNG=str(hung))
+    wait_for_file(hung)
     for _ in range(signals):
         process.send_signal(signal.SIGINT)
         wait_until_taken(process, signal.SIGINT)
@@ -113,12 +124,14 @@ def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, grace, signal
     complete(slow)
 
 
-def test_threads_that_hang_do_not_hold_up_the_end(home):
+def test_threads_that_hang_do_not_hold_up_the_end(home, tmp_path):
     home.configure(new="slow", more="workers = 2")
     home.done("build")
     home.done("plan")
-    process = home.process("backfill", "--json", "--grace", "0.5", TOY_HUNG="yes")
+    hung = tmp_path / "hung"
+    process = home.process("backfill", "--json", "--grace", "0.5", TOY_HUNG=str(hung))
     wait_for_items(home)
+    wait_for_file(hung)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")

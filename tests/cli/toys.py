@@ -40,8 +40,9 @@ def new(texts):
 def slow(texts):
     """As `new`, and as slow as the environment says; it may be stuck from the second call on.
 
-    One that hangs does not even answer to Ctrl-C. What it is asked is noted in a file, and
-    what speaks of a gate waits until there is one, where the environment names them.
+    It says so by a file. One that hangs does not even answer to Ctrl-C. What it is asked is
+    noted in a file, and what speaks of a gate waits until there is one, where the environment
+    names them.
     """
     _CALLS.append(len(texts))
     if "TOY_NOTES" in os.environ:
@@ -52,9 +53,11 @@ def slow(texts):
             break
         time.sleep(0.01)
     while "TOY_HUNG" in os.environ and len(_CALLS) > 1:
+        Path(os.environ["TOY_HUNG"]).touch()
         with contextlib.suppress(KeyboardInterrupt):
             time.sleep(60.0)
     if "TOY_STUCK" in os.environ and len(_CALLS) > 1:
+        Path(os.environ["TOY_STUCK"]).touch()
         time.sleep(60.0)
     time.sleep(float(os.environ.get("TOY_SECONDS", "0.05")))
     return new(texts)

@@ -143,7 +143,9 @@ def test_it_waits_for_a_command_when_told_not_to_resume(slow, served):
 @pytest.mark.parametrize(("grace", "signals"), [("1", 1), ("80", 2)])
 def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, served, grace, signals):
     notes = slow.folder / "notes"
-    hung = served(slow, "--grace", grace, TOY_HUNG="yes", TOY_NOTES=str(notes))
+    hung = served(
+        slow, "--grace", grace, TOY_HUNG=str(notes.with_name("hung")), TOY_NOTES=str(notes)
+    )
     with hung.client() as client:
         items = [{"id": "kept", "content": "w1 w2 w3"}]
         assert client.put("/api/items", json={"items": items}).status_code == 200

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -559,10 +560,18 @@ class Machine(RuleBasedStateMachine):
         target = asked[1].array[0].astype(float)
         guessed = [self._between_two(self.new.space, target, row) for row in guesses]
         old_table = np.array([[by_old[n] for n, _ in old]])
-        waiting = fusion.waiting(scales, old_table, np.array([guessed]))[0]
         known_old = np.array([[by_old[n] for n, _ in new]])
         known_new = np.array([[score for _, score in new]])
-        moved = fusion.moved(scales, known_old, known_new)[0]
+
+        def scored(rule: Any) -> tuple[Any, Any]:
+            waiting = fusion.waiting(scales, old_table, np.array([guessed]), rule)[0]
+            return waiting, fusion.moved(scales, known_old, known_new, rule=rule)[0]
+
+        waiting, moved = scored(fusion.rule)
+        best = sorted([(-s, True) for s in waiting] + [(-s, False) for s in moved])[:20]
+        part = sum(waits for _, waits in best) / len(best)
+        weight = part * fusion.rule.weight + (1 - part) * 0.35 * fusion.rule.heard
+        waiting, moved = scored(replace(fusion.rule, weight=weight))
         mean, spread = (float(part[0, 0]) for part in scales.new)
         return tuple(
             [
