@@ -13,6 +13,7 @@ import pytest
 from holdfast.errors import ConfigError, StoreError, StoreHeld, UpgradeError
 from holdfast.items import Item
 from holdfast.upgrade import project as project_module
+from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.project import Project
 
 WORDS = [f"w{n}" for n in range(30)]
@@ -176,6 +177,93 @@ def test_an_old_store_that_is_open_somewhere_is_not_dropped(home):
     project.drop_old()
     assert len(list((project.folder / "stores").iterdir())) == 1
     assert home.finds_itself(project)
+
+
+def before_holding(monkeypatch, project, deed):
+    """Let another process do something after a project has looked, before it holds a store."""
+    hold, done = project.store, []
+
+    def late(space):
+        if not done:
+            done.append(space)
+            deed()
+        return hold(space)
+
+    monkeypatch.setattr(project, "store", late)
+
+
+def test_a_plan_made_while_a_gallery_is_opened_is_seen(home, monkeypatch):
+    home.project().build()
+    project, other = home.project(), home.project()
+    before_holding(monkeypatch, project, other.plan)
+    gallery = project.gallery()
+    assert gallery.state == "planned"
+    assert project.engine(gallery).run().state == "ready"
+    gallery.close()
+    assert state(other) == "ready"
+
+
+def test_a_finish_while_a_gallery_is_opened_is_seen(home, monkeypatch):
+    home.project().build()
+    home.upgrade(project := home.project())
+
+    def give_up():
+        finish(other := home.project())
+        other.drop_old()
+
+    before_holding(monkeypatch, project, give_up)
+    gallery = project.gallery()
+    assert (gallery.new, gallery.old.space.name) == (None, "new@1")
+    gallery.close()
+    assert len(list((project.folder / "stores").iterdir())) == 1  # not made anew
+    assert home.finds_itself(project)
+
+
+def test_a_roll_back_and_another_plan_while_a_gallery_is_opened_are_seen(home, monkeypatch):
+    home.project().build()
+    home.project().plan()
+    project = home.project()
+
+    def another():
+        gallery = Project(project.path).gallery()
+        home.project().engine(gallery).roll_back()
+        gallery.close()
+        home.project(new="awful", name="third@1").plan()
+
+    before_holding(monkeypatch, project, another)
+    with pytest.raises(ConfigError, match="a model that answers vectors of third@1"):
+        project.gallery()  # whose configuration speaks of another model
+    gallery = home.project(new="awful", name="third@1").gallery()
+    assert gallery.new.space.name == "third@1"
+    gallery.close()
+
+
+def test_a_plan_made_while_a_build_begins_is_not_built_around(home, monkeypatch):
+    home.project().build()
+    home.documents["d60"] = "one more document"
+    home.write()
+    project, other = home.project(), home.project()
+    before_holding(monkeypatch, project, other.plan)
+    with pytest.raises(UpgradeError, match="no upgrade under way"):
+        project.build()
+    gallery = other.gallery()
+    assert len(gallery) == 60
+    gallery.close()
+
+
+def test_nobody_opens_a_gallery_between_the_look_of_a_plan_and_its_record(home, monkeypatch):
+    home.project().build()
+    begin, refused = Ledger.begin, []
+
+    def slowly(ledger, *given):
+        with pytest.raises(StoreHeld):
+            home.project().gallery()
+        refused.append(given)
+        return begin(ledger, *given)
+
+    monkeypatch.setattr(Ledger, "begin", slowly)
+    home.project().plan()
+    assert len(refused) == 1
 
 
 @pytest.mark.parametrize("where", ["planned", "copying", "cut over", "rolled back", "finished"])

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..align.bridge import Bridge
 from ..align.choose import Choice, choose
 from ..arrays import Vectors
 from ..errors import ConfigError, SourceError, UpgradeError
@@ -19,24 +18,19 @@ from ..store.base import VectorStore
 from ..store.hold import Hold
 from ..store.registry import drop_store
 from .attend import attended
-from .config import DEAD
 from .embedded import embedded
 from .engine import Engine
 from .gallery import Gallery
-from .ledger import Ledger
-from .merge import calibrator, check_mode
-from .mover import Copy, Mover, ReEmbed, Translate
+from .merge import check_mode
 from .order import RANKED, read_ids
-from .parts import PAYLOAD, Parts
 from .place import check_place, placed
 from .plan import Plan, fitting
 from .priority.rank import Ranking, check_order
 from .quality import Quality
 from .records import Upgrade, refuse_under_way
-from .side import Bridged, Side
+from .served import Served, microseconds
 from .status import Status
 
-SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
 PAIRS = 2_000  # documents encoded to fit a bridge
 _BATCH = 512
 _NOTHING = "Look at path under [source]; a gallery that your program fills needs no build."
@@ -45,60 +39,21 @@ _SAME = "Nothing has to move: name the new model in [old], and it searches what 
 Progress = Callable[[int, int], None]
 
 
-def microseconds() -> int:
-    """The clock of revisions."""
-    return time.time_ns() // 1_000
-
-
-class Project(Parts):
+class Project(Served):
     """What one holdfast.toml describes, and the steps of its upgrade."""
-
-    # what is served
-
-    def serving(self, ledger: Ledger) -> Space:
-        """The space of the gallery outside of upgrades.
-
-        Raises:
-            ConfigError: Nothing was built yet and the old model is dead.
-        """
-        upgrade = ledger.upgrade()
-        if upgrade and upgrade.state == "finished":
-            return upgrade.new
-        known = ledger.meta(SERVING)
-        if known is not None:
-            import json
-
-            return Space.from_json(json.loads(known))
-        if self.old_encoder is None:
-            raise ConfigError(
-                f"{self.path.name}: old.encoder",
-                "a model, since no gallery was built yet",
-                "'none'",
-                "Build the gallery with the old model first: holdfast build.",
-            )
-        space: Space = self.old_encoder.space
-        return space
-
-    def _set_serving(self, ledger: Ledger, space: Space) -> None:
-        import json
-
-        ledger.set_meta(SERVING, json.dumps(space.to_json()))
 
     def build(self, progress: Progress | None = None) -> int:
         """Fill the gallery from the source with the old model; answers how many items it has.
 
         Items that are stored already are left alone, so a build that was cut off goes on.
         """
-        ledger = self.ledger()
-        try:
+        with ExitStack() as opened:
+            ledger = opened.enter_context(closing(self.ledger()))
             refuse_under_way("build", ledger.upgrade())
             space = self.serving(ledger)
             encoder = self._encoder_of(space)
-            store = self.store(space)
-        except BaseException:
-            ledger.close()
-            raise
-        try:
+            store = opened.enter_context(closing(self.store(space)))
+            refuse_under_way("build", ledger.upgrade())  # one that was planned meanwhile
             total, done = len(self.source), 0
             for items in self._pages():
                 known = store.revisions([item.id for item in items])
@@ -117,9 +72,6 @@ class Project(Parts):
                 raise SourceError("build", "a source with items", "an empty one", _NOTHING)
             store.tend()
             return len(store)
-        finally:
-            store.close()
-            ledger.close()
 
     def _pages(self) -> Iterator[list[Any]]:
         after: str | None = None
@@ -130,30 +82,6 @@ class Project(Parts):
             after = page.after
             if after is None:
                 return
-
-    def _encoder_of(self, space: Space) -> Any:
-        """The model of a space; None when it is dead.
-
-        Raises:
-            ConfigError: Neither model of the configuration answers this space.
-        """
-        known = []
-        for config, name in ((self.config.old, "old_encoder"), (self.config.new, "new_encoder")):
-            if config.encoder == DEAD:
-                continue
-            encoder = getattr(self, name)
-            known.append(str(encoder.space))
-            if encoder.space == space:
-                return encoder
-        if self.config.old.encoder == DEAD:
-            return None
-        raise ConfigError(
-            self.path.name,
-            f"a model that answers vectors of {space}, which the gallery holds",
-            ", ".join(known),
-            "Prefixes, revision and length count too: set them as they were. "
-            "To begin again with another model, name another folder: gallery.",
-        )
 
     # the upgrade
 
@@ -168,30 +96,19 @@ class Project(Parts):
             UpgradeError: One is under way, or there is nothing to change.
         """
         self.refuse_unbuilt("plan")
-        ledger = self.ledger(readonly=dry_run)
-        try:
+        with closing(self.ledger(readonly=dry_run)) as ledger:
             old, new = self.serving(ledger), self.new_encoder.space
             plan = fitting(self.config.upgrade, old, new)
             self.config = self.config.model_copy(update={"upgrade": plan})
             self._check_plan(ledger.upgrade(), old, new)
-            store = self.store(old)
-            try:
+            with closing(self.store(old)) as store:
                 summary = self._summary(store, old, new)
                 if not dry_run:
                     summary["bridges"] = self._fit_bridges(store, new)
-            finally:
-                store.close()
-            if not dry_run:
-                self._set_serving(ledger, old)
-                ledger.begin(self.config.upgrade.model_dump(), old, new)
+                    with ledger.together():  # while nobody else can open it as it was
+                        self._set_serving(ledger, old)
+                        ledger.begin(self.config.upgrade.model_dump(), old, new)
             return summary
-        finally:
-            ledger.close()
-
-    def refuse_unbuilt(self, who: str) -> None:
-        """Refuse what needs a gallery."""
-        if not (self.folder / "ledger.sqlite").exists():
-            raise UpgradeError(who, "a gallery", "none yet", "Build it first: holdfast build.")
 
     def _check_plan(self, last: Upgrade | None, old: Space, new: Space) -> None:
         """What could not be carried out must not be recorded: a gallery would not open."""
@@ -255,49 +172,6 @@ class Project(Parts):
             raise UpgradeError("plan", "stored vectors", "none")
         return {old.space: old, new.space: new}
 
-    def gallery(self) -> Gallery:
-        """Open what is served, both sides while an upgrade is under way."""
-        if self.config.source.kind != PAYLOAD:  # with that, applications fill it
-            self.refuse_unbuilt("gallery")
-        with ExitStack() as opened:  # closed again if one of them does not open
-            ledger = opened.enter_context(closing(self.ledger()))
-            upgrade = ledger.upgrade()
-            if upgrade is None or upgrade.state in ("finished", "rolled back"):
-                space = self.serving(ledger)
-                encoder = self._encoder_of(space) or self._stand_in(space)
-                gallery = Gallery(Side(self.store(space), encoder), clock=microseconds)
-                gallery.lead()
-                return self.follow(gallery)
-            plan = Plan(**upgrade.plan)
-            encoder = self._encoder_of(upgrade.old)
-            bridge = self._bridge(upgrade.new, upgrade.old, encoder)
-            new_encoder = self._encoder_of(upgrade.new)
-            old = opened.enter_context(closing(self.store(upgrade.old)))
-            new = opened.enter_context(closing(self.store(upgrade.new)))
-            gallery = Gallery(
-                Side(old, encoder, bridge),
-                Side(new, new_encoder),
-                ledger,
-                mode=plan.merge,
-                calibrator=calibrator(plan.calibrator),
-                mover=self._mover(plan, upgrade, old) if plan.merge == "cascade" else None,
-                clock=microseconds,
-            )
-            gallery.lead()  # a process may have died between the state and the name
-            opened.pop_all()
-            return self.follow(gallery)
-
-    def _bridge(self, origin: Space, target: Space, encoder: Any) -> Bridge | None:
-        """Leads into the space of a dead model."""
-        return None if encoder else Bridge.load(self.bridge_path(origin, target))
-
-    def _stand_in(self, space: Space) -> Bridged | None:
-        """After a rollback to a dead model the bridge is still what leads into its space."""
-        if self.config.new.encoder == DEAD:
-            return None
-        path = self.bridge_path(self.new_encoder.space, space)
-        return Bridged(self.new_encoder, Bridge.load(path)) if path.exists() else None
-
     def engine(
         self,
         gallery: Gallery,
@@ -339,13 +213,6 @@ class Project(Parts):
         if judgements is None or told is None:
             return None
         return Quality(gallery, judgements, told.metric, told.k)
-
-    def _mover(self, plan: Plan, upgrade: Upgrade, store: VectorStore) -> Mover:
-        if plan.mover == "translate":
-            return Translate(Bridge.load(self.bridge_path(upgrade.old, upgrade.new)))
-        if plan.mover == "copy":
-            return Copy(upgrade.new)
-        return ReEmbed(self.content(store), self._encoder_of(upgrade.new))
 
     def drop_old(self) -> None:
         """After `finish`: delete the store of the space that was given up.

@@ -1,0 +1,167 @@
+"""What is served: of which space, asked by which model, opened as a gallery."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack, closing
+from typing import Any
+
+from ..align.bridge import Bridge
+from ..errors import ConfigError, UpgradeError
+from ..space import Space
+from ..store.base import VectorStore
+from .config import DEAD
+from .gallery import Gallery
+from .ledger import Ledger
+from .merge import calibrator
+from .mover import Copy, Mover, ReEmbed, Translate
+from .parts import PAYLOAD, Parts
+from .plan import Plan
+from .records import Upgrade
+from .side import Bridged, Side
+
+SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
+
+
+def microseconds() -> int:
+    """The clock of revisions."""
+    return time.time_ns() // 1_000
+
+
+class Served(Parts):
+    """What one holdfast.toml has to search, whether or not an upgrade is under way."""
+
+    def serving(self, ledger: Ledger) -> Space:
+        """The space of the gallery outside of upgrades.
+
+        Raises:
+            ConfigError: Nothing was built yet and the old model is dead.
+        """
+        upgrade = ledger.upgrade()
+        if upgrade and upgrade.state == "finished":
+            return upgrade.new
+        known = ledger.meta(SERVING)
+        if known is not None:
+            return Space.from_json(json.loads(known))
+        if self.old_encoder is None:
+            raise ConfigError(
+                f"{self.path.name}: old.encoder",
+                "a model, since no gallery was built yet",
+                "'none'",
+                "Build the gallery with the old model first: holdfast build.",
+            )
+        space: Space = self.old_encoder.space
+        return space
+
+    def _set_serving(self, ledger: Ledger, space: Space) -> None:
+        ledger.set_meta(SERVING, json.dumps(space.to_json()))
+
+    def refuse_unbuilt(self, who: str) -> None:
+        """Refuse what needs a gallery."""
+        if not (self.folder / "ledger.sqlite").exists():
+            raise UpgradeError(who, "a gallery", "none yet", "Build it first: holdfast build.")
+
+    # its models
+
+    def _encoder_of(self, space: Space) -> Any:
+        """The model of a space; None when it is dead.
+
+        Raises:
+            ConfigError: Neither model of the configuration answers this space.
+        """
+        known = []
+        for config, name in ((self.config.old, "old_encoder"), (self.config.new, "new_encoder")):
+            if config.encoder == DEAD:
+                continue
+            encoder = getattr(self, name)
+            known.append(str(encoder.space))
+            if encoder.space == space:
+                return encoder
+        if self.config.old.encoder == DEAD:
+            return None
+        raise ConfigError(
+            self.path.name,
+            f"a model that answers vectors of {space}, which the gallery holds",
+            ", ".join(known),
+            "Prefixes, revision and length count too: set them as they were. "
+            "To begin again with another model, name another folder: gallery.",
+        )
+
+    def _bridge(self, origin: Space, target: Space, encoder: Any) -> Bridge | None:
+        """Leads into the space of a dead model."""
+        return None if encoder else Bridge.load(self.bridge_path(origin, target))
+
+    def _stand_in(self, space: Space) -> Bridged | None:
+        """After a rollback to a dead model the bridge is still what leads into its space."""
+        if self.config.new.encoder == DEAD:
+            return None
+        path = self.bridge_path(self.new_encoder.space, space)
+        return Bridged(self.new_encoder, Bridge.load(path)) if path.exists() else None
+
+    def _mover(self, plan: Plan, upgrade: Upgrade, store: VectorStore) -> Mover:
+        if plan.mover == "translate":
+            return Translate(Bridge.load(self.bridge_path(upgrade.old, upgrade.new)))
+        if plan.mover == "copy":
+            return Copy(upgrade.new)
+        return ReEmbed(self.content(store), self._encoder_of(upgrade.new))
+
+    # its gallery
+
+    def gallery(self) -> Gallery:
+        """Open what is served, both sides while an upgrade is under way.
+
+        What the ledger says is read again once the first store is held: from then on nobody
+        else can plan an upgrade, or finish one.
+        """
+        if self.config.source.kind != PAYLOAD:  # with that, applications fill it
+            self.refuse_unbuilt("gallery")
+        gallery: Gallery | None = None
+        while gallery is None:
+            with ExitStack() as opened:  # closed again if one of them does not open
+                ledger = opened.enter_context(closing(self.ledger()))
+                upgrade = _under_way(ledger)
+                if upgrade is None:
+                    gallery = self._one_side(ledger, opened)
+                else:
+                    gallery = self._two_sides(ledger, upgrade, opened)
+                if gallery is not None:
+                    gallery.lead()  # a process may have died between the state and the name
+                    opened.pop_all()
+                    if upgrade is None:
+                        ledger.close()
+        return self.follow(gallery)
+
+    def _one_side(self, ledger: Ledger, opened: ExitStack) -> Gallery | None:
+        """Outside of an upgrade; None where another process planned or finished one meanwhile."""
+        space = self.serving(ledger)
+        encoder = self._encoder_of(space) or self._stand_in(space)
+        store = opened.enter_context(closing(self.store(space)))
+        if _under_way(ledger) or self.serving(ledger) != space:
+            return None
+        return Gallery(Side(store, encoder), clock=microseconds)
+
+    def _two_sides(self, ledger: Ledger, upgrade: Upgrade, opened: ExitStack) -> Gallery | None:
+        """Within an upgrade; None where it came to its end meanwhile."""
+        plan = Plan(**upgrade.plan)
+        encoder, new_encoder = self._encoder_of(upgrade.old), self._encoder_of(upgrade.new)
+        bridge = self._bridge(upgrade.new, upgrade.old, encoder)
+        new = opened.enter_context(closing(self.store(upgrade.new)))
+        now = _under_way(ledger)
+        if now is None or now.number != upgrade.number:
+            return None  # before an old store that was dropped is made anew
+        old = opened.enter_context(closing(self.store(upgrade.old)))
+        return Gallery(
+            Side(old, encoder, bridge),
+            Side(new, new_encoder),
+            ledger,
+            mode=plan.merge,
+            calibrator=calibrator(plan.calibrator),
+            mover=self._mover(plan, upgrade, old) if plan.merge == "cascade" else None,
+            clock=microseconds,
+        )
+
+
+def _under_way(ledger: Ledger) -> Upgrade | None:
+    upgrade = ledger.upgrade()
+    return upgrade if upgrade and upgrade.state not in ("finished", "rolled back") else None
