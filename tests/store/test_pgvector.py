@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from socket import gethostname
 
 import numpy as np
 import psycopg
@@ -545,6 +546,83 @@ def test_upkeep_survives_lost_connections(make, sql):
     )
     store.tend()
     assert recall(store, sample(10, SPACE, seed=8), 10) == 1.0
+
+
+class Lost(Lingering):
+    """One that a network has cut: nothing comes back, and the server does not know of it."""
+
+    cut = False
+
+    def execute(self, *given):
+        if self.cut:
+            raise psycopg.OperationalError("the network is down")
+        return self._connection.execute(*given)
+
+
+def failing_once(monkeypatch, store, kind):
+    """The next upkeep fails while it builds, over a connection of this kind; answers that."""
+    index, connect, made = store._index, store._postgres.connect, []
+    renew = index._renew
+
+    def first(*given):
+        if made[0] is not given[0]:
+            renew(*given)
+            return
+        made[0].cut = True
+        raise psycopg.OperationalError("could not write to file")
+
+    def connected():
+        made.append(kind(connect()) if not made else connect())
+        return made[-1]
+
+    monkeypatch.setattr(store._postgres, "connect", connected)
+    monkeypatch.setattr(index, "_renew", first)
+    with pytest.raises(StoreError, match="could not write"):
+        store.tend()
+    return made[0]
+
+
+def test_an_upkeep_that_failed_does_not_stand_in_the_way_of_the_next(make, monkeypatch):
+    store = make(exact_below=10)
+    store.upsert(names(50), sample(50, SPACE))
+    lingering = failing_once(monkeypatch, store, Lingering)
+    store.tend()
+    assert len(store._postgres.run(store._index._found)) == 1
+    lingering.end()
+
+
+def test_what_a_lost_upkeep_has_left_on_the_server_is_waited_for(make, monkeypatch):
+    store = make(exact_below=10)
+    store.upsert(names(50), sample(50, SPACE))
+    lost, pauses = failing_once(monkeypatch, store, Lost), []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        lost.end()
+
+    monkeypatch.setattr("holdfast.store.pgvector_hold.time.sleep", sleep)
+    store.tend()
+    assert len(store._postgres.run(store._index._found)) == 1
+    assert pauses
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_upkeep_is_left_to_another_process_that_is_at_it(make, tmp_path, sql, monkeypatch, lives):
+    store, pid = make(exact_below=10), os.getppid() if lives else 2**22 + 1
+    store.upsert(names(50), sample(50, SPACE))
+    sql("SELECT set_config('application_name', %s, false)", f"holdfast {pid}@{gethostname()}")
+    key = f"public.{table(tmp_path)}"
+    sql("SELECT pg_advisory_lock(hashtextextended(%s, 3))", key)
+    monkeypatch.setattr("holdfast.store.pgvector_hold._PATIENCE", 0.2)
+    if lives:
+        store.tend()
+    else:  # that one is dead, and the server does not know of it
+        with pytest.raises(StoreError, match="still tends for a connection that was lost"):
+            store.tend()
+    assert store._postgres.run(store._index._found) == []
+    sql("SELECT pg_advisory_unlock(hashtextextended(%s, 3))", key)
+    store.tend()
+    assert len(store._postgres.run(store._index._found)) == 1
 
 
 def test_which_table_is_whose_is_on_disk_before_anything_is_written(make, tmp_path, monkeypatch):

@@ -3,11 +3,12 @@
 The server keeps two advisory locks for a table. *The hold* belongs to one connection of the
 process that has the table open. *The work* is shared by all its other connections; whoever
 takes the hold waits for it once, so that what a process that died has left running on the
-server ends before anybody looks at the rows.
+server ends before anybody looks at the rows. A third one, *the upkeep*, belongs to whoever builds
+an index meanwhile.
 
-A server may take its time to see that a connection was closed, or to end one. So the hold is
-given back in words; and one that goes by the name of this process, but is none of ours any more,
-is waited for.
+A server may take its time to see that a connection was closed, or to end one. So the hold and the
+upkeep are given back in words; and one that goes by the name of this process, but is none of ours
+any more, is waited for.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import re
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from ..errors import StoreError, StoreHeld
 from ..postgres import Connection, Postgres
 
 _PATIENCE = 20.0  # seconds for the server to notice that a process died
 _LOOK = 0.05  # seconds between two looks
-_KEY = "hashtextextended(%s, {})"  # a number for a table and one of its two locks
+_KEY = "hashtextextended(%s, {})"  # a number for a table and one of its locks
 _OURS: set[int] = set()  # processes of servers that keep a hold for this one
+_TENDING: set[int] = set()  # those that keep an upkeep
 
 
 class Hold:
@@ -107,6 +110,51 @@ class Hold:
     def _leave(self, connection: Connection) -> None:
         _OURS.discard(self._backend)
         connection.close()
+
+
+@contextmanager
+def upkeep(postgres: Postgres, connection: Connection, table: str) -> Iterator[bool]:
+    """Tend a table alone: True inside of this, or False where somebody else is at it.
+
+    What an upkeep that failed has left running on the server is waited for.
+
+    Args:
+        postgres: Where the table is.
+        connection: That tends it.
+        table: Its name, with the schema.
+    Raises:
+        StoreError: The server still goes on with what was left.
+    """
+    backend = int(connection.info.backend_pid)
+    if not _free(postgres, connection, table):
+        yield False
+        return
+    _TENDING.add(backend)
+    try:
+        yield True
+    finally:
+        _TENDING.discard(backend)
+        with suppress(StoreError), postgres.reported():  # what is lost holds nothing for long
+            connection.execute(f"SELECT pg_advisory_unlock({_KEY.format(3)})", [table])
+
+
+def _free(postgres: Postgres, connection: Connection, table: str) -> bool:
+    """Take the upkeep; False where somebody who is at it has it."""
+    until = time.monotonic() + _PATIENCE
+    lock = f"SELECT pg_try_advisory_lock({_KEY.format(3)})"
+    while not connection.execute(lock, [table]).fetchone()[0]:
+        holder, backend = _holder(connection, table, 3)
+        if _lives(holder) and (backend in _TENDING or not _is_this(holder)):
+            return False
+        if time.monotonic() > until:
+            raise StoreError(
+                postgres.who,
+                "a table that nobody tends",
+                "one that the server still tends for a connection that was lost",
+                "Wait until it has ended, then try again.",
+            )
+        time.sleep(_LOOK)
+    return True
 
 
 def _holder(connection: Connection, table: str, key: int) -> tuple[str, int]:

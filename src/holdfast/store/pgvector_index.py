@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ..postgres import Connection, name, sql
 from ..space import Metric
+from .pgvector_hold import upkeep
 from .pgvector_table import Counts, Table
 
 FULL, HALF = 2_000, 4_000  # dimensions up to which pgvector indexes floats, and half floats
@@ -97,14 +98,13 @@ class Index:
         Args:
             growing: Many rows are still to come, which the graph need not reach.
         """
-        key = [f"{self._table.schema}.{self._table.title}"]
-        with self._table.postgres.outside() as connection:
-            lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 3))"
-            if not connection.execute(lock, key).fetchone()[0]:
-                return  # another process is at it
-            self._tend(connection, growing)
-            # A server may take its time to see that a connection was closed.
-            connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 3))", key)
+        postgres, title = self._table.postgres, f"{self._table.schema}.{self._table.title}"
+        with (
+            postgres.outside() as connection,
+            upkeep(postgres, connection, title) as alone,
+        ):
+            if alone:  # else another thread or process is at it
+                self._tend(connection, growing)
 
     def _tend(self, connection: Connection, growing: bool) -> None:
         best, reach = self._best(connection)
