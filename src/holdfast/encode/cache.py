@@ -7,7 +7,6 @@ import json
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..arrays import FloatArray, Vectors
 from ..errors import ArtifactError, EncoderError, EncoderUnavailable, InvalidInput
 from ..items import Content, Role, as_contents
 from ..space import Space
+from ..sqlite import write_ahead
 from .base import Encoder, as_answer, nothing
 
 Key: TypeAlias = Callable[[Content], str | bytes]
@@ -26,7 +26,6 @@ _LOG = logging.getLogger("holdfast.encode")
 
 _LOOKUP = 500  # keys in one statement; the oldest SQLite in use allows 999
 _BUSY_SECONDS = 30.0
-_BUSY_PAUSE = 0.01  # between two attempts, where SQLite does not wait by itself
 _VERSION = 1
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS answers (
@@ -218,7 +217,7 @@ def _open(path: Path | str) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(f"another kind of file, of version {version}")
         # With a write-ahead log a crash leaves whole transactions; syncing each of them
         # would only guard answers that can be computed again.
-        write_ahead(file)
+        write_ahead(file, _BUSY_SECONDS)
         file.execute("PRAGMA synchronous = NORMAL")
         if not version:
             file.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
@@ -226,23 +225,6 @@ def _open(path: Path | str) -> sqlite3.Connection:
         file.close()
         raise
     return file
-
-
-def write_ahead(file: sqlite3.Connection) -> None:
-    """Turn to a write-ahead log, however busy the neighbours are; for any file of SQLite.
-
-    SQLite waits for them in any other statement, but gives this one up where another writes.
-    """
-    last = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            file.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > last:
-                raise
-            time.sleep(_BUSY_PAUSE)
-        else:
-            return
 
 
 def _select(file: sqlite3.Connection, columns: str, keys: list[bytes]) -> Iterator[tuple[Any, ...]]:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..artifact import write_whole
-from ..encode.cache import write_ahead
 from ..errors import LedgerError
+from ..sqlite import write_ahead
 from .deed import COLUMNS, Deed, deed_of
 from .deed import SCHEMA as AUDIT
 from .records import FORMAT, SCHEMA
 
+_BUSY_SECONDS = 30.0  # for neighbours
 _RESTORE = "Restore it from a copy; the stores themselves are untouched."
 _CLOSED = "The folder must be writable; status, audit and report read it as it is."
 
@@ -76,7 +77,7 @@ class LedgerFile:
             uri=True,
             check_same_thread=False,
             isolation_level=None,
-            timeout=30.0,
+            timeout=_BUSY_SECONDS,
         )
 
     def _at_rest(self) -> bool:
@@ -90,7 +91,7 @@ class LedgerFile:
 
     def _open(self, readonly: bool) -> None:
         if not readonly:
-            write_ahead(self._db)
+            write_ahead(self._db, _BUSY_SECONDS)
             if self._empty():
                 self._make()
         elif self._empty():
