@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import FloatArray, Vectors, as_vectors
 from ..errors import MissingIds
-from ..store.base import NO_REVISION
+from ..store.base import get_known
 from ..upgrade.gallery import Gallery
 from ..upgrade.side import Side
 
@@ -47,10 +47,11 @@ def in_one_space(gallery: Gallery, names: Sequence[str]) -> tuple[Side, list[str
     """
     side = _reading(gallery)
     with gallery.reading():
-        known = side.store.revisions(list(names)) != NO_REVISION
-        there = [name for name, still in zip(names, known, strict=True) if still]
-        rows = side.store.get(there).vectors
-    return side, there, np.empty((0, side.space.dim), np.float32) if rows is None else rows.array
+        rows = get_known(side.store, list(names))
+    array = (
+        np.empty((0, side.space.dim), np.float32) if rows.vectors is None else rows.vectors.array
+    )
+    return side, rows.ids, array
 
 
 def _reading(gallery: Gallery) -> Side:

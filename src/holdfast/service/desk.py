@@ -9,6 +9,7 @@ from typing import Any
 from ..arrays import Vectors, as_vectors
 from ..errors import InvalidInput, WrongSpace
 from ..items import Item
+from ..store.base import get_known
 from ..store.where import parse
 from ..upgrade.gallery import Gallery
 from ..upgrade.parts import PAYLOAD
@@ -113,10 +114,9 @@ def payloads_of(gallery: Gallery, names: Sequence[str]) -> dict[str, dict[str, A
     distinct = list(dict.fromkeys(names))
     store = gallery.new.store if gallery.new and gallery.state == "finished" else gallery.old.store
     with gallery.reading():
-        known = store.revisions(distinct)
-        there = [name for name, revision in zip(distinct, known, strict=True) if revision >= 0]
-        found = store.get(there, vectors=False).payloads if there else []
-        return {name: dict(payload) for name, payload in zip(there, found, strict=True)}
+        rows = get_known(store, distinct, vectors=False)
+        found = zip(rows.ids, rows.payloads, strict=True)
+        return {name: dict(payload) for name, payload in found}
 
 
 def _kept(one: bodies.Document, field: str | None) -> dict[str, Any]:

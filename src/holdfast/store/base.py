@@ -236,3 +236,16 @@ class VectorStore(Protocol):
     def close(self) -> None:
         """Write what is pending and let go of the folder. Calling it twice is fine."""
         ...
+
+
+def get_known(store: VectorStore, ids: Sequence[str], vectors: bool = True) -> Rows:
+    """Rows of those of some ids that a store has, in their order.
+
+    Args:
+        store: Nobody may delete from it meanwhile.
+        ids: Each once.
+        vectors: Whether to read vectors, too.
+    """
+    there = store.revisions(ids) != NO_REVISION
+    names = [name for name, known in zip(ids, there, strict=True) if known]
+    return store.get(names, vectors=vectors)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import MissingIds
-from ..store.base import NO_REVISION, Rows, VectorStore
+from ..store.base import Rows, VectorStore, get_known
 from .gallery import Gallery
 from .mover import Mover
 
@@ -50,9 +50,7 @@ def sort_out(
         try:
             rows = old.get(names, vectors=mover.reads_vectors)
         except MissingIds:
-            there = old.revisions(names) != NO_REVISION
-            kept = [name for name, known in zip(names, there, strict=True) if known]
-            rows = old.get(kept, vectors=mover.reads_vectors)
+            rows = get_known(old, names, vectors=mover.reads_vectors)
         since = gallery.changes
         left = len(new) > new.visible  # hidden rows of an earlier upgrade: look them up
     shown = ~np.asarray(rows.hidden, dtype=bool)

@@ -18,7 +18,7 @@ import numpy as np
 from ..arrays import IntArray, Vectors
 from ..errors import HoldfastError
 from ..space import Space
-from ..store.base import NO_REVISION, Rows, VectorStore
+from ..store.base import NO_REVISION, Rows, VectorStore, get_known
 from ..store.pair import together
 from .halving import halve
 from .ledger import Ledger
@@ -67,7 +67,7 @@ class Journal:
             StoreError: A store failed; they are written as soon as it works.
         """
         alone = new is not None and not self._reads_both()
-        before = self._kept(ids) if alone else None
+        before = get_known(self._old, ids) if alone else None
         number = self._ledger.write_entry(
             "write",
             ids,
@@ -81,11 +81,6 @@ class Journal:
             number = self._take_back(number, ids, before)
         self._ledger.close_entry(number)
         return None if told is None else told.error
-
-    def _kept(self, ids: list[str]) -> Rows:
-        """What the old side has of some items."""
-        known = self._old.revisions(ids) != NO_REVISION
-        return self._old.get([name for name, there in zip(ids, known, strict=True) if there])
 
     def _take_back(self, number: int, ids: list[str], before: Rows) -> int:
         """Announce that a write is undone, in its place, and undo it on the old side."""

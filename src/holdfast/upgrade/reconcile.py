@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..arrays import id_array
-from ..store.base import NO_REVISION, Rows
+from ..store.base import NO_REVISION, Rows, get_known
 from .gallery import Gallery
 
 _PAGE = 2_000
@@ -188,11 +188,9 @@ def _close_settled(gallery: Gallery) -> None:
         return
     with gallery.alone():
         names = [name for name, _ in gallery.ledger.quarantined(limit=10**9)]
-        there = gallery.old.store.revisions(names) != NO_REVISION
-        kept = [name for name, known in zip(names, there, strict=True) if known]
-        rows = gallery.old.store.get(kept, vectors=False)
+        rows = get_known(gallery.old.store, names, vectors=False)
         moved = np.asarray(rows.hidden, dtype=bool)
         if gallery.whole and gallery.new is not None:
-            moved = gallery.new.store.revisions(kept) == rows.revisions
-        hidden = [kept[i] for i in np.flatnonzero(moved)]
-        gallery.ledger.settle([*hidden, *(set(names) - set(kept))])
+            moved = gallery.new.store.revisions(rows.ids) == rows.revisions
+        hidden = [rows.ids[i] for i in np.flatnonzero(moved)]
+        gallery.ledger.settle([*hidden, *(set(names) - set(rows.ids))])
