@@ -1,7 +1,6 @@
 """Upkeep of the embedded store: what is built, when, and that nothing stands still or is lost."""
 
 import os
-import threading
 import time
 
 import numpy as np
@@ -12,6 +11,7 @@ from holdfast.space import Space
 from holdfast.store import edge_build, edge_shard
 from holdfast.store.edge import EdgeStore
 from holdfast.store.memory import MemoryStore
+from tests.background import in_background
 
 SPACE = Space("grown", 16)
 CENTRES = np.random.default_rng(7).normal(size=(40, 16))
@@ -127,20 +127,6 @@ def first(monkeypatch, do):
 def waiting(gate):
     """Until a file is there."""
     return f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)"
-
-
-def in_background(do):
-    problems = []
-
-    def run():
-        try:
-            do()
-        except Exception as problem:
-            problems.append(problem)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, problems
 
 
 def wait_for_child(store):

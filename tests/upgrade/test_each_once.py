@@ -23,7 +23,7 @@ from holdfast.upgrade.mover import Moved
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
 from holdfast.upgrade.turnstile import Turnstile
-from tests.upgrade.toys import beside
+from tests.background import beside
 
 K = 4
 

@@ -15,8 +15,9 @@ from holdfast.store.memory import MemoryStore
 from holdfast.upgrade import gallery as module
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.side import Side
+from tests.background import beside
 from tests.upgrade.setup import NEW, OLD
-from tests.upgrade.toys import Clock, beside
+from tests.upgrade.toys import Clock
 
 PIECE = 40
 STORES = {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,24 +57,3 @@ def contents(count: int, seed: int = 0, width: int = 4) -> dict[str, tuple[float
     """Items i0, i1, ... with random content."""
     table = np.random.default_rng(seed).normal(size=(count, width))
     return {f"i{row}": tuple(map(float, values)) for row, values in enumerate(table)}
-
-
-def beside(do: Callable[[], object]) -> Callable[[], None]:
-    """Run it in another thread; its error, if any, when it is joined."""
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            do()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def join() -> None:
-        thread.join(60)
-        assert not thread.is_alive()
-        assert not errors, errors
-
-    return join
