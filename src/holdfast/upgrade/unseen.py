@@ -123,6 +123,7 @@ class Unseen:
             standard(known.old.astype(np.float64)),
             np.sqrt(squared_norms(vectors.astype(np.float64))),
         )
+        self._here = self._pairs.of(known.rows)
         self._new = known.new
         self._truth = (self._new - self._mean) / self._spread
         self._answers = known.relevant[:, known.rows]
@@ -141,8 +142,8 @@ class Unseen:
 
     def replay(self, random: np.random.Generator, lower: float = 0.0) -> FloatArray:
         """(q, m) new scores of the sample: true ones of answers, the others drawn as if unread."""
-        here = self._pairs.of(self.known.rows)
-        drawn = self._rivals(self._weights(random)).draw(here, random, lower, heard=False)
+        rivals = self._rivals(self._weights(random))
+        drawn = rivals.draw(self._here, random, lower, heard=False)
         told = drawn * self._spread + self._mean
         table: FloatArray = np.where(self._answers, self._new, told).astype(np.float32)
         return table
@@ -151,8 +152,7 @@ class Unseen:
         return random.exponential(size=len(self.known.rows))  # the Bayesian bootstrap
 
     def _rivals(self, weights: Floats) -> Rivals:
-        here = self._pairs.of(self.known.rows)
-        return Rivals(here, ~self._answers, self._truth, weights)
+        return Rivals(self._here, ~self._answers, self._truth, weights)
 
     def _draw_relevant(self, weights: Floats, random: np.random.Generator) -> Floats:
         asked, row = np.nonzero(self._answers)
