@@ -3,7 +3,7 @@
 python -m bench.endpoint FOLDER PORT --model 9 --each 0.5 prints "open" once it answers.
 
 An OpenAI-compatible `/v1/embeddings` whose models are `old` and `new`. A text is "item 12" or
-"query 7"; its vector is a row of `items-0.npy` and so on in the folder (0: old, 1: new). Waiting
+"query 7"; its vector is a row of `item-0.npy` and so on in the folder (0: old, 1: new). Waiting
 takes no processor: that of another machine would not either.
 """
 
@@ -35,10 +35,9 @@ class Endpoint:
     def __init__(self, folder: Path, wait: float, each: float) -> None:
         self._wait, self._each = wait, each
         self._rows = {
-            (what, model): np.load(folder / f"{what}s-{side}.npy", mmap_mode="r")
+            (what, model): np.load(folder / f"{what}-{side}.npy", mmap_mode="r")
             for what in ("item", "query")
             for side, model in enumerate(MODELS)
-            if (folder / f"{what}s-{side}.npy").exists()
         }
 
     async def __call__(

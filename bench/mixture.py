@@ -219,17 +219,16 @@ def fused(
     fusion = fusion_of(world, moved, waiting, aligner, sample)
     if fusion is None:
         return world.old.copy()
-    rule = fusion.rule
-    tables = [_fused(world, fusion, moved, waiting, rule)]
-    limits = ((world.old, waiting), (world.new, moved))
-    for _ in range(2):
+
+    def scored(rule: FusionRule) -> FloatArray:
+        table = _fused(world, fusion, moved, waiting, rule)
         if candidates:
-            for by, rows in limits:
-                only(tables[-1], by, rows, candidates)
-        if len(tables) < 2:
-            pressed = rule.pressed(tables[0][:, moved], tables[0][:, waiting])
-            tables.append(_fused(world, fusion, moved, waiting, pressed))
-    return tables[-1]
+            only(table, world.old, waiting, candidates)
+            only(table, world.new, moved, candidates)
+        return table
+
+    table = scored(fusion.rule)
+    return scored(fusion.rule.pressed(table[:, moved], table[:, waiting]))
 
 
 def _fused(

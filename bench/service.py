@@ -106,6 +106,9 @@ class World(Protocol):
     def models(self, building: bool) -> tuple[str, str]:
         """Settings of the old and the new one."""
 
+    def end(self) -> None:
+        """Of what it has started."""
+
 
 class Here:
     """Places of the world, by a model on this machine. Written to `documents.jsonl`."""
@@ -139,6 +142,9 @@ class Here:
             f'{_HERE}name = "prefixed"\n{batch}{prefixes}',
         )
 
+    def end(self) -> None:
+        """Nothing was started."""
+
 
 class Elsewhere:
     """Points that two models see, behind an endpoint. Written to `documents.jsonl`."""
@@ -146,16 +152,16 @@ class Elsewhere:
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         twins = Twins.made(options.items, QUERIES, 384, 0)
         for name, vectors in (
-            ("items-0", twins.old),
-            ("items-1", twins.new),
-            ("querys-0", twins.old_queries),
-            ("querys-1", twins.new_queries),
+            ("item-0", twins.old),
+            ("item-1", twins.new),
+            ("query-0", twins.old_queries),
+            ("query-1", twins.new_queries),
         ):
             np.save(folder / f"{name}.npy", vectors.array)
         lines = [json.dumps({"id": f"i{n}", "text": f"item {n}"}) for n in range(options.items)]
         (folder / "documents.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.queries = [f"query {n}" for n in range(QUERIES)]
-        self.data = f"{SEEN.format(n=options.items, d=384)}"
+        self.data = SEEN.format(n=options.items, d=384)
         self.note = (
             f"The models are behind one endpoint that answers after {options.wait:g} ms, and "
             f"{options.each:g} ms more for each further text, as from another machine: MiniLM "
@@ -245,7 +251,7 @@ def workers(process: int) -> list[int]:
 
 
 class Trial:
-    """A gallery of places and the service in front of it.
+    """A gallery and the service in front of it.
 
     Args:
         options: From the command line.
@@ -347,8 +353,7 @@ def trial(options: argparse.Namespace) -> Iterator[Trial]:
 
             stack.enter_context(server())
         made = Trial(options, folder)
-        if isinstance(made.world, Elsewhere):
-            stack.callback(made.world.end)
+        stack.callback(made.world.end)
         say(f"filling a {options.store} store with {options.items:,} items")
         made.build()
         yield made
