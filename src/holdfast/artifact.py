@@ -59,7 +59,7 @@ def save(path: Path | str, artifact: Artifact) -> None:
     write_whole(path, to_bytes(arrays, metadata={"holdfast": body}))
 
 
-def write_whole(path: Path, content: bytes, keep: bool = False) -> None:
+def write_whole(path: Path, content: bytes, keep: bool = False) -> bool:
     """Replace a file, or make it with its folder, in one step; what is read is whole.
 
     Who dies half way leaves a neighbour behind, always of the same name: the next one to write
@@ -69,16 +69,20 @@ def write_whole(path: Path, content: bytes, keep: bool = False) -> None:
         path: Where.
         content: What.
         keep: Whether to leave a file alone that is there.
+    Returns:
+        Whether it was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with _alone(partial) as file:
         try:
-            if not (keep and path.exists()):
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                partial.replace(path)
+            if keep and path.exists():
+                return False
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            partial.replace(path)
+            return True
         finally:
             if _is_at(partial, file):  # else it was renamed, and the name is another's
                 partial.unlink()

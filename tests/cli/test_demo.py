@@ -13,7 +13,9 @@ from click.testing import CliRunner
 
 from holdfast.cli import main
 from holdfast.cli.demo_files import QUERIES, prepare
-from holdfast.errors import LedgerError
+from holdfast.errors import LedgerError, StoreHeld
+from holdfast.source.python_code import StandardLibrarySource
+from holdfast.store.hold import Hold
 from holdfast.upgrade.ledger import Ledger
 from tests.cli.conftest import snapshot
 
@@ -99,6 +101,51 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").rename(tmp_path / "holdfast.toml")
     assert "of yours" in CliRunner().invoke(main, words(tmp_path)).stderr
     assert (tmp_path / "holdfast.toml").read_text() == "years of work"
+
+
+def test_two_demos_at_once_in_one_folder(tmp_path, monkeypatch):
+    """The second one says who is at work there, and the first one goes on."""
+    folder, ran, queries = tmp_path / "demo", [], StandardLibrarySource.queries
+    command = importlib.import_module("holdfast.cli.demo")
+    monkeypatch.setattr(command, "_upgrade", lambda *given: ran.append(given) and False)
+
+    def beside(source):
+        for more in ((), ("--fresh",)):
+            second = CliRunner().invoke(main, words(folder, *more))
+            assert (second.exit_code, second.stdout) == (2, "")
+            said = json.loads(second.stderr)
+            assert (said["error"], said["who"]) == ("StoreHeld", str(folder))
+            assert said["got"].startswith(f"one held by process {os.getpid()} on ")
+            assert said["fix"]
+        return queries(source)
+
+    monkeypatch.setattr(StandardLibrarySource, "queries", beside)
+    first = CliRunner().invoke(main, words(folder))
+    assert (first.exit_code, json.loads(first.stdout)["state"]) == (0, "paused"), first.stderr
+    assert len(ran) == 1
+    assert len((folder / QUERIES).read_text().splitlines()) == ITEMS
+    monkeypatch.setattr(StandardLibrarySource, "queries", queries)
+    assert CliRunner().invoke(main, words(folder, "--fresh")).exit_code == 0
+
+
+def test_fresh_deletes_nothing_while_a_store_is_open(tmp_path):
+    folder = tmp_path / "demo"
+    prepare(folder, fresh=False, limit=50)
+    hold = Hold(folder / "gallery" / "stores" / "old")
+    before = snapshot(folder)
+    with pytest.raises(StoreHeld, match=f"process {os.getpid()}"):
+        prepare(folder, fresh=True, limit=50)
+    assert snapshot(folder) == before
+    hold.release()
+    prepare(folder, fresh=True, limit=50)
+    assert not (folder / "gallery").exists()
+
+
+def test_what_a_killed_demo_left_of_its_report_is_its_own(tmp_path):
+    prepare(tmp_path, fresh=False, limit=50)
+    (tmp_path / ".holdfast-report.html.partial").write_text("<html>")
+    prepare(tmp_path, fresh=True, limit=50)
+    assert not (tmp_path / ".holdfast-report.html.partial").exists()
 
 
 def test_files_are_written_once_and_fresh_begins_again(tmp_path):

@@ -1,11 +1,14 @@
 """What `init` writes."""
 
+import importlib
 import json
 import tomllib
 
 import pytest
 
 from holdfast.upgrade.config import read_config
+
+init = importlib.import_module("holdfast.cli.init")  # the package has a command of that name
 
 
 @pytest.fixture
@@ -19,6 +22,23 @@ def written(home):
         return text
 
     return write
+
+
+def test_two_at_once_write_one_file(home, monkeypatch):
+    """Who comes second is told so, and what the first one wrote stays."""
+    home.config.unlink()
+    check = init._check
+
+    def slowly(path, text):
+        check(path, text)
+        path.write_text("of the other one")
+
+    monkeypatch.setattr(init, "_check", slowly)
+    result = home.run("init")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{home.config}: expected no such file yet, got one that exists" in result.stderr
+    assert home.config.read_text() == "of the other one"
+    assert [path.name for path in home.folder.glob(".*")] == []
 
 
 def test_the_bare_form_is_valid_and_every_section_is_explained(written, tmp_path):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .backfill import move
-from .demo_files import CONFIG, REPORT, prepare
+from .demo_files import CONFIG, REPORT, held, prepare
 from .face import Face, command, gate_failed
 from .progress import bar, lasting
 from .report import write
@@ -48,7 +48,13 @@ def demo(face: Face, folder: Path, fresh: bool, items: int | None) -> None:
     every tenth. Takes a few minutes; killed at any moment and started again, it goes on.
     """
     started = time.monotonic()
-    prepare(folder, fresh, items)
+    with held(folder):
+        prepare(folder, fresh, items)
+        _run(face, folder, started)
+
+
+def _run(face: Face, folder: Path, started: float) -> None:
+    """From wherever it was to the end, or to a pause."""
     face.config = folder / CONFIG
     was = _state(face)
     if was in _OVER:

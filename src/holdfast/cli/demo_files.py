@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..store.hold import HOLDER, Hold
 
 MARK = "# Written by holdfast demo."
 CONFIG, DOCUMENTS, QUERIES, QRELS = "holdfast.toml", "items.jsonl", "queries.jsonl", "qrels.tsv"
 REPORT = "holdfast-report.html"
-_OURS = frozenset({CONFIG, DOCUMENTS, QUERIES, QRELS, REPORT, "gallery", CONFIG + ".new"})
+_OURS = (
+    *(CONFIG, DOCUMENTS, QUERIES, QRELS, REPORT, "gallery"),
+    *(f"{CONFIG}.new", f".{REPORT}.partial"),  # of one that was killed
+)
 
 _TOML = """\
 {mark} Code search over the functions of Python's standard library: a query is
@@ -41,6 +46,24 @@ metric = "R@10"
 """
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder, for one demo at a time.
+
+    Args:
+        folder: Created if it is not there.
+    Raises:
+        ConfigError: It holds something that no demo wrote.
+        StoreHeld: Another demo is at work in it.
+    """
+    _check_ours(folder)
+    hold = Hold(folder)
+    try:
+        yield
+    finally:
+        hold.release()
+
+
 def prepare(folder: Path, fresh: bool, limit: int | None) -> None:
     """Make the folder ready; what was written before is left as it is.
 
@@ -50,28 +73,37 @@ def prepare(folder: Path, fresh: bool, limit: int | None) -> None:
         limit: Use only so many items, spread over the library.
     Raises:
         ConfigError: The folder holds something that no demo wrote.
+        StoreHeld: What would be deleted is open somewhere.
     """
     _check_ours(folder)
     if fresh:
+        _clear(folder)
+    if not (folder / CONFIG).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, limit)
+
+
+def _clear(folder: Path) -> None:
+    """Delete what a demo wrote, unless a store of it is open."""
+    with ExitStack() as opened:
+        for store in (folder / "gallery" / "stores").glob("*/"):
+            opened.callback(Hold(store).release)
         for name in _OURS:
             path = folder / name
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-    if not (folder / CONFIG).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder, limit)
 
 
 def _check_ours(folder: Path) -> None:
     if not folder.exists():
         return
+    ours = (*_OURS, HOLDER)
     strangers = ["a file"] if not folder.is_dir() else []
     if not strangers:
-        strangers = sorted(path.name for path in folder.iterdir() if path.name not in _OURS)
-    config = folder / CONFIG
-    if not strangers and config.exists() and not config.read_text("utf-8").startswith(MARK):
+        strangers = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+    if not strangers and not _said(folder / CONFIG).startswith(MARK):
         strangers = [f"a {CONFIG} of yours"]
     if strangers:
         raise ConfigError(
@@ -80,6 +112,13 @@ def _check_ours(folder: Path) -> None:
             ", ".join(strangers[:3]),
             "Name another: --folder.",
         )
+
+
+def _said(config: Path) -> str:
+    try:
+        return config.read_text("utf-8")
+    except FileNotFoundError:  # not yet, or not any more
+        return MARK
 
 
 def _write(folder: Path, limit: int | None) -> None:

@@ -80,11 +80,11 @@ metric = {metric}
 @click.option("--qrels", type=click.Path(path_type=Path), help="Which items answer them.")
 def init(face: Face, **told: Any) -> None:
     """Write a commented holdfast.toml; never over an existing one."""
+    from ..artifact import write_whole
+
     path: Path = face.config
     if path.exists():
-        raise ConfigError(
-            str(path), "no such file yet", "one that exists", "Edit it, or name another: --config."
-        )
+        raise _there_is_one(path)
     if (told["queries"] is None) != (told["qrels"] is None):
         raise ConfigError("init", "--queries and --qrels, or neither", "one of them")
     _known_store(told["store"])
@@ -93,10 +93,16 @@ def init(face: Face, **told: Any) -> None:
             _there(told[option], f"--{option}")
     text = _text(path.parent, told)
     _check(path, text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    if not write_whole(path, text.encode(), keep=True):  # another process was faster
+        raise _there_is_one(path)
     face.answer({"written": str(path)}, *([f"Wrote {path}."] if face.talks else []))
     face.note("Look it over, then: holdfast build.")
+
+
+def _there_is_one(path: Path) -> ConfigError:
+    return ConfigError(
+        str(path), "no such file yet", "one that exists", "Edit it, or name another: --config."
+    )
 
 
 def _text(home: Path, told: dict[str, Any]) -> str:

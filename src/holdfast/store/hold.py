@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ..errors import StoreHeld
 
+HOLDER = "holder.json"
+
 
 class Hold:
     """An exclusive lock on a folder; the system drops it when the process dies.
@@ -22,7 +24,7 @@ class Hold:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "holder.json").open("a+", encoding="utf-8")
+        self._file = (folder / HOLDER).open("a+", encoding="utf-8")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
