@@ -217,6 +217,46 @@ def test_what_cannot_be_is_refused(store):
     assert len(store.gallery) == 0
 
 
+def test_a_mistyped_keyword_is_no_search_without_a_filter(store):
+    store.add_texts(TEXTS, [{"even": n % 2 == 0} for n in range(20)], ids=TEXTS, batch_size=3)
+    said = "keywords among k, filter, key, tenant, got filters. Did you mean filter?"
+    for ask in (
+        store.similarity_search,
+        store.similarity_search_with_score,
+        store.similarity_search_with_relevance_scores,
+        store.max_marginal_relevance_search,
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            ask("w3 w4", k=4, filters={"even": True})
+        assert said in str(refused.value)
+    vector = toys.old(["w3 w4"])[0].tolist()
+    for ask in (
+        store.similarity_search_by_vector,
+        store.max_marginal_relevance_search_by_vector,
+    ):
+        with pytest.raises(InvalidInput, match=r"got filters\. Did you mean filter"):
+            ask(vector, k=4, filters={"even": True})
+    retriever = store.as_retriever(search_kwargs={"k": 2, "tenent": "acme"})
+    with pytest.raises(InvalidInput, match=r"got tenent\. Did you mean tenant"):
+        retriever.invoke("w3 w4")
+    with pytest.raises(InvalidInput, match="got score_threshold"):  # of another kind of retriever
+        store.similarity_search("w3 w4", score_threshold=0.9)
+    spread = {"k": 2, "fetch_k": 9, "lambda_mult": 0.5}  # which changes no answer of this kind
+    assert store.similarity_search("w3 w4", **spread) == store.similarity_search("w3 w4", 2)
+
+
+def test_a_mistyped_keyword_writes_and_deletes_nothing(store):
+    with pytest.raises(InvalidInput, match=r"got metadata\. Did you mean metadatas"):
+        store.add_texts(["a"], metadata=[{"page": 1}])
+    with pytest.raises(InvalidInput, match=r"got id\. Did you mean ids"):
+        HoldfastVectorStore.from_texts(["a"], None, gallery=store.gallery, id=["a"])
+    assert len(store.gallery) == 0
+    store.add_texts(TEXTS, ids=TEXTS)
+    with pytest.raises(InvalidInput, match="got filter"):
+        store.delete(TEXTS[:2], filter={"even": True})
+    assert len(store.gallery) == 20
+
+
 def test_from_documents_fills_a_gallery():
     gallery = plain()
     documents = [Document(page_content="w1 w2", metadata={"page": 7})]

@@ -2,12 +2,16 @@
 
 The gallery's own models encode, so that a change of models needs no change of the chain. The text
 of a document is kept in the payload, beside its metadata: filters speak of the metadata's fields.
+
+LangChain hands on whatever keywords it is given. One that means nothing here is refused: a filter
+that was mistyped must not be a search without one.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from ..arrays import FloatArray
@@ -23,6 +27,9 @@ _vectorstores = need("langchain_core.vectorstores")
 _utils = need("langchain_core.vectorstores.utils")
 _documents = need("langchain_core.documents")
 _run = need("langchain_core.runnables").run_in_executor
+
+_SEARCH = ("k", "filter", "key", "tenant")
+_IDLE = ("fetch_k", "lambda_mult", "batch_size")  # of another kind of retriever, or of `index`
 
 
 class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name-defined]
@@ -46,13 +53,15 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         ids: list[str] | None = None,
         gallery: Gallery | None = None,
         text: str = "text",
-        **_: Any,
+        **more: Any,
     ) -> HoldfastVectorStore:
         """Fill a gallery; `embedding` is not used, since the gallery has its models.
 
         Raises:
             ConfigError: No gallery.
+            InvalidInput: An unknown keyword.
         """
+        _refuse_unknown("from_texts", more, ("metadatas", "ids", "gallery", "text"))
         if gallery is None:
             raise ConfigError(
                 "HoldfastVectorStore.from_texts", "a gallery", "none", "Pass gallery=..."
@@ -69,9 +78,14 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
-        **_: Any,
+        **more: Any,
     ) -> list[str]:
-        """Insert or replace texts; answers their ids, made up where there is none."""
+        """Insert or replace texts; answers their ids, made up where there is none.
+
+        Raises:
+            InvalidInput: An unknown keyword, or not one of metadatas and ids for each text.
+        """
+        _refuse_unknown("add_texts", more, ("metadatas", "ids"))
         contents = list(texts)
         told = metadatas if metadatas is not None else [{}] * len(contents)
         given = list(ids) if ids is not None else [None] * len(contents)
@@ -99,8 +113,13 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
             )
         return {**payload, self._text: text}
 
-    def delete(self, ids: list[str] | None = None, **_: Any) -> bool:
-        """Remove documents; absent ids are fine, but without ids nothing is."""
+    def delete(self, ids: list[str] | None = None, **more: Any) -> bool:
+        """Remove documents; absent ids are fine, but without ids nothing is.
+
+        Raises:
+            InvalidInput: No ids, or an unknown keyword.
+        """
+        _refuse_unknown("delete", more, ("ids",))
         if ids is None:
             raise InvalidInput("HoldfastVectorStore.delete", "ids", "none", "Name them.")
         self.gallery.delete(list(dict.fromkeys(ids)))
@@ -129,7 +148,7 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         filter: WhereLike = None,  # noqa: A002 - the interface calls it so
         key: str | None = None,
         tenant: str | None = None,
-        **_: Any,
+        **more: Any,
     ) -> list[tuple[Any, float]]:
         """The k best documents with their scores, higher is better.
 
@@ -139,7 +158,11 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
             filter: Over the metadata, see `store/where.py`.
             key: Who asks, while a cut-over goes in stages.
             tenant: On whose behalf.
+            more: Nothing but what another kind of search takes, which says nothing here.
+        Raises:
+            InvalidInput: An unknown keyword.
         """
+        _refuse_unknown("similarity_search", more, _SEARCH)
         hits = self.gallery.search([query], k, filter, key=key, tenant=tenant)
         return self._found(hits.row(0))
 
@@ -150,13 +173,15 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         filter: WhereLike = None,  # noqa: A002 - the interface calls it so
         key: str | None = None,
         tenant: str | None = None,
-        **_: Any,
+        **more: Any,
     ) -> list[Any]:
         """The k best documents for a vector of the space that is read.
 
         Raises:
+            InvalidInput: An unknown keyword.
             WrongSpace: Two sides are read: a bare vector does not say which it belongs to.
         """
+        _refuse_unknown("similarity_search_by_vector", more, _SEARCH)
         asked = asked_by(self.gallery, embedding)
         hits = self.gallery.search(asked, k, filter, key=key, tenant=tenant)
         return [document for document, _ in self._found(hits.row(0))]
@@ -247,3 +272,16 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
                 fix = "Use scores as they are."
                 raise ConfigError("relevance scores", "a cosine space", f"{side.space}", fix)
         return lambda score: min(max((1.0 + score) / 2.0, 0.0), 1.0)
+
+
+def _refuse_unknown(method: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse keywords that would be without effect although somebody counts on them."""
+    unknown = [name for name in given if name not in _IDLE]
+    if unknown:
+        near = get_close_matches(unknown[0], known, 1)
+        raise InvalidInput(
+            f"HoldfastVectorStore.{method}",
+            f"keywords among {', '.join(known)}",
+            ", ".join(unknown),
+            f"Did you mean {near[0]}?" if near else "Leave it out.",
+        )
