@@ -34,13 +34,12 @@ from .pgvector_hold import Hold
 from .pgvector_index import GROWTH, Graph, Index
 from .pgvector_payload import JSONB, escaped, jsonb_texts, unescaped
 from .pgvector_rows import copy_stream, read_vectors, vector_texts
-from .pgvector_search import Search
+from .pgvector_search import Search, session
 from .pgvector_table import LONGEST_NAME, Counts, Table, table_name
 from .vectorfile import write_lasting
 from .where import WhereLike, parse
 
 LONGEST_ID = 2_600  # bytes that an index of PostgreSQL takes
-MOST_EF = 1_000
 _FRESH = 0.1  # seconds for which counts are believed: others may write too
 
 _STAGE = (
@@ -90,6 +89,11 @@ class PgvectorStore:
         effort: Candidates while the graph is built.
         exact_below: Visible rows below which no graph is built.
         payload_index: Keep an index over payloads, for filters that few rows pass.
+        build_memory: MiB of the server that building a graph may use; it takes what it needs of
+            them, or `maintenance_work_mem` where that is more. What does not fit takes several
+            times as long.
+        build_workers: Processes of the server that help to build a graph: quicker, on cores that
+            searches would have. They share memory, of which a container may allow little.
         view: Name of a view over whichever side is read: others search by it, and a cut-over
             or a rollback turns it in one transaction. None without it.
         shared: Do not hold the table.
@@ -117,6 +121,8 @@ class PgvectorStore:
         effort: int = 64,
         exact_below: int = 2_000,
         payload_index: bool = False,
+        build_memory: int = 512,
+        build_workers: int = 0,
         view: str = "",
         shared: bool = False,
     ) -> None:
@@ -125,14 +131,10 @@ class PgvectorStore:
         self.limits = Limits(
             exact=exact, recall_floor=1.0 if exact else 0.95, persistent=True, pair=True
         )
-        graph = Graph(
-            check_k(links, self._owner, "links"),
-            check_k(effort, self._owner, "effort"),
-            exact_below,
-            payload_index,
-        )
+        graph = Graph(links, effort, exact_below, payload_index, build_memory, build_workers)
+        graph.check(self._owner)
         self._postgres = Postgres(
-            dsn_env, self._owner, settings=_settings(ef, self._owner), greet=self._greet
+            dsn_env, self._owner, settings=session(ef, self._owner), greet=self._greet
         )
         self._view = check_name(view, f"{self._owner}: view") if view else ""
         self._hold: Hold | None = None
@@ -371,16 +373,6 @@ class PgvectorStore:
         self._table.drop()
         self._notes.unlink(missing_ok=True)
         self.close()
-
-
-def _settings(ef: int, owner: str) -> dict[str, str]:
-    if check_k(ef, owner, "ef") > MOST_EF:
-        raise InvalidInput(owner, f"ef of at most {MOST_EF}", str(ef))
-    return {
-        "client_min_messages": "warning",
-        "hnsw.ef_search": str(ef),
-        "hnsw.iterative_scan": "relaxed_order",
-    }
 
 
 def _columns(vectors: bool) -> str:

@@ -2,7 +2,8 @@
 
 A row that is replaced, hidden or deleted leaves a dead entry in the graph, and vacuuming a
 graph takes longer than building one over the survivors. So a graph of which more is dead than
-alive is replaced by a new one and dropped, never vacuumed by us.
+alive is replaced by a new one and dropped; the server is told to leave out the indexes of a table
+that it vacuums by itself (`vacuum_index_cleanup`), and they are vacuumed when the graph is new.
 
 A row that is written into a graph takes a millisecond; built at once, a graph takes a sixth of
 that for each. So the graph of a table that is being filled *reaches* only the rows up to some
@@ -15,14 +16,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..errors import InvalidInput
 from ..postgres import Connection, name, sql
 from ..space import Metric
+from .memory import check_k
 from .pgvector_hold import upkeep
 from .pgvector_table import Counts, Table
 
 FULL, HALF = 2_000, 4_000  # dimensions up to which pgvector indexes floats, and half floats
 NONE, ALL = -1, 2**63 - 1  # what a graph reaches: no row, every row that will ever be
 GROWTH = 1.5  # rows for each one that a graph reaches, from which the next one is built
+_LINK, _NODE = 40, 400  # bytes for each of a row's links, and for the row itself, while building
+_SPARE = 8 * 1024  # kilobytes
 _CLASSES: dict[str, tuple[str, str]] = {
     "cosine": ("<#>", "ip"),  # rows and queries are of length one
     "dot": ("<#>", "ip"),
@@ -44,12 +49,44 @@ class Graph:
         effort: Candidates while building: pgvector's ef_construction.
         exact_below: Visible rows below which there is none.
         payloads: Also keep an index over payloads.
+        memory: MiB that building may use.
+        workers: Processes of the server that help to build.
     """
 
     links: int
     effort: int
     exact_below: int
     payloads: bool
+    memory: int
+    workers: int
+
+    def check(self, owner: str) -> None:
+        """See that it can be built like this.
+
+        Args:
+            owner: Who asks, for the message.
+        Raises:
+            InvalidInput: It cannot.
+        """
+        for name, value, least, most in (
+            ("links", self.links, 2, 100),
+            ("effort", self.effort, 2 * max(check_k(self.links, owner, "links"), 2), 1_000),
+        ):
+            if not least <= check_k(value, owner, name) <= most:
+                raise InvalidInput(owner, f"{name} from {least} to {most}", repr(value))
+        check_k(self.memory, owner, "build_memory")
+        if self.workers != 0:
+            check_k(self.workers, owner, "build_workers")
+
+    def kilobytes(self, rows: int, width: int) -> int:
+        """What a graph over so many rows takes while it is built, as far as it may.
+
+        Args:
+            rows: How many.
+            width: Bytes of a vector.
+        """
+        each = width + _LINK * self.links + _NODE
+        return min(rows * each // 1024 + _SPARE, self.memory * 1024)
 
 
 class Index:
@@ -109,17 +146,24 @@ class Index:
     def _tend(self, connection: Connection, growing: bool) -> None:
         best, reach = self._best(connection)
         counts = self._table.counts(connection)
-        if self._graph is None or counts.shown < self._graph.exact_below:
+        few = self._graph is None or counts.shown < self._graph.exact_below
+        graph = None if few else self._graph
+        renewed = reach < ALL or self.suspect or self._outdated(connection, counts)
+        if graph is None:
             self._drop(connection, best)
-        elif reach < ALL or self.suspect or self._outdated(connection, counts):
-            self._renew(connection, self._graph, best, self._last(connection) if growing else ALL)
+        elif renewed:
+            self._equip(connection, graph, counts.shown)
+            self._renew(connection, graph, best, self._last(connection) if growing else ALL)
             self._note(connection, counts)
             self.suspect = False
         if not growing:
             self._drop(connection, self._by_written)
         if self._graph is not None and self._graph.payloads:
             self._index_payloads(connection)
-        connection.execute(self._table.sql("ANALYZE {table}"))
+        # A graph that holds no dead row is vacuumed quickly, and only such a one should be.
+        fresh = graph is None or renewed
+        clean = "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF, ANALYZE)" if fresh else "ANALYZE"
+        connection.execute(self._table.sql(f"{clean} {{table}}"))
 
     def _best(self, connection: Connection) -> tuple[str, int]:
         """The graph that reaches most, "" where there is none; all others are dropped."""
@@ -155,6 +199,20 @@ class Index:
         self._make(connection, self._by_written, "(written)")
         query = self._table.sql("SELECT coalesce(max(written), 0) FROM {table}")
         return int(connection.execute(query).fetchone()[0])
+
+    def _equip(self, connection: Connection, graph: Graph, rows: int) -> None:
+        """Let a build have the memory that it takes: what does not fit takes several times as long.
+
+        It gets no less than the server would give it.
+        """
+        width = self._table.space.dim * (2 if self.half else 4)
+        query = (
+            "SELECT set_config(name, greatest(setting::bigint, %s)::text || unit, false)"
+            " FROM pg_settings WHERE name = 'maintenance_work_mem'"
+        )
+        connection.execute(query, [graph.kilobytes(rows, width)])
+        query = "SELECT set_config('max_parallel_maintenance_workers', %s, false)"
+        connection.execute(query, [str(graph.workers)])
 
     def _renew(self, connection: Connection, graph: Graph, old: str, reach: int) -> None:
         """Build a graph, and drop the one that was there."""

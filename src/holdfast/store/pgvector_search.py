@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
-from ..errors import StoreError
+from ..errors import InvalidInput, StoreError
 from ..hits import NO_ID, Hits
 from ..postgres import Connection, sql
+from .memory import check_k
 from .pgvector_index import ALL, NONE, Index, operator
 from .pgvector_payload import unescaped
 from .pgvector_rows import vector_texts
@@ -33,7 +34,26 @@ _BY_GRAPH = (
     "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)"
 )
 _AGAIN = 4  # candidates of a graph over half floats that are looked at in full, for each hit
+MOST_EF = 1_000
 _LOOK = 1.0  # seconds after which a graph that does not reach all rows may have been replaced
+
+
+def session(ef: int, owner: str) -> dict[str, str]:
+    """Settings of a connection that searches.
+
+    Args:
+        ef: Candidates that a graph search keeps.
+        owner: Who asks, for the message.
+    Raises:
+        InvalidInput: More than pgvector takes.
+    """
+    if check_k(ef, owner, "ef") > MOST_EF:
+        raise InvalidInput(owner, f"ef of at most {MOST_EF}", str(ef))
+    return {
+        "client_min_messages": "warning",
+        "hnsw.ef_search": str(ef),
+        "hnsw.iterative_scan": "relaxed_order",
+    }
 
 
 def search_sql(table: Table, where: Any, half: bool, reach: int = ALL) -> Any:
