@@ -68,12 +68,12 @@ class Graph:
         Raises:
             InvalidInput: It cannot.
         """
-        for name, value, least, most in (
+        for word, value, least, most in (
             ("links", self.links, 2, 100),
             ("effort", self.effort, 2 * max(check_k(self.links, owner, "links"), 2), 1_000),
         ):
-            if not least <= check_k(value, owner, name) <= most:
-                raise InvalidInput(owner, f"{name} from {least} to {most}", repr(value))
+            if not least <= check_k(value, owner, word) <= most:
+                raise InvalidInput(owner, f"{word} from {least} to {most}", repr(value))
         check_k(self.memory, owner, "build_memory")
         if self.workers != 0:
             check_k(self.workers, owner, "build_workers")
