@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from holdfast.items import Item
 from holdfast.upgrade import project as project_module
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.project import Project
+from tests.cli import toys
 
 WORDS = [f"w{n}" for n in range(30)]
 CONFIG = """\
@@ -264,6 +266,29 @@ def test_nobody_opens_a_gallery_between_the_look_of_a_plan_and_its_record(home, 
     monkeypatch.setattr(Ledger, "begin", slowly)
     home.project().plan()
     assert len(refused) == 1
+
+
+def test_a_bridge_is_fitted_on_pairs_though_items_go_meanwhile(home):
+    home.project().build()
+    project = home.project()
+    with closing(project.gallery()) as gallery:
+        source, store = project.source, gallery.keeper
+        asked = []
+
+        class Slow:
+            def get(self, names):
+                asked.extend(names)
+                found = source.get(names)
+                gallery.delete(["d3", "d17"])
+                return found
+
+        sample = project._sample(store, Slow())
+        kept = [name for name in asked if name not in ("d3", "d17")]
+        assert len(kept) == 58
+        old, new = project.old_encoder.space, project.new_encoder.space
+        assert sample[old].array.tolist() == store.get(kept).vectors.array.tolist()
+        texts = [home.documents[name] for name in kept]
+        assert sample[new].array == pytest.approx(toys.new(texts), abs=1e-6)
 
 
 @pytest.mark.parametrize("where", ["planned", "copying", "cut over", "rolled back", "finished"])

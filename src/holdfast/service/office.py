@@ -236,10 +236,7 @@ class Office:
         return words
 
     def _plan(self, body: bodies.Command, who: str) -> str:
-        fresh = self._steward.reload()
-        with self._steward.reopened():
-            told = fresh.plan()
-            self._steward.project = fresh
+        told = self._steward.plan(self._steward.reload())
         self._audit().record("plan", body.why, who)
         return f"Planned, from {told['old']} to {told['new']}."
 

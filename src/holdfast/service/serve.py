@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from .api import Api
 from .desk import Desk
 from .door import Door
 from .expense import Expense
+from .lasting import set_apart
 from .limits import Limits
 from .live import Live
 from .metrics import Metrics
@@ -107,10 +107,7 @@ def serve(
     taken = bind(settings)
     try:
         service.office.open()
-        # What is there now stays: a full collection would look at each object of every library,
-        # and searches wait 50 ms for that.
-        gc.collect()
-        gc.freeze()
+        set_apart()
         logging.getLogger("holdfast.service").setLevel(logging.INFO)
         if tell:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host

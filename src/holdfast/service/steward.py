@@ -15,8 +15,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from ..errors import HoldfastError, StoreError, UpgradeError
+from ..items import Content
 from ..measure.finding import Finding
 from ..upgrade.engine import Engine
 from ..upgrade.gallery import Gallery
@@ -29,8 +31,10 @@ from ..upgrade.stand import Pace, drop_stale
 from ..upgrade.status import Status
 from ..upgrade.turns import paused_by_somebody
 from ..upgrade.turnstile import Turnstile
+from .lasting import set_apart_new
 from .settings import GRACE_SECONDS
 from .tempo import Tempo
+from .warm import warm
 
 SERVICE = "service"  # in the audit, for what nobody told it
 STOPPED = "the service stopped"
@@ -153,8 +157,8 @@ class Steward:
         with self._gate.writing():
             if self._gallery is None:
                 raise shut()
-            gallery, self._gallery, self._quality = self._gallery, None, None
-            gallery.close()
+            self._gallery.close()
+            self._gallery = self._engine = self._quality = None
             try:
                 yield
             finally:
@@ -331,5 +335,36 @@ class Steward:
             raise UpgradeError(
                 "plan", f"the gallery in {self.project.folder}", "another folder", "Start anew."
             )
-        _ = fresh.old_encoder, fresh.new_encoder  # loading takes long: before searches wait
+        encoders = [fresh.old_encoder, fresh.new_encoder]
+        warm(encoders, self._example(fresh))  # before searches wait for them
+        set_apart_new()
         return fresh
+
+    def _example(self, fresh: Project) -> Content:
+        """The content of an item, as the models are going to be asked for it."""
+        with suppress(HoldfastError), self.using() as gallery:
+            for item in fresh.content(gallery.keeper).scan(limit=1).items:
+                content: Content = item.content
+                return content
+        return ""
+
+    def plan(self, fresh: Project) -> dict[str, Any]:
+        """Record the upgrade that a configuration describes, and serve by it from now on.
+
+        Searches go on while a bridge is fitted, and wait while the stores are opened.
+
+        Args:
+            fresh: From `reload`.
+        Returns:
+            The plan, as `Project.plan` answers it.
+        """
+        told: dict[str, Any] = {}
+        same = fresh.config.store == self.project.config.store
+        if same:
+            with self.using() as gallery:
+                told = fresh.plan(held=gallery.keeper)
+        with self.reopened():
+            if not same:
+                told = fresh.plan()
+            self.project = fresh
+        return told

@@ -35,6 +35,7 @@ from .records import State
 from .routes import Queries, Routes, some
 from .side import Side
 from .sides import Sides
+from .turnstile import Turnstile
 
 Which: TypeAlias = Literal["old", "both", "new"]
 
@@ -69,13 +70,14 @@ class Gallery(Sides):
         clock: Callable[[], int],
     ) -> None:
         mixed: Mixed | None = None
+        gate = Turnstile()
         if new is not None and ledger is not None:
             bridge = old.bridge if old.encoder is None else None
-            mixed = Mixed(
-                old.store, new.store, ledger, mode, calibrator, bridge, lambda: self._gate.moves
+            mixed = Mixed(  # knows the gate and not us: what was closed shall go at once
+                old.store, new.store, ledger, mode, calibrator, bridge, lambda: gate.moves
             )
             mixed.taught = True
-        super().__init__(old, new, ledger)
+        super().__init__(old, new, ledger, gate)
         self.mode, self._mixed = mode, mixed
         self._clock, self._latest = clock, 0
         self._mover = mover if mode == "cascade" else None
@@ -210,7 +212,7 @@ class Gallery(Sides):
         """
         names = check_ids(ids, "Gallery.get")
         with self._gate.shared():
-            return self._keeper().get(names, vectors=False)
+            return self.keeper.get(names, vectors=False)
 
     def find(self, where: WhereLike) -> list[str]:
         """Ids of all items whose payload passes; None for every item. Looks at each of them.
@@ -223,8 +225,8 @@ class Gallery(Sides):
         after: str | None = None
         while True:
             with self._gate.shared():
-                if keeper is not self._keeper():  # its places mean nothing to another store
-                    keeper, found, after = self._keeper(), [], None
+                if keeper is not self.keeper:  # its places mean nothing to another store
+                    keeper, found, after = self.keeper, [], None
                 page = keeper.scan(after, _PAGE)
             rows = zip(page.rows.ids, page.rows.payloads, strict=True)
             found += [name for name, payload in rows if matches(tree, payload)]
@@ -287,7 +289,7 @@ class Gallery(Sides):
     ) -> HoldfastError | None:
         revisions = self._next_revisions(names)
         if self.new is None or self._state in (None, "planned", "rolled back", "finished"):
-            store, rows = (self._keeper(), new if old is None else old)
+            store, rows = (self.keeper, new if old is None else old)
             if rows is not None:
                 store.upsert(names, rows, payloads, revisions)
             return None
@@ -297,7 +299,7 @@ class Gallery(Sides):
 
     def _next_revisions(self, names: list[str]) -> list[int]:
         """One greater than anything stored, and never behind the clock."""
-        stored = self._keeper().revisions(names)
+        stored = self.keeper.revisions(names)
         if self.new is not None and self._state != "finished":
             stored = np.maximum(stored, self.new.store.revisions(names))
         # A clock may stand still or go back, and a deleted item leaves no revision behind.

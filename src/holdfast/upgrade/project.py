@@ -5,16 +5,16 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from typing import Any, Literal
 
 import numpy as np
 
 from ..align.choose import Choice, choose
 from ..arrays import Vectors
-from ..errors import ConfigError, SourceError, UpgradeError
+from ..errors import ConfigError, MissingIds, SourceError, UpgradeError
 from ..space import Space
-from ..store.base import VectorStore
+from ..store.base import Rows, VectorStore, get_known
 from ..store.hold import Hold
 from ..store.registry import drop_store
 from .attend import attended
@@ -85,11 +85,13 @@ class Project(Served):
 
     # the upgrade
 
-    def plan(self, dry_run: bool = False) -> dict[str, Any]:
+    def plan(self, dry_run: bool = False, held: VectorStore | None = None) -> dict[str, Any]:
         """Record the upgrade from what is served to the new model.
 
         Args:
             dry_run: Say what would be done and write nothing.
+            held: The store of what is served, where this process has it open and others may
+                write to it meanwhile.
         Returns:
             The plan with both spaces and counts, ready to print.
         Raises:
@@ -101,7 +103,7 @@ class Project(Served):
             plan = fitting(self.config.upgrade, old, new)
             self.config = self.config.model_copy(update={"upgrade": plan})
             self._check_plan(ledger.upgrade(), old, new)
-            with closing(self.store(old)) as store:
+            with self._opened(old, held) as store:
                 summary = self._summary(store, old, new)
                 if not dry_run:
                     summary["bridges"] = self._fit_bridges(store, new)
@@ -109,6 +111,13 @@ class Project(Served):
                         self._set_serving(ledger, old)
                         ledger.begin(self.config.upgrade.model_dump(), old, new)
             return summary
+
+    def _opened(
+        self, space: Space, held: VectorStore | None
+    ) -> AbstractContextManager[VectorStore]:
+        if held is not None and held.space == space:
+            return nullcontext(held)
+        return closing(self.store(space))
 
     def _check_plan(self, last: Upgrade | None, old: Space, new: Space) -> None:
         """What could not be carried out must not be recorded: a gallery would not open."""
@@ -165,12 +174,13 @@ class Project(Served):
         ids = store.scan(limit=20 * PAIRS).rows.ids
         chosen = np.random.default_rng(self.config.upgrade.seed).permutation(len(ids))[:PAIRS]
         names = [ids[i] for i in chosen]
-        items = [item for item in source.get(names) if item is not None]
-        old = store.get([item.id for item in items]).vectors
-        new = self.new_encoder.encode([item.content for item in items], "document")
-        if old is None:  # pragma: no cover - get was asked for vectors
+        items = {item.id: item for item in source.get(names) if item is not None}
+        old = _stored(store, list(items))
+        if old.vectors is None:  # pragma: no cover - they were asked for
             raise UpgradeError("plan", "stored vectors", "none")
-        return {old.space: old, new.space: new}
+        contents = [items[name].content for name in old.ids]
+        new = self.new_encoder.encode(contents, "document")
+        return {old.vectors.space: old.vectors, new.space: new}
 
     def engine(
         self,
@@ -245,6 +255,15 @@ class Project(Served):
             ledger.event("dropped", {"space": str(upgrade.old)})
         finally:
             ledger.close()
+
+
+def _stored(store: VectorStore, ids: list[str]) -> Rows:
+    """Rows of items of which some may be deleted meanwhile."""
+    while True:
+        try:
+            return get_known(store, ids)
+        except MissingIds:
+            continue  # one was deleted between two looks
 
 
 def _told(choice: Choice) -> dict[str, Any]:

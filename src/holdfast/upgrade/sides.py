@@ -52,19 +52,22 @@ class Sides:
         old: The side that served first.
         new: The side that is being filled; None outside an upgrade.
         ledger: The record; None for one store alone.
+        gate: The turnstile, where somebody knows it before.
     Raises:
         ConfigError: A new side without a ledger, or the reverse.
         UpgradeError: The ledger speaks of other spaces.
     """
 
-    def __init__(self, old: Side, new: Side | None, ledger: Ledger | None) -> None:
+    def __init__(
+        self, old: Side, new: Side | None, ledger: Ledger | None, gate: Turnstile | None = None
+    ) -> None:
         if (new is None) != (ledger is None):
             raise ConfigError("Gallery", "a new side and a ledger, or neither", "one of them")
         self.old, self.new, self.ledger = old, new, ledger
         self._cut_off = False  # whether the last change may be half done
         self.changes = 0  # grows with every change but moves
         self.turns = 0  # grows with every change of the state or the stage
-        self._gate = Turnstile()
+        self._gate = gate or Turnstile()
         self._leading = threading.Lock()
         self._state: State | None = None
         self._stage: Stage | None = None
@@ -272,9 +275,10 @@ class Sides:
         return self._state in FORWARD
 
     def __len__(self) -> int:
-        return len(self._keeper())
+        return len(self.keeper)
 
-    def _keeper(self) -> VectorStore:
+    @property
+    def keeper(self) -> VectorStore:
         """The store that has every item."""
         return self._new().store if self._state == "finished" else self.old.store
 
