@@ -5,7 +5,9 @@ import json
 import tomllib
 
 import pytest
+from click.testing import CliRunner
 
+from holdfast.cli import main
 from holdfast.upgrade.config import read_config
 
 init = importlib.import_module("holdfast.cli.init")  # the package has a command of that name
@@ -87,6 +89,27 @@ def test_encoders_take_settings(written):
     assert told["new"] == {
         "encoder": "http", "model": "e5", "dim": 384, "base_url": "http://x/v1",
     }  # fmt: skip
+
+
+def test_a_model_in_a_folder_is_named_as_the_file_sees_it(home, monkeypatch):
+    (home.folder / "models" / "mine").mkdir(parents=True)
+    (home.folder / "conf").mkdir()
+    monkeypatch.chdir(home.folder)
+    home.config.unlink()
+    for config, word, told in (
+        ("holdfast.toml", "./models/mine", "./models/mine"),
+        ("holdfast.toml", "models/mine", "./models/mine"),
+        ("conf/holdfast.toml", "./models/mine", str(home.folder / "models" / "mine")),
+        ("holdfast.toml", "intfloat/e5-small-v2", "intfloat/e5-small-v2"),
+    ):
+        path = home.folder / config
+        words = ["init", "-c", str(path), "--new", f"sentence-transformers:{word}"]
+        assert CliRunner().invoke(main, words).exit_code == 0
+        assert read_config(path).new.options == {"model": told}
+        path.unlink()
+    said = home.refused("init", "--old", "clip:./modles/mine")
+    assert "--old: expected a folder with a model, got" in said
+    assert f"which would be {home.folder}/modles/mine" in said
 
 
 def test_judged_queries(written, home):

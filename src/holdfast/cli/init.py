@@ -116,8 +116,8 @@ def _text(home: Path, told: dict[str, Any]) -> str:
     return TEMPLATE.format(
         store=_toml(told["store"]),
         source=_source(home, told),
-        old=_encoder(told["old"], "--old"),
-        new=_encoder(told["new"], "--new"),
+        old=_encoder(told["old"], "--old", home),
+        new=_encoder(told["new"], "--new", home),
         judgements=judgements,
     )
 
@@ -204,7 +204,7 @@ def _first(path: Path) -> dict[str, Any]:
     return record
 
 
-def _encoder(word: str, option: str) -> str:
+def _encoder(word: str, option: str, home: Path) -> str:
     """The lines of [old] or [new] from KIND[:MODEL][,SETTING=VALUE...]."""
     from ..encode.registry import check_encoder, known_encoders
 
@@ -217,7 +217,8 @@ def _encoder(word: str, option: str) -> str:
         raise ConfigError(option, f"one of {', '.join(kinds)}", repr(kind), fix)
     lines = [f"encoder = {_toml(kind)}"]
     if model:
-        lines.append(f"{'function' if kind == 'python' else 'model'} = {_toml(model)}")
+        told = _model(kind, model, option, home)
+        lines.append(f"{'function' if kind == 'python' else 'model'} = {_toml(told)}")
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not (equals and key.isidentifier()):
@@ -232,6 +233,22 @@ def _encoder(word: str, option: str) -> str:
             who = f"{option}: {error.who}"
             raise ConfigError(who, error.expected, error.got, error.fix) from error
     return "\n".join(lines)
+
+
+def _model(kind: str, word: str, option: str, home: Path) -> str:
+    """A model as the file should name it: by a path of its own, if it lies in a folder."""
+    from ..upgrade.paths import NAMES, find
+
+    if NAMES.get(kind) != "model":
+        return word
+    try:
+        folder = find(kind, word, Path())
+    except ConfigError as error:
+        raise ConfigError(option, error.expected, error.got) from error
+    if folder is None:
+        return word
+    told = _relative(folder, home)
+    return told if Path(told).is_absolute() else f"./{told}"
 
 
 def _is_toml(value: str) -> bool:

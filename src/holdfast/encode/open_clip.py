@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ..arrays import FloatArray
@@ -94,7 +95,10 @@ class OpenClipEncoder(TwoTowers):
             re.sub(r" at 0x[0-9a-f]+", "", repr(prepare)),
             type(tokens).__name__,
         )
-        label = self.name or "/".join(filter(None, (self.model, self.pretrained)))
+        weights = self.pretrained or ""
+        if Path(weights).is_file():
+            weights = Path(weights).name
+        label = self.name or "/".join(filter(None, (self.model, weights)))
         return Space(
             label,
             self._texts(["a"]).shape[1],

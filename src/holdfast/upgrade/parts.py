@@ -30,6 +30,7 @@ from .follow import Follower
 from .gallery import Gallery
 from .ledger import Ledger
 from .models import open_model
+from .paths import located
 
 ASSESSED = "assessed.sqlite"  # what the new model answered for an assessment
 PAYLOAD = "store-payload"  # the kind of source that reads the old store itself
@@ -94,10 +95,7 @@ class Parts:
 
     def model_options(self, config: EncoderConfig) -> dict[str, Any]:
         """What the encoder takes, with paths that lead somewhere from anywhere."""
-        options = config.options
-        if isinstance(options.get("path"), str):  # of an encoder that is kept in a file
-            options["path"] = (self.path.parent / options["path"]).resolve()
-        return options
+        return located(config.encoder, config.options, self.path.parent)
 
     def cached(self, encoder: Any, config: EncoderConfig) -> Any:
         """An encoder behind what it, or another one of its space, has answered before."""
