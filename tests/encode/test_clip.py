@@ -289,6 +289,14 @@ def test_contract_of_open_clip_on_a_stand_in(check, contents, monkeypatch):
     check(lambda: OpenClipEncoder("ViT-T", "mine", device="cpu", batch_size=2), contents)
 
 
+def test_weights_in_a_file_are_called_by_its_name(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "open_clip", StandIn)
+    path = tmp_path / "mine.pt"
+    path.write_bytes(b"")
+    assert OpenClipEncoder("ViT-T", str(path), device="cpu").space.name == "ViT-T/mine.pt"
+    assert OpenClipEncoder("ViT-T", "laion", device="cpu").space.name == "ViT-T/laion"
+
+
 def test_open_clip_is_asked_as_its_manual_says(contents, monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", StandIn)
     encoder = OpenClipEncoder("ViT-T", "mine", prefix="a ", device="cpu")
