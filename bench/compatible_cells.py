@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .at_once import at_once
 from .record import say
 
 CACHE = Path(__file__).resolve().parents[1] / ".compatible_cache"
@@ -41,9 +42,8 @@ class Cells:
             return {}
         begun = time.process_time()
         made = {**make(), "seconds": time.process_time() - begun}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".part").write_text(json.dumps(made), encoding="utf-8")
-        path.with_suffix(".part").rename(path)
+        with at_once(path) as partial:
+            partial.write_text(json.dumps(made), encoding="utf-8")
         say(f"{name}: {made['seconds']:.0f} s")
         return made
 

@@ -24,6 +24,7 @@ from holdfast.train.losses.classification import Classification
 from holdfast.train.recipe import Recipe, adam
 from holdfast.train.stage import Stage
 
+from .at_once import at_once
 from .compatible_cells import Cells
 from .compatible_images import Images, pixels
 from .compatible_methods import DIM, METHODS, Method, every_item
@@ -60,9 +61,9 @@ def pictures(name: str, cache: Path) -> Pictures:
     """ "cifar100" (train, then test) or "cifar10" (test), decoded once."""
     path = cache / f"{name}-pixels.npz"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         found = dict(zip(("rows", "labels", "parts"), pixels(name), strict=True))
-        np.savez(path, **found)
+        with at_once(path) as partial:
+            np.savez(partial, **found)
     with np.load(path) as read:
         return Pictures(torch.from_numpy(read["rows"]), read["labels"], read["parts"])
 

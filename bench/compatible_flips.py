@@ -29,6 +29,7 @@ from holdfast.train.recipe import Recipe, adam
 from holdfast.train.scenarios import Scenario, Task
 from holdfast.train.stage import Stage
 
+from .at_once import at_once
 from .compatible_cells import Cells, told
 from .compatible_images import DATA, Net, images
 
@@ -108,8 +109,8 @@ def sentences(cells: Cells) -> dict[str, tuple[np.ndarray, np.ndarray, list[str]
             name: encoder.encode([line["text"] for line in lines], "document").array
             for name, lines in read.items()
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **made)
+        with at_once(path) as partial:
+            np.savez(partial, **made)
     with np.load(path) as rows:
         return {
             name: (

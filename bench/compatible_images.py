@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .at_once import at_once
 from .record import ROOT
 
 DATA = ROOT.parent / "shared" / "data"
@@ -55,7 +56,6 @@ def images(name: str, cache: Path) -> Images:
     """ "cifar100" (train, then test), "cifar10" (test) or "glyphs", from the cache once made."""
     path = cache / f"{name}-rows.npz"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         _make(name, cache)
     with np.load(path) as read:
         return Images(torch.from_numpy(read["rows"]), read["labels"], read["parts"])
@@ -73,11 +73,12 @@ def _make(name: str, cache: Path) -> None:
     if not layer.exists() and name == "cifar10":
         images("cifar100", cache)
     if not layer.exists():
-        np.savez(layer, **_fitted(found[:10_000] if name == "cifar100" else found[::8]))
+        with at_once(layer) as partial:
+            np.savez(partial, **_fitted(found[:10_000] if name == "cifar100" else found[::8]))
     with np.load(layer) as read:
         rows = _through(found, {key: torch.from_numpy(read[key]) for key in read.files})
-    with (cache / f"{name}-rows.npz").open("wb") as file:
-        np.savez(file, rows=rows.numpy(), labels=labels, parts=parts)
+    with at_once(cache / f"{name}-rows.npz") as partial:
+        np.savez(partial, rows=rows.numpy(), labels=labels, parts=parts)
 
 
 def pixels(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

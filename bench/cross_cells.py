@@ -26,6 +26,7 @@ from holdfast.measure.cross_modal import DEPTHS, DIRECTIONS, Direction, Found, P
 from holdfast.space import Space
 from holdfast.train.adapt_clip import Adapting, adapt
 
+from .at_once import at_once
 from .mixture import World as Table
 from .mixture import fused, zscore
 from .pictures import World
@@ -54,7 +55,8 @@ class Cells:
     def save(self, path: Path) -> None:
         """Beside the models, so that a run that was cut off goes on."""
         rows = {f"{c}|{d}": r for c, both in self.ranks.items() for d, r in both.items()}
-        np.savez(path, told=np.array(json.dumps(self.told)), **rows)
+        with at_once(path) as partial:
+            np.savez(partial, told=np.array(json.dumps(self.told)), **rows)
 
     @classmethod
     def load(cls, path: Path) -> Cells:

@@ -26,6 +26,7 @@ from PIL import Image
 from transformers import CLIPModel, PreTrainedTokenizerFast
 
 from . import pictures
+from .at_once import at_once
 from .judged import DATA
 from .record import say
 from .tiny_clip import Lessons, Size, build, pixels, scaled, train, words_of
@@ -197,7 +198,8 @@ def model_of(world: World, cache: Path) -> tuple[CLIPModel, Callable, float]:
         build(home, words_of(words), world.size, seed=1)
         train(home, lessons, world.size, 0, lambda text: say(f"{world.name}: {text}"))
         seconds = time.process_time() - begun
-        mark.write_text(json.dumps({"size": asdict(world.size), "seconds": seconds}))
+        with at_once(mark) as partial:
+            partial.write_text(json.dumps({"size": asdict(world.size), "seconds": seconds}))
     tokenizer = PreTrainedTokenizerFast.from_pretrained(home)
 
     def tokenize(texts: list[str]) -> Mapping[str, torch.Tensor]:

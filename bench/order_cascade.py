@@ -22,6 +22,7 @@ from holdfast.upgrade.fuse import LEAST, PAIRS, Fusion
 from holdfast.upgrade.mixed import CANDIDATES
 from holdfast.upgrade.priority.searched import Floats
 
+from .at_once import at_once
 from .judged import K
 from .mixture import SHARES, World
 from .order_curves import Remembered, digest
@@ -224,8 +225,8 @@ class Plays:
         play = Play(trial.world, order, trial.weights, rate, trial.past.seed, near, self._aligner)
         got = play.run()
         if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, **asdict(got))
+            with at_once(path) as partial:
+                np.savez(partial, **asdict(got))
         return got
 
 

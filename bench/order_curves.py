@@ -14,6 +14,7 @@ from holdfast.align.kernel import Kernel
 from holdfast.arrays import FloatArray, IntArray
 from holdfast.upgrade.mixed import CANDIDATES
 
+from .at_once import at_once
 from .mixture import World, curve, fused
 
 _KEPT = 16  # maps, 8 MB each
@@ -53,8 +54,8 @@ class Curves:
         if key not in self._kept:
             self._kept[key] = curve(world, self._serving, order, shares)
             if path:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                np.save(path, self._kept[key])
+                with at_once(path) as partial:
+                    np.save(partial, self._kept[key])
         return self._kept[key]
 
 

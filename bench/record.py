@@ -24,6 +24,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from .at_once import at_once
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "benchmarks"
 PACKAGES = ("numpy", "qdrant-edge-py", "faiss-cpu", "sentence-transformers", "torch")
@@ -100,7 +102,6 @@ class Record:
     def finish(self, write: bool) -> int:
         """Write the files, if asked; answers the exit code: 1 where a target was missed."""
         if write:
-            FOLDER.mkdir(parents=True, exist_ok=True)
             told = {
                 "name": self.name,
                 "title": self.title,
@@ -109,8 +110,10 @@ class Record:
                 "rows": [asdict(row) for row in self.rows],
             }
             path = FOLDER / f"{self.name}.json"
-            path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-            path.with_suffix(".md").write_text(render(told), encoding="utf-8")
+            with at_once(path) as partial:
+                partial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            with at_once(path.with_suffix(".md")) as partial:
+                partial.write_text(render(told), encoding="utf-8")
             say(f"wrote {path.relative_to(ROOT)} and {path.stem}.md")
         return int(any(row.met is False for row in self.rows))
 
