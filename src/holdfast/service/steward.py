@@ -76,8 +76,10 @@ class Steward:
     # open and close
 
     def open(self) -> None:
-        """Open the stores; go on with what was cut off."""
+        """Open the stores, learn what searches need; go on with what was cut off."""
         self._open()
+        with self.using() as gallery:
+            gallery.learn()
         if self._resume and self._cut_off():
             try:
                 self.start(why="it was cut off")

@@ -364,6 +364,11 @@ class Gallery(Sides):
             self._learn(self._mixed)
         return refused
 
+    def learn(self) -> None:
+        """Learn from what has moved, for a second or two, so that no search has to."""
+        if self._mixed is not None and len(self._needed()) == 2:
+            self._learn(self._mixed)
+
     def _learn(self, mixed: Mixed) -> None:
         """Learn from what has moved; searches, writes and moves go on while it computes."""
         mixed.learn(self._gate.steady)
