@@ -89,9 +89,11 @@ def test_rivals_drawn_too_high_on_purpose_are_lowered(world, known, monkeypatch)
 def test_a_forecast_is_lowered_by_its_rehearsal_and_not_where_all_is_read(world, known):
     measure = Measure(world.judge, "R@10")
     forecaster = Forecaster(known, measure, draws=2, seed=5)
-    assert forecaster._unseen.lower == lowered(Unseen(known), world.judge, 10, 5)
+    assert forecaster._rounds.fitted[0].lower == lowered(Unseen(known), world.judge, 10, 5)
     low, high = Forecaster(known, measure, draws=2), Forecaster(known, measure, draws=2)
-    low._unseen.lower, high._unseen.lower = 1.0, -1.0
+    for one, lower in ((low, 1.0), (high, -1.0)):
+        for unseen in one._rounds.fitted:
+            unseen.lower = lower
     ends = [one.curve(zscore, at_random(800), shares=(0.0, 1.0)).means for one in (low, high)]
     assert ends[0][0] == ends[1][0]
     assert ends[0][1] > ends[1][1] + 0.01

@@ -97,9 +97,13 @@ def test_what_is_read_grows_to_the_budget_and_no_further(world, measure):
     for before, after in zip(reader.asked, reader.asked[1:], strict=False):
         assert (np.diff(after) > 0).all()
         assert np.isin(before, after).all()
-    assert known.rows.tolist() == np.setdiff1d(reader.asked[-1], gone).tolist()
+    told = [np.setdiff1d(rows, gone).tolist() for rows in reader.asked]
+    assert known.rows.tolist() == told[-1]
+    assert [rows.tolist() for rows in known.rounds] == told[1:-1]  # after each round but the last
     whole = Reader(world)
-    assert len(gather(whole, np.arange(800), 800, measure).rows) == 800
+    told = gather(whole, np.arange(800), 800, measure)
+    assert len(told.rows) == 800
+    assert told.rounds == ()
     assert len(whole.asked) == 1  # nothing is left to choose
 
 

@@ -1,6 +1,6 @@
 """The forecast: the quality of every share, before anything moves.
 
-A plan is played through on drawn scores (`unseen.py`): items move in the order of the plan,
+A plan is played through on drawn scores (`rounds.py`): items move in the order of the plan,
 and at each share every judged query is answered by the very rule of the plan's merge. Many
 such plays give the curve, and how far off it may be.
 
@@ -22,9 +22,10 @@ from ..measure.curve import trapezoid_weights
 from ..measure.interval import LEVEL, RESAMPLES, Interval, ends, resampled_means
 from ..store.topk import best
 from .mixture import Mixture, Serving, Stage
-from .rehearse import lowered
+from .rehearse import Judge
 from .rivals import Floats
-from .unseen import Known, Unseen
+from .rounds import Rounds
+from .unseen import Known
 
 SHARES = tuple(tenth / 10 for tenth in range(11))
 DRAWS = 20
@@ -35,8 +36,6 @@ MISFIT = 0.025
 
 # A seed to n places in the order in which they move.
 Order: TypeAlias = Callable[[int], IntArray]
-# (q, k) ranked places to (q,) values of the metric.
-Judge: TypeAlias = Callable[[IntArray], Floats]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,9 +120,8 @@ class Forecaster:
 
     def __init__(self, known: Known, measure: Measure, draws: int = DRAWS, seed: int = 0) -> None:
         self.known, self.measure, self.draws, self.seed = known, measure, draws, seed
-        self._unseen = Unseen(known)
-        self._unseen.lower = lowered(self._unseen, measure.judge, measure.k, seed)
-        self._mixture = Mixture.of(known, self._unseen.rest)
+        self._rounds = Rounds(known, measure.judge, measure.k, seed)
+        self._mixture = Mixture.of(known, self._rounds.fitted[0].rest)
         self._old = known.old
 
     def curve(
@@ -144,7 +142,7 @@ class Forecaster:
         values = np.empty((self.draws, len(shares), len(self._old)))
         for play in range(self.draws):
             random = np.random.default_rng([self.seed, play])
-            stage = self._mixture.stage(self._old, self._unseen.draw(random), random)
+            stage = self._mixture.stage(self._old, self._rounds.draw(play, random), random)
             moves = order(self.seed + play)
             for at, share in enumerate(shares):
                 places = ranked(stage, serving, moves, share, self.measure.k)

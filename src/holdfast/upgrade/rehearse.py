@@ -12,6 +12,7 @@ Departs from it: one parameter is moved instead of the result, by its posterior 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,12 +21,15 @@ from ..store.topk import best
 from .rivals import Floats
 from .unseen import Unseen
 
+# (q, k) ranked places to (q,) values of the metric.
+Judge: TypeAlias = Callable[[IntArray], Floats]
+
 REPLAYS = 20
 _TRIED = 0.5
 _USUAL = 0.3  # size of what was found on the benchmarks' fit parts
 
 
-def lowered(unseen: Unseen, judge: Callable[[IntArray], Floats], k: int, seed: int = 0) -> float:
+def lowered(unseen: Unseen, judge: Judge, k: int, seed: int = 0) -> float:
     """By how much rivals are to be drawn lower, see `Unseen.lower`.
 
     Args:

@@ -14,6 +14,7 @@ change in the metric, over draws and summed over the queries.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -65,10 +66,13 @@ def gather(read: Read, first: IntArray, budget: int, measure: Measure, seed: int
         budget: How many documents may be read.
         measure: The metric.
         seed: Of the draws.
+    Returns:
+        What is known in the end, with what was known after each round before the last.
     Raises:
         InvalidInput: See `Known`.
     """
     asked, known = first, read(first)
+    rounds: list[IntArray] = []
     for left in range(ROUNDS, 0, -1):
         count = (budget - len(asked)) // left
         if count > 0:
@@ -76,7 +80,8 @@ def gather(read: Read, first: IntArray, budget: int, measure: Measure, seed: int
             worth[asked] = -1.0
             asked = np.sort(np.concatenate([asked, np.argsort(-worth, kind="stable")[:count]]))
             known = read(asked)
-    return known
+            rounds.append(known.rows)
+    return replace(known, rounds=tuple(rounds[:-1]))
 
 
 def worths(known: Known, measure: Measure, seed: int = 0) -> Floats:

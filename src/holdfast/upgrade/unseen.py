@@ -23,7 +23,7 @@ residuals are drawn by the height of their pair, and apart for relevant pairs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,8 @@ class Known:
         relevant: (q, n) which document answers which query.
         paired: Whether the old queries were made by the old model, so that they pair with
             the new ones.
+        rounds: Rising places of what had been sampled before each of the later rounds of
+            reading, the earliest first; part of `rows`. None where all was read at once.
     Raises:
         InvalidInput: Numbers of rows that do not belong together, or fewer than 50 sampled.
     """
@@ -62,6 +64,7 @@ class Known:
     new_docs: Vectors
     relevant: Bools
     paired: bool = True
+    rounds: tuple[IntArray, ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.old_queries), len(self.old_docs))
@@ -69,6 +72,7 @@ class Known:
             self.relevant.shape == shape
             and len(self.new_queries) == shape[0]
             and len(self.rows) == len(self.new_docs)
+            and all(np.isin(rows, self.rows).all() for rows in self.rounds)
         )
         if not fits:
             raise InvalidInput("Known", "tables of the same queries and documents", str(shape))
@@ -79,6 +83,15 @@ class Known:
                 str(len(self.rows)),
                 "A tenth of a gallery this small says too little: sample more, or all of it.",
             )
+
+    def before(self, rows: IntArray) -> Known:
+        """What was known when only these were sampled.
+
+        Raises:
+            InvalidInput: Fewer than 50.
+        """
+        told = self.new_docs.take(np.searchsorted(self.rows, rows))
+        return replace(self, rows=rows, new_docs=told, rounds=())
 
     @property
     def old(self) -> FloatArray:
