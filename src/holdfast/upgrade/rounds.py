@@ -1,10 +1,9 @@
 """New scores drawn by turns from what each round of reading left known.
 
-What is read next is chosen by what is known so far (`sampling.py`). That distorts what is
-learned of the rest: a sampled document whose score turned out high draws readers to its
-neighbours, and its own residual, left out in turn, shrinks; one whose score turned out low
-keeps its residual. A model fitted before the last rounds has less to learn from, and less of
-this. So plays take turns: every other one draws from all that is known, those between from what
+Most of what a forecast is off by is what its fit misses of all rivals together, and that does
+not always shrink with what is read: on code search the fit after the second round is nearer
+than the one after the last (`bench.forecast`). Fits of several rounds miss it by amounts of their
+own. So plays take turns: every other one draws from all that is known, those between from what
 was known a round or more before; whatever was read since is put at its true score in all.
 
 Source: averaging what is fitted on growing parts of a sequence (Cesa-Bianchi, Conconi & Gentile
