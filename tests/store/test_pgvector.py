@@ -21,7 +21,7 @@ from holdfast.store.checks.bench import names, sample
 from holdfast.store.memory import MemoryStore
 from holdfast.store.pgvector import PgvectorStore
 from holdfast.store.pgvector_index import ALL, NONE
-from holdfast.store.pgvector_table import FORMAT
+from holdfast.store.pgvector_table import FORMAT, Table
 from holdfast.store.registry import open_store
 from tests.house.tree import ROOT
 from tests.store.test_pgvector_where import HOSTILE
@@ -265,6 +265,36 @@ def test_a_table_is_held_and_the_holder_named(make, tmp_path):
     assert len(store) == 1
     store.close()
     assert len(make()) == 1
+
+
+def tables(sql):
+    """All of the database but those that keep notes of the others."""
+    found = {name for (name,) in sql("SELECT tablename FROM pg_tables")}
+    return found - {"holdfast_stores", "holdfast_counts"}
+
+
+@pytest.mark.parametrize("prefix", ["", "ours"])
+def test_two_that_open_a_new_folder_at_once_do_not_part(make, sql, monkeypatch, prefix):
+    """Each would write to a table of its own, and one of them would not be found again."""
+    opening, first = Table.open, []
+
+    def slowly(table, expected):
+        opening(table, expected=expected)
+        if not first:
+            first.append(None)
+            first[0] = make(prefix=prefix, shared=bool(prefix))
+
+    monkeypatch.setattr(Table, "open", slowly)
+    before = tables(sql)
+    if prefix:  # then both speak of one table
+        make(prefix=prefix, shared=True)
+    else:
+        with pytest.raises(StoreHeld, match="another process has opened meanwhile"):
+            make()
+    first[0].upsert(["a"], sample(1, SPACE))
+    first[0].close()
+    assert make(prefix=prefix).scan().rows.ids == ["a"]
+    assert tables(sql) - before == {first[0]._table.title}
 
 
 def test_a_table_held_by_a_process_that_was_killed_is_free_again(make, tmp_path):

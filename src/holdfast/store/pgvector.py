@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import IntArray, Vectors, VectorsLike, as_vectors, ids_given
-from ..errors import InvalidInput, StoreError
+from ..errors import InvalidInput, StoreError, StoreHeld
 from ..hits import Hits
 from ..postgres import DSN_ENV, Connection, Postgres, check_name
 from ..space import Space
@@ -167,7 +167,7 @@ class PgvectorStore:
             self._hold = Hold(self._postgres, f"{schema}.{title}")
         table.open(expected=noted is not None)
         if noted is None:
-            self._note(schema, title)
+            self._note(table)
         return table
 
     @property
@@ -183,9 +183,17 @@ class PgvectorStore:
         except (OSError, ValueError, TypeError, KeyError) as cause:
             raise StoreError(str(self._notes), "the name of a table", f"{cause!r}") from cause
 
-    def _note(self, schema: str, title: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_lasting(self._notes, json.dumps({"schema": schema, "table": title}))
+    def _note(self, table: Table) -> None:
+        told = json.dumps({"schema": table.schema, "table": table.title})
+        written = write_lasting(self._notes, told, keep=True)
+        if not written and self._noted() != (table.schema, table.title):
+            table.drop()  # nobody would find what is written to it
+            raise StoreHeld(
+                self._owner,
+                "a new folder that nobody else opens",
+                "one that another process has opened meanwhile",
+                "Let that process do the work, or open it again.",
+            )
 
     def _greet(self, connection: Connection) -> None:
         if self._hold is not None:

@@ -69,10 +69,19 @@ class VectorFile:
             self._handle = _CLOSED
 
 
-def write_lasting(path: Path, text: str) -> None:
-    """Replace a small file in one step; when this returns it is on disk, under its name."""
-    write_whole(path, text.encode())
+def write_lasting(path: Path, text: str, keep: bool = False) -> bool:
+    """Replace a small file in one step; when this returns it is on disk, under its name.
+
+    Args:
+        path: Where.
+        text: What.
+        keep: Whether to leave a file alone that is there.
+    Returns:
+        Whether it was written.
+    """
+    written = write_whole(path, text.encode(), keep)
     sync_folder(path.parent)
+    return written
 
 
 def sync_folder(folder: Path) -> None:
