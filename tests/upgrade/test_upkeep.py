@@ -21,10 +21,10 @@ class Store:
 
 
 class World:
-    def __init__(self, items, cost):
+    def __init__(self, items, cost, searched=False):
         self.now, self.cost, self.tended = 100.0, cost, []
         self.old, self.new = Store(self, "old", items), Store(self, "new", 0)
-        self.upkeep = Upkeep(self.old, self.new, lambda: self.now)
+        self.upkeep = Upkeep(self.old, self.new, lambda: self.now, searched)
 
     def move(self, each, batch=1000):
         while self.old.visible:
@@ -52,13 +52,16 @@ def test_where_models_are_slow_every_halving_and_doubling_is_tended():
 
 
 @pytest.mark.parametrize("cost", [0.5, 1.0, 3.0, 10.0])
-def test_where_items_move_faster_than_graphs_are_built_moving_goes_first(cost):
-    world = World(400_000, cost)
+@pytest.mark.parametrize(("searched", "share"), [(False, 0.2), (True, 0.5)])
+def test_where_items_move_faster_than_graphs_are_built_moving_goes_first(cost, searched, share):
+    world = World(400_000, cost, searched)
     tended = world.move(each=1.0)
     assert tended[-1] == ("new", 400_000)
     before_the_end = sum(rows for _, rows in tended[:-1]) * cost
     first = tended[0][1] * cost  # what it costs is not known before
-    assert before_the_end <= 0.5 * 400_000 + first
+    assert before_the_end <= share * 400_000 + first
+    if cost == 0.5:  # and what there is, is used
+        assert before_the_end > 0.5 * share * 400_000
 
 
 def test_the_new_side_waits_for_an_end_that_is_near():
@@ -122,7 +125,7 @@ class Growing(Store):
 
 
 def test_a_store_whose_index_may_stop_short_says_when_it_has_grown_and_is_whole_at_the_end():
-    world = World(40_000, cost=0.1)
+    world = World(40_000, cost=0.03)
     world.new = Growing(world, "new", 0)
     world.upkeep = Upkeep(world.old, world.new, lambda: world.now)
     told = [each for each in world.move(each=1.0, batch=500) if each[0] != "old"]

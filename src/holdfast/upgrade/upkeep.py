@@ -5,8 +5,9 @@ each halving costs, all in all, no more than building it once did. The growing s
 at each doubling for the same reason.
 
 That is worth it while the mix is searched for long: where items move faster than graphs are
-built, the new side's would be outgrown before they are done. So rebuilding takes at most half
-as long as moving does, and waits for the end when that is near.
+built, the new side's would be outgrown before they are done. So rebuilding takes at most a
+fifth as long as moving does, half as long where live searches come first, and waits for the end
+when that is near.
 
 It makes searches quick and no more: where it fails while items move, as when the machine ends a
 builder for want of memory, they move on, and it is tried again at the next halving or doubling.
@@ -24,7 +25,7 @@ from ..store.growing import Grows
 
 _LOG = logging.getLogger("holdfast.upgrade")
 LEAST = 5_000  # fewer rows are scanned quickly enough as they are
-_SHARE = 0.5  # seconds of upkeep for each second of moving
+_SHARE, _SEARCHED = 0.2, 0.5  # seconds of upkeep for each second of moving
 _DOUBLED = 2.0
 _NEAR = 0.5  # rows still to come, for each one there, for which the end is waited for
 
@@ -38,7 +39,7 @@ class Upkeep:
         clock: Answers seconds.
         searched: Whether live searches come first. An index that may stop short is then kept up
             with each write, which takes the backfill longer: what an index does not reach is
-            compared with each query.
+            compared with each query. More time is spent on rebuilding, too.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Upkeep:
         self._old, self._new, self._clock = old, new, clock
         self._old_at, self._new_at = old.visible, new.visible
         self._grows = new if isinstance(new, Grows) and not searched else None
+        self._share = _SEARCHED if searched else _SHARE
         self._growth = self._grows.growth if self._grows else _DOUBLED
         self._since = clock()
         self._spent = 0.0  # seconds of upkeep, which are not seconds of moving
@@ -72,7 +74,7 @@ class Upkeep:
 
     def _affords(self, rows: int) -> bool:
         moving = self._clock() - self._since - self._spent
-        return self._spent + rows * self._each <= _SHARE * moving
+        return self._spent + rows * self._each <= self._share * moving
 
     def _tend(self, store: VectorStore, rows: int) -> None:
         begun = self._clock()
