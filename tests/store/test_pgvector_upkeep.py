@@ -93,6 +93,7 @@ def test_memory_and_processes_are_what_the_settings_say(make):
         {"build_memory": 0},
         {"build_memory": 1.5},
         {"build_workers": -1},
+        {"build_workers": False},
         {"links": 1},
         {"links": 101},
         {"effort": 31},  # pgvector wants two for each link

@@ -75,8 +75,8 @@ class Graph:
             if not least <= check_k(value, owner, word) <= most:
                 raise InvalidInput(owner, f"{word} from {least} to {most}", repr(value))
         check_k(self.memory, owner, "build_memory")
-        if self.workers != 0:
-            check_k(self.workers, owner, "build_workers")
+        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 0:
+            raise InvalidInput(owner, "build_workers of at least 0", repr(self.workers))
 
     def kilobytes(self, rows: int, width: int) -> int:
         """What a graph over so many rows takes while it is built, as far as it may.
