@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Client
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -40,6 +40,8 @@ CLIENTS = 8
 PATIENCE = 120.0  # seconds until a query counts as failed
 SETTLE = 2.0  # seconds after a restart in which those that waited are answered
 QUERIES = 2_000
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -110,26 +112,51 @@ class Supervisor:
         self.kill()
 
 
+class Patient:
+    """A connection that is made anew when it breaks.
+
+    Args:
+        connect: Makes one.
+        broken: What a broken one raises, beside OSError.
+    """
+
+    def __init__(self, connect: Callable[[], Any], broken: type[Exception]) -> None:
+        self._connect, self._broken = connect, (OSError, broken)
+        self._client: Any = None
+
+    def ask(self, use: Callable[[Any], T], until: float) -> tuple[T | None, int]:
+        """What using it answers, None where time is over, and how often it took to ask."""
+        times = 0
+        while True:
+            times += 1
+            try:
+                if self._client is None:
+                    self._client = self._connect()
+                return use(self._client), times
+            except self._broken:
+                self._client = None
+                if time.monotonic() > until:
+                    return None, times
+                time.sleep(0.02)
+
+
 class Line:
-    """A connection that is made anew when it breaks."""
+    """To the serving process, through its socket."""
 
     def __init__(self, folder: Path) -> None:
-        self._address, self._client = str(folder / "socket"), None
+        address = str(folder / "socket")
+        self._line = Patient(lambda: Client(address, family="AF_UNIX"), EOFError)
 
     def ask(self, request: dict[str, Any], until: float) -> tuple[dict[str, Any], int]:
         """The answer, and how often it took to ask."""
-        for times in itertools.count(1):
-            try:
-                if self._client is None:
-                    self._client = Client(self._address, family="AF_UNIX")
-                self._client.send_bytes(json.dumps(request).encode())
-                return json.loads(self._client.recv_bytes()), times
-            except (OSError, EOFError):
-                self._client = None
-                if time.monotonic() > until:
-                    return {"error": "no answer"}, times
-                time.sleep(0.02)
-        raise AssertionError("it counts for ever")
+
+        def exchange(client: Any) -> dict[str, Any]:
+            client.send_bytes(json.dumps(request).encode())
+            told: dict[str, Any] = json.loads(client.recv_bytes())
+            return told
+
+        told, times = self._line.ask(exchange, until)
+        return told or {"error": "no answer"}, times
 
     def search(self, tick: int, until: float) -> tuple[list[str], str, int]:
         """Ids, what is wrong, and how often it took to ask."""

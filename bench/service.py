@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
-import itertools
 import json
 import os
 import secrets
@@ -37,7 +36,8 @@ from typing import Any, Protocol
 import numpy as np
 from pyarrow import parquet
 
-from .load import CLIENTS, PATIENCE, SETTLE, Load, Supervisor, tell
+from .at_once import at_once
+from .load import CLIENTS, PATIENCE, SETTLE, Load, Patient, Supervisor, tell
 from .record import ROOT, Record, arguments, say, writes
 from .twins import DATA as SEEN
 from .twins import Twins
@@ -196,8 +196,11 @@ class Asking:
     """
 
     def __init__(self, port: int, queries: list[str], token: str) -> None:
-        self._port, self._queries, self._token = port, queries, token
-        self._client: http.client.HTTPConnection | None = None
+        self._queries, self._token = queries, token
+        self._line = Patient(
+            lambda: http.client.HTTPConnection("127.0.0.1", port, timeout=300),
+            http.client.HTTPException,
+        )
 
     def search(self, tick: int, until: float) -> tuple[list[str], str, int]:
         """Ids, what is wrong, and how often it took to ask."""
@@ -211,22 +214,16 @@ class Asking:
         self, method: str, path: str, body: Any = None, until: float | None = None
     ) -> tuple[int, Any, int]:
         """Status, answer, and how often it took to ask: again while nobody listens."""
-        until = until or time.monotonic() + PATIENCE
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         sent = None if body is None else json.dumps(body)
-        for times in itertools.count(1):
-            try:
-                if self._client is None:
-                    self._client = http.client.HTTPConnection("127.0.0.1", self._port, timeout=300)
-                self._client.request(method, path, sent, headers)
-                answer = self._client.getresponse()
-                return answer.status, json.loads(answer.read()), times
-            except (OSError, http.client.HTTPException):
-                self._client = None
-                if time.monotonic() > until:
-                    return 0, "no answer", times
-                time.sleep(0.02)
-        raise AssertionError("it counts for ever")
+
+        def exchange(client: http.client.HTTPConnection) -> tuple[int, Any]:
+            client.request(method, path, sent, headers)
+            answer = client.getresponse()
+            return answer.status, json.loads(answer.read())
+
+        told, times = self._line.ask(exchange, until or time.monotonic() + PATIENCE)
+        return *(told or (0, "no answer")), times
 
     def command(self, name: str, **body: Any) -> Any:
         """Carry a command out."""
@@ -292,7 +289,8 @@ class Trial:
         command = [sys.executable, "-m", "holdfast", "build", "--quiet"]
         subprocess.run(command, cwd=self.folder, check=True)
         if kept and cache.exists():
-            shutil.copy(cache, kept)
+            with at_once(kept) as partial:
+                shutil.copy(cache, partial)
         self.configure(building=False)
 
     def upgrade(self) -> dict[str, float]:
