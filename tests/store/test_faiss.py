@@ -16,9 +16,11 @@ from holdfast.hits import difference
 from holdfast.space import METRICS, Space
 from holdfast.store import faiss_build
 from holdfast.store.faiss import FaissStore
+from holdfast.store.faiss_build import lists_for
 from holdfast.store.faiss_flat import Flat
 from holdfast.store.faiss_index import Graph, Lists, nearest, prepare
 from holdfast.store.memory import MemoryStore
+from holdfast.upgrade.upkeep import Upkeep
 
 pytest.importorskip("faiss", reason="needs holdfast[faiss]")
 
@@ -494,3 +496,38 @@ def test_an_empty_store_has_nothing_to_unhide(both):
     pair = both(index="flat")
     pair.store.unhide(["absent"])
     assert pair.store.visible == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected", "lists"),
+    [
+        (100_000, 0, 1024),  # four roots are 1,265
+        (25_000, 0, 512),
+        (25_000, 100_000, 1024),  # as many as it will need
+        (12_500, 100_000, 512),  # 781 of 16 rows each can be learned
+        (5_000, 100_000, 256),
+        (100_000, 25_000, 1024),  # it shrinks
+        (1, 10, 4),
+    ],
+)
+def test_lists_are_as_many_as_will_be_needed_and_can_be_learned(rows, expected, lists):
+    assert lists_for(rows, expected) == lists
+
+
+@pytest.mark.parametrize(("expected", "lists"), [(0, 256), (20_000, 512)])
+def test_an_index_is_laid_out_for_the_rows_that_are_expected(both, monkeypatch, expected, lists):
+    monkeypatch.setattr(faiss_build, "_EACH", 4)
+    pair = both(index="ivf", exact_below=1024)
+    pair.store.expect(expected)
+    pair.fill(0, 5000)
+    pair.store.tend()
+    assert pair.store._index.most == lists
+    assert pair.recall() >= 0.9
+
+
+def test_upkeep_tells_both_sides_how_many_rows_there_are_going_to_be(both):
+    old, new = both(index="ivf"), both(index="ivf")
+    old.fill(0, 300)
+    new.fill(300, 400)
+    Upkeep(old.store, new.store)
+    assert (old.store._expected, new.store._expected) == (400, 400)

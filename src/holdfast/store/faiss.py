@@ -88,6 +88,7 @@ class FaissStore:
         self._asked: deque[FloatArray] = deque(maxlen=HELD)  # queries of late, to tune by
         self._news = 0  # queries since the last tuning
         self._refused = 0  # rows at which the index did not reach its floor
+        self._expected = 0  # rows that lists are made for, if more than there are
         self._hold = Hold(self.folder)
         try:
             self._rows = RowFile(self.folder, space, tidy=False)
@@ -298,6 +299,10 @@ class FaissStore:
 
     # Upkeep
 
+    def expect(self, rows: int) -> None:
+        """See `growing.py`: lists are made for so many."""
+        self._expected = rows
+
     def tend(self) -> None:
         """Compact the rows, build or tune the index that was asked for, and save it.
 
@@ -353,7 +358,7 @@ class FaissStore:
         with self._lock.shared():
             slots = self._visible()
         read, metric = self._rows.vectors_at, self.space.metric
-        fresh = build(kind, slots, read, metric, self._queries())
+        fresh = build(kind, slots, read, metric, self._queries(), self._expected)
         if fresh is None:
             self._refused = len(slots)
             return

@@ -26,11 +26,12 @@ _K = 10
 _FINE = 16  # an effort is found to this part of itself
 _NOBODY = -2  # the slot of a query that is not a row
 _SAMPLE = 64  # rows for each list to train
+_EACH = 16  # rows for each list that is made for rows to come
 _BLOCK = 32_768
 
 
 def build(
-    kind: Kind, slots: IntArray, read: Read, metric: Metric, asked: FloatArray
+    kind: Kind, slots: IntArray, read: Read, metric: Metric, asked: FloatArray, expected: int = 0
 ) -> Lists | Graph | None:
     """An index over rows, tuned; None where no effort reaches the floor.
 
@@ -40,12 +41,13 @@ def build(
         read: Answers the rows in slots.
         metric: How rows are compared.
         asked: (q, d) queries of late, perhaps none.
+        expected: Rows that there are going to be, if more.
     """
     shuffled = np.random.default_rng(0).permutation(slots)
     held, rest = shuffled[:HELD], np.sort(shuffled[HELD:])
     index: Lists | Graph
     if kind == "ivf":
-        lists = lists_for(len(slots))
+        lists = lists_for(len(slots), expected)
         sample = np.sort(shuffled[HELD : HELD + _SAMPLE * lists])
         index = Lists.train(read(sample), lists, metric)
     else:
@@ -58,9 +60,21 @@ def build(
     return index
 
 
-def lists_for(rows: int) -> int:
-    """A power of two near four roots of the number of rows."""
-    return int(2 ** np.round(np.log2(4.0 * np.sqrt(max(rows, 1)))))
+def lists_for(rows: int, expected: int = 0) -> int:
+    """A power of two near four roots of the number of rows.
+
+    More lists are searched faster, but for the time it takes to learn them. So an index that is
+    going to grow has those that it will need, as far as its rows are enough to learn from.
+
+    Args:
+        rows: That there are.
+        expected: That there are going to be, if more.
+    """
+    now, then = (
+        int(2 ** np.round(np.log2(4.0 * np.sqrt(max(count, 1))))) for count in (rows, expected)
+    )
+    learnable = int(2 ** np.floor(np.log2(max(rows / _EACH, 1.0))))
+    return max(now, min(then, learnable))
 
 
 def insert(index: Lists | Graph, slots: IntArray, read: Read) -> None:

@@ -1,12 +1,24 @@
-"""Stores whose index is dear to keep up while they are filled: it may stop short meanwhile.
+"""Stores whose index knows that they are being filled.
 
-Such a store is told now and then to take in what has come; until then it compares queries with
-that row by row. `tend` makes the index whole, and from then on it is kept up with each write.
+Where an index is dear to keep up it may stop short meanwhile. Such a store is told now and then
+to take in what has come; until then it compares queries with that row by row. `tend` makes the
+index whole, and from then on it is kept up with each write.
+
+Where the layout of an index depends on how many rows it holds, it is told how many those will be.
 """
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Expects(Protocol):
+    """A store whose index is laid out for some number of rows."""
+
+    def expect(self, rows: int) -> None:
+        """Lay the next index out for so many, where there are fewer."""
+        ...
 
 
 @runtime_checkable

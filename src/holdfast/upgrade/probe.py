@@ -36,8 +36,9 @@ from .models import open_model
 from .mover import Moved, Mover, ReEmbed, Translate
 from .plan import Plan
 from .price import characters
-from .project import Project, microseconds
+from .project import Project
 from .queueing import Times
+from .served import microseconds
 from .side import Side
 
 SAMPLE = 2_000

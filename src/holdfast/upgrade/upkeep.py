@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from ..errors import StoreError
 from ..store.base import VectorStore
-from ..store.growing import Grows
+from ..store.growing import Expects, Grows
 
 _LOG = logging.getLogger("holdfast.upgrade")
 LEAST = 5_000  # fewer rows are scanned quickly enough as they are
@@ -51,6 +51,9 @@ class Upkeep:
     ) -> None:
         self._old, self._new, self._clock = old, new, clock
         self._old_at, self._new_at = old.visible, new.visible
+        for side in (old, new):
+            if isinstance(side, Expects):
+                side.expect(self._old_at + self._new_at)
         self._grows = new if isinstance(new, Grows) and not searched else None
         self._share = _SEARCHED if searched else _SHARE
         self._growth = self._grows.growth if self._grows else _DOUBLED
