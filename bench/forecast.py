@@ -65,9 +65,9 @@ NOTES = (
         "at new/new on the fit parts, draws and samples as above (two draws of cosqa exchanged), "
         "the last fit alone and by turns, eight plays a fit: scifact 0.0090 and 0.0078, cranfield "
         "0.0196 and 0.0197, exchanged 0.0188 and 0.0129, cosqa 0.0173 and 0.0138, exchanged 0.0126 "
-        "and 0.0120; the worst 0.042 and 0.034. A part of this is that there are more plays, and the "
-        "weights were the best of six on these very figures. With "
-        "as many plays, in thirds: 75 queries of cranfield 0.0185 and 0.0216, exchanged 0.0264 and "
+        "and 0.0120; the worst 0.042 and 0.034. A part of this is that there are more plays, and "
+        "the weights were the best of six on these very figures. With as many plays, in thirds: "
+        "75 queries of cranfield 0.0185 and 0.0216, exchanged 0.0264 and "
         "0.0210, 150 of cosqa among 1,880 documents 0.0238 and 0.0230."
     ),
     (
