@@ -1,6 +1,8 @@
 """A service that is started again while an upgrade is under way."""
 
+from holdfast.errors import StoreError
 from holdfast.upgrade import mixed
+from holdfast.upgrade.gallery import Gallery
 
 
 def test_what_searches_need_is_learned_before_the_first_one(planned, opened, monkeypatch):
@@ -19,4 +21,18 @@ def test_what_searches_need_is_learned_before_the_first_one(planned, opened, mon
 def test_nothing_is_learned_where_one_side_is_read(planned, opened, monkeypatch):
     monkeypatch.setattr(mixed, "Fusion", None)
     client = opened(planned)
+    assert client.ids(planned.queries["q0"], 1) == ["d0"]
+
+
+def test_what_cannot_be_learned_does_not_keep_a_service_from_starting(
+    planned, opened, monkeypatch, caplog
+):
+    def fails(gallery):
+        raise StoreError("the new side", "rows", "none for now")
+
+    planned.done("backfill", "--until", "50%")
+    with monkeypatch.context() as patch:
+        patch.setattr(Gallery, "learn", fails)
+        client = opened(planned)
+    assert "none for now" in caplog.text
     assert client.ids(planned.queries["q0"], 1) == ["d0"]

@@ -78,8 +78,11 @@ class Steward:
     def open(self) -> None:
         """Open the stores, learn what searches need; go on with what was cut off."""
         self._open()
-        with self.using() as gallery:
-            gallery.learn()
+        try:
+            with self.using() as gallery:
+                gallery.learn()
+        except HoldfastError as error:  # a search will try again
+            _LOG.warning("nothing was learned from what has moved: %s", error)
         if self._resume and self._cut_off():
             try:
                 self.start(why="it was cut off")
