@@ -13,6 +13,7 @@ from holdfast.space import Space
 from holdfast.store import qdrant_connection
 from holdfast.store.edge_payload import condition, key_of, unpack
 from holdfast.store.qdrant import QdrantStore
+from holdfast.store.qdrant_collection import Collection
 from holdfast.store.qdrant_connection import rendered
 from holdfast.store.where import matches, parse
 from tests.store.test_edge_filter import FIELDS, NUMBERS, STORED, TREES
@@ -153,6 +154,33 @@ def test_the_side_that_is_given_up_goes_and_the_other_stays(open_at):
     again = open_at(OLD, "a", pair=True)
     assert (len(again), again.visible) == (0, 0)
     assert again.revisions(NAMES).tolist() == [-1] * 20
+
+
+def test_what_died_while_it_deleted_from_a_pair_is_mended_when_it_is_opened(tmp_path, monkeypatch):
+    """The vector goes first, and what is noted about it after that."""
+
+    def opened(space, folder):
+        return QdrantStore(tmp_path / folder, space, pair=True)
+
+    old, new = opened(OLD, "a"), opened(NEW, "b")
+    for store in (old, new):
+        store.upsert(NAMES, rows(store.space), revisions=[7] * 20)
+    new.hide(NAMES[:5])
+    with monkeypatch.context() as patch:
+        patch.setattr(Collection, "unmark", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            new.delete(NAMES[:3])
+    for store in (old, new):
+        store.close()
+    old, new = opened(OLD, "a"), opened(NEW, "b")
+    assert (len(old), old.visible, len(new), new.visible) == (20, 20, 17, 15)
+    assert new.revisions(NAMES[:6]).tolist() == [-1, -1, -1, 7, 7, 7]
+    assert old.revisions(NAMES[:6]).tolist() == [7] * 6
+    new.upsert(NAMES[:3], rows(NEW)[:3], revisions=[1] * 3)  # not as hidden as they were
+    assert new.visible == 18
+    assert found(new, rows(NEW)[:1]) == sorted({*NAMES} - {*NAMES[3:5]})
+    for store in (old, new):
+        store.close()
 
 
 def test_without_pair_a_collection_belongs_to_one_space(open_at):

@@ -120,6 +120,8 @@ class QdrantStore:
         self._writing = threading.RLock()
         self._counts = Lately(self._count, _FRESH)
         self._wanted: set[str] = set()
+        if pair:
+            self._collection.mend([self._revision, self._mark])
         if url is not None:
             self._collection.index({self._mark: "bool"})
 

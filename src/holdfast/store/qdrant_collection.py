@@ -168,6 +168,15 @@ class Collection:
         self._call("delete_vectors", [self.vector], points=those, wait=True)
         self.unmark(keys, fields)
 
+    def mend(self, fields: list[str]) -> None:
+        """Finish what a process that died in `strip` has left: fields of a vector that is gone.
+
+        Args:
+            fields: Of this vector; the first one is there while the vector is.
+        """
+        gone = {"must_not": [{"has_vector": self.vector}, {"is_empty": {"key": fields[0]}}]}
+        self._call("delete_payload", fields, points=rendered(gone), wait=True)
+
     def mark(self, keys: Sequence[str], fields: dict[str, Any]) -> None:
         """Set fields of the points that are there."""
         those = rendered({"must": [has_id(keys)]})
