@@ -88,17 +88,20 @@ def test_the_check_sees_each_mistake(old, new, reads, wrong):
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "wrong"),
+    ("name", "pair", "old", "new", "wrong"),
     [
-        ("outside-1", Row(2, 9, False), Row(1, 8, True, astray=True), 0),  # left by a rollback
-        ("outside-1", Row(2, 9, False), Row(2, 9, True, astray=True), 1),  # would be shown again
-        ("outside-1", Row(2, 9, True), Row(1, 8, False, astray=True), 1),
-        ("outside-1", Row(2, 9, False, astray=True), Row(2, 9, True), 1),
-        ("1-1", Row(2, 9, False), Row(1, 8, True, astray=True), 1),  # nobody else writes that
+        ("outside-1", False, Row(2, 9, False), Row(1, 8, True, astray=True), 0),  # by a rollback
+        ("outside-1", False, Row(2, 9, False), Row(2, 9, True, astray=True), 1),  # would be shown
+        ("outside-1", False, Row(2, 9, True), Row(1, 8, False, astray=True), 1),
+        ("outside-1", False, Row(2, 9, False, astray=True), Row(2, 9, True), 1),
+        ("1-1", False, Row(2, 9, False), Row(1, 8, True, astray=True), 1),  # nobody else writes it
+        ("1-1", True, Row(2, 9, False), Row(2, 8, True, astray=True), 0),  # one payload for both
+        ("1-1", True, Row(2, 9, False), Row(2, 9, True, astray=True), 1),
+        ("1-1", True, Row(2, 9, True), Row(2, 8, False, astray=True), 1),
     ],
 )
-def test_a_vector_that_is_not_its_text_is_seen(name, old, new, wrong):
-    assert misplaced({name: old}, {name: new}) == wrong
+def test_a_vector_that_is_not_its_text_is_seen(name, pair, old, new, wrong):
+    assert misplaced({name: old}, {name: new}, pair) == wrong
 
 
 @pytest.mark.parametrize(
