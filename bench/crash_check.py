@@ -79,8 +79,8 @@ def misplaced(old: dict[str, Row], new: dict[str, Row], pair: bool = False) -> i
     One kind is none: the content of a row that others write may be newer than the payload of the
     gallery's row when it is embedded, and the follower then writes both anew. Where a rollback
     came between, the new side keeps such a row, hidden and outdated: it is never read, and made
-    again by the next backfill, since its revision is not the old side's. In a pair, whose sides have
-    one payload for both, each write after a rollback leaves such a row.
+    again by the next backfill, since its revision is not the old side's. In a pair, whose sides
+    have one payload for both, each write after a rollback leaves such a row.
     """
     count = sum(row.astray for row in old.values())
     for name, row in new.items():
