@@ -112,9 +112,8 @@ class Desk:
 def payloads_of(gallery: Gallery, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Payloads by id; items that were deleted since they were found are left out."""
     distinct = list(dict.fromkeys(names))
-    store = gallery.new.store if gallery.new and gallery.state == "finished" else gallery.old.store
     with gallery.reading():
-        rows = get_known(store, distinct, vectors=False)
+        rows = get_known(gallery.keeper, distinct, vectors=False)
         found = zip(rows.ids, rows.payloads, strict=True)
         return {name: dict(payload) for name, payload in found}
 
