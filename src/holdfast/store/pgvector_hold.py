@@ -61,15 +61,10 @@ class Hold:
 
     def _wait(self, connection: Connection) -> None:
         until = time.monotonic() + _PATIENCE
-        locks = [(f"pg_try_advisory_lock({_KEY.format(key)})", key) for key in (1, 2)]
-        for lock, key in locks:
-            while not connection.execute(f"SELECT {lock}", [self._table]).fetchone()[0]:
-                holder, backend = _holder(connection, self._table, key)
-                if key == 1 and _lives(holder) and (backend in _OURS or not _is_this(holder)):
-                    raise self._held(holder)
-                if time.monotonic() > until:
-                    raise self._held(holder)
-                time.sleep(_LOOK)
+        for key, ours in ((1, _OURS), (2, None)):
+            other = _lock(connection, self._table, key, ours, until)
+            if other is not None:
+                raise self._held(other[0])
         connection.execute(f"SELECT pg_advisory_unlock({_KEY.format(2)})", [self._table])
 
     def _held(self, holder: str) -> StoreHeld:
@@ -125,10 +120,18 @@ def upkeep(postgres: Postgres, connection: Connection, table: str) -> Iterator[b
     Raises:
         StoreError: The server still goes on with what was left.
     """
-    backend = int(connection.info.backend_pid)
-    if not _free(postgres, connection, table):
+    other = _lock(connection, table, 3, _TENDING, time.monotonic() + _PATIENCE)
+    if other is not None and not other[1]:
+        raise StoreError(
+            postgres.who,
+            "a table that nobody tends",
+            "one that the server still tends for a connection that was lost",
+            "Wait until it has ended, then try again.",
+        )
+    if other is not None:
         yield False
         return
+    backend = int(connection.info.backend_pid)
     _TENDING.add(backend)
     try:
         yield True
@@ -138,23 +141,31 @@ def upkeep(postgres: Postgres, connection: Connection, table: str) -> Iterator[b
             connection.execute(f"SELECT pg_advisory_unlock({_KEY.format(3)})", [table])
 
 
-def _free(postgres: Postgres, connection: Connection, table: str) -> bool:
-    """Take the upkeep; False where somebody who is at it has it."""
-    until = time.monotonic() + _PATIENCE
-    lock = f"SELECT pg_try_advisory_lock({_KEY.format(3)})"
-    while not connection.execute(lock, [table]).fetchone()[0]:
-        holder, backend = _holder(connection, table, 3)
-        if _lives(holder) and (backend in _TENDING or not _is_this(holder)):
-            return False
+def _lock(
+    connection: Connection, table: str, key: int, ours: set[int] | None, until: float
+) -> tuple[str, bool] | None:
+    """Take a lock of a table; what a connection that was lost has left is waited for.
+
+    Args:
+        connection: That takes it.
+        table: Its name, with the schema.
+        key: Which lock.
+        ours: Processes of the server that keep it for this one; None where whoever has it is
+            waited for.
+        until: When waiting ends.
+    Returns:
+        None once it is taken, else who has it, and whether they are at it.
+    """
+    while not connection.execute(
+        f"SELECT pg_try_advisory_lock({_KEY.format(key)})", [table]
+    ).fetchone()[0]:
+        holder, backend = _holder(connection, table, key)
+        if ours is not None and _lives(holder) and (backend in ours or not _is_this(holder)):
+            return holder, True
         if time.monotonic() > until:
-            raise StoreError(
-                postgres.who,
-                "a table that nobody tends",
-                "one that the server still tends for a connection that was lost",
-                "Wait until it has ended, then try again.",
-            )
+            return holder, False
         time.sleep(_LOOK)
-    return True
+    return None
 
 
 def _holder(connection: Connection, table: str, key: int) -> tuple[str, int]:

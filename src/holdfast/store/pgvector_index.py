@@ -23,6 +23,7 @@ from .memory import check_k
 from .pgvector_hold import upkeep
 from .pgvector_table import Counts, Table
 
+MOST_LINKS, MOST_EFFORT = 100, 1_000  # that pgvector takes
 FULL, HALF = 2_000, 4_000  # dimensions up to which pgvector indexes floats, and half floats
 NONE, ALL = -1, 2**63 - 1  # what a graph reaches: no row, every row that will ever be
 GROWTH = 1.5  # rows for each one that a graph reaches, from which the next one is built
@@ -68,12 +69,11 @@ class Graph:
         Raises:
             InvalidInput: It cannot.
         """
-        for word, value, least, most in (
-            ("links", self.links, 2, 100),
-            ("effort", self.effort, 2 * max(check_k(self.links, owner, "links"), 2), 1_000),
-        ):
-            if not least <= check_k(value, owner, word) <= most:
-                raise InvalidInput(owner, f"{word} from {least} to {most}", repr(value))
+        if not 2 <= check_k(self.links, owner, "links") <= MOST_LINKS:
+            raise InvalidInput(owner, f"links from 2 to {MOST_LINKS}", repr(self.links))
+        least = 2 * self.links  # pgvector asks for that
+        if not least <= check_k(self.effort, owner, "effort") <= MOST_EFFORT:
+            raise InvalidInput(owner, f"effort from {least} to {MOST_EFFORT}", repr(self.effort))
         check_k(self.memory, owner, "build_memory")
         if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 0:
             raise InvalidInput(owner, "build_workers of at least 0", repr(self.workers))
@@ -146,24 +146,23 @@ class Index:
     def _tend(self, connection: Connection, growing: bool) -> None:
         best, reach = self._best(connection)
         counts = self._table.counts(connection)
-        few = self._graph is None or counts.shown < self._graph.exact_below
-        graph = None if few else self._graph
-        renewed = reach < ALL or self.suspect or self._outdated(connection, counts)
-        if graph is None:
+        clean = True  # whether a graph that is there holds no dead row
+        if self._graph is None or counts.shown < self._graph.exact_below:
             self._drop(connection, best)
-        elif renewed:
-            self._equip(connection, graph, counts.shown)
-            self._renew(connection, graph, best, self._last(connection) if growing else ALL)
+        elif reach < ALL or self.suspect or self._outdated(connection, counts):
+            self._equip(connection, self._graph, counts.shown)
+            self._renew(connection, self._graph, best, self._last(connection) if growing else ALL)
             self._note(connection, counts)
             self.suspect = False
+        else:
+            clean = False
         if not growing:
             self._drop(connection, self._by_written)
         if self._graph is not None and self._graph.payloads:
             self._index_payloads(connection)
-        # A graph that holds no dead row is vacuumed quickly, and only such a one should be.
-        fresh = graph is None or renewed
-        clean = "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF, ANALYZE)" if fresh else "ANALYZE"
-        connection.execute(self._table.sql(f"{clean} {{table}}"))
+        # Otherwise vacuuming it takes longer than building it anew.
+        do = "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF, ANALYZE)" if clean else "ANALYZE"
+        connection.execute(self._table.sql(f"{do} {{table}}"))
 
     def _best(self, connection: Connection) -> tuple[str, int]:
         """The graph that reaches most, "" where there is none; all others are dropped."""
