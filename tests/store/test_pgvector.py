@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -24,33 +23,14 @@ from holdfast.store.pgvector_index import ALL, NONE
 from holdfast.store.pgvector_table import FORMAT, Table
 from holdfast.store.registry import open_store
 from tests.house.tree import ROOT
+from tests.store.conftest import SPACE, table
 from tests.store.test_pgvector_where import HOSTILE
-
-SPACE = Space("a model@1", 24)
-
-
-@pytest.fixture
-def make(postgres, tmp_path):
-    opened = []
-
-    def opener(folder="side", space=SPACE, **options):
-        store = PgvectorStore(tmp_path / folder, space, **options)
-        opened.append(store)
-        return store
-
-    yield opener
-    for store in opened:
-        store.close()
 
 
 @pytest.fixture
 def sql(postgres):
     with psycopg.connect(postgres, autocommit=True) as connection:
         yield lambda query, *values: connection.execute(query, values or None)
-
-
-def table(tmp_path, folder="side"):
-    return json.loads((tmp_path / folder / "postgres.json").read_text())["table"]
 
 
 def recall(store, rows, count=40):

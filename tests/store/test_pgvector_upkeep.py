@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import psycopg
 import pytest
 
 from holdfast.errors import InvalidInput
 from holdfast.space import Space
 from holdfast.store.checks.bench import names, sample
-from holdfast.store.pgvector import PgvectorStore
 from holdfast.store.pgvector_index import _SPARE, Graph
-
-SPACE = Space("a model@1", 24)
-
-
-@pytest.fixture
-def make(postgres, tmp_path):
-    opened = []
-
-    def opener(space=SPACE, **options):
-        store = PgvectorStore(tmp_path / "side", space, **options)
-        opened.append(store)
-        return store
-
-    yield opener
-    for store in opened:
-        store.close()
+from tests.store.conftest import SPACE, table
 
 
 @pytest.fixture
@@ -45,14 +27,10 @@ def told(postgres):
         yield run
 
 
-def table(tmp_path):
-    return json.loads((tmp_path / "side" / "postgres.json").read_text())["table"]
-
-
 @pytest.mark.parametrize(("dim", "links", "count"), [(384, 16, 3000), (24, 32, 3000)])
 def test_a_build_has_the_memory_that_the_graph_takes(make, told, tmp_path, dim, links, count):
     space = Space("wide@1", dim)
-    store = make(space)
+    store = make(space=space)
     store.upsert(names(count), sample(count, space))
     needed = Graph(links, 64, 0, False, 512, 0).kilobytes(count, 4 * dim) - _SPARE
 

@@ -162,12 +162,15 @@ def test_what_died_while_it_deleted_from_a_pair_is_mended_when_it_is_opened(tmp_
     def opened(space, folder):
         return QdrantStore(tmp_path / folder, space, pair=True)
 
+    def dies(*_):
+        raise KeyboardInterrupt
+
     old, new = opened(OLD, "a"), opened(NEW, "b")
     for store in (old, new):
         store.upsert(NAMES, rows(store.space), revisions=[7] * 20)
     new.hide(NAMES[:5])
     with monkeypatch.context() as patch:
-        patch.setattr(Collection, "unmark", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Collection, "unmark", dies)
         with pytest.raises(KeyboardInterrupt):
             new.delete(NAMES[:3])
     for store in (old, new):

@@ -8,23 +8,9 @@ from holdfast.upgrade.forecast import Forecaster, Measure, at_random
 from holdfast.upgrade.mixture import zscore
 from holdfast.upgrade.rehearse import REPLAYS, lowered, posterior
 from holdfast.upgrade.rivals import Rivals
-from holdfast.upgrade.sampling import first_sample, gather
 from holdfast.upgrade.unseen import Unseen
-from tests.upgrade.worlds import World
 
-NOISY, NEAR = (0.12, 0.12), (0.05, 0.05)
 FIRST = 3  # places: among ten, all answers of a sample would be found
-
-
-@pytest.fixture(scope="module")
-def world():
-    return World(NOISY, NEAR, queries=60, count=800)
-
-
-@pytest.fixture(scope="module")
-def known(world):
-    measure = Measure(world.judge, "R@10")
-    return gather(world.known, first_sample(world.relevant, 160), 160, measure)
 
 
 def test_a_replay_keeps_answers_and_draws_rivals_as_they_are(world, known):

@@ -11,22 +11,8 @@ from holdfast.upgrade.forecast import Forecaster, Measure, at_random
 from holdfast.upgrade.mixture import zscore
 from holdfast.upgrade.rehearse import lowered
 from holdfast.upgrade.rounds import Rounds
-from holdfast.upgrade.sampling import ROUNDS, first_sample, gather
+from holdfast.upgrade.sampling import ROUNDS
 from holdfast.upgrade.unseen import Unseen
-from tests.upgrade.worlds import World
-
-NOISY, NEAR = (0.12, 0.12), (0.05, 0.05)
-
-
-@pytest.fixture(scope="module")
-def world():
-    return World(NOISY, NEAR, queries=60, count=800)
-
-
-@pytest.fixture(scope="module")
-def known(world):
-    measure = Measure(world.judge, "R@10")
-    return gather(world.known, first_sample(world.relevant, 160), 160, measure)
 
 
 def test_every_play_keeps_all_that_was_read_and_draws_the_rest_as_its_round_would(world, known):
