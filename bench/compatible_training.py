@@ -36,6 +36,7 @@ from . import (
     compatible_convolutional,
     compatible_cost,
     compatible_flips,
+    compatible_oca,
     compatible_stream,
     compatible_tuning,
     compatible_update,
@@ -213,7 +214,7 @@ def _gain(record: Record, name: str, seeds: Seeds, free: Seeds, where: str) -> N
 
 
 def _oca(record: Record, found: Mapping[str, Seeds], where: str) -> None:
-    for name in ("OCA", "OCA without its layer"):
+    for name in ("OCA", "OCA without its layer", "OCA, distilled"):
         if name not in found:
             continue
         behind = []
@@ -332,8 +333,9 @@ def _convolutional(record: Record, cells: Cells, options: argparse.Namespace) ->
         if found:
             record.notes.append(aims_table(where, found))
         updates(record, found, where, drawn=False)
-    if not options.quick and (tried := compatible_convolutional.table(cells)):
-        record.notes.append(tried)
+    if not options.quick:
+        tried = compatible_convolutional.table(cells), compatible_oca.table(cells)
+        record.notes += [table for table in tried if table]
 
 
 def _whole(record: Record, cells: Cells, options: argparse.Namespace) -> None:

@@ -215,13 +215,14 @@ def aims_table(where: str, found: Mapping[str, Seeds]) -> str:
             continue
         for number, seed in seeds.items():
             own, free = seed["closed"], found["independent"][number]["closed"]
-            told = [_points(own[m]["old/old"], own[m]["new/old"]) for m in ("CMC@1", "mAP")]
-            told += [_points(free[m]["new/new"], own[m]["new/new"]) for m in ("CMC@1", "mAP")]
+            told = [points(own[m]["old/old"], own[m]["new/old"]) for m in ("CMC@1", "mAP")]
+            told += [points(free[m]["new/new"], own[m]["new/new"]) for m in ("CMC@1", "mAP")]
             lines.append(f"| {name} | {number} | " + " | ".join(told) + " |")
     return "\n".join(lines)
 
 
-def _points(before: Sequence[float], after: Sequence[float]) -> str:
+def points(before: Sequence[float], after: Sequence[float]) -> str:
+    """What was gained, in points, with its interval."""
     change = compare(before, after).difference
     value, low, high = (100 * end for end in (change.value, change.low, change.high))
     return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
