@@ -192,10 +192,13 @@ async function confirmed(event) {
   sent.delete(command);
 }
 
-// The button that was pressed may have been drawn anew meanwhile, so the browser has lost it.
+// The button that was pressed may have been drawn anew meanwhile, so the browser has lost it. This
+// is told a moment after the dialog is shut: whoever has gone on by then is not called back.
 
 function giveBack() {
-  const back = chosen && at(chosen.from);
+  const here = document.activeElement;
+  const lost = !here || here === document.body || at("confirm-dialog").contains(here);
+  const back = lost && chosen && at(chosen.from);
   if (back) back.focus({ preventScroll: true });
 }
 
