@@ -85,7 +85,7 @@ def test_a_whole_upgrade_by_keyboard(slow, served, visit):
         "rate 6",
         "start",
     ]
-    assert "The upgrade is rolled back" in page.inner_text("#part-say")
+    here.until_heard("The upgrade is rolled back")
 
 
 def throttle(here, rate):
@@ -104,9 +104,7 @@ def test_what_is_not_possible_says_why_and_stays_reachable(planned, served, visi
     here.reach("do-cut-over")
     assert here.page.get_attribute("#do-cut-over", "aria-disabled") == "true"
     here.press("Enter")
-    assert (
-        here.page.inner_text("#part-say") == "Cut over is not possible now: the upgrade is planned."
-    )
+    here.until_heard("Cut over is not possible now: the upgrade is planned.")
     assert not here.page.evaluate("document.getElementById('confirm-dialog').open")
 
 
@@ -128,6 +126,22 @@ def test_the_focus_comes_back_to_a_button_that_was_drawn_anew(planned, served, v
     here.page.evaluate("replace('controls', document.getElementById('part-controls').innerHTML)")
     here.press("Escape")
     here.until_focused("do-roll-back")
+
+
+def test_whoever_has_gone_on_when_a_dialog_is_shut_is_not_called_back(planned, served, visit):
+    """A dialog that is shut says so a moment later: by then a key may have moved the focus."""
+    here = visit(served(planned).address)
+    here.command("roll-back")
+    here.until_open("confirm-dialog")
+    went_on = """() => new Promise(done => {
+        const dialog = document.getElementById("confirm-dialog");
+        dialog.addEventListener("close", () => done(document.activeElement.id));
+        dialog.close();
+        document.getElementById("question").focus();
+    })"""
+    assert here.page.evaluate(went_on) == "question"
+    here.type("w1")
+    assert here.page.input_value("#question") == "w1"
 
 
 def test_the_focus_stays_on_a_summary_and_a_table_that_are_drawn_anew(planned, served, visit):
@@ -225,19 +239,13 @@ def test_a_refused_stream_is_asked_for_again(planned, served, visit):
     """A service that is going down refuses readers: browsers never come back from that alone."""
     running = served(planned)
     here = visit(running.address)
-    refusals = iter(range(2))
-
-    def answer(route):
-        if next(refusals, None) is None:
-            route.continue_()
-        else:
-            route.fulfill(status=503, body="{}", content_type="application/problem+json")
-
-    here.page.route("**/events", answer)
+    refused = {"status": 503, "body": "{}", "content_type": "application/problem+json"}
+    here.page.route("**/events", lambda route: route.fulfill(**refused))
     here.page.reload()
-    here.page.wait_for_selector("#lost", state="visible")
+    with here.page.expect_request("**/events"):  # once more, at least
+        here.page.wait_for_selector("#lost", state="visible")
+    here.page.unroute("**/events")
     here.page.wait_for_selector("#lost", state="hidden")
-    assert next(refusals, None) is None
 
 
 LUMINANCE = """
@@ -306,9 +314,10 @@ def test_no_width_makes_it_scroll_sideways(slow, served, visit):
 def test_a_session_that_has_ended_is_asked_for_anew(planned, served, visit):
     """A private service refuses the stream then; trying again for ever would help nobody."""
     here = visit(served(planned, "--private").address)
-    here.sign_in_to_look()
+    with here.page.expect_response("**/events") as stream:  # of the page that was loaded anew
+        here.sign_in_to_look()
+    assert stream.value.status == 200
     here.context.clear_cookies()
-    here.until("() => typeof listen === 'function'")  # the page was loaded anew
     here.page.evaluate("listen()")
     here.until_open("sign-dialog")
     assert here.page.locator(".pill").count() == 0
@@ -330,7 +339,8 @@ def test_an_answer_that_comes_late_does_not_take_the_place_of_a_later_one(planne
     here.page.fill("#question", "w2")
     here.press("Enter")
     here.page.wait_for_selector("#answers section")
-    held[0].fulfill(status=200, body="<p id='late'>late</p>", content_type="text/html")
+    with here.page.expect_request_finished(lambda request: request == held[0].request):
+        held[0].fulfill(status=200, body="<p id='late'>late</p>", content_type="text/html")
     here.page.wait_for_timeout(300)
     assert here.page.locator("#late").count() == 0
     assert here.page.get_attribute("#answers", "aria-busy") == "false"

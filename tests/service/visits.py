@@ -15,10 +15,22 @@ BROWSER = next(
     ),
     None,
 )
-PATIENCE = 60_000  # milliseconds: only a failure takes as long, whatever else the machine does
+PATIENCE = 120_000  # milliseconds: only a failure takes as long, whatever else the machine does
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium here: apt-get install chromium"
 )
+
+# All that a screen reader is told: what comes next may take its place before anybody looks.
+LISTEN = """
+window.heard = [];
+addEventListener("DOMContentLoaded", () => {
+  const note = (changes) => {
+    for (const { addedNodes } of changes) for (const one of addedNodes) heard.push(one.textContent);
+  };
+  const place = document.getElementById("part-say");
+  if (place) new MutationObserver(note).observe(place, { childList: true });
+});
+"""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +56,7 @@ class Visit:
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", self._see)
+        self.page.add_init_script(LISTEN)
         self.page.goto(f"{address}/")
 
     def _hear(self, message):
@@ -84,8 +97,12 @@ class Visit:
     def until_focused(self, name):
         self.until("name => document.activeElement.id === name", name)
 
+    def until_heard(self, words):
+        self.until("words => heard.some(one => one.includes(words))", words)
+
     def command(self, name):
-        """Go to the button and press it, once it may be pressed."""
+        """Go to the button and press it, once it may be pressed and no dialog is above it."""
+        self.until("() => !document.querySelector('dialog[open]')")
         self.page.wait_for_selector(f"#do-{name}:not([aria-disabled])")
         self.reach(f"do-{name}")
         self.press("Enter")
