@@ -143,11 +143,11 @@ def forget():
 @pytest.fixture
 def nobody(hub, monkeypatch):
     """An address where nobody listens."""
-    with socket.socket() as taken:
+    with socket.socket() as taken:  # as long as it is needed, so that nobody else listens there
         taken.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    point(monkeypatch, address)
-    return address
+        point(monkeypatch, address)
+        yield address
 
 
 def refused(encoder):
@@ -208,12 +208,12 @@ def test_what_was_downloaded_once_works_without_a_network(hub, tmp_path, monkeyp
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         point(monkeypatch, f"http://127.0.0.1:{taken.getsockname()[1]}")
-    begun, count = time.monotonic(), len(hub.asked)
-    again = ClipEncoder("kelp/clip", device="cpu")
-    np.testing.assert_array_equal(again.encode([*TEXTS, picture(1)], "document").array, made)
-    assert again.space == first.space
-    assert time.monotonic() - begun < SOON
-    assert len(hub.asked) == count
+        begun, count = time.monotonic(), len(hub.asked)
+        again = ClipEncoder("kelp/clip", device="cpu")
+        np.testing.assert_array_equal(again.encode([*TEXTS, picture(1)], "document").array, made)
+        assert again.space == first.space
+        assert time.monotonic() - begun < SOON
+        assert len(hub.asked) == count
 
 
 def test_a_sentence_model_is_downloaded_once_and_works_without_a_network(

@@ -74,14 +74,25 @@ def test_who_is_interrupted_in_the_line_does_not_block_it():
     threads[0].start()
     assert held.wait(60)
     before = signal.signal(signal.SIGALRM, interrupt)
+    here = threading.main_thread().ident
+
+    def ring():
+        """Once somebody stands in the line: a timer might go off before."""
+        while len(turn._line) < 2:
+            time.sleep(0.001)
+        with turn._changed:  # it waits
+            pass
+        signal.pthread_kill(here, signal.SIGALRM)
+
+    threads.append(threading.Thread(target=ring))
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        threads[-1].start()
         with pytest.raises(KeyboardInterrupt), turn:
             order.append("who was interrupted")
     finally:
         signal.signal(signal.SIGALRM, before)
     threads.append(threading.Thread(target=go, args=(1,), daemon=True))
-    threads[1].start()
+    threads[-1].start()
     leave.set()
     for thread in threads:
         thread.join(60)
