@@ -30,7 +30,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 BASE = "http://127.0.0.1:8111"
 
 
-PATIENCE = 90.0  # seconds: only a failure takes as long, whatever else the machine does
+PATIENCE = 180.0  # seconds: only a failure takes as long, whatever else the machine does
 
 
 def patiently(ask, reached):
@@ -88,7 +88,7 @@ class Client:
         return [hit["id"] for hit in found.json()["answers"][0]["hits"]]
 
     def close(self):
-        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(PATIENCE)
         self.service.office.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -8,7 +8,7 @@ import httpx
 
 from tests.house.documents import blocks_of
 from tests.house.tree import ROOT
-from tests.service.conftest import TOKEN
+from tests.service.conftest import PATIENCE, TOKEN
 
 PAGE = ROOT / "docs" / "how-to" / "serve.md"
 BLOCKS = list(blocks_of(PAGE, PAGE.read_text(encoding="utf-8")))
@@ -40,7 +40,7 @@ def curl(line):
             address = word
     fails = "-sf" in line
     asked = method or ("POST" if body else "GET")
-    return fails, httpx.request(asked, address, headers=headers, content=body, timeout=30)
+    return fails, httpx.request(asked, address, headers=headers, content=body, timeout=PATIENCE)
 
 
 def test_every_command_of_the_page_does_what_it_says(planned, served, monkeypatch):
