@@ -35,7 +35,7 @@ class ClipEncoder(TwoTowers):
             elsewhere this, or without one the weights themselves.
         prefix: Text before every text, such as "a photo of ".
         max_length: Tokens after which text is cut; None for the model's own limit.
-        batch_size: Texts or pictures in one pass.
+        batch_size: Texts or pictures in one pass, at most; fewer where that would take long.
         device: Such as "cpu" or "cuda:0"; None for the best there is.
         dtype: Numbers of the computation; None for those of the weights.
         name: Label of the space.

@@ -29,7 +29,7 @@ class OpenClipEncoder(TwoTowers):
             name brings its own, since the library would make up weights at random.
         revision: Version of the weights; without one the fingerprint covers the weights.
         prefix: Text before every text, such as "a photo of ".
-        batch_size: Texts or pictures in one pass.
+        batch_size: Texts or pictures in one pass, at most; fewer where that would take long.
         device: Such as "cpu" or "cuda:0"; None for the best there is.
         name: Label of the space.
     Raises:

