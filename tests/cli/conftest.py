@@ -93,10 +93,13 @@ class Home:
         assert snapshot(self.folder) == before
         return result.stderr
 
-    def process(self, command: str, *options: str, **environment: str) -> subprocess.Popen[str]:
-        """In a process of its own."""
+    def process(
+        self, command: str, *options: str, first: str = "", **environment: str
+    ) -> subprocess.Popen[str]:
+        """In a process of its own, which may run a line of Python first."""
+        code = f"{first}\nfrom holdfast.cli import main\nmain(prog_name='holdfast')"
         return subprocess.Popen(
-            [sys.executable, "-m", "holdfast", *self.words(command, *options)],
+            [sys.executable, "-c", code, *self.words(command, *options)],
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

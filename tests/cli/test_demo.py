@@ -52,7 +52,7 @@ def test_killed_half_way_started_again_and_run_once_more(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    until = time.monotonic() + 120
+    until = time.monotonic() + 400
     while moved(folder) < ITEMS // 3 and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     process.kill()
