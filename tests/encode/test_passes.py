@@ -39,7 +39,7 @@ def work_of(seed, count=300, longest=256.0):
 def test_after_the_first_no_pass_takes_longer_unless_one_content_does(each):
     model, work = Model(each), work_of(0)
     passes = passes_of(model)
-    model.run(passes, work[:MOST])
+    model.run(passes, work[:4])
     for start, stop, seconds in model.run(passes, work):
         assert seconds <= SHORT * (1 + 1e-6) or stop == start + 1
         full = (stop - start + 1) * work[start] * each > SHORT * (1 - 1e-6)
@@ -54,9 +54,12 @@ def test_each_content_is_in_one_pass():
         assert covered == list(range(seed))
 
 
-def test_the_first_pass_knows_nothing_and_is_as_large_as_asked_for():
-    model = Model(1.0)
-    assert model.run(passes_of(model), [10.0] * 40)[0][:2] == (0, MOST)
+@pytest.mark.parametrize(("most", "first"), [(MOST, 4), (3, 3), (1, 1)])
+def test_the_first_pass_is_small_since_nothing_is_known(most, first):
+    model = Model(1e-9)
+    sizes = [stop - start for start, stop, _ in model.run(passes_of(model, most), [10.0] * 100)]
+    assert sizes[0] == first
+    assert set(sizes[1:-1]) == {most}
 
 
 def test_one_slow_pass_is_soon_forgotten():
