@@ -340,6 +340,41 @@ def test_a_status_that_stays_is_not_tried_again(serve, status, kind, advice):
     assert (len(endpoint.asked), waits) == (1, [])
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": 429, "message": "busy"}},
+        {"error": {"code": "503", "message": "busy"}},
+        {"error": {"status": 502, "message": "busy"}},
+        {"error": "busy", "status_code": 500},
+    ],
+)
+def test_a_gateways_good_answer_that_tells_of_trouble_is_asked_again(serve, body):
+    endpoint, encoder, waits = serve(lambda _: reply(body))
+    same(encoder)  # no item is blamed for it
+    assert (len(endpoint.asked), waits) == (2, [1.0])
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (401, EncoderMisconfigured),
+        (400, EncoderError),
+        (None, EncoderError),
+        (True, EncoderError),
+        (200, EncoderError),
+        ("rate_limit", EncoderError),
+        ("\u00b2", EncoderError),
+    ],
+)
+def test_a_gateways_good_answer_is_judged_by_the_status_it_tells(serve, code, kind):
+    endpoint, encoder, waits = serve(lambda _: reply({"error": {"code": code, "message": "no"}}))
+    with pytest.raises(kind) as caught:
+        encoder.encode(TEXTS, "document")
+    assert type(caught.value) is kind
+    assert (len(endpoint.asked), waits) == (1, [])
+
+
 def test_an_empty_account_is_not_waited_for(serve):
     endpoint, encoder, _ = serve(lambda _: reply({"error": {"code": "insufficient_quota"}}, 429))
     with pytest.raises(EncoderMisconfigured, match="no credit"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,16 @@ from ..errors import EncoderError, EncoderMisconfigured, EncoderUnavailable, Wro
 from ..space import Space
 from .base import as_answer
 
+_STATUSES = range(400, 600)
 
-def read_embeddings(body: bytes, count: int, space: Space, owner: str) -> FloatArray:
+
+def read_embeddings(
+    body: bytes,
+    count: int,
+    space: Space,
+    owner: str,
+    failure: Callable[[int], EncoderError] | None = None,
+) -> FloatArray:
     """Read, order and check the rows of one answer.
 
     Args:
@@ -22,6 +31,8 @@ def read_embeddings(body: bytes, count: int, space: Space, owner: str) -> FloatA
         count: How many texts it was sent.
         space: What the rows must be.
         owner: Whose answer it is, for the message.
+        failure: Makes the error of a status that the body tells of: a gateway may pass on in a
+            good answer that the server behind it is overloaded.
     Returns:
         (count, d) float32, in the order of the texts.
     Raises:
@@ -30,7 +41,7 @@ def read_embeddings(body: bytes, count: int, space: Space, owner: str) -> FloatA
         EncoderMisconfigured: No `data`, or rows of another length: no text is to blame.
         EncoderError: Rows without an order, without numbers, or with NaN.
     """
-    entries = _entries(body, owner)
+    entries = _entries(body, owner, failure)
     if len(entries) != count:
         raise WrongCount(
             owner,
@@ -53,7 +64,7 @@ def read_embeddings(body: bytes, count: int, space: Space, owner: str) -> FloatA
     return as_answer(np.array(rows, dtype=np.float32), count, space, owner).array
 
 
-def _entries(body: bytes, owner: str) -> list[Any]:
+def _entries(body: bytes, owner: str, failure: Callable[[int], EncoderError] | None) -> list[Any]:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as cause:
@@ -63,6 +74,9 @@ def _entries(body: bytes, owner: str) -> list[Any]:
     entries = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(entries, list):
         keys = sorted(answer) if isinstance(answer, dict) else []
+        status = _status(answer) if "error" in keys else None
+        if failure is not None and status is not None:
+            raise failure(status)
         # A gateway may put an error about one text into a good answer.
         kind = EncoderError if "error" in keys else EncoderMisconfigured
         raise kind(
@@ -72,6 +86,18 @@ def _entries(body: bytes, owner: str) -> list[Any]:
             "Is this the address of an OpenAI-compatible server? base_url often ends in /v1.",
         )
     return entries
+
+
+def _status(answer: dict[str, Any]) -> int | None:
+    """The HTTP status that an error in a body names, as a number or in digits."""
+    error = answer["error"]
+    for told in (error if isinstance(error, dict) else {}, answer):
+        for key in ("code", "status", "status_code"):
+            given = told.get(key)
+            number = int(given) if isinstance(given, str) and given.isdecimal() else given
+            if type(number) is int and number in _STATUSES:
+                return number
+    return None
 
 
 def _in_order(entries: list[Any], owner: str) -> list[dict[str, Any]]:

@@ -211,8 +211,14 @@ class HttpEncoder:
                 f"Is the server up? Is {self.timeout:g} s (timeout) enough for it?",
             ) from cause
         if response.status_code != 200:
-            raise self._failure(response, token)
-        return read_embeddings(response.content, len(texts), self.space, self._owner)
+            raise self._failure(response, token, response.status_code)
+        return read_embeddings(
+            response.content,
+            len(texts),
+            self.space,
+            self._owner,
+            lambda status: self._failure(response, token, status),
+        )
 
     def _token(self) -> str:
         if self.token_env is None:
@@ -228,9 +234,8 @@ class HttpEncoder:
             )
         return token
 
-    def _failure(self, response: Any, token: str) -> EncoderError:
-        """The error for a status other than 200."""
-        status = response.status_code
+    def _failure(self, response: Any, token: str, status: int) -> EncoderError:
+        """The error for a status other than 200, of the answer or told in its body."""
         said = _scrubbed(response.text, token)
         got = f"HTTP {status}: {said}" if said else f"HTTP {status}"
         answer = "vectors"
