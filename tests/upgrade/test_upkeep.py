@@ -64,6 +64,15 @@ def test_where_items_move_faster_than_graphs_are_built_moving_goes_first(cost, s
         assert before_the_end > 0.5 * share * 400_000
 
 
+@pytest.mark.parametrize("searched", [False, True])
+def test_items_that_all_move_within_seconds_wait_for_the_end(searched):
+    """A mixture that lasts no longer is hardly searched, and the price is not known yet."""
+    assert World(40_000, cost=1e-4, searched=searched).move(each=1e-4) == [("new", 40_000)]
+    tended = World(80_000, cost=1e-5, searched=searched).move(each=1e-4)
+    assert tended[0] == ("old", 29_000)  # after five seconds: 51,000 have moved
+    assert len(tended) > 2
+
+
 def test_the_new_side_waits_for_an_end_that_is_near():
     world = World(15_000, cost=0.0)
     at_doublings = [rows for name, rows in world.move(each=1.0) if name == "new"]

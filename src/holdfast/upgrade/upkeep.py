@@ -7,7 +7,8 @@ at each doubling for the same reason.
 That is worth it while the mix is searched for long: where items move faster than graphs are
 built, the new side's would be outgrown before they are done. So rebuilding takes at most a
 fifth as long as moving does, half as long where live searches come first, and waits for the end
-when that is near.
+when that is near. What it takes is not known before the first time, which therefore waits
+until items have moved for some seconds.
 
 It makes searches quick and no more: where it fails while items move, as when the machine ends a
 builder for want of memory, they move on, and it is tried again at the next halving or doubling.
@@ -27,6 +28,7 @@ _LOG = logging.getLogger("holdfast.upgrade")
 LEAST = 5_000  # fewer rows are scanned quickly enough as they are
 _SHARE, _SEARCHED = 0.2, 0.5  # seconds of upkeep for each second of moving
 _DOUBLED = 2.0
+_LASTING = 5.0  # seconds of moving before a rebuilding of unknown price
 _NEAR = 0.5  # rows still to come, for each one there, for which the end is waited for
 
 
@@ -77,6 +79,8 @@ class Upkeep:
 
     def _affords(self, rows: int) -> bool:
         moving = self._clock() - self._since - self._spent
+        if not self._each:
+            return moving >= _LASTING
         return self._spent + rows * self._each <= self._share * moving
 
     def _tend(self, store: VectorStore, rows: int) -> None:
