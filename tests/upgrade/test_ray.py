@@ -285,6 +285,25 @@ def test_a_batch_that_outlives_its_run_starts_no_cluster_again(answer):
     assert [executor._free, executor._busy, executor._starting] == [[], [], {}]
 
 
+@pytest.mark.parametrize(
+    ("address", "environment", "asked"),
+    [(None, None, "local"), (None, "there:6379", None), ("auto", None, "auto")],
+)
+def test_without_an_address_no_cluster_of_others_is_joined(
+    address, environment, asked, monkeypatch
+):
+    from holdfast.upgrade.ray import RayExecutor
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    executor = RayExecutor("python", SLOW, NEW, address=address, actors=1)
+    executor._ray = fake = MagicMock()
+    fake.is_initialized.return_value = False
+    executor._begin()
+    assert fake.init.call_args.kwargs["address"] == asked
+
+
 def test_a_project_runs_its_plan_on_ray(cluster, tmp_path):
     home = Home(tmp_path)
     settings = f'executor = "ray"\naddress = "{cluster[0].address}"\nactors = 2\ncpus = 0.5'

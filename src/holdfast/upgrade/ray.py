@@ -198,10 +198,12 @@ class RayExecutor(Threads):
     def _begin(self) -> None:
         """Join the cluster, and ask for as many actors as there should be."""
         if not self._ray.is_initialized():
-            here = self._address is None and "RAY_ADDRESS" not in os.environ
-            more = {"include_dashboard": False} if here else {}
+            address, more = self._address, {}
+            if address is None and "RAY_ADDRESS" not in os.environ:
+                # Without a word Ray would join whatever cluster was started here last.
+                address, more = "local", {"include_dashboard": False}
             self._ray.init(
-                address=self._address, log_to_driver=False, logging_level=logging.ERROR, **more
+                address=address, log_to_driver=False, logging_level=logging.ERROR, **more
             )
             self._own = True
         make = self._ray.remote(Worker).options(**self._needs)
