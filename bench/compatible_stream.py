@@ -192,6 +192,20 @@ def cifar(
     )
 
 
+def across(stream: Stream) -> Callable[[Sequence[Sequence[float]]], float] | None:
+    """What takes the mean of the cells in which a model asks a gallery of another lineage.
+
+    None where no model takes over.
+    """
+    if not stream.replaced:
+        return None
+    tasks = len(stream.steps)
+    lineage = np.searchsorted(stream.replaced, np.arange(tasks), side="right")
+    query, gallery = np.tril_indices(tasks, -1)
+    apart = lineage[query] != lineage[gallery]
+    return lambda matrix: float(np.mean(np.array(matrix)[query[apart], gallery[apart]]))
+
+
 def longer(stream: Stream, epochs: int) -> Stream:
     """The same with more passes over each task; models from outside stay as they are."""
     kind, _, seed = stream.name.rpartition("-")

@@ -106,6 +106,17 @@ def streams(
                 target=f">= {aim}",
                 data=f"{len(gaps)} seeds",
             )
+            if apart := compatible_stream.across(made[0]):
+                sides = zip(found[better], found[worse], strict=False)
+                gaps = [100 * (apart(a["matrix"]) - apart(b["matrix"])) for a, b in sides]
+                record.add(
+                    "points, mean of the cells across a replacement",
+                    f"{where}, {better} above {worse}",
+                    float(np.mean(gaps)),
+                    low=min(gaps),
+                    high=max(gaps),
+                    data=f"{len(gaps)} seeds",
+                )
     if found:
         record.notes.append(stream_table(where, found, bounds))
 
