@@ -240,7 +240,7 @@ def test_writers_of_one_file_do_not_write_into_each_other(tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
     assert not errors
     assert found <= set(contents)
     assert os.listdir(tmp_path) == ["file"]

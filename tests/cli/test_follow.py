@@ -69,7 +69,7 @@ def fed(home, monkeypatch):
 def test_a_service_follows_while_nothing_else_goes_on(home, fed):
     steward = Steward(Project(home.config))
     steward.open()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while fed.changes:
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -59,19 +59,19 @@ def test_a_query_goes_between_two_batches_of_documents():
 
     def before():
         inside.set()
-        assert go_on.wait(60)
+        assert go_on.wait(240)
 
     made = Towers(before=before)
     backfill = threading.Thread(target=made.encode, args=(["x"] * 12, "document"))
     backfill.start()
-    assert inside.wait(60)  # the backfill is in its first batch
+    assert inside.wait(240)  # the backfill is in its first batch
     query = threading.Thread(target=made.encode, args=(["query"], "query"))
     query.start()
     while len(made._turn._line) < 2:  # the query stands in it
         time.sleep(0.001)
     go_on.set()
-    query.join(60)
-    backfill.join(60)
+    query.join(240)
+    backfill.join(240)
     assert made.batches.index(["query"]) == 1
     assert len(made.batches) == 7
 

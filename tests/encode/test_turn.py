@@ -68,12 +68,12 @@ def test_who_is_interrupted_in_the_line_does_not_block_it():
             order.append(number)
             if wait is not None:
                 held.set()
-                assert wait.wait(60)
+                assert wait.wait(240)
 
     leave = threading.Event()
     threads = [threading.Thread(target=go, args=(0, leave))]
     threads[0].start()
-    assert held.wait(60)
+    assert held.wait(240)
     before = signal.signal(signal.SIGALRM, interrupt)
     here = threading.main_thread().ident
 
@@ -96,7 +96,7 @@ def test_who_is_interrupted_in_the_line_does_not_block_it():
     threads[-1].start()
     leave.set()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
     assert order == [0, 1]
 
 
@@ -116,7 +116,7 @@ def test_a_query_goes_between_two_batches_of_documents(monkeypatch):
     def batch(contents, role):
         batches.append((role, len(contents)))
         if len(batches) == 2:  # a busy machine wakes the one who asks late
-            until = time.monotonic() + 60
+            until = time.monotonic() + 240
             while len(encoder._turn._line) < 2:
                 assert time.monotonic() < until
                 time.sleep(0.001)

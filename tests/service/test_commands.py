@@ -320,7 +320,7 @@ def test_what_is_watched_is_watched_again_after_a_restart(home, opened):
     again = opened(home)
     for number in range(5):
         again.ids(f"w{number} w1")
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while "5 searches compared" not in again.get("/").text and time.monotonic() < end:
         time.sleep(0.05)
     assert "5 searches compared" in again.get("/").text

@@ -45,7 +45,7 @@ def test_a_command_that_waits_when_it_goes_down_is_refused(planned, opened, monk
 
     def start(body, who):
         begun.set()
-        return str(go.wait(60))
+        return str(go.wait(240))
 
     monkeypatch.setattr(office, "_start", start)
     threads = [
@@ -56,7 +56,7 @@ def test_a_command_that_waits_when_it_goes_down_is_refused(planned, opened, monk
     ]
     for thread in threads:
         thread.start()
-        assert begun.wait(60)
+        assert begun.wait(240)
     patiently(office._worker._work_queue.qsize, lambda waiting: waiting == 1)
     office._worker.shutdown(wait=False, cancel_futures=True)
     go.set()
@@ -82,7 +82,7 @@ def test_a_command_that_fails_when_nobody_waits_any_more_is_told(planned, opened
     start = office._start
 
     def fail(body, who):
-        go.wait(60)
+        go.wait(240)
         raise StoreError("store", "room", "a full disk <b>")
 
     monkeypatch.setattr(office, "_start", fail)
@@ -108,7 +108,7 @@ def test_a_rollback_that_goes_on_by_itself_is_shown_as_under_way(planned, opened
     go, roll_back = threading.Event(), Office._roll_back
 
     def wait(self, body, who):
-        go.wait(60)
+        go.wait(240)
         return roll_back(self, body, who)
 
     monkeypatch.setattr(Office, "_roll_back", wait)

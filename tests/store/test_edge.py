@@ -277,14 +277,14 @@ def test_get_does_not_wait_for_hiding_nor_miss_what_is_hidden(store, monkeypatch
 
     def held(rows):
         reached.set()
-        assert go.wait(60)
+        assert go.wait(240)
         put(rows)
 
     monkeypatch.setattr(store._archive, "put", held)
     hiding = threading.Thread(target=store.hide, args=(names[:20],))
     hiding.start()
     try:
-        assert reached.wait(60)
+        assert reached.wait(240)
         assert np.array_equal(store.get(names).vectors.array, wanted)  # would wait for ever
     finally:
         go.set()

@@ -253,7 +253,7 @@ store.tend()
     child.wait()
     child.stdout.close()
     if sys.platform == "linux":
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while Path(f"/proc/{builder}").exists():
             status = Path(f"/proc/{builder}/status").read_text()
             if "State:\tZ" in status:

@@ -130,7 +130,7 @@ def waiting(gate):
 
 
 def wait_for_child(store):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while store._engine._build is None:
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -172,7 +172,7 @@ def test_closing_gives_a_running_build_up(store, monkeypatch):
     thread, problems = in_background(store.tend)
     wait_for_child(store)
     store.close()
-    thread.join(60)
+    thread.join(240)
     assert not thread.is_alive()
     assert problems == []
     again = EdgeStore(store.folder, SPACE)
@@ -191,7 +191,7 @@ def test_a_signal_to_all_processes_of_a_service_is_no_failure_of_the_child(
         child = wait_for_child(store)
         assert os.getpgid(child.pid) != os.getpgrp()
         child.terminate()
-        thread.join(60)
+        thread.join(240)
     assert problems == []
     assert (shards(store), graph_rows(store)) == (["shard-0", "shard.json"], 0)
     store.tend()

@@ -345,20 +345,20 @@ def test_searches_and_writes_go_on_while_an_index_is_built(both, monkeypatch):
     def slow(*args):
         index = real(*args)
         at_work.set()
-        go_on.wait(60)
+        go_on.wait(240)
         return index
 
     monkeypatch.setattr("holdfast.store.faiss.build", slow)
     thread = threading.Thread(target=pair.store.tend)
     thread.start()
-    assert at_work.wait(60)
+    assert at_work.wait(240)
     pair.delete(ids(0, 100))
     pair.fill(50, 150, seed=2)
     pair.fill(2000, 2050, seed=3)
     pair.hide(ids(300, 400))
     pair.same()
     go_on.set()
-    thread.join(60)
+    thread.join(240)
     assert isinstance(pair.store._index, Graph)
     assert len(pair.store._index) == pair.truth.visible
     assert pair.recall() >= 0.95

@@ -310,14 +310,14 @@ def test_reading_does_not_wait_for_a_change(rows, monkeypatch):
 
     def held(slot, array):
         reached.set()
-        assert go.wait(60)
+        assert go.wait(240)
         write(slot, array)
 
     monkeypatch.setattr(rows._vectors, "write", held)
     change = threading.Thread(target=rows.upsert, args=(["a"], vectors(10), [{"v": 2}], numbers(2)))
     change.start()
     try:
-        assert reached.wait(60)
+        assert reached.wait(240)
         before = {"a": (1.0, 1, {"v": 1}, False), "b": (2.0, 1, {"v": 1}, False)}
         assert contents(rows) == before  # would wait for ever
         assert rows.get(["b", "a"]).vectors.array[:, 0].tolist() == [2.0, 1.0]

@@ -6,7 +6,7 @@ import threading
 
 from holdfast.store.sharedlock import SharedLock
 
-PATIENCE = 60.0  # seconds; reached only when the lock is wrong
+PATIENCE = 240.0  # seconds; reached only when the lock is wrong
 
 
 def start(work) -> threading.Thread:

@@ -241,7 +241,7 @@ class Held:
 
     def _wait(self):
         self.reached.set()
-        assert self.go.wait(60)
+        assert self.go.wait(240)
 
 
 @pytest.mark.parametrize(("side", "name"), [("new", "upsert"), ("old", "hide")])
@@ -254,7 +254,7 @@ def test_a_search_does_not_wait_for_a_move(world, side, name, after, begun):
     held = Held(getattr(world, side), name, after)
     join = beside(world.engine.step)
     try:
-        assert held.reached.wait(60)
+        assert held.reached.wait(240)
         world.search()  # would wait for ever
     finally:
         held.go.set()
@@ -316,7 +316,7 @@ def test_a_write_waits_for_a_move_and_searches_for_a_write(world):
     """Only moves are harmless: a write or a delete changes what the right answer is."""
     held = Held(world.new, "upsert", after=True)
     join = beside(world.engine.step)
-    assert held.reached.wait(60)
+    assert held.reached.wait(240)
     deleted = beside(lambda: world.gallery.delete(["i299"]))
     time.sleep(0.05)
     assert len(world.gallery) == 300
@@ -332,7 +332,7 @@ def test_a_write_is_no_move(world):
     held = Held(world.old, "delete", after=False)
     join = beside(lambda: world.gallery.delete(["i299"]))
     try:
-        assert held.reached.wait(60)
+        assert held.reached.wait(240)
         assert world.gallery._needed() == [world.gallery.old]
     finally:
         held.go.set()

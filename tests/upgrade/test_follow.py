@@ -266,7 +266,7 @@ def _raising(error):
     return fails
 
 
-def wait(done, seconds=60.0):
+def wait(done, seconds=240.0):
     until = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < until

@@ -58,7 +58,7 @@ class Onlooker(threading.Thread):
 
     def look_on(self, times):
         """Wait until it has looked that often, beside whatever goes on."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while self.looks < times:
             assert self.is_alive()
             assert time.monotonic() < until

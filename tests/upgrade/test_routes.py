@@ -30,7 +30,7 @@ class Meeting:
 
     def _after(self, encode):
         def answer(contents, role):
-            self._all_here.wait(60)
+            self._all_here.wait(240)
             return encode(contents, role)
 
         return answer
@@ -98,7 +98,7 @@ def test_one_side_needs_one_model(tmp_path):
 def test_a_model_that_hangs_does_not_hold_up_the_error_of_the_other(half):
     let_go = threading.Event()
     encode = half.new_model.encode
-    half.new_model.encode = lambda c, r: let_go.wait(60) and encode(c, r)
+    half.new_model.encode = lambda c, r: let_go.wait(240) and encode(c, r)
     broken(half.old_model, unavailable("old_model"))
     with pytest.raises(EncoderError, match="old_model"):
         half.gallery.search([half.items["i3"]], 5)

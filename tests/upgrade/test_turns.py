@@ -50,7 +50,7 @@ def test_a_run_ends_when_another_engine_turns_the_gallery(world, executor, comma
     engine._listener = turn
     done = threading.Thread(target=engine.run)
     done.start()
-    done.join(60.0)
+    done.join(240)
     engine._stop = True  # should it still run
     assert not done.is_alive()
     assert world.gallery.state == state
@@ -320,19 +320,19 @@ def test_the_name_by_which_others_search_stays_with_the_side_that_is_read(world)
 
     def slow():
         reached.set()
-        assert go.wait(60)
+        assert go.wait(240)
         told.append("new")
 
     world.new.lead, world.old.lead = slow, lambda: told.append("old")
     world.engine.run()
     turns = [threading.Thread(target=t) for t in (world.engine.cut_over, world.engine.roll_back)]
     turns[0].start()
-    assert reached.wait(60)
+    assert reached.wait(240)
     turns[1].start()
     turns[1].join(0.3)  # as far as it comes
     go.set()
     for turn in turns:
-        turn.join(60)
+        turn.join(240)
         assert not turn.is_alive()
     assert world.gallery.state == "rolled back"
     assert told[-1] == "old"

@@ -311,7 +311,7 @@ def test_searches_do_not_wait_and_what_is_too_much_is_dropped(world, monkeypatch
     one.engine.run(0.5)
     go = threading.Event()
     compare = one.watch.compare
-    monkeypatch.setattr(one.watch, "compare", lambda sample: (go.wait(60), compare(sample)))
+    monkeypatch.setattr(one.watch, "compare", lambda sample: (go.wait(240), compare(sample)))
     one.ask(300)
     assert one.watch.tally.dropped >= 300 - 256 - 1
     go.set()
@@ -350,7 +350,7 @@ def test_nothing_that_a_model_raises_ends_the_watch_or_keeps_a_gallery_from_clos
     one.ask(5)
     closing = threading.Thread(target=one.gallery.close, daemon=True)
     closing.start()
-    closing.join(60)
+    closing.join(240)
     assert not closing.is_alive()
     assert one.watch.tally.sampled == 5
 
