@@ -15,7 +15,7 @@ BROWSER = next(
     ),
     None,
 )
-PATIENCE = 120_000  # milliseconds: only a failure takes as long, whatever else the machine does
+PATIENCE = 240_000  # milliseconds: only a failure takes as long, whatever else the machine does
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium here: apt-get install chromium"
 )
