@@ -10,8 +10,9 @@ import pytest
 
 from tests.cli.conftest import ITEMS, Home
 
+PATIENCE = 240.0  # seconds: only a failure takes as long
 # How long an orderly end may take once a model was given up: this machine may be a busy one.
-PATIENT = "from holdfast.cli import wish; wish._LAST = 45.0"
+PATIENT = "from holdfast.cli import wish; wish._LAST = 240.0"
 LESS_PATIENT = "from holdfast.cli import wish; wish._LAST = 10.0"  # all of it is waited for
 BUSY = {"TOY_SECONDS": "1.0"}  # 15 batches of 8 items: on a busy machine, too, it is not done soon
 
@@ -24,7 +25,7 @@ def slow(home) -> Home:
     return home
 
 
-def wait_for_items(home, count=8, seconds=240.0):
+def wait_for_items(home, count=8, seconds=PATIENCE):
     """Until that many items have moved; answers the status then."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -35,7 +36,7 @@ def wait_for_items(home, count=8, seconds=240.0):
     raise TimeoutError(status)
 
 
-def wait_for_file(path, seconds=240.0):
+def wait_for_file(path, seconds=PATIENCE):
     """Until a model says that it is at what it will not end."""
     until = time.monotonic() + seconds
     while not path.exists():
@@ -45,7 +46,7 @@ def wait_for_file(path, seconds=240.0):
 
 def wait_until_taken(process, number):
     """Until the system has handed a signal over: of two that wait there would be one."""
-    status, until = Path(f"/proc/{process.pid}/status"), time.monotonic() + 240.0
+    status, until = Path(f"/proc/{process.pid}/status"), time.monotonic() + PATIENCE
     if not status.exists():  # not Linux, or it has ended
         time.sleep(0.3)
     while status.exists() and process.poll() is None:
@@ -69,7 +70,7 @@ def test_a_signal_pauses_after_the_batch_under_way(slow, number):
     process = slow.process("backfill", "--json", **BUSY)
     wait_for_items(slow)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     data = json.loads(out)
     assert data["state"] == "paused"
@@ -87,7 +88,7 @@ def test_a_second_signal_stops_at_once(slow, tmp_path):
     while "Pausing" not in (line := process.stderr.readline()):  # two at once would be one
         assert line
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=50)  # the model itself takes a minute
+    out, err = process.communicate(timeout=PATIENCE)  # the model itself takes longer
     assert (process.returncode, out) == (130, "")
     assert "Interrupted." in err
     assert slow.data("status")["state"] == "paused"
@@ -102,15 +103,15 @@ def test_a_model_that_hangs_is_given_up_when_the_grace_is_over(slow, tmp_path):
     wait_for_file(stuck)
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)  # once
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
     assert json.loads(err)["message"] == "Interrupted."
-    assert 0.5 < time.monotonic() - begun < 50.0  # the model itself takes a minute
+    assert 0.5 < time.monotonic() - begun < PATIENCE  # the model itself takes longer
     assert slow.data("status")["state"] == "paused"
     complete(slow)
 
 
-@pytest.mark.parametrize(("grace", "signals"), [("0.5", 1), ("60", 2)])
+@pytest.mark.parametrize(("grace", "signals"), [("0.5", 1), ("900", 2)])
 def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, grace, signals, tmp_path):
     hung = tmp_path / "hung"
     process = slow.process("backfill", "--json", "--grace", grace, TOY_HUNG=str(hung))
@@ -118,7 +119,7 @@ def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, grace, signal
     for _ in range(signals):
         process.send_signal(signal.SIGINT)
         wait_until_taken(process, signal.SIGINT)
-    out, err = process.communicate(timeout=50)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
     told = json.loads(err)
     assert told["expected"].startswith(f"an end of the batch under way, in {grace} seconds")
@@ -140,7 +141,7 @@ def test_threads_that_hang_do_not_hold_up_the_end(home, tmp_path):
     wait_for_items(home)
     wait_for_file(hung)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
     assert "Interrupted." in err
     assert home.data("status")["state"] == "paused"
@@ -151,7 +152,7 @@ def test_killed_in_the_middle_and_started_again(slow):
     process = slow.process("backfill", **BUSY)
     wait_for_items(slow)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     status = slow.data("status")
     assert (status["state"], status["running"]) == ("copying", False)
     assert "cut off" in slow.done("status")
@@ -173,7 +174,7 @@ def test_others_look_on_ask_for_a_pause_and_are_kept_out(slow):
     assert f"process {process.pid}" in slow.data("inspect")["stores"]["old"]["problem"]
 
     assert slow.data("pause") == {"state": "paused", "answered": True}
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert json.loads(out)["state"] == "paused"
     complete(slow)

@@ -58,7 +58,7 @@ def slow(texts):
             time.sleep(60.0)
     if "TOY_STUCK" in os.environ and len(_CALLS) > 1:
         Path(os.environ["TOY_STUCK"]).touch()
-        time.sleep(60.0)
+        time.sleep(600.0)
     time.sleep(float(os.environ.get("TOY_SECONDS", "0.05")))
     return new(texts)
 

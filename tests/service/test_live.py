@@ -6,14 +6,13 @@ import itertools
 import json
 import re
 import threading
-import time
 
 import httpx
 import numpy as np
 import pytest
 
 from holdfast.service.live import Live
-from holdfast.service.settings import GRACE_SECONDS, STREAMS
+from holdfast.service.settings import STREAMS
 from holdfast.service.tempo import SIDES, WINDOW, Latency, Tempo
 
 
@@ -108,10 +107,8 @@ def test_a_stop_ends_the_streams(planned, served):
         lines = stream.iter_lines()
         while not next(lines).startswith("data: "):
             pass
-        begun = time.monotonic()
         code, _, err = running.stop()
-        assert (code, err) == (0, "")
-        assert time.monotonic() - begun < GRACE_SECONDS
+        assert (code, err) == (0, "")  # not given up when its time was over
         with contextlib.suppress(httpx.TransportError):
             assert len(list(lines)) < 10  # it ends
 
