@@ -137,6 +137,8 @@ AS_PUBLISHED: dict[str, Method] = {
     "OCA": METHODS["OCA"],
     "OCA without its layer": METHODS["OCA without its layer"],
     "OCA, distilled": replace(METHODS["OCA"], loss=oca_distilled(WEIGHT)),
+    # which the rule did not take; run on test images after 25 had been
+    "OCA, distilled by 10": replace(METHODS["OCA"], loss=oca_distilled(10.0)),
     "expanded and distilled": replace(METHODS["expanded and distilled"], loss=distilled),
     "BT2": METHODS["BT2"],
 }

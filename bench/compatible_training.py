@@ -225,7 +225,7 @@ def _gain(record: Record, name: str, seeds: Seeds, free: Seeds, where: str) -> N
 
 
 def _oca(record: Record, found: Mapping[str, Seeds], where: str) -> None:
-    for name in ("OCA", "OCA without its layer", "OCA, distilled"):
+    for name in ("OCA", "OCA without its layer", "OCA, distilled", "OCA, distilled by 10"):
         if name not in found:
             continue
         behind = []
