@@ -34,7 +34,7 @@ from .mixed_search import KINDS
 from .record import Record, arguments, interleaved, say, spread, writes
 from .twins import DATA, Ready, Twins, fill, names_of, places_of
 
-BATCH = 1024
+BATCH, ROUNDS = 1024, 3
 GRAPHS = ("edge", "ivf", "hnsw")
 
 
@@ -142,7 +142,7 @@ def moving(record: Record, kinds: list[str], twins: Twins, rounds: int) -> None:
                 for _ in range(rounds):
                     bare.append(moves.bare(upkeep))
                     engine.append(moves.engine(upkeep))
-            how = "indexes kept up on both sides" if upkeep else "no index built"
+            how = "with the engine's upkeep" if upkeep else "no index built"
             cell = f"{kind}, {how}"
             peer = "bare upserts and one tend" if upkeep else "bare upserts"
             record.add(
@@ -156,31 +156,45 @@ def moving(record: Record, kinds: list[str], twins: Twins, rounds: int) -> None:
 
 
 def overhead(record: Record, twins: Twins, kinds: list[str], items: int, each: float) -> None:
-    """A backfill by a model of realistic cost, over a loop of bare `encode` calls."""
+    """A backfill by a model of realistic cost, over a loop of bare `encode` calls, in turns."""
     model = Busy(twins.new, each)
-    few = twins.old.take(slice(0, items))
+    few, size = twins.old.take(slice(0, items)), Plan().batch_size
     for kind in kinds:
-        with tempfile.TemporaryDirectory(prefix="holdfast-engine-") as folder:
-            name, options = KINDS[kind]
-            old = open_store(name, Path(folder) / "old", few.space, **options)
-            new = open_store(name, Path(folder) / "new", twins.new.space, **options)
-            fill(old, few)
-            ledger = Ledger(Path(folder) / "ledger.sqlite", time.time)
-            plan = Plan()
-            ledger.begin(plan.model_dump(), few.space, twins.new.space)
-            gallery = Gallery(Side(old), Side(new), ledger, clock=lambda: time.time_ns() // 1000)
-            source = MemorySource([Item(n, i) for i, n in enumerate(names_of(items))])
-            engine = Engine(gallery, ReEmbed(source, model), plan)
+        ratios = []
+        for _ in range(ROUNDS):
+            ran = _backfill(kind, twins, few, model)
             begun = time.perf_counter()
-            engine.run()
-            ran = time.perf_counter() - begun
-            gallery.close()
+            for start in range(0, items, size):
+                model.encode(range(start, min(items, start + size)), "document")
+            ratios.append(ran / (time.perf_counter() - begun))
+        record.add(
+            "time / a bare encode loop",
+            f"{kind}, {each * 1e3:.1f} ms an item, batches from {size}",
+            float(np.median(ratios)),
+            low=min(ratios),
+            high=max(ratios),
+            target="<= 1.05",
+        )
+
+
+def _backfill(kind: str, twins: Twins, few: Vectors, model: Busy) -> float:
+    """Seconds of moving some items to a fresh store."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-engine-") as folder:
+        name, options = KINDS[kind]
+        old = open_store(name, Path(folder) / "old", few.space, **options)
+        new = open_store(name, Path(folder) / "new", twins.new.space, **options)
+        fill(old, few)
+        ledger = Ledger(Path(folder) / "ledger.sqlite", time.time)
+        plan = Plan()
+        ledger.begin(plan.model_dump(), few.space, twins.new.space)
+        gallery = Gallery(Side(old), Side(new), ledger, clock=lambda: time.time_ns() // 1000)
+        source = MemorySource([Item(n, i) for i, n in enumerate(names_of(len(few)))])
+        engine = Engine(gallery, ReEmbed(source, model), plan)
         begun = time.perf_counter()
-        for start in range(0, items, plan.batch_size):
-            model.encode(range(start, min(items, start + plan.batch_size)), "document")
-        bare = time.perf_counter() - begun
-        cell = f"{kind}, {each * 1e3:.1f} ms an item, batches from {plan.batch_size}"
-        record.add("time / a bare encode loop", cell, ran / bare, target="<= 1.05")
+        engine.run()
+        ran = time.perf_counter() - begun
+        gallery.close()
+    return ran
 
 
 def resuming(record: Record, items: int) -> None:
@@ -265,7 +279,9 @@ def main() -> int:
                 f"{BATCH} with the same payloads and revisions; what returns is durable. The "
                 "engine also journals, hides each item on the old side, and closes its places "
                 "in the queue; since these vectors cost nothing to compute again, it may write "
-                "up to four batches at once."
+                "up to four batches at once. Upkeep is the engine's own: these items have all moved "
+                "within five seconds, so that no index of the mixture is built, and that of the new "
+                "side at the end."
             )
         ],
         aims=not quick,
