@@ -279,9 +279,9 @@ def main() -> int:
                 f"{BATCH} with the same payloads and revisions; what returns is durable. The "
                 "engine also journals, hides each item on the old side, and closes its places "
                 "in the queue; since these vectors cost nothing to compute again, it may write "
-                "up to four batches at once. Upkeep is the engine's own: these items have all moved "
-                "within five seconds, so that no index of the mixture is built, and that of the new "
-                "side at the end."
+                "up to four batches at once. Upkeep is the engine's own: these items have all "
+                "moved within five seconds, so that no index of the mixture is built, and that of "
+                "the new side at the end."
             )
         ],
         aims=not quick,
