@@ -99,6 +99,36 @@ def test_the_relation_to_the_model_before_is_known(home, heads, loss, expected):
     assert list(second.trained.interface.places) == ["c0", "c1", "c2", "c3", "c4", "c5"]
 
 
+def test_alignment_may_keep_every_items_direction_besides(home):
+    """The more that weighs, the nearer a new vector is to the old one of its item."""
+    old = Job(recipe(home, 1, FIRST, "learned")).run().trained
+    inputs, _ = blobs()
+    stored = vectors_of(old.model, inputs, np.arange(len(inputs))).numpy()
+    stored /= np.linalg.norm(stored, axis=1, keepdims=True)
+    near = {}
+    for weight in (0.0, 10.0, 1000.0):
+        path = recipe(home, 2, SECOND, "aligned", "alignment")
+        text = path.read_text(encoding="utf-8")
+        told = f'kind = "alignment"\ndistillation = {weight}'
+        path.write_text(text.replace('kind = "alignment"', told), encoding="utf-8")
+        (home / "2.safetensors").unlink(missing_ok=True)  # of another recipe
+        made = Job(path).run()
+        assert made.relation == "extends"
+        shared = vectors_of(made.trained.model, inputs, np.arange(len(inputs)), shared=True).numpy()
+        shared /= np.linalg.norm(shared, axis=1, keepdims=True)
+        near[weight] = float((shared * stored).sum(1).mean())
+    assert near[0.0] < near[10.0] < near[1000.0]
+
+
+def test_distillation_goes_beside_alignment_only(home):
+    path = recipe(home, 1, FIRST, "simplex", "higher-order")
+    text = path.read_text(encoding="utf-8")
+    told = 'kind = "higher-order"\ndistillation = 5.0'
+    path.write_text(text.replace('kind = "higher-order"', told), encoding="utf-8")
+    with pytest.raises(ConfigError, match='got 5; it goes beside "alignment"'):
+        Job(path)
+
+
 def test_a_file_is_the_model(home):
     Job(recipe(home, 1, FIRST, "learned")).run()
     made = Job(recipe(home, 2, SECOND, "aligned", "alignment")).run().trained

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import ConfigError
 from .backbones import SmallCNN, SmallResNet
@@ -91,6 +91,8 @@ class LossConfig(_Strict):
             "regression-alleviating" (Hot-Refresh), "lce", "mixbct", or "classification",
             which compares with nothing.
         weight: Of what is added to the cross-entropy, where it is added.
+        distillation: Beside "alignment": the weight at which every item keeps its old direction,
+            where OCA knows the old model by the means of its classes only.
     """
 
     kind: Literal[
@@ -104,6 +106,16 @@ class LossConfig(_Strict):
         "classification",
     ] = "higher-order"
     weight: float = Field(default=1.0, gt=0.0)
+    distillation: float = Field(default=0.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.distillation and self.kind != "alignment":
+            raise ValueError(
+                f'expected no distillation beside kind = "{self.kind}", got '
+                f'{self.distillation:g}; it goes beside "alignment", or is a kind of its own'
+            )
+        return self
 
     @property
     def compares(self) -> bool:
@@ -181,9 +193,16 @@ _ADDED: dict[str, Callable[[Stage], Loss]] = {
 }
 _WHOLE: dict[str, Callable[[Stage], Loss]] = {
     "higher-order": lambda stage: HigherOrder(),  # noqa: ARG005
-    "alignment": lambda stage: OrthogonalAlignment(_means(stage)),
     "mixbct": lambda stage: MixBCT(classification=Classification(scale=16.0)),  # noqa: ARG005
 }
+
+
+def _alignment(stage: Stage, distillation: float) -> Loss:
+    published = OrthogonalAlignment(_means(stage))
+    if not distillation:
+        return published
+    items = FeatureDistillation(memory_only=False)
+    return WeightedSum({"alignment": (1.0, published), "distillation": (distillation, items)})
 
 
 def loss(config: LossConfig) -> Callable[[Stage], Loss]:
@@ -193,6 +212,8 @@ def loss(config: LossConfig) -> Callable[[Stage], Loss]:
         plain: Loss = Classification()
         if stage.teacher is None or config.kind == "classification":
             return plain
+        if config.kind == "alignment":
+            return _alignment(stage, config.distillation)
         if config.kind in _WHOLE:
             return _WHOLE[config.kind](stage)
         added: Any = _ADDED[config.kind](stage)
