@@ -18,17 +18,17 @@ from torch import nn
 from torch.nn import functional
 
 from holdfast.train.backbones import SmallResNet
+from holdfast.train.blueprint import alignment
 from holdfast.train.expansion import AlignedHead
 from holdfast.train.losses.base import Loss, WeightedSum
 from holdfast.train.losses.classification import Classification
-from holdfast.train.losses.orthogonal_alignment import OrthogonalAlignment
 from holdfast.train.recipe import Recipe, adam
 from holdfast.train.stage import Stage
 
 from .at_once import at_once
 from .compatible_cells import Cells
 from .compatible_images import Images, pixels
-from .compatible_methods import DIM, METHODS, MakeLoss, Method, every_item, means
+from .compatible_methods import DIM, METHODS, MakeLoss, Method, every_item
 from .compatible_update import Pool, World, cifar100, old_model, rows_of
 
 BLOCKS, WIDTH, RATE, EPOCHS = 1, 32, 2e-3, 30
@@ -120,16 +120,8 @@ def distilled(stage: Stage) -> Loss:  # noqa: ARG001
 
 
 def oca_distilled(weight: float) -> MakeLoss:
-    """The loss of OCA at its published weights, and every item keeps its old direction.
-
-    OCA as published has no such term: it sees the old model by the means of its classes only.
-    """
-
-    def make(stage: Stage) -> Loss:
-        published = OrthogonalAlignment(means(stage))
-        return WeightedSum({"oca": (1.0, published), "old": (weight, every_item())})
-
-    return make
+    """The loss of OCA, and every item keeps its old direction at this weight."""
+    return lambda stage: alignment(stage, weight)
 
 
 AS_PUBLISHED: dict[str, Method] = {

@@ -89,34 +89,19 @@ def streams(
             record.add(f"{metric} of NCM", of, target=aim, data=seeds, **told)
         for label, (query, gallery) in CORNERS.items():
             values = [cell["matrix"][query][gallery] for cell in kept]
-            ends = {"low": min(values), "high": max(values), "data": seeds}
-            record.add(f"NCM, {label}", of, float(np.mean(values)), **ends)
+            record.mean(f"NCM, {label}", of, values, data=seeds)
         doubt = [cell["beyond doubt"] for cell in kept]
         record.add("share of cells better beyond doubt", of, float(np.mean(doubt)), data=seeds)
     for better, worse, aim in GAPS.get(where, ()):
         if better in found and worse in found:
-            pairs = zip(found[better], found[worse], strict=False)
+            pairs = list(zip(found[better], found[worse], strict=False))
             gaps = [100 * (a["AA"][0] - b["AA"][0]) for a, b in pairs]
-            record.add(
-                "points of AA",
-                f"{where}, {better} above {worse}",
-                float(np.mean(gaps)),
-                low=min(gaps),
-                high=max(gaps),
-                target=f">= {aim}",
-                data=f"{len(gaps)} seeds",
-            )
+            of, seeds = f"{where}, {better} above {worse}", f"{len(gaps)} seeds"
+            record.mean("points of AA", of, gaps, target=f">= {aim}", data=seeds)
             if apart := compatible_stream.across(made[0]):
-                sides = zip(found[better], found[worse], strict=False)
-                gaps = [100 * (apart(a["matrix"]) - apart(b["matrix"])) for a, b in sides]
-                record.add(
-                    "points, mean of the cells across a replacement",
-                    f"{where}, {better} above {worse}",
-                    float(np.mean(gaps)),
-                    low=min(gaps),
-                    high=max(gaps),
-                    data=f"{len(gaps)} seeds",
-                )
+                gaps = [100 * (apart(a["matrix"]) - apart(b["matrix"])) for a, b in pairs]
+                told = "points, mean of the cells across a replacement"
+                record.mean(told, of, gaps, data=seeds)
     if found:
         record.notes.append(stream_table(where, found, bounds))
 
@@ -172,14 +157,8 @@ def updates(record: Record, found: Mapping[str, Seeds], where: str, drawn: bool)
                 for cell in ("old/old", "new/old", "new/new"):
                     values = [seed[side][metric][cell] for seed in seeds.values()]
                     means = [float(np.mean(one)) for one in values]
-                    record.add(
-                        metric,
-                        f"{where}, {side}, {name}, {cell}",
-                        float(np.mean(means)),
-                        low=min(means),
-                        high=max(means),
-                        data=f"{len(means)} seeds",
-                    )
+                    of, seen = f"{where}, {side}, {name}, {cell}", f"{len(means)} seeds"
+                    record.mean(metric, of, means, data=seen)
         _criterion(record, name, seeds, where)
         _gain(record, name, seeds, found["independent"], where)
     _oca(record, found, where)
@@ -261,14 +240,8 @@ def flips(record: Record, cells: Cells, seeds: int) -> None:
                 label = "NFR over that of independent errors" if metric == "relative" else metric
                 record.add(label, f"{where}, {method}", data=f"{len(kept)} seeds", **told)
             values = [cell["all"] for cell in kept]
-            record.add(
-                "accuracy, all classes",
-                f"{where}, {method}",
-                float(np.mean(values)),
-                low=min(values),
-                high=max(values),
-                data=f"{len(kept)} seeds",
-            )
+            of, seen = f"{where}, {method}", f"{len(kept)} seeds"
+            record.mean("accuracy, all classes", of, values, data=seen)
         if found:
             record.notes.append(flip_table(where, found))
 

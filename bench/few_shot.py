@@ -184,25 +184,18 @@ def methods(seed: Seed) -> dict[str, Outcome]:
     return found
 
 
-def over_seeds(
-    record: Record, metric: str, cell: str, values: Sequence[float], **more: Any
-) -> None:
-    """A mean over seeds, and the least and the greatest."""
-    record.add(metric, cell, float(np.mean(values)), low=min(values), high=max(values), **more)
-
-
 def tell(record: Record, world: World, found: Mapping[str, list[Outcome]]) -> None:
     """The rows of one world."""
     told = {"data": f"{world.name}: {world.told}"}
     for name, outcomes in found.items():
         reports, cell = [one.report for one in outcomes], f"{world.name}, {name}"
-        over_seeds(record, "Avg", cell, [one.average().value for one in reports], **told)
-        over_seeds(record, "PD", cell, [one.drop().value for one in reports], **told)
-        over_seeds(record, "HM", cell, [one.harmonic().value for one in reports], **told)
-        over_seeds(record, "base, at the end", cell, [r.base().value for r in reports], **told)
-        over_seeds(record, "novel, at the end", cell, [r.novel().value for r in reports], **told)
+        record.mean("Avg", cell, [one.average().value for one in reports], **told)
+        record.mean("PD", cell, [one.drop().value for one in reports], **told)
+        record.mean("HM", cell, [one.harmonic().value for one in reports], **told)
+        record.mean("base, at the end", cell, [r.base().value for r in reports], **told)
+        record.mean("novel, at the end", cell, [r.novel().value for r in reports], **told)
         record.add("trained parameters", cell, outcomes[0].parameters, **told)
-        over_seeds(record, "seconds of one core", cell, [o.seconds for o in outcomes], **told)
+        record.mean("seconds of one core", cell, [o.seconds for o in outcomes], **told)
     pairs = {"zero-shot": ">= 0.08", OFF: ">= 0.005"} if world.name == "digits" else {}
     for other in [name for name in found if name != CPE]:
         gains = [
@@ -210,7 +203,7 @@ def tell(record: Record, world: World, found: Mapping[str, list[Outcome]]) -> No
             for one, two in zip(found[CPE], found[other], strict=True)
         ]
         cell = f"{world.name}, {CPE} over {other}"
-        over_seeds(record, "Avg, gain", cell, gains, target=pairs.get(other, ""), **told)
+        record.mean("Avg, gain", cell, gains, target=pairs.get(other, ""), **told)
     record.notes.append(summary(record.rows, world.name, list(found)))
     lines = [f"Accuracy after each session in {world.name}, in per cent, means over seeds:", ""]
     for name, outcomes in found.items():
@@ -310,7 +303,7 @@ def tell_galleries(
                     metric = "" if what == "compatible cells" else f"{one.metric}, "
                     values[f"{metric}{what}", kind].append(value)
         for (metric, kind), per_seed in values.items():
-            over_seeds(record, metric, f"{world.name}, {name}, {kind}", per_seed, **told)
+            record.mean(metric, f"{world.name}, {name}, {kind}", per_seed, **told)
 
 
 def run(record: Record, world: World, cache: Path, seeds: Sequence[int]) -> None:

@@ -134,7 +134,5 @@ def published(
             ("PD", [report.drop().value for report in reports]),
             ("HM", [report.harmonic().value for report in reports]),
         ):
-            record.add(
-                metric, name, float(np.mean(values)), low=min(values), high=max(values),
-                data=f"CIFAR-100 from {len(shown):,} photographs", seed=seeds[0],
-            )  # fmt: skip
+            data = f"CIFAR-100 from {len(shown):,} photographs"
+            record.mean(metric, name, values, data=data, seed=seeds[0])

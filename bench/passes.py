@@ -1,6 +1,6 @@
 """What a query waits for while a backfill goes through the same local model.
 
-python -m bench.passes [--seconds 20] [--quick]
+python -m bench.passes [--seconds 30] [--quick]
 
 One thread encodes documents as a backfill does, 64 at a time; another asks with one query at a
 time. In turns: passes as short as the encoder cuts them, and all of `batch_size` at once.

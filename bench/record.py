@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .at_once import at_once
@@ -98,6 +99,11 @@ class Record:
         aim = f"   (target {row.target}{'' if row.met else ': MISSED'})" if row.target else ""
         print(f"{row.cell:<58} {row.metric}: {_number(row.value)}{aim}", flush=True)
         return row
+
+    def mean(self, metric: str, cell: str, values: Sequence[float], **more: Any) -> Row:
+        """Keep the mean of several figures, as of seeds, and their ends."""
+        ends = {"low": min(values), "high": max(values)}
+        return self.add(metric, cell, np.mean(values), **ends, **more)
 
     def finish(self, write: bool) -> int:
         """Write the files, if asked; answers the exit code: 1 where a target was missed."""

@@ -116,7 +116,7 @@ class Here:
     """Places of the world, by a model on this machine. Written to `documents.jsonl`."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
-        self._batch, self._cache = options.batch, options.cache
+        self._cache = options.cache
         lines, self.queries = [], []
         for number, row in enumerate(parquet.read_table(PLACES).to_pylist()):
             # Neighbours in the file lie in one country: every fourth place is a query instead.
@@ -131,17 +131,16 @@ class Here:
         )
         self.note = (
             "Both models are on the same two cores as the service, the store and the clients: "
-            f"MiniLM, and MiniLM with other prefixes, {options.batch} texts in one pass."
+            "MiniLM, and MiniLM with other prefixes."
         )
 
     def models(self, building: bool) -> tuple[str, str]:
         """What is built is cached, what is served is not."""
         prefixes = 'query_prefix = "search_query: "\ndocument_prefix = "search_document: "\n'
-        batch = f"batch_size = {32 if building else self._batch}\n"
         cache = "cache = true\n" if building and self._cache else ""
         return (
-            f'{_HERE}name = "plain"\n{batch}{cache}',
-            f'{_HERE}name = "prefixed"\n{batch}{prefixes}',
+            f'{_HERE}name = "plain"\n{cache}',
+            f'{_HERE}name = "prefixed"\n{prefixes}',
         )
 
     def end(self) -> None:
@@ -372,7 +371,6 @@ def main() -> int:
     parser.add_argument("--merge", default="fused")
     parser.add_argument("--yield-above", type=float, default=30.0, help="see the plan")
     parser.add_argument("--yield-most", type=float, default=4.0, help="see the plan")
-    parser.add_argument("--batch", type=int, default=8, help="texts in one pass of a model")
     parser.add_argument("--moved", type=int, default=256, help="items in a batch")
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--calm", type=float, help="seconds before and after")

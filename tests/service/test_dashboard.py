@@ -104,7 +104,9 @@ def test_what_is_not_possible_says_why_and_stays_reachable(planned, served, visi
     here.reach("do-cut-over")
     assert here.page.get_attribute("#do-cut-over", "aria-disabled") == "true"
     here.press("Enter")
-    here.until_heard("Cut over is not possible now: the upgrade is planned.")
+    here.until(
+        "words => heard.includes(words)", "Cut over is not possible now: the upgrade is planned."
+    )
     assert not here.page.evaluate("document.getElementById('confirm-dialog').open")
 
 

@@ -1,9 +1,8 @@
 """Passes: how many contents go through a model at once.
 
 A query that comes while a model is at documents waits for the pass, see `turn.py`. Where a pass
-takes long it is no faster an item than one of a few, so passes are kept short. On two cores 32
-functions of Python take MiniLM 0.7 s; in passes of a tenth of a second it does a quarter more of
-them, since a pass takes as long for each as for its longest.
+takes long it is no faster an item than one of a few, and a pass takes as long for each as for
+its longest, so passes are kept short: `python -m bench.passes`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 
 SHORT = 0.1  # seconds that a pass takes at most, if one content does not take longer
 _FIRST = 4  # contents of the first pass, which tells how long one takes
-_SLOWER = 2.0  # nothing is believed to have become cheaper, or dearer, by more at once
+_STEP = 2.0  # nothing is believed to have become cheaper, or dearer, by more at once
 
 
 class Passes:
@@ -64,4 +63,4 @@ class Passes:
         yield
         now = (self._clock() - begun) / max(work, 1e-9)
         before = now if self._each is None else self._each
-        self._each = min(max(now, before / _SLOWER), before * _SLOWER)
+        self._each = min(max(now, before / _STEP), before * _STEP)

@@ -197,7 +197,11 @@ _WHOLE: dict[str, Callable[[Stage], Loss]] = {
 }
 
 
-def _alignment(stage: Stage, distillation: float) -> Loss:
+def alignment(stage: Stage, distillation: float) -> Loss:
+    """The loss of OCA at its published weights, and every item keeps its old direction.
+
+    OCA as published has no such term: it sees the old model by the means of its classes only.
+    """
     published = OrthogonalAlignment(_means(stage))
     if not distillation:
         return published
@@ -213,7 +217,7 @@ def loss(config: LossConfig) -> Callable[[Stage], Loss]:
         if stage.teacher is None or config.kind == "classification":
             return plain
         if config.kind == "alignment":
-            return _alignment(stage, config.distillation)
+            return alignment(stage, config.distillation)
         if config.kind in _WHOLE:
             return _WHOLE[config.kind](stage)
         added: Any = _ADDED[config.kind](stage)
