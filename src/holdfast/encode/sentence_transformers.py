@@ -92,7 +92,7 @@ class SentenceTransformersEncoder:
         self.dtype = dtype
         self.name = name
         self._lock = threading.RLock()  # while loading
-        # Tokenizers are changed while they work, so one batch at a time gets through; torch
+        # Tokenizers are changed while they work, so one pass at a time gets through; torch
         # spreads each of them over the cores anyway.
         self._turn = Turn() if isinstance(model, str | Path) else turn_of(model)
         self._passes = Passes(batch_size)
@@ -266,17 +266,17 @@ class SentenceTransformersEncoder:
         rows = np.empty((len(given), _dim(self._loaded)), dtype=np.float32)
         if told:
             rows[told] = self._run([given[place] for place in told], role)
-        rows[shown] = self._run([opened(given[place], repr(self)) for place in shown], None)
+        rows[shown] = self._run([opened(given[place], repr(self)) for place in shown], role)
         return rows
 
-    def _run(self, contents: list[Content], role: Role | None) -> Any:
+    def _run(self, contents: list[Content], role: Role) -> Any:
         """Pass by pass, longest texts first, so that a query need not wait for all of them."""
         work = np.array([self._work(content) for content in contents])
         order = np.argsort(-work, kind="stable")
         rows: Any = None
         for part in self._passes.cut(work[order].tolist()):
             places = order[part]
-            with self._turn, self._passes.timed(len(places) * work[places[0]]):
+            with self._turn.of(role), self._passes.timed(len(places) * work[places[0]]):
                 made = self._batch([contents[place] for place in places], role)
             if rows is None:
                 rows = np.empty((len(contents), made.shape[1]), dtype=made.dtype)
@@ -288,14 +288,17 @@ class SentenceTransformersEncoder:
         longest = getattr(self._loaded, "max_seq_length", None) or _TOKENS
         return min(len(content) / _LETTERS + 1, longest) if isinstance(content, str) else longest
 
-    def _batch(self, contents: list[Content], role: Role | None) -> Any:
-        # Models with a branch for each role are told the role; older versions of the library
-        # know one `encode` for both.
-        encode = getattr(self._loaded, f"encode_{role}", self._loaded.encode)
+    def _batch(self, contents: list[Content], role: Role) -> Any:
+        """All texts, or all pictures, which have neither role nor prompt in these models."""
+        encode, prompt = self._loaded.encode, ""
+        if isinstance(contents[0], str):
+            # Models with a branch for each role are told the role; older versions of the library
+            # know one `encode` for both.
+            encode, prompt = getattr(self._loaded, f"encode_{role}", encode), self._prefixes[role]
         with room_for(self.batch_size, repr(self)):
             return encode(
                 contents,
-                prompt=self._prefixes[role] if role else "",
+                prompt=prompt,
                 batch_size=self.batch_size,
                 show_progress_bar=False,
                 convert_to_numpy=True,

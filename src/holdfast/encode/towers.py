@@ -66,12 +66,14 @@ class TwoTowers(ABC):
         self._fill(
             rows,
             told,
+            role,
             (self._text_passes, self._texts),
             lambda place: self.prefix + given[place],
         )
         self._fill(
             rows,
             shown,
+            role,
             (self._picture_passes, self._pictures),
             lambda place: opened(given[place], repr(self)),
         )
@@ -81,6 +83,7 @@ class TwoTowers(ABC):
         self,
         rows: FloatArray,
         places: list[int],
+        role: Role,
         tower: tuple[Passes, Callable[[list[Any]], FloatArray]],
         ready: Callable[[int], Any],
     ) -> None:
@@ -89,7 +92,11 @@ class TwoTowers(ABC):
         for some in passes.cut([1.0] * len(places)):  # a text is padded, a picture scaled
             part = places[some]
             batch = [ready(place) for place in part]
-            with self._turn, passes.timed(len(part)), room_for(self.batch_size, repr(self)):
+            with (
+                self._turn.of(role),
+                passes.timed(len(part)),
+                room_for(self.batch_size, repr(self)),
+            ):
                 made = answer(batch)
             rows[part] = as_answer(made, len(part), self._space, repr(self)).array
 

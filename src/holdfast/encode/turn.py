@@ -1,45 +1,64 @@
-"""Turns: one at a time through a model, in the order in which they came.
+"""Turns: one pass at a time through a model, queries before documents.
 
-A lock would do for one at a time. But whoever lets go of a lock and takes it again at once is
-mostly first, so that a query could wait for a whole backfill between two of its batches.
+Somebody waits for the answer to a query, nobody for the next batch of a backfill. Among queries,
+and among documents, whoever came first goes first. A lock would not do: whoever lets go of one and
+takes it again at once is mostly first, so that a query could wait for a whole backfill.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakValueDictionary
+
+from ..items import Role
+
+_OVERTAKEN = 32  # queries that go before documents that came earlier: then these have their pass
 
 
 class Turn:
-    """Enter with `with`; whoever came first goes first. Not reentrant."""
+    """The line in front of a model."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._line: deque[object] = deque()  # the first has the turn
+        self._taken = False
+        self._queries: list[object] = []
+        self._documents: list[object] = []
+        self._overtaken = 0  # how often the first of the documents was
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def of(self, role: Role) -> Iterator[None]:
+        """Wait for the turn, and have it until the end of the block. Not reentrant."""
         mine = object()
+        line = self._queries if role == "query" else self._documents
         with self._changed:
-            self._line.append(mine)
+            line.append(mine)
             try:
-                while self._line[0] is not mine:
+                while self._taken or self._first() is not mine:
                     self._changed.wait()
             except BaseException:  # such as Ctrl-C: whoever leaves the line must not block it
-                self._line.remove(mine)
+                line.remove(mine)
                 self._changed.notify_all()
                 raise
+            line.pop(0)
+            self._taken = True
+            if line is self._documents:
+                self._overtaken = 0
+            elif self._documents:
+                self._overtaken += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken = False
+                self._changed.notify_all()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._changed:
-            self._line.popleft()
-            self._changed.notify_all()
+    def _first(self) -> object:
+        """Who is next. Changes with the line only, so that those who wait agree on it."""
+        if self._queries and (self._overtaken < _OVERTAKEN or not self._documents):
+            return self._queries[0]
+        return self._documents[0]
 
 
 _TURNS: WeakValueDictionary[int, Turn] = WeakValueDictionary()  # as long as somebody uses one
