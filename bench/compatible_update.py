@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch import nn
@@ -29,6 +29,7 @@ from .compatible_images import Images, Net, images
 from .compatible_methods import METHODS, Family, Method
 
 METRICS = ("CMC@1", "CMC@5", "mAP")
+Told: TypeAlias = Mapping[str, Mapping[str, list[float]]]  # metric -> cell -> values of the queries
 QUERIES, RANKED, FITTED = 2000, 500, 10_000  # those of mAP, which sorts, are fewer
 
 
