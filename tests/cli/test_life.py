@@ -1,6 +1,7 @@
 """A whole upgrade by commands alone, and back, and again."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -94,7 +95,10 @@ def test_words_for_people_say_what_is_next(home):
     assert "holdfast plan" in home.done("build")
     shown = home.done("plan", "--dry-run")
     assert "Nothing was written" in shown
-    assert "fused" in shown
+    told = dict(re.findall(r"(?m)^(\S+(?: \S+)*)  +(.+)$", shown))
+    assert (told["merge"], told["rate"], told["workers"]) == ("fused", "no limit", "1")
+    # what has no effect in this plan
+    assert not told.keys() & {"executor", "actors", "cpus", "yield above", "holdover hours"}
     assert "holdfast backfill" in home.done("plan")
     assert "30 % of 120 items moved. Paused" in home.done("backfill", "--until", "30%")
     assert "30 % of 120 items" in home.done("status")

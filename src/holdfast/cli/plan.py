@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -35,8 +36,7 @@ def plan(face: Face, dry_run: bool, simulate: bool, **asked: Any) -> None:
         summary = face.project.plan(dry_run=dry_run)
     if not dry_run:
         _record(face)
-    shown = {key: value for key, value in summary.items() if key != "bridges"}
-    words: list[Any] = [facts((key.replace("_", " "), value) for key, value in shown.items())]
+    words: list[Any] = [facts((key.replace("_", " "), value) for key, value in _told(summary))]
     for bridge in summary.get("bridges", []):
         words.append(f"\nB{bridge['bridge'][1:]}, from {bridge['pairs']:,} pairs:")
         rows = [
@@ -51,6 +51,20 @@ def plan(face: Face, dry_run: bool, simulate: bool, **asked: Any) -> None:
         if dry_run
         else "\nPlanned. Next: holdfast backfill, all at once or --until 30%."
     )
+
+
+def _told(summary: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What matters in this plan, as people say it."""
+    idle = {"bridges"}
+    if summary["executor"] == "threads":
+        idle |= {"executor", "address", "actors", "cpus", "gpus"}
+    if not summary["yield_above"]:
+        idle |= {"yield_above", "yield_most"}
+    if not summary["holdover_hours"]:
+        idle.add("holdover_hours")
+    for key, value in summary.items():
+        if key not in idle:
+            yield key, "no limit" if key == "rate" and not value else value
 
 
 def _record(face: Face) -> None:
