@@ -200,6 +200,28 @@ def test_a_failure_that_the_process_survives_is_finished_before_the_next_write(
     store.close()
 
 
+def test_an_upsert_that_is_noted_down_may_carry_any_amount_of_text(tmp_path, monkeypatch):
+    store = EdgeStore(tmp_path, SPACE)
+    names = names_of(0)
+    store.upsert(names[:1], [row_of(0, 1)])
+    store.hide(names[:1])
+    payloads = [{"text": "\u00e9" * 10_000, "of": name} for name in names]
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._archive, "put", fail)
+        with pytest.raises(OSError, match="disk full"):
+            store.upsert(names, np.tile(row_of(0, 2), (WIDTH, 1)), payloads)
+    # The format has room for 100 MB of description: what grows with texts must not be in there.
+    assert int.from_bytes((tmp_path / "intent").read_bytes()[:8], "little") < 2_000
+    store.close()
+    store = EdgeStore(tmp_path, SPACE)
+    assert list(store.get(names).payloads) == payloads
+    store.close()
+
+
 def test_what_dead_builds_and_creations_left_is_swept_away(tmp_path):
     store = EdgeStore(tmp_path, SPACE)
     store.upsert(["a"], [[1.0] * 8])

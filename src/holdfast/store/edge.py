@@ -16,6 +16,7 @@ done again by the next opening if this process dies in between. Doing it twice i
 
 from __future__ import annotations
 
+import json
 import threading
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,8 +114,9 @@ class EdgeStore:
         arrays: dict[str, Any] = {"none": np.zeros(0)}
         meta: dict[str, Any] = {"verb": verb, "ids": names}
         if rows is not None and rows.vectors is not None:
+            text = json.dumps(list(rows.payloads)).encode()  # for which the header has no room
             arrays = {"vectors": rows.vectors.array, "revisions": rows.revisions}
-            meta["payloads"] = list(rows.payloads)
+            arrays["payloads"] = np.frombuffer(text, dtype=np.uint8)
         save(self._intent, Artifact("intent", arrays, meta))
         yield
         self._intent.unlink()
@@ -130,7 +132,8 @@ class EdgeStore:
         names = list(left.meta["ids"])
         if left.meta["verb"] == "upsert":
             vectors = Vectors(self.space, np.array(left.arrays["vectors"]))
-            self._write(names, vectors, left.meta["payloads"], left.arrays["revisions"])
+            payloads = json.loads(left.arrays["payloads"].tobytes())
+            self._write(names, vectors, payloads, left.arrays["revisions"])
         else:
             moves = {"delete": self._remove, "hide": self._put_away, "unhide": self._bring_back}
             moves[left.meta["verb"]](names)
