@@ -47,6 +47,13 @@ def test_one_query_alone_is_mapped_as_in_a_batch():
             np.testing.assert_allclose(alone[0], together[i], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_no_query_is_mapped_to_no_answer(name):
+    scores, none = np.zeros((0, 5), dtype=np.float32), np.zeros((0, 64), dtype=np.float32)
+    mapped = calibrator(name).fit(sample())(scores, ScoreSample(none, none))
+    assert (mapped.shape, mapped.dtype) == ((0, 5), np.float32)
+
+
 def test_quantile_finds_a_planted_monotone_map():
     old = np.random.default_rng(1).normal(size=(200, 256)).astype(np.float32)
     new = np.sign(old) * np.abs(old) ** 1.5  # same order, another shape

@@ -176,6 +176,24 @@ def test_a_filter_holds_on_both_sides_and_one_side_alone_answers_as_it_is(world)
     assert hits.scores.tobytes() == new.scores.tobytes()
 
 
+@pytest.mark.parametrize("mode", ["calibrated", "by_rank", "fused", "cascade"])
+def test_no_query_is_answered_by_no_hits(world, mode):
+    one = world(mode)
+    one.engine.run(0.5)
+    assert one.gallery.search([], 7).ids.shape == (0, 7)
+
+
+def test_what_was_deleted_past_the_gallery_is_left_out_and_ends_no_search(world):
+    one = world("fused")
+    one.engine.run(0.5)
+    gone = np.zeros(COUNT, dtype=bool)
+    gone[np.flatnonzero(one.scores()[2])[:3]] = True
+    wanted = one.ranked(one.fused(~gone), ~gone)
+    one.stores[0].delete([name for name, left in zip(one.items, gone, strict=True) if left])
+    assert difference(one.gallery.search(ASKED, COUNT), wanted, 1e-3) is None
+    assert difference(one.gallery.search(ASKED[:1], 5), wanted.take([0]), 1e-3) is None
+
+
 def test_a_cascade_ranks_by_true_vectors_and_keeps_them(world):
     one = world("cascade")
     one.engine.run(0.2)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import FloatArray, IntArray, Vectors, squared_norms
-from ..errors import InvalidInput
+from ..errors import InvalidInput, MissingIds
 from ..hits import Hits, merge
 from ..space import Metric
-from ..store.base import Rows, VectorStore
+from ..store.base import NO_REVISION, Rows, VectorStore
+from .each_once import without
 from .fuse import Floats, Fusion, Scales
 
 _BLOCK = 256  # queries whose candidates are scored at once: bounds the gathered rows
@@ -47,18 +48,30 @@ class Candidates:
     ) -> Candidates:
         """Read the old vectors of what both sides answered.
 
+        What somebody deleted from the old store past the gallery is left out.
+
         Args:
             old: The old store, which keeps what has moved.
             queries: In the old space and in the new one.
             waiting: (q, c) hits of the old side.
             moved: (q, c) hits of the new side.
         """
-        index: dict[str, int] = {}
-        first = _places(waiting, index)
-        waits = len(index)
-        second = _places(moved, index)
-        rows = old.get(list(index))
-        return cls(*queries, waiting, moved, rows, waits, (first, second))
+        while True:
+            index: dict[str, int] = {}
+            first = _places(waiting, index)
+            waits = len(index)
+            second = _places(moved, index)
+            names = list(index)
+            try:
+                rows = old.get(names)
+            except MissingIds:
+                there = old.revisions(names) != NO_REVISION
+                gone = {name for name, known in zip(names, there, strict=True) if not known}
+                waiting, moved = (
+                    without(side, [gone] * len(side), side.k) for side in (waiting, moved)
+                )
+            else:
+                return cls(*queries, waiting, moved, rows, waits, (first, second))
 
     @property
     def vectors(self) -> Vectors:

@@ -39,7 +39,7 @@ def each_once(
         return first, second
     # At most `count` hits of the new side can displace one of the old side each.
     first, second = old(2 * count), new(count)
-    return _without(first, _common(first, second), count), second
+    return without(first, _common(first, second), count), second
 
 
 def _common(first: Hits, second: Hits) -> list[set[str]]:
@@ -48,7 +48,14 @@ def _common(first: Hits, second: Hits) -> list[set[str]]:
     return [(set(one) & set(other)) - {""} for one, other in pairs]
 
 
-def _without(hits: Hits, left_out: list[set[str]], count: int) -> Hits:
+def without(hits: Hits, left_out: list[set[str]], count: int) -> Hits:
+    """Hits less some ids, so many columns, filled from the left.
+
+    Args:
+        hits: What was found.
+        left_out: For each query.
+        count: Columns.
+    """
     out = Hits.empty(len(hits), count)
     for row, names in enumerate(left_out):
         kept = np.flatnonzero([name not in names for name in hits.ids[row].tolist()])[:count]

@@ -115,7 +115,7 @@ class ZScore:
         return self
 
     def __call__(self, scores: FloatArray, sample: ScoreSample) -> FloatArray:
-        moments = _moments if len(scores) > 1 else _moments_of_one
+        moments = _moments_of_one if len(scores) == 1 else _moments
         old_mean, old_spread = moments(sample.old)
         new_mean, new_spread = moments(sample.new)
         mapped = (scores.astype(np.float64) - old_mean) * (new_spread / old_spread) + new_mean
