@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from holdfast.errors import EncoderError, EncoderUnavailable
+from holdfast.errors import EncoderError, EncoderUnavailable, InvalidInput
 from holdfast.items import Item
 from tests.upgrade.setup import Setup
 
@@ -85,6 +85,14 @@ def test_a_write_stays_with_the_old_model_where_the_new_one_fails(half):
     assert half.old.revisions(["fresh"])[0] > 0
     assert half.new.revisions(["fresh"])[0] == -1
     assert half.old_model.calls == 1
+
+
+def test_vectors_of_other_numbers_of_queries_are_refused(half):
+    asked = [half.items[f"i{n}"] for n in range(3)]
+    old, new = (model.encode(asked, "query") for model in (half.old_model, half.new_model))
+    told = "the same queries in each space, got 2 and 3 vectors"
+    with pytest.raises(InvalidInput, match=told):
+        half.gallery.search([old.take(slice(0, 2)), new])
 
 
 def test_one_side_needs_one_model(tmp_path):

@@ -52,6 +52,14 @@ class Routes:
             )
         elif len(given) and all(isinstance(v, Vectors) for v in given):
             self._ready = list(given)
+            counts = [len(vectors) for vectors in given]
+            if len(set(counts)) > 1:
+                raise InvalidInput(
+                    "Gallery.search",
+                    "the same queries in each space",
+                    f"{' and '.join(map(str, counts))} vectors",
+                    "Row i of each must be query i.",
+                )
         else:
             self._contents = list(given)
 
