@@ -378,6 +378,21 @@ def test_what_a_bridge_mapped_is_not_taken_for_what_the_model_answers(setup):
     assert one.moved_correctly()
 
 
+def test_a_bridge_that_mapped_nothing_takes_nothing_from_the_model(setup):
+    one = setup()
+    mapped = one.engine(Translate(Turn(1)))
+    mapped.start()
+    mapped.roll_back()
+    one.plan_again()
+    engine = one.engine()
+    engine.run(0.5)
+    engine.roll_back()
+    one.plan_again()
+    encoded = one.encoded_by_new()
+    assert one.engine().run().state == "ready"
+    assert sum(encoded) == 150, "what the model answered is kept"
+
+
 def test_giving_up_what_was_mapped_goes_on_where_it_died(setup):
     one = setup()
     mapped = one.engine(Translate(Turn(1)))

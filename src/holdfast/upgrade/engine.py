@@ -152,8 +152,9 @@ class Engine(Turns):
         before, planned = self.gallery.state, self.gallery.state == "planned"
         plan = self.plan
         fill = self._ledger, self._old, plan.order, plan.seed, self._given, plan.merge
-        if planned and len(self._new):  # left by an earlier upgrade
+        if planned:
             give_up_mapped(self.gallery)
+        if planned and len(self._new):  # left by an earlier upgrade
             queue_up(*fill)
             reconcile(self.gallery)
         if self.mover.reads_vectors and self._new.space != self._old.space:
