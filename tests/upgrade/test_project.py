@@ -13,6 +13,7 @@ import pytest
 
 from holdfast.errors import ConfigError, StoreError, StoreHeld, UpgradeError
 from holdfast.items import Item
+from holdfast.upgrade import engine as engine_module
 from holdfast.upgrade import project as project_module
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.project import Project
@@ -59,6 +60,12 @@ class Home:
             for name, text in self.documents.items()
         ]
         (self.folder / "docs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+    def grow(self, count: int) -> None:
+        rng = np.random.default_rng(4)
+        for n in range(60, count):
+            self.documents[f"d{n}"] = " ".join(rng.choice(WORDS, size=12)) + f" own{n}"
+        self.write()
 
     def project(self, old="old", new="new", dim=24, name="new@1", plan="", more="") -> Project:
         dims = {"old": ("old@1", 16), "new": ("new@1", 24), "third": ("third@1", 24)}
@@ -291,6 +298,37 @@ def test_a_bridge_is_fitted_on_pairs_though_items_go_meanwhile(home):
         assert sample[new].array == pytest.approx(toys.new(texts), abs=1e-6)
 
 
+@pytest.mark.parametrize("ways", [{"old": "none"}, {"plan": 'mover = "translate"'}])
+def test_a_bridge_is_fitted_without_documents_that_the_new_model_cannot_read(home, ways):
+    home.grow(257)  # two pieces, and one document alone
+    home.project().build()
+    project = home.project(new="picky", **ways)
+    order = np.random.default_rng(0).permutation(257)
+    with closing(project.store(home.project().old_encoder.space)) as store:
+        names = store.scan(limit=257).rows.ids
+        home.documents[names[order[-1]]] = "w13"
+        home.write()
+        read = [n for n in (names[i] for i in order) if "w13" not in home.documents[n].split()]
+        assert 100 < len(read) < 257
+        old, new = project._sample(store, home.project().source).values()
+        assert old.array.tolist() == store.get(read).vectors.array.tolist()
+        texts = [home.documents[name] for name in read]
+        assert new.array == pytest.approx(toys.new(texts), abs=1e-6)
+    assert project.plan()["bridges"][0]["pairs"] == len(read)
+
+
+def test_a_new_model_that_reads_nothing_is_asked_for_a_piece_and_no_more(home, monkeypatch):
+    home.grow(400)
+    home.project().build()
+    asked = []
+    broken = toys.broken
+    monkeypatch.setattr(toys, "broken", lambda texts: asked.append(len(texts)) or broken(texts))
+    with pytest.raises(UpgradeError, match=r"128 that it cannot; the first one, 'd.*model is gone"):
+        home.project(new="broken", plan='mover = "translate"').plan()
+    assert len(asked) == 255
+    assert state(home.project()) is None
+
+
 @pytest.mark.parametrize("where", ["planned", "copying", "cut over", "rolled back", "finished"])
 def test_building_is_refused_while_an_upgrade_is_under_way(home, where):
     project = home.project()
@@ -340,10 +378,7 @@ def test_a_plan_that_could_not_be_carried_out_is_not_recorded(home, plan, words,
 
 
 def test_a_dead_model_is_reached_through_its_bridge_in_every_state(home):
-    rng = np.random.default_rng(4)
-    for n in range(60, 400):
-        home.documents[f"d{n}"] = " ".join(rng.choice(WORDS, size=12)) + f" own{n}"
-    home.write()
+    home.grow(400)
     home.project().build()
 
     def near(project, share=0.5):
@@ -391,11 +426,82 @@ def test_a_dead_model_is_reached_through_its_bridge_in_every_state(home):
     assert near(project, 1.0)
 
 
-def test_translating_needs_no_documents(home):
-    rng = np.random.default_rng(4)
-    for n in range(60, 400):
-        home.documents[f"d{n}"] = " ".join(rng.choice(WORDS, size=12)) + f" own{n}"
+def test_a_build_that_would_need_a_dead_model_says_so(home):
+    home.project().build()
+    assert home.project(old="none").build() == 60  # all are stored
+    home.documents["d60"] = "one more document"
     home.write()
+    with pytest.raises(ConfigError, match=r"the model of old@1 .*, since item 'd60' is not stored"):
+        home.project(old="none").build()
+
+
+def test_a_new_model_that_is_another_one_in_the_midst_is_named_though_the_old_one_is_dead(home):
+    home.grow(400)
+    home.project().build()
+    project = home.project(old="none")
+    project.plan()
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).run(0.5)
+    with pytest.raises(ConfigError, match=r"answers vectors of new@1 .*, got third@1"):
+        home.project(old="none", new="awful", name="third@1").gallery()
+    with closing(project.gallery()) as gallery:
+        assert project.engine(gallery).run().state == "ready"
+
+
+def test_an_old_model_that_dies_in_the_midst_is_left_by_a_rollback_and_another_plan(home):
+    home.grow(400)
+    home.project().build()
+    project = home.project()
+    project.plan()
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).run(0.5)
+        moved = gallery.new.store.visible
+    with pytest.raises(ConfigError, match=r"'none', and no bridge in its place\. Name it as it was"):
+        home.project(old="none").gallery()
+    project = home.project()
+    project.old_encoder.encode = project.new_encoder.encode = None  # are not asked
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).roll_back()
+    project = home.project(old="none")
+    project.plan()
+    asked = []
+    encode = project.new_encoder.encode
+    project.new_encoder.encode = lambda given, role: asked.append(len(given)) or encode(given, role)
+    with closing(project.gallery()) as gallery:
+        assert project.engine(gallery).run().state == "ready"
+    assert (moved, sum(asked)) == (200, 200)
+
+
+def test_a_start_that_was_cut_off_works_its_order_out_again(home, monkeypatch):
+    plan = 'order = "slice"\norder_field = "even"'
+    home.project().build()
+    project = home.project(plan=plan)
+    project.plan()
+    with closing(project.gallery()) as gallery:
+        engine = project.engine(gallery)
+        engine.run(0.5)
+        engine.roll_back()
+    project.plan()
+
+    def dies(gallery):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, closing(project.gallery()) as gallery:
+        patch.setattr(engine_module, "reconcile", dies)
+        with pytest.raises(KeyboardInterrupt):
+            project.engine(gallery).run()
+        assert gallery.state == "planned"
+    project = home.project(plan=plan)
+    with closing(project.gallery()) as gallery:
+        engine = project.engine(gallery)
+        engine.start()
+        odd = [int(name[1:]) % 2 for _, name in gallery.ledger.todo(60)][12:]  # behind the sample
+        assert odd in (sorted(odd), sorted(odd, reverse=True))
+        assert engine.run().state == "ready"
+
+
+def test_translating_needs_no_documents(home):
+    home.grow(400)
     home.project().build()
     project = home.project(plan='mover = "translate"')
     project.plan()

@@ -13,6 +13,7 @@ import numpy as np
 from ..align.choose import Choice, choose
 from ..arrays import Vectors
 from ..errors import ConfigError, MissingIds, SourceError, UpgradeError
+from ..source.memory import MemorySource
 from ..space import Space
 from ..store.base import Rows, VectorStore, get_known
 from ..store.hold import Hold
@@ -22,6 +23,7 @@ from .embedded import embedded
 from .engine import Engine
 from .gallery import Gallery
 from .merge import check_mode
+from .mover import ReEmbed
 from .order import RANKED, read_ids
 from .place import check_place, placed
 from .plan import Plan, fitting
@@ -33,6 +35,7 @@ from .status import Status
 
 PAIRS = 2_000  # documents encoded to fit a bridge
 _BATCH = 512
+_PIECE = 128  # of those documents, encoded at once
 _NOTHING = "Look at path under [source]; a gallery that your program fills needs no build."
 _SAME = "Nothing has to move: name the new model in [old], and it searches what is stored."
 
@@ -59,6 +62,13 @@ class Project(Served):
                 known = store.revisions([item.id for item in items])
                 fresh = [item for item, r in zip(items, known, strict=True) if r < 0]
                 if fresh:
+                    if encoder is None:
+                        raise ConfigError(
+                            f"{self.path.name}: old.encoder",
+                            f"the model of {space}, since item {fresh[0].id!r} is not stored yet",
+                            "'none'",
+                            "Upgrade to the new model and finish; then build again.",
+                        )
                     vectors = embedded(encoder, fresh)
                     # Not before: a build that embedded nothing leaves the choice of a model.
                     self._set_serving(ledger, space)
@@ -178,9 +188,8 @@ class Project(Served):
         old = _stored(store, list(items))
         if old.vectors is None:  # pragma: no cover - they were asked for
             raise UpgradeError("plan", "stored vectors", "none")
-        contents = [items[name].content for name in old.ids]
-        new = self.new_encoder.encode(contents, "document")
-        return {old.vectors.space: old.vectors, new.space: new}
+        kept, new = _readable(old, ReEmbed(MemorySource(items.values()), self.new_encoder))
+        return {old.vectors.space: old.vectors.take(kept), new.space: new}
 
     def engine(
         self,
@@ -203,7 +212,9 @@ class Project(Served):
         plan = Plan(**upgrade.plan)
         mover = self._mover(plan, upgrade, gallery.old.store)
         given = None
-        if plan.order in RANKED and not upgrade.queued and gallery.new is not None:
+        # A start that was cut off leaves it planned, though with a queue, and ranks again.
+        begins = upgrade.state == "planned" or not upgrade.queued
+        if plan.order in RANKED and begins and gallery.new is not None:
             given = Ranking(plan, self.path.parent, gallery.old, gallery.new, mover)
         executor, mover = placed(self, plan, mover)
         engine = Engine(gallery, mover, plan, executor, given=given, listener=listener, sleep=sleep)
@@ -264,6 +275,29 @@ def _stored(store: VectorStore, ids: list[str]) -> Rows:
             return get_known(store, ids)
         except MissingIds:
             continue  # one was deleted between two looks
+
+
+def _readable(rows: Rows, mover: ReEmbed) -> tuple[list[int], Vectors]:
+    """Places of the rows that a model can embed, and what it makes of them.
+
+    The others are for the backfill to set aside. A model that can embed none of the first ones is
+    at fault itself, and is not asked for each of the rest.
+    """
+    arrays = [np.zeros((0, mover.target.dim), dtype=np.float32)]
+    place, kept = {name: i for i, name in enumerate(rows.ids)}, []
+    for start in range(0, len(rows), _PIECE):
+        moved = mover.move(rows.take(np.arange(start, min(start + _PIECE, len(rows)))))
+        kept += [place[name] for name in moved.rows.ids]
+        if not kept:
+            name, reason = next(iter(moved.failed.items()))
+            raise UpgradeError(
+                "plan",
+                "documents that the new model can embed",
+                f"{len(moved.failed)} that it cannot; the first one, {name!r}: {reason}",
+                "Mend them, or look at what the model answers.",
+            )
+        arrays.append(moved.vectors.array)
+    return kept, Vectors(mover.target, np.concatenate(arrays))
 
 
 def _told(choice: Choice) -> dict[str, Any]:

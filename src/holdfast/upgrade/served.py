@@ -64,9 +64,12 @@ class Served(Parts):
 
     # its models
 
-    def _encoder_of(self, space: Space) -> Any:
+    def _encoder_of(self, space: Space, dead: bool = True) -> Any:
         """The model of a space; None when it is dead.
 
+        Args:
+            space: Whose.
+            dead: Whether it may be; the model that is upgraded to may not.
         Raises:
             ConfigError: Neither model of the configuration answers this space.
         """
@@ -78,19 +81,34 @@ class Served(Parts):
             known.append(str(encoder.space))
             if encoder.space == space:
                 return encoder
-        if self.config.old.encoder == DEAD:
+        if self.config.old.encoder == DEAD and dead:
             return None
         raise ConfigError(
             self.path.name,
             f"a model that answers vectors of {space}, which the gallery holds",
-            ", ".join(known),
+            ", ".join(known) or "none",
             "Prefixes, revision and length count too: set them as they were. "
             "To begin again with another model, name another folder: gallery.",
         )
 
     def _bridge(self, origin: Space, target: Space, encoder: Any) -> Bridge | None:
-        """Leads into the space of a dead model."""
-        return None if encoder else Bridge.load(self.bridge_path(origin, target))
+        """Leads into the space of a dead model.
+
+        Raises:
+            ConfigError: It was alive when the upgrade was planned, so none was fitted.
+        """
+        if encoder:
+            return None
+        path = self.bridge_path(origin, target)
+        if not path.exists():
+            raise ConfigError(
+                f"{self.path.name}: old.encoder",
+                f"the model of {target}, with which this upgrade was planned",
+                "'none', and no bridge in its place",
+                "Name it as it was, and roll back, which asks no model. Then say 'none' and plan "
+                "again, which fits a bridge; what has moved is not embedded twice.",
+            )
+        return Bridge.load(path)
 
     def _stand_in(self, space: Space) -> Bridged | None:
         """After a rollback to a dead model the bridge is still what leads into its space."""
@@ -104,7 +122,7 @@ class Served(Parts):
             return Translate(Bridge.load(self.bridge_path(upgrade.old, upgrade.new)))
         if plan.mover == "copy":
             return Copy(upgrade.new)
-        return ReEmbed(self.content(store), self._encoder_of(upgrade.new))
+        return ReEmbed(self.content(store), self._encoder_of(upgrade.new, dead=False))
 
     # its gallery
 
@@ -144,7 +162,8 @@ class Served(Parts):
     def _two_sides(self, ledger: Ledger, upgrade: Upgrade, opened: ExitStack) -> Gallery | None:
         """Within an upgrade; None where it came to its end meanwhile."""
         plan = Plan(**upgrade.plan)
-        encoder, new_encoder = self._encoder_of(upgrade.old), self._encoder_of(upgrade.new)
+        encoder = self._encoder_of(upgrade.old)
+        new_encoder = self._encoder_of(upgrade.new, dead=False)
         bridge = self._bridge(upgrade.new, upgrade.old, encoder)
         new = opened.enter_context(closing(self.store(upgrade.new)))
         now = _under_way(ledger)
