@@ -11,6 +11,8 @@ from email.utils import parsedate_to_datetime
 
 from ..errors import InvalidInput
 
+_MOST = 7 * 86_400.0  # seconds: whoever asks for more has sent a moment, or milliseconds
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -63,19 +65,22 @@ class Retry:
         """Seconds that a `Retry-After` header asks for: a number of them, or a date.
 
         Returns:
-            None without a header, and for one that is neither.
+            None without a header, and for one that is neither, or more than a week.
         Example:
             >>> Retry(clock=lambda: 0.0).read_after("Thu, 01 Jan 1970 00:00:07 GMT")
             7.0
         """
         if header is None:
             return None
-        text = header.strip()
+        seconds = self._seconds(header.strip())
+        return seconds if seconds is not None and seconds <= _MOST else None
+
+    def _seconds(self, text: str) -> float | None:
         if text.isascii() and text.replace(".", "", 1).isdigit():
             return float(text)
         try:
             date = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if date.tzinfo is None:
             date = date.replace(tzinfo=UTC)
