@@ -125,13 +125,21 @@ def test_a_name_that_was_allowed_is_not(planned, opened):
     assert client.get("/health", headers={"Host": "search.internal:80"}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9", "http://["]
+)
 def test_pages_from_elsewhere_are_refused_even_with_a_session(still, origin):
     cookie = still("POST", "/session", {"token": TOKEN}, token=False).headers["set-cookie"]
     headers = {"Cookie": cookie.split(";")[0], "Origin": origin, "X-Holdfast": "page"}
     told = still("POST", "/api/commands/start", {}, headers=headers, token=False)
     assert told.status_code == 403
     assert still.status()["state"] == "planned"
+
+
+def test_an_origin_that_is_no_address_does_not_break_reading(still):
+    told = still.get("/health", headers={"Origin": "http://["})
+    assert (told.status_code, told.json()) == (200, {"health": "ok"})
+    assert told.headers["x-frame-options"] == "DENY"
 
 
 def test_a_session_is_a_cookie_that_scripts_and_other_sites_cannot_use(still):

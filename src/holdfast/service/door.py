@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .caller import ANYBODY, CALLER, SECURE, SESSION
 from .problem import Problem, problem
@@ -70,7 +70,7 @@ class Door:
             await refuse(say, told)
             return
         CALLER.set(who or ANYBODY)
-        SECURE.set(urlsplit(header(scope, b"origin")).scheme == "https")
+        SECURE.set(_address(header(scope, b"origin")).scheme == "https")
         SESSION.set(cookie(scope, COOKIE))
         await self._app(scope, receive, say)
 
@@ -103,7 +103,7 @@ class Door:
                 "Allow other names with: holdfast serve --allow-host NAME",
             )
         safe = scope["method"] in _SAFE
-        if not safe and origin and urlsplit(origin).netloc.lower() != host.lower():
+        if not safe and origin and _address(origin).netloc.lower() != host.lower():
             return None, problem(
                 403, "WrongOrigin", "holdfast serve", "a page of this service", "one from elsewhere"
             )
@@ -149,6 +149,14 @@ class Door:
             "none",
             "Send the header: Authorization: Bearer TOKEN",
         )
+
+
+def _address(origin: str) -> SplitResult:
+    """An origin in its parts; without any where it is none."""
+    try:
+        return urlsplit(origin)
+    except ValueError:  # brackets that are not closed, and the like
+        return urlsplit("")
 
 
 def _wrong_token() -> Problem:
