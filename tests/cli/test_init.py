@@ -83,6 +83,13 @@ def test_a_template_takes_its_fields_out_of_the_payload(written, home):
     assert (source["text"], source["payload"]) == ("{title}: {text}", ["year"])
 
 
+def test_a_name_with_a_character_that_toml_escapes(written, home):
+    odd = home.folder / "odd\x7f.jsonl"
+    odd.write_text('{"id": "a", "text": "kelp"}\n')
+    told = tomllib.loads(written("--source", str(odd)))
+    assert told["source"]["path"] == "odd\x7f.jsonl"
+
+
 def test_encoders_take_settings(written):
     told = tomllib.loads(written("--old", "none", "--new", "http:e5,dim=384,base_url=http://x/v1"))
     assert told["old"] == {"encoder": "none"}

@@ -138,7 +138,17 @@ def test_init_refuses_what_it_would_regret(home):
         (("--old", "wordlama"), "'wordlama'"),
         (("--new", "python:a:b,dim"), "SETTING=VALUE"),
         (("--queries", "queries.jsonl"), "--qrels"),
+        (("--text", "{title"), "names in braces"),
+        (("--new", "python:a:b,dim=3,dim=4"), "each once"),
+        (("--new", "python:a:b,é=3"), "plain names"),
+        (("--source", "caf\udce9.jsonl"), "which is not there"),
+        (("--source", str(home.folder / "caf\udce9.parquet")), "names in UTF-8"),
+        (("--source", str(home.folder / "deep.jsonl")), "JSON objects"),
+        (("--source", str(home.folder / "broken.jsonl.gz")), "JSON objects"),
     ):
+        (home.folder / "deep.jsonl").write_text("[" * 200_000)
+        (home.folder / "broken.jsonl.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\x03garbage")
+        (home.folder / "caf\udce9.parquet").touch()
         assert said in home.refused("init", *options)
 
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import tempfile
 import tomllib
+import zlib
 from difflib import get_close_matches
 from pathlib import Path
 from string import Formatter
@@ -124,6 +125,8 @@ def _text(home: Path, told: dict[str, Any]) -> str:
 
 def _source(home: Path, told: dict[str, Any]) -> str:
     """The lines of [source], with fields as the first record has them."""
+    from ..source.fields import Fields
+
     path: Path | None = told["source"]
     record: dict[str, Any] = {}
     kind = "jsonl"
@@ -138,6 +141,7 @@ def _source(home: Path, told: dict[str, Any]) -> str:
         record = _first(path) if kind == "jsonl" else _there(path)
     name = told["id_field"] or next((key for key in _IDS if key in record), "id")
     text = told["text_field"] or next((key for key in _TEXTS if key in record), "text")
+    Fields(name, text, None)  # refuses a template that is none
     for option, word in (("--id", name), ("--text", text)):
         _occurs(option, word, record)
     rest = [key for key in record if key not in (name, text) and f"{{{key}}}" not in text]
@@ -197,7 +201,7 @@ def _first(path: Path) -> dict[str, Any]:
         record = json.loads(line.removeprefix("\ufeff"))
     except ConfigError:
         raise
-    except (OSError, EOFError, ValueError) as cause:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as cause:
         raise ConfigError("--source", f"JSON objects in {path}", said(cause)) from cause
     if not isinstance(record, dict):
         raise ConfigError("--source", f"JSON objects in {path}", f"{line[:60]!r}")
@@ -225,7 +229,11 @@ def _encoder(word: str, option: str, home: Path) -> str:
             raise ConfigError(option, "SETTING=VALUE behind a comma", repr(setting))
         lines.append(f"{key} = {value if _is_toml(value) else _toml(value)}")
     if kind != DEAD:
-        given = tomllib.loads("\n".join(lines[1:]))
+        try:
+            given = tomllib.loads("\n".join(lines[1:]))
+        except tomllib.TOMLDecodeError as cause:
+            wanted = "plain names of settings, each once"
+            raise ConfigError(option, wanted, f"{word!r}: {cause}") from cause
         given.pop("cache", None)  # of the table, whatever the encoder
         try:
             check_encoder(kind, **given)
@@ -268,8 +276,13 @@ def _relative(path: Path, home: Path) -> str:
 
 
 def _toml(value: str | list[str]) -> str:
-    """TOML's basic strings and arrays of them are written as in JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    """TOML's basic strings and arrays of them are written as in JSON, but for one character."""
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    try:
+        text.encode()
+    except UnicodeEncodeError as cause:  # the name of a file need not be text
+        raise ConfigError("init", "names in UTF-8", ascii(value)) from cause
+    return text
 
 
 def _check(path: Path, text: str) -> None:
