@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from holdfast.measure.session_galleries import SessionGalleries, session_galleries
@@ -263,18 +264,27 @@ def verdict(rows: Sequence[Row], world: str, names: Sequence[str]) -> str:
 
 def draw(world: World, found: Mapping[str, list[Outcome]]) -> str:
     """A figure of accuracy after each session beside the page; its file name."""
+    curves = {
+        name: np.mean([[a.value for a in one.report.accuracies()] for one in outcomes], axis=0)
+        for name, outcomes in sorted(found.items())
+    }
+    return plot(world.name, world.told, curves)
+
+
+def plot(name: str, title: str, curves: Mapping[str, npt.NDArray[np.float64]]) -> str:
+    """A line each, and what it is below them, where it hides none."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     marks = ("o-", "s--", "^--", "v--", "D--", "x:", "+:")
-    for (name, outcomes), mark in zip(sorted(found.items()), marks, strict=False):
-        table = np.array([[a.value for a in one.report.accuracies()] for one in outcomes])
-        axes.plot(range(1, table.shape[1] + 1), table.mean(axis=0), mark, ms=4, lw=1.4, label=name)
-    axes.set(xlabel="sessions", ylabel="accuracy, all classes known by then", title=world.told)
+    for (label, values), mark in zip(curves.items(), marks, strict=False):
+        axes.plot(range(1, len(values) + 1), values, mark, ms=4, lw=1.4, label=label)
+    axes.set(xlabel="sessions", ylabel="accuracy, all classes known by then")
+    axes.set_title(title, fontsize=9)
     axes.set_ylim(bottom=0.0)
-    axes.legend(fontsize=7, frameon=False)
-    path = FOLDER / f"few_shot-{world.name}.svg"
+    figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=3)
+    path = FOLDER / f"few_shot-{name}.svg"
     figure.savefig(path, metadata={"Date": None, "Creator": None})
     return path.name
 
