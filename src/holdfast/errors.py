@@ -46,6 +46,16 @@ def said(cause: BaseException) -> str:
     return getattr(cause, "strerror", None) or str(cause)
 
 
+def spelled(text: str) -> str:
+    r"""Text that UTF-8 can write: half of a surrogate pair, which it cannot, is spelled out.
+
+    Example:
+        >>> spelled("kelp \ud800")
+        'kelp \\ud800'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class HoldfastError(Exception):
     """Base of all errors; carries its parts so that programs need not parse text.
 

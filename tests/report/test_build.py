@@ -127,6 +127,7 @@ def test_other_words_stay_and_long_ones_are_cut():
     plain = "model: expected a token limit of 512, got 600 tokens. Ask sk-learn's http://host/path"
     assert scrubbed(plain) == plain
     assert len(scrubbed("x" * 5000)) == 300
+    assert scrubbed("cut \ud83d") == "cut \\ud83d"
 
 
 def test_events_and_reasons_pass_the_same_filter(ledger):

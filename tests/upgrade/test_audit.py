@@ -98,6 +98,14 @@ def test_whoever_edits_the_file_is_found_out(ledger, sql, broken):
     assert audit.check() == broken
 
 
+def test_what_utf_8_cannot_write_is_spelled_out(ledger):
+    audit = Audit(ledger, "al\udce9")
+    audit.record("pause", "caf\udce9", outcome="refused: \ud83d")
+    (row,) = audit.deeds()
+    assert (row.who, row.why, row.outcome) == ("al\\udce9", "caf\\udce9", "refused: \\ud83d")
+    assert row.seal("") == row.hash
+
+
 def test_a_ledger_of_before_gets_an_audit_when_it_is_written(tmp_path):
     path = tmp_path / "ledger.sqlite"
     Ledger(path, lambda: 0.0).close()

@@ -107,6 +107,8 @@ class Picky(ToyEncoder):
         if any(c in self.bad for c in contents):
             if self.how == "error":
                 raise EncoderError("model", "text it can read", "nonsense")
+            if self.how == "odd":
+                raise EncoderError("model", "text it can read", "a text that was cut \ud83d")
             if self.how == "count":
                 return super().encode([c for c in contents if c not in self.bad], role)
             raise NotFinite("model", "finite numbers", "NaN")
@@ -136,6 +138,16 @@ def test_items_at_fault_are_found_by_halving_and_quarantined(setup, how):
     assert engine.run().state == "ready"
     engine.cut_over()
     assert one.moved_correctly()
+
+
+def test_a_reason_that_utf_8_cannot_write_is_spelled_out(setup):
+    one = setup()
+    one.new_model = model = Picky([one.items["i3"]], "odd", seed=2)
+    status = one.engine(ReEmbed(one.source, model)).run()
+    assert (status.state, status.quarantined) == ("ready", 1)
+    ((name, reason),) = one.ledger.quarantined()
+    assert name == "i3"
+    assert "cut \\ud83d" in reason
 
 
 def test_quarantined_items_can_be_left_behind_and_come_back_with_a_rollback(setup):
@@ -494,6 +506,20 @@ def test_what_is_written_while_the_queue_is_filled_moves_too(setup):
     assert one.gallery.search([(0.9, -0.8, 0.7, -0.6)], 1).ids.tolist() == [["late"]]
 
 
+def test_an_order_is_worked_out_once_also_onto_what_an_earlier_upgrade_left(setup):
+    one = setup(order="given")
+    engine = one.engine(given=list(one.items))
+    engine.run(0.5)
+    engine.roll_back()
+    one.plan_again()
+    asked = []
+    engine = one.engine(given=lambda: asked.append(1) or list(one.items)[::-1])
+    engine.start()
+    queued = [name for _, name in one.ledger.todo(300)]
+    assert queued[60:] == [name for name in reversed(one.items) if name not in queued[:60]]
+    assert len(asked) == 1
+
+
 def test_an_upgrade_that_died_before_its_queue_was_filled_fills_it(setup):
     one = setup(count=50)
     one.gallery.set_state("copying")
@@ -549,6 +575,27 @@ def test_a_write_that_fails_on_the_new_side_at_the_last_moment_prevents_the_cut_
     assert engine.run().share == 1.0
     engine.cut_over()
     assert one.gallery.search([(0.9, -0.8, 0.7, -0.6)], 1).ids.tolist() == [["late"]]
+
+
+def test_a_scan_that_another_cut_over_overtakes_takes_nothing_out_of_the_new_side(setup):
+    one = setup()
+    engine = one.engine()
+    engine.run()
+    scan = one.old.scan
+
+    def overtaken(*given, **more):
+        one.old.scan = scan
+        page = scan(*given, **more)
+        one.engine().cut_over()
+        vectors = one.old_model.encode([one.items["i5"]], "document")
+        one.old.upsert(["i5"], vectors, None, [10**9])  # past the gallery
+        return page
+
+    one.old.scan = overtaken
+    with pytest.raises(UpgradeError, match="one that is cut over"):
+        engine.cut_over()
+    assert one.gallery.search([one.items["i5"]], 1).ids.tolist() == [["i5"]]
+    assert not one.ledger.todo(1)
 
 
 def test_searches_beside_a_backfill_always_see_every_item(setup):

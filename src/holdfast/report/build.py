@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from ..errors import spelled
 from ..measure.curve import Curve
 from ..measure.finding import Finding
 from ..measure.interval import Interval, paired_difference
@@ -196,7 +197,7 @@ def _lasting(found: Sequence[Moment]) -> list[Moment]:
 
 
 def scrubbed(text: str) -> str:
-    """Short, and without what looks like a secret.
+    """Short, without what looks like a secret, and of characters that a page can carry.
 
     A safety net, not a promise: encoders and stores of ours put no secrets into messages.
 
@@ -204,5 +205,5 @@ def scrubbed(text: str) -> str:
         >>> scrubbed("401: api_key=abc123 is not known")
         '401: api_key=… is not known'
     """
-    clean = _SECRETS.sub(lambda match: f"{match['name'] or ''}…", text)
+    clean = _SECRETS.sub(lambda match: f"{match['name'] or ''}…", spelled(text))
     return clean if len(clean) <= _LONG else f"{clean[: _LONG - 1]}…"

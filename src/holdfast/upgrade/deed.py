@@ -15,6 +15,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..errors import spelled
+
 COLUMNS = "number, time, who, what, why, gate, outcome, hash"
 DONE = "done"
 
@@ -67,7 +69,8 @@ class Deed:
     def after(self, last: Deed | None, time: float) -> Deed:
         """The same deed as the row that follows the last one."""
         number, before = (last.number + 1, last.hash) if last else (1, "")
-        made = replace(self, number=number, time=time)
+        told = {part: spelled(getattr(self, part)) for part in ("who", "why", "outcome")}
+        made = replace(self, number=number, time=time, **told)
         return replace(made, hash=made.seal(before))
 
     def seal(self, before: str) -> str:

@@ -24,7 +24,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import InvalidInput, LedgerError
+from ..errors import InvalidInput, LedgerError, spelled
 from ..space import Space
 from .deed import Deed
 from .ledger_file import LedgerFile
@@ -161,7 +161,7 @@ class Ledger(LedgerFile):
             reasons: By id.
             places: Where they stood; who was queued again since is not set aside.
         """
-        rows = [(why, name, places and places[name]) for name, why in reasons.items()]
+        rows = [(spelled(why), name, places and places[name]) for name, why in reasons.items()]
         with self._change():
             self._db.executemany(
                 "UPDATE queue SET status = 'quarantined', reason = ? "
