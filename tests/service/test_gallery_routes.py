@@ -1,5 +1,7 @@
 """Searching and writing over HTTP answers what the gallery itself answers."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,22 @@ def test_what_is_written_is_found_and_what_is_deleted_is_not(client, planned):
     assert "a/b c" not in client.ids("w1 w2 w3", 200)
     assert client("POST", "/api/items/delete", {"ids": ["d0", "d1", "gone"]}).json() == {"items": 3}
     assert sorted(client.ids("w1", 200)) == sorted(set(planned.documents) - {"d0", "d1"})
+
+
+def test_a_stored_text_that_was_cut_in_half_does_not_break_answers(home, opened):
+    cut = {"id": "cut", "text": "w1 w2 w3", "lang": ["a\ud83d", {"\ude00b": "w\ud83d\ude00"}]}
+    with (home.folder / "docs.jsonl").open("a") as file:
+        file.write(json.dumps(cut) + "\n")
+    home.done("build")
+    client = opened(home)
+    whole = {"lang": ["a\ufffd", {"\ufffdb": "w\U0001f600"}]}
+    found = client("POST", "/api/search", {"texts": ["w1 w2 w3"], "k": 1}, token=False)
+    ((hit,),) = [answer["hits"] for answer in found.json()["answers"]]
+    assert (hit["id"], hit["payload"]) == ("cut", whole)
+    assert client.get("/api/items/cut").json()["payload"] == whole
+    compared = client("POST", "/api/compare", {"text": "w1 w2 w3"}, token=False).json()
+    assert compared["columns"][1]["places"][0]["payload"] == whole
+    assert client("POST", "/compare", {"text": "w1 w2 w3"}, token=False).status_code == 200
 
 
 def test_a_gallery_that_is_its_own_source_keeps_the_content(home, opened):

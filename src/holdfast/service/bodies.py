@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -9,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from .settings import DEPTH, DIM, HITS, ITEMS, LISTED, NAME, QUERIES, TEXT
 
 _WIDEST = 2**63  # numbers that every store can keep
+_WRITTEN = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def plain(value: Any) -> Any:
@@ -39,6 +42,23 @@ def _readable(text: str) -> str:
     except UnicodeEncodeError:
         raise ValueError("text that can be written as UTF-8") from None
     return text
+
+
+def carried(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored payload as JSON in UTF-8 can carry it.
+
+    Stores keep half of a surrogate pair, as files with cut texts have it; UTF-8 knows none, so
+    that a search which finds such an item could not be answered.
+    """
+    text = _WRITTEN(dict(payload))
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            units = text.encode("utf-16-le", "surrogatepass")
+            whole: dict[str, Any] = json.loads(units.decode("utf-16-le", "replace"))
+            return whole
+    return dict(payload)
 
 
 class _Strict(BaseModel):

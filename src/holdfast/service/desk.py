@@ -100,7 +100,7 @@ class Desk:
         with self._steward.using() as gallery:
             rows = gallery.get(body.ids)
         return [
-            bodies.Stored(id=name, revision=int(revision), payload=dict(payload))
+            bodies.Stored(id=name, revision=int(revision), payload=bodies.carried(payload))
             for name, revision, payload in zip(rows.ids, rows.revisions, rows.payloads, strict=True)
         ]
 
@@ -115,7 +115,7 @@ def payloads_of(gallery: Gallery, names: Sequence[str]) -> dict[str, dict[str, A
     with gallery.reading():
         rows = get_known(gallery.keeper, distinct, vectors=False)
         found = zip(rows.ids, rows.payloads, strict=True)
-        return {name: dict(payload) for name, payload in found}
+        return {name: bodies.carried(payload) for name, payload in found}
 
 
 def _kept(one: bodies.Document, field: str | None) -> dict[str, Any]:
