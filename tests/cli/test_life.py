@@ -169,6 +169,12 @@ def test_a_dead_model_is_reached_through_a_bridge(home):
     assert "Bridge" in home.done("plan")
 
 
+def test_more_hits_than_there_are_items_take_no_room(planned):
+    everything = planned.found(QUERY, ITEMS)
+    assert len(everything) == ITEMS
+    assert planned.found(QUERY, 10**20) == everything
+
+
 def test_filters_and_several_queries(planned):
     planned.done("backfill", "--until", "50%")
     where = json.dumps({"lang": "de"})

@@ -43,7 +43,8 @@ def search(
     if any(not query.strip() for query in queries):
         raise click.UsageError("A QUERY needs words; one is empty.")
     with face.gallery() as gallery:
-        hits = gallery.search(asked, k, tree)
+        # Room is made for all k of them, so that "all there are" must not be asked for literally.
+        hits = gallery.search(asked, min(k, max(len(gallery), 1)), tree)
         rows = [hits.row(i) for i in range(len(hits))]
         names = list(dict.fromkeys(name for row in rows for name, _ in row))
         payloads = dict(zip(names, gallery.get(names).payloads, strict=True)) if names else {}
@@ -67,9 +68,9 @@ def _tree(where: str | None) -> Any:
         return None
     try:
         return json.loads(where)
-    except ValueError as cause:
+    except (ValueError, RecursionError) as cause:
         raise InvalidFilter(
-            "--where", "a JSON object", repr(where), """Quote it: --where '{"lang": "en"}'."""
+            "--where", "a JSON object", f"{where!r:.80}", """Quote it: --where '{"lang": "en"}'."""
         ) from cause
 
 
