@@ -99,6 +99,21 @@ def test_queries_are_keys_where_nobody_says_who_asks():
     assert keys_of(["é", b"x", (1, 2)]) == ["é".encode(), b"x", b"(1, 2)"]
 
 
+@pytest.mark.parametrize("word", ["key", "tenant"])
+def test_who_asks_is_text_whether_or_not_a_stage_asks_for_it(setup, word):
+    one = setup(count=60)
+    engine = one.engine()
+    engine.run()
+    for state in ("ready", "cutting over"):
+        assert one.gallery.state == state
+        with pytest.raises(InvalidInput, match=f"a string as {word}, got 42. Use str"):
+            one.gallery.search(QUERIES, 5, **{word: 42})
+        half = "user \ud83d"  # of a surrogate pair, as a program may cut it
+        assert len(one.gallery.search(QUERIES, 5, **{word: half})) == 3
+        if state == "ready":
+            engine.stage(Stage(0.5))
+
+
 def made_vectors(space):
     from tests.upgrade.toys import ToyEncoder
 

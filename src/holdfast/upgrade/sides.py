@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConfigError, UpgradeError
+from ..errors import ConfigError, InvalidInput, UpgradeError
 from ..store.base import VectorStore
 from ..store.where import Where
 from .audit import Draft
@@ -106,7 +106,14 @@ class Sides:
             where: The call's filter.
             key: Who asks.
             tenant: On whose behalf.
+        Raises:
+            InvalidInput: A key or a tenant that is no text, whether or not a stage asks for it.
         """
+        for word, given in (("key", key), ("tenant", tenant)):
+            if given is not None and not isinstance(given, str):
+                raise InvalidInput(
+                    "Gallery.search", f"a string as {word}", repr(given), f"Use str({word})."
+                )
         stage = self.stage
         if stage is None or not self._whole:
             return None

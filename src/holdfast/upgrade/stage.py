@@ -120,7 +120,7 @@ def place(key: str | bytes, salt: str) -> float:
         key: Who asks, or what is asked.
         salt: Another one deals the places anew.
     """
-    data = key.encode() if isinstance(key, str) else key
+    data = _bytes(key)
     digest = hashlib.blake2b(data, digest_size=8, key=salt.encode()[:64]).digest()
     return int.from_bytes(digest, "big") / _SPAN
 
