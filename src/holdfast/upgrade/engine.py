@@ -151,11 +151,12 @@ class Engine(Turns):
         self._allow("start", "planned", "paused", "copying", "ready")
         before, planned = self.gallery.state, self.gallery.state == "planned"
         plan = self.plan
-        fill = self._ledger, self._old, plan.order, plan.seed, self._given, plan.merge
+        order, given = plan.order, self._given
         if planned:
             give_up_mapped(self.gallery)
         if planned and len(self._new):  # left by an earlier upgrade
-            queue_up(*fill)
+            queue_up(self._ledger, self._old, order, plan.seed, given, plan.merge)
+            order, given = "random", None  # of the few that are written until it begins
             reconcile(self.gallery)
         if self.mover.reads_vectors and self._new.space != self._old.space:
             note_mapped(self.gallery)
@@ -168,7 +169,7 @@ class Engine(Turns):
             self._allow("start", "copying")
         self._started = True
         if planned or not self._queued():  # from now on writes need no queue
-            queue_up(*fill)
+            queue_up(self._ledger, self._old, order, plan.seed, given, plan.merge)
 
     def _queued(self) -> bool:
         upgrade = self._ledger.upgrade()

@@ -107,6 +107,8 @@ def note_mapped(gallery: Gallery) -> None:
 def _compare(gallery: Gallery, scanned: Rows, found: Reconciled) -> None:
     if gallery.new is None or gallery.ledger is None:
         return
+    if gallery.reads == "new":  # another thread has cut over meanwhile: the old side is not read
+        return
     old, new = gallery.old.store, gallery.new.store
     # The page was read before we were alone: look again.
     known = old.revisions(scanned.ids) != NO_REVISION
