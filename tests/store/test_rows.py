@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -336,6 +337,29 @@ def test_what_was_read_before_a_change_hides_no_other_row(rows):
     rows.delete(["b"])
     assert rows.set_hidden(["a", "b"], True).tolist() == [2]
     assert (rows.total, rows.visible) == (1, 0)
+
+
+@pytest.mark.parametrize("verb", ["upsert", "delete"])
+def test_an_interrupt_right_after_a_change_leaves_no_slot_that_died(rows, monkeypatch, verb):
+    """Who hides the row next would hide the slot that it had, which index and counts let go of."""
+    rows.upsert(["a", "b"], vectors(1, 2), [{}] * 2, numbers(1, 1))
+    rows.get(["a", "b"])
+    whole = rows._data.transaction
+
+    @contextmanager
+    def interrupted():
+        with whole():
+            yield
+        raise KeyboardInterrupt
+
+    updated = verb == "upsert"
+    given = (["a"], vectors(3), [{}], numbers(2)) if updated else (["a"],)
+    with monkeypatch.context() as patch:
+        patch.setattr(rows._data, "transaction", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            getattr(rows, verb)(*given)
+    assert rows.set_hidden(["a"], True).tolist() == ([2] if updated else [])
+    assert (rows.total, rows.visible) == ((2, 1) if updated else (1, 1))
 
 
 def test_readers_beside_updates_and_compactions_see_whole_rows(tmp_path):

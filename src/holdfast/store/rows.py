@@ -168,7 +168,7 @@ class RowFile:
                 columns = (fresh.tolist(), names, numbers.tolist(), written)
                 new = int((slots == NO_SLOT).sum())
                 # Who reads a row as it was must not see its flag where it goes.
-                with self._reading if hidden.any() else nullcontext(), self._data.transaction():
+                with self._reading if hidden.any() else nullcontext(), self._transaction():
                     self._data.connection.executemany(
                         "REPLACE INTO rows VALUES (?, ?, ?, ?)", zip(*columns, strict=True)
                     )
@@ -176,26 +176,28 @@ class RowFile:
                         self._data.flags.put(slots[hidden], False)
                         self._data.flags.put(fresh[hidden], True)
                     self._data.count(slots=first + count, total=self.total + new)
-                self._forget()
             return Written(list(names), fresh, slots, hidden, places)
 
     def delete(self, ids: Sequence[str]) -> IntArray:
         """Remove rows; absent ids are fine. Returns the slots that died."""
         statement = "DELETE FROM rows WHERE id IN ({}) RETURNING slot"
-        with self._lock, self._data.reported():
-            with self._data.transaction():
-                died = self._slots(statement, ids)
-                hidden = died[self._data.flags.of(died)]
-                self._data.flags.put(hidden, False)
-                counts = self._data.counts
-                self._data.count(total=counts.total - len(died), hidden=counts.hidden - len(hidden))
-            self._forget()
+        with self._lock, self._data.reported(), self._transaction():
+            died = self._slots(statement, ids)
+            hidden = died[self._data.flags.of(died)]
+            self._data.flags.put(hidden, False)
+            counts = self._data.counts
+            self._data.count(total=counts.total - len(died), hidden=counts.hidden - len(hidden))
         return died
 
-    def _forget(self) -> None:
-        """Slots that were read before a change are not remembered after it."""
-        with self._reading:
-            self._seen.clear()
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """One that lets slots die: those read before it are not remembered after it."""
+        try:
+            with self._data.transaction():
+                yield
+        finally:  # an interrupt may come right after the commit
+            with self._reading:
+                self._seen.clear()
 
     def set_hidden(self, ids: Sequence[str], hidden: bool) -> IntArray:
         """Flag rows; absent ids are fine. Returns the slots of rows whose flag changed."""
