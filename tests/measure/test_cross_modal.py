@@ -73,6 +73,19 @@ def test_rows_that_tie_share_the_better_rank():
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
+def test_rows_that_differ_by_rounding_alone_share_the_better_rank(metric):
+    """The same numbers in other orders, asked by a row of ones: only the sums' last bits differ."""
+    random = np.random.default_rng(0)
+    row = random.normal(size=64)
+    orders = np.stack([random.permutation(row) for _ in range(200)])
+    space = Space("sums", 64, metric)
+    asked, stored = (as_vectors(x, space, "test") for x in (np.ones((1, 64)), orders))
+    assert [int(ranks(asked, stored, [[i]])[0]) for i in range(200)] == [1] * 200
+    other = as_vectors(np.vstack([orders, row + 1e-3]), space, "test")
+    assert ranks(asked, other, [[0]]).tolist() == [2]  # a thousandth is no rounding
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
 def test_ranks_follow_the_metric_of_the_space(metric):
     space = Space("m", 4, metric)
     asked, stored = vectors(20, 1, space), vectors(30, 2, space)

@@ -93,3 +93,20 @@ def test_a_model_that_only_adds_zeros_meets_every_pair(distance):
     wide = np.hstack([old, np.zeros((80, 13))])
     got = pairwise(old, wide, stored, labels, labels, distance=distance, extends=True)
     assert got.every.value == 1.0
+
+
+@pytest.mark.parametrize("distance", ["dot", "euclidean"])
+def test_one_row_far_out_makes_no_other_difference_a_rounding_error(distance):
+    stored = np.vstack([GALLERY, 1e3 * np.ones(6)])
+    labels = [*STORED.tolist(), 0]
+
+    def similarity_of(queries):
+        if distance == "dot":
+            return queries @ stored.T
+        return -((queries[:, None] - stored[None]) ** 2).sum(axis=2)
+
+    before, after = similarity_of(OLD), similarity_of(NEW)
+    same = ASKED[:, None] == np.array(labels)
+    want = np.where(same, after >= before, after <= before).mean()
+    got = pairwise(OLD, NEW, stored, ASKED.tolist(), labels, distance=distance)
+    assert got.every.value == pytest.approx(want, abs=0.01)

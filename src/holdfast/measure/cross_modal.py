@@ -6,8 +6,9 @@
     mR      mean of R@1, R@5 and R@10 over both directions
 
 A rank is one more than the number of stored rows with a strictly greater score: rows that tie,
-as they do in a quantised gallery, share the better rank. Flips at k are those of `flips.py`, so
-the change of R@k is PFR - NFR exactly.
+as they do in a quantised gallery, share the better rank. Scores that differ by rounding alone
+tie: captions of the same words have one vector, to which a matrix product may answer two
+numbers. Flips at k are those of `flips.py`, so the change of R@k is PFR - NFR exactly.
 
 Captions of one picture hang together, so intervals of gains draw them together; those of
 single recalls and flips take each query for itself.
@@ -34,7 +35,7 @@ from ..hits import Hits
 from .finding import Finding
 from .flips import Flips, flips
 from .interval import Floats, Interval, bootstrap_of, rate, ratio
-from .similarity import blocks
+from .similarity import blocks, lengths, slack
 
 Direction: TypeAlias = Literal["I2T", "T2I"]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -97,9 +98,13 @@ def ranks(asking: Vectors, stored: Vectors, right: Sequence[Sequence[int]]) -> I
     if len(asking) != len(right):
         raise InvalidInput("ranks", f"right rows for {len(asking)} queries", str(len(right)))
     out = np.empty(len(asking), dtype=np.int64)
-    for part, table in blocks(asking.array, stored.array, stored.space.metric):
+    metric = stored.space.metric
+    mine, there = lengths(asking.array, stored.array, metric)
+    for part, table in blocks(asking.array, stored.array, metric):
         for row, scores in enumerate(table, start=part.start):
-            out[row] = 1 + int(np.sum(scores > scores[list(right[row])].max()))
+            places = list(right[row])
+            best = scores[places].max() + slack(mine[row], there[places], metric).max()
+            out[row] = 1 + int(np.sum(scores > best))
     return out
 
 

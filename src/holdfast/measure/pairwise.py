@@ -26,9 +26,7 @@ from ..errors import InvalidInput
 from ..space import Metric as Distance
 from .finding import Finding
 from .interval import Floats, Interval, bootstrap_of, ratio
-from .similarity import as_rows, blocks, padded
-
-_ROUNDING = np.float32(1e-6)  # of the largest similarity of a query
+from .similarity import as_rows, blocks, lengths, padded, slack
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +88,17 @@ def pairwise(
     asked = np.array([code.get(label, -1) for label in query_labels])
     mine = np.full(len(old), -1) if own is None else np.asarray(own)
     counts = np.zeros((4, len(old)))  # met and all pairs of one class, then of two
-    both = zip(
-        blocks(old, stored, distance),
-        blocks(*padded(new, stored, extends, "pairwise"), distance),
-        strict=True,
-    )
+    wide = padded(new, stored, extends, "pairwise")
+    both = zip(blocks(old, stored, distance), blocks(*wide, distance), strict=True)
+    (mine_old, there), (mine_new, _) = lengths(old, stored, distance), lengths(*wide, distance)
+    reach = np.maximum(mine_old, mine_new)
     for (rows, before), (_, after) in both:
         same = classes == asked[rows][:, None]
         valid = np.ones(same.shape, dtype=bool)
         inside = np.flatnonzero(mine[rows] >= 0)
         valid[inside, mine[rows][inside]] = False
-        slack = _ROUNDING * np.maximum(np.abs(before), np.abs(after)).max(axis=1, keepdims=True)
-        met = np.where(same, after >= before - slack, after <= before + slack) & valid
+        near = slack(reach[rows, None], there, distance)
+        met = np.where(same, after >= before - near, after <= before + near) & valid
         for row, counted in enumerate((met & same, valid & same, met & ~same, valid & ~same)):
             counts[row, rows] = counted.sum(axis=1)
     totals = counts.sum(axis=1)

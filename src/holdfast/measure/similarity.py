@@ -17,6 +17,7 @@ from ..errors import DimensionMismatch, InvalidInput, NotFinite
 from ..space import METRICS, Metric
 
 CELLS = 4_000_000  # similarities held at once: 16 MB
+_ROUNDING = np.float32(1e-6)  # of the lengths behind a similarity
 
 
 def as_rows(values: npt.ArrayLike, who: str) -> FloatArray:
@@ -102,3 +103,23 @@ def blocks(
             scores -= squares
             scores -= squared_norms(queries[rows])[:, None]
         yield rows, scores
+
+
+def lengths(
+    queries: FloatArray, gallery: FloatArray, metric: Metric = "cosine"
+) -> tuple[FloatArray, FloatArray]:
+    """(q,) and (n,) lengths of the rows as `blocks` compares them, for `slack`."""
+    if metric == "cosine":
+        return np.ones(len(queries), dtype=np.float32), np.ones(len(gallery), dtype=np.float32)
+    if metric == "euclidean":
+        queries, gallery = about_mean(queries, gallery)
+    return np.sqrt(squared_norms(queries)), np.sqrt(squared_norms(gallery))
+
+
+def slack(queries: FloatArray, gallery: FloatArray, metric: Metric = "cosine") -> FloatArray:
+    """By how much similarities of rows of these lengths may differ by rounding alone.
+
+    It is for each pair to say: beside one row that lies far out, no other difference is large.
+    """
+    behind = (queries + gallery) ** 2 if metric == "euclidean" else queries * gallery
+    return _ROUNDING * behind
