@@ -180,3 +180,16 @@ def test_unusable_questions_are_refused():
         Lineage(())
     with pytest.raises(WrongDirection):
         Lineage(legs[1:]).transform(spaces[2])
+
+
+def test_without_a_pair_to_spare_the_legs_stay_as_they_are():
+    """Fifty items lead from the first to the second; without a fold of them none would."""
+    first, second, third = world()
+    versions = [
+        version(first, range(50)),
+        version(second, range(300)),
+        version(third, range(40, 300)),
+    ]
+    way, plain = lead(versions, Procrustes()), compose(versions, Procrustes())
+    asked = first.take(np.arange(1000, 1100))
+    np.testing.assert_array_equal(way.transform(asked).array, plain.transform(asked).array)

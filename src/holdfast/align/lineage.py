@@ -8,8 +8,8 @@ itself. So the second leg is fitted on the first leg's answers for the few items
 last version has as well, beside the pairs of the version between.
 
 Where the first and the last version share nothing, there is nothing to fit that on, and
-the legs stay as they are. Targets told by another bridge in their place were tried, and were
-worse.
+the legs stay as they are; so they do where the first leg has no pair to spare. Targets told
+by another bridge in their place were tried, and were worse.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ def lead(
     if len(versions) == 2 or len(rows) >= wanted:
         return Lineage((_direct(first, last, aligner, seed, "lead"),))
     before = lead(versions[:-1], aligner, enough, seed)
-    if not len(rows):
+    answers = _answers(versions[:-1], rows, aligner, enough, seed) if len(rows) else None
+    if answers is None:
         return Lineage((*before.legs, _direct(between, last, aligner, seed, "lead")))
-    answers = _answers(versions[:-1], rows, aligner, enough, seed)
     mine, theirs = _shared(between, last)
     other = ~np.isin(theirs, places)
     X = _stacked(answers, between.vectors.take(mine[other]))
@@ -185,13 +185,19 @@ def _stacked(first: Vectors, second: Vectors) -> Vectors:
 
 def _answers(
     versions: Sequence[Version], rows: IntArray, aligner: Aligner, enough: int | None, seed: int
-) -> Vectors:
-    """What the legs so far answer for rows of the first version, each by legs without its item."""
+) -> Vectors | None:
+    """What the legs so far answer for rows of the first version, each by legs without its item.
+
+    None where two versions share so few items that without a fold no leg can be fitted.
+    """
     first = versions[0]
     out = np.empty((len(rows), versions[-1].space.dim), dtype=np.float32)
     order = np.random.default_rng(seed).permutation(len(rows))
     for fold in np.array_split(order, _FOLDS):
         asked = {first.ids[row] for row in rows[fold]}
-        legs = lead([version.without(asked) for version in versions], aligner, enough, seed)
+        try:
+            legs = lead([version.without(asked) for version in versions], aligner, enough, seed)
+        except NotEnoughPairs:
+            return None
         out[fold] = legs.transform(first.vectors.take(rows[fold])).array
     return as_vectors(out, versions[-1].space, "lead")
