@@ -90,6 +90,80 @@ def test_a_stopped_run_ends_with_the_same_bits(tmp_path, optimiser, task, step):
     assert [same_bits(a, b) for a, b in zip(read, ended, strict=True)] == [True] * 3
 
 
+class Tempered(Loss):
+    """Learns how sharp the softmax is."""
+
+    needs = frozenset({"labels", "logits"})
+
+    def __init__(self):
+        super().__init__()
+        self.sharpness = torch.nn.Parameter(torch.ones(()))
+
+    def value(self, batch):
+        return torch.nn.functional.cross_entropy(self.sharpness * batch.logits, batch.labels)
+
+
+def test_a_loss_that_learns_begins_each_task_as_it_was_given(tmp_path):
+    """Else a run that goes on between two tasks, or is called twice, ends with other bits."""
+    loss = Tempered()
+    training = Training(INPUTS, scenario(), simplex_model, loss, QUICK)
+    whole = training.run()
+    assert loss.sharpness.item() == 1.0
+    assert [same_bits(a, b) for a, b in zip(whole, training.run(), strict=True)] == [True] * 3
+    stopped = Training(
+        INPUTS, scenario(), simplex_model, Tempered(), QUICK, listeners=[stop_at(1, 2)]
+    )
+    with pytest.raises(Stopped):
+        stopped.run(tmp_path)
+    ended = Training(INPUTS, scenario(), simplex_model, Tempered(), QUICK).run(tmp_path)
+    assert [same_bits(a, b) for a, b in zip(whole, ended, strict=True)] == [True] * 3
+
+
+class Bursts(Loss):
+    """Finite weights until half of the training is done."""
+
+    needs = frozenset({"labels", "logits"})
+
+    def value(self, batch):
+        huge = 1e38 if batch.progress >= 0.5 else 1.0
+        return huge * torch.nn.functional.cross_entropy(batch.logits, batch.labels)
+
+
+@pytest.mark.parametrize("save_every", [0, 3])
+def test_a_run_that_diverged_is_not_gone_on_from_at_another_rate_in_silence(tmp_path, save_every):
+    plan = retrain(CLASSES, simplex(), [names(0, 6)])
+
+    def run(rate):
+        recipe = Recipe(epochs=4, size=16, optimiser=sgd(rate), save_every=save_every)
+        Training(INPUTS, plan, simplex_model, Bursts(), recipe).run(tmp_path)
+
+    with pytest.raises(InvalidInput, match=r"expected finite weights|a finite loss"):
+        run(10.0)
+    with pytest.raises(InvalidInput, match=r"expected finite weights|a finite loss"):
+        run(10.0)  # no checkpoint of NaN was made, from which nothing would ever come
+    with pytest.raises(ArtifactError, match=r"a learning rate of \[10.0, 10.0\].*got \[0.1, 0.1\]"):
+        run(0.1)
+
+
+@pytest.mark.parametrize("start", ["fresh", "deployed"])
+def test_what_asks_for_no_gradient_is_not_trained(start):
+    came = []
+
+    def build(task):
+        model = simplex_model(task)
+        model.backbone[0].requires_grad_(False)
+        came.append(model.backbone[0].weight.clone())
+        return model
+
+    plan = scenario() if start == "deployed" else retrain(CLASSES, simplex(), STEPS)
+    models = Training(INPUTS, plan, build, hoc, QUICK).run()
+    assert len(came) == (1 if start == "deployed" else 3)
+    for number, model in enumerate(models):
+        assert torch.equal(model.backbone[0].weight, came[min(number, len(came) - 1)])
+        assert not any(p.requires_grad for p in model.parameters())
+    assert not torch.equal(models[0].backbone[3].weight, models[1].backbone[3].weight)
+
+
 def test_it_is_a_bare_loop():
     """Against a loop written out: batches, labels, memory, teacher, loss, optimiser, rate."""
     recipe = Recipe(epochs=3, size=16, optimiser=sgd(0.05), schedule=None, seed=4)
@@ -185,8 +259,10 @@ def test_events_tell_where_the_run_is(tmp_path):
 def test_another_run_is_refused_in_the_folder(tmp_path):
     Training(INPUTS, scenario(), simplex_model, hoc, QUICK).run(tmp_path)
     other = dataclasses.replace(QUICK, epochs=3)
-    with pytest.raises(ArtifactError, match="Take another folder"):
-        Training(INPUTS, scenario(), simplex_model, hoc, other).run(tmp_path)
+    less = dataclasses.replace(QUICK, credible=0.5)
+    for changed in (other, less):
+        with pytest.raises(ArtifactError, match="Take another folder"):
+            Training(INPUTS, scenario(), simplex_model, hoc, changed).run(tmp_path)
 
 
 def test_a_downloaded_model_takes_over_and_teaches_as_it_came():

@@ -6,6 +6,7 @@ checkpoint and ends with the same bits as if it had never stopped, on the same m
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -38,9 +39,11 @@ class Training:
         scenario: Which tasks.
         build: Makes the model of a task that starts afresh, or answers the one that was
             downloaded. Must answer the same model when it is asked again; torch's generator
-            is seeded for it.
-        loss: What is minimised, or a function that makes it for each task: one that compares
-            with old vectors has nothing to say where `Stage.teacher` is None.
+            is seeded for it. What asks for no gradient in it is not trained, nor in the models
+            that go on from it; in one that asks for none at all everything is.
+        loss: What is minimised, of which each task gets a copy as it was given, or a function
+            that makes it for each task: one that compares with old vectors has nothing to say
+            where `Stage.teacher` is None.
         recipe: Settings.
         stored: What the gallery stores when a task begins, for teachers that are "stored".
         other: The independently trained model of a task, for losses that need one.
@@ -133,7 +136,8 @@ class Training:
             recipe.credible,
         )
         seeded(recipe.device, recipe.seed, number, _LOSS)
-        loss = self.loss if isinstance(self.loss, Loss) else self.loss(stage)
+        # A loss may learn too: a run that goes on has only what it was given.
+        loss = copy.deepcopy(self.loss) if isinstance(self.loss, Loss) else self.loss(stage)
         return Session(number, stage, loss.to(recipe.device), recipe)
 
     def _teacher(self, task: Task, deployed: Model | None, model: Model) -> Teaches | None:
@@ -206,7 +210,10 @@ class Training:
             made.update(json.dumps([fields, task.interface.digest]).encode())
             made.update(task.items.tobytes() + task.labels.tobytes())
         recipe = self.recipe
-        made.update(json.dumps([recipe.epochs, recipe.size, recipe.seed, recipe.amp]).encode())
+        numbers: list[Any] = [recipe.epochs, recipe.size, recipe.seed, recipe.amp]
+        if recipe.credible != Recipe().credible:  # folders from before it counted go on
+            numbers.append(recipe.credible)
+        made.update(json.dumps(numbers).encode())
         if self.scenario.memory is not None:
             arrays, meta = self.scenario.memory.to_arrays()
             made.update(json.dumps(meta).encode() + arrays["items"].tobytes())

@@ -32,7 +32,12 @@ class Model(nn.Module):
     Args:
         backbone: (b, ...) inputs to (b, m) rows.
         head: (b, m) rows to an `Answer`.
+    Attributes:
+        fixed: Names of the parameters that were no part of its training: those that whoever
+            built it asked no gradient of.
     """
+
+    fixed: frozenset[str] = frozenset()
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -56,17 +61,27 @@ class Model(nn.Module):
 
 def frozen(model: Model) -> Model:
     """A copy that answers and never learns."""
-    made: Model = copy.deepcopy(model).eval().requires_grad_(False)
+    made: Model = copy.deepcopy(model)
+    asked = {name: value.requires_grad for name, value in made.named_parameters()}
+    if any(asked.values()):
+        made.fixed = frozenset(name for name, learns in asked.items() if not learns)
+    made.eval().requires_grad_(False)
     return made
 
 
 def grown(model: Model, table: Interface) -> Model:
-    """A copy whose head has a place for every class of the table.
+    """A copy that learns, whose head has a place for every class of the table.
+
+    Where nothing of the model asks for a gradient, as in one that is deployed, all but its
+    `fixed` parameters do in the copy; else those that do.
 
     Raises:
         InvalidInput: The head has too few outputs and cannot grow.
     """
-    made: Model = copy.deepcopy(model).requires_grad_(True)
+    made: Model = copy.deepcopy(model)
+    if not any(value.requires_grad for value in made.parameters()):
+        for name, value in made.named_parameters():
+            value.requires_grad_(name not in made.fixed)
     if made.outputs is None or made.outputs >= table.capacity:
         return made
     grow = getattr(made.head, "grown", None)

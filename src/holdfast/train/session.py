@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import IntArray
-from ..errors import InvalidInput
+from ..errors import ArtifactError, InvalidInput
 from .batches import Epoch, Mask, balanced, count, generator
 from .losses.base import Batch, Loss, WeightedSum
 from .model import taken
@@ -154,16 +154,26 @@ class Session:
         """
         values = {name: float(value) for name, value in terms.items()}
         if not math.isfinite(values["loss"]):
-            raise InvalidInput(
-                f"Task {self.stage.task.name!r}",
-                "a finite loss",
-                f"{values['loss']} at step {self.step}",
-                "Lower the learning rate, or look at the inputs.",
-            )
+            raise self._astray("a finite loss", str(values["loss"]))
         return {**values, "rate": float(self.optimiser.param_groups[0]["lr"])}
 
+    def _astray(self, expected: str, got: str) -> InvalidInput:
+        return InvalidInput(
+            f"Task {self.stage.task.name!r}",
+            expected,
+            f"{got} at step {self.step}",
+            "Lower the learning rate, or look at the inputs.",
+        )
+
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on, but what made the session."""
+        """Everything that the next step depends on, but what made the session.
+
+        Raises:
+            InvalidInput: Weights that are not finite, from which no run should go on.
+        """
+        learned = (p for p in self.stage.model.parameters() if p.requires_grad)
+        if not all(bool(torch.isfinite(p).all()) for p in learned):
+            raise self._astray("finite weights", "NaN or infinity")
         return {
             "step": self.step,
             "model": dict(self.stage.model.state_dict()),
@@ -175,7 +185,23 @@ class Session:
         }
 
     def go_on(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` answered."""
+        """Take up what `state` answered.
+
+        Raises:
+            ArtifactError: It was begun at another learning rate, which would go on.
+        """
+        key = "lr" if self.schedule is None else "initial_lr"
+        begun, mine = (
+            [group.get(key) for group in one["param_groups"]]
+            for one in (state["optimiser"], self.optimiser.state_dict())
+        )
+        if begun != mine:
+            raise ArtifactError(
+                f"Task {self.stage.task.name!r}",
+                f"a learning rate of {begun}, as it was begun with",
+                str(mine),
+                "Take another folder, or the rate it was begun with.",
+            )
         self.stage.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         self.optimiser.load_state_dict(state["optimiser"])
