@@ -1,4 +1,4 @@
-"""A service leaves its cores to searches."""
+"""A service leaves its cores to searches, and not all of its threads."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from tests.cli import toys
+from tests.service.conftest import PATIENCE, patiently
 
 PROGRAM = """
 import json, os, sys
@@ -41,3 +46,31 @@ def test_idle_threads_of_models_do_not_spin_unless_somebody_wants_them_to(told, 
         env=known | ({"OMP_WAIT_POLICY": told} if told else {}),
     )
     assert json.loads(done.stdout)[2] == wanted
+
+
+def test_a_model_that_hangs_keeps_nobody_from_looking_on_and_rolling_back(
+    planned, opened, monkeypatch
+):
+    let_go, asked, real = threading.Event(), [], toys.old
+
+    def hangs(texts):
+        if "hangs" in texts:
+            asked.append(threading.get_ident())
+            assert let_go.wait(2 * PATIENCE)
+        return real(texts)
+
+    monkeypatch.setattr(toys, "old", hangs)
+    client = opened(planned)
+    body = {"texts": ["hangs"]}
+    with ThreadPoolExecutor(60) as pool:
+        try:
+            found = [pool.submit(client, "POST", "/api/search", body) for _ in range(60)]
+            patiently(lambda: len(asked), lambda count: count >= 40)  # all the framework has
+            assert client.get("/ready").json() == {"ready": True}
+            assert client.status()["state"] == "planned"
+            assert client.get("/").status_code == 200
+            assert client.command("roll-back").json()["state"] == "rolled back"
+            assert not any(each.done() for each in found)
+        finally:
+            let_go.set()
+        assert {each.result().status_code for each in found} == {200}

@@ -22,10 +22,12 @@ from .office import Office
 from .page import Page
 from .settings import COOKIE, Settings
 from .steward import Steward
+from .threads import Lane
 from .tokens import LASTING
 
 _LOG = logging.getLogger("holdfast.service")
 _TITLE = "Holdfast"
+_LOOKS, _COMMANDS = 8, 16  # threads; a command waits for its end for a while
 _ABOUT = (
     "One gallery, and the upgrade of its embedding model while it is searched. Reading is free on "
     "a loopback address; writing and commanding need a token: `Authorization: Bearer ...`. Every "
@@ -59,6 +61,8 @@ class Api:
         self._settings, self._steward, self._desk = settings, steward, desk
         self._office, self._metrics, self._page, self._live = office, metrics, page, live
         self._responses = need("fastapi.responses")
+        self._looks = Lane("holdfast-look", _LOOKS)
+        self._commands = Lane("holdfast-asked", _COMMANDS)
 
     def build(self) -> Any:
         """The application; it opens the gallery when it starts and closes it when it ends."""
@@ -86,6 +90,8 @@ class Api:
         finally:
             self._live.close()
             await asyncio.to_thread(self._office.close)
+            self._looks.close()
+            self._commands.close()
 
     def _refusals(self, app: Any) -> None:
         invalid = need("fastapi.exceptions").RequestValidationError
@@ -133,15 +139,14 @@ class Api:
         return {"columns": [asdict(column) for column in compare(self._steward, body)]}
 
     def _upgrade_routes(self, app: Any) -> None:
-        office, route = self._office, _router(app, "upgrade")
-        route("GET", "/api/status", office.status, 503)
-        route("GET", "/api/findings", office.findings, 503)
-        route("GET", "/api/quarantine", self._quarantine, 422, 503)
-        route("GET", "/api/audit", self._audit, 422, 503)
-        route("GET", "/api/commands", office.commands, 503)
-        route(
-            "POST", "/api/commands/{name}", office.command, 401, 403, 404, 409, 413, 422, 502, 503
-        )
+        office, route, look = self._office, _router(app, "upgrade"), self._looks.of
+        route("GET", "/api/status", look(office.status), 503)
+        route("GET", "/api/findings", look(office.findings), 503)
+        route("GET", "/api/quarantine", look(self._quarantine), 422, 503)
+        route("GET", "/api/audit", look(self._audit), 422, 503)
+        route("GET", "/api/commands", look(office.commands), 503)
+        command = self._commands.of(office.command)
+        route("POST", "/api/commands/{name}", command, 401, 403, 404, 409, 413, 422, 502, 503)
 
     def _quarantine(self, limit: bodies.Limit = 100) -> dict[str, Any]:
         """Items that could not be moved, each with its reason."""
@@ -153,16 +158,16 @@ class Api:
 
     def _page_routes(self, app: Any) -> None:
         hidden = {"include_in_schema": False}
-        route = _router(app, "service")
+        route, look = _router(app, "service"), self._looks.of
         route("GET", "/health", self._health)
-        route("GET", "/ready", self._ready, 503)
-        app.add_api_route("/metrics", self._read_metrics, methods=["GET"], **hidden)
-        app.add_api_route("/", self._whole, methods=["GET"], **hidden)
-        app.add_api_route("/static/{name}", self._static, methods=["GET"], **hidden)
+        route("GET", "/ready", look(self._ready), 503)
+        app.add_api_route("/metrics", look(self._read_metrics), methods=["GET"], **hidden)
+        app.add_api_route("/", look(self._whole), methods=["GET"], **hidden)
+        app.add_api_route("/static/{name}", look(self._static), methods=["GET"], **hidden)
         app.add_api_route("/events", self._events, methods=["GET"], **hidden)
         app.add_api_route("/compare", self._compared, methods=["POST"], **hidden)
-        app.add_api_route("/session", self._sign_in, methods=["POST"], **hidden)
-        app.add_api_route("/session", self._sign_out, methods=["DELETE"], **hidden)
+        app.add_api_route("/session", look(self._sign_in), methods=["POST"], **hidden)
+        app.add_api_route("/session", look(self._sign_out), methods=["DELETE"], **hidden)
 
     async def _health(self) -> dict[str, str]:
         """Whether the process answers."""
