@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from holdfast.arrays import Vectors
-from holdfast.errors import EncoderError, EncoderMisconfigured, NotFinite, Throttled, UpgradeError
+from holdfast.errors import (
+    EncoderError,
+    EncoderMisconfigured,
+    InvalidInput,
+    NotFinite,
+    Throttled,
+    UpgradeError,
+)
 from holdfast.items import Item
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.engine import Engine
@@ -41,6 +48,14 @@ def test_a_budget_stops_at_the_share_and_goes_on_from_there(setup):
     assert engine.run(0.3).share == pytest.approx(0.3, abs=1 / 300)
     assert one.new_model.calls == calls, "a reached budget costs nothing"
     assert engine.run().state == "ready"
+
+
+@pytest.mark.parametrize("until", [30, -0.1, float("nan"), True])
+def test_a_budget_that_is_no_share_moves_nothing(setup, until):
+    one = setup()
+    with pytest.raises(InvalidInput, match="a share between 0 and 1"):
+        one.engine().run(until)
+    assert (one.gallery.state, len(one.new)) == ("planned", 0)
 
 
 def test_both_sides_are_tended_where_a_budget_stops(setup):

@@ -40,7 +40,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..errors import EncoderError, UpgradeError
+from ..errors import EncoderError, InvalidInput, UpgradeError
 from .audit import Draft
 from .batch import Batch, sort_out
 from .commands import obey
@@ -197,8 +197,11 @@ class Engine(Turns):
         Args:
             until: Share of the gallery, in [0, 1]; reaching less than 1 pauses.
         Raises:
+            InvalidInput: No share, as a percentage is not; nothing moves then.
             HoldfastError: What made a batch fail for good; the state is "paused" then.
         """
+        if isinstance(until, bool) or not 0.0 <= until <= 1.0:
+            raise InvalidInput("Engine.run", "a share between 0 and 1", repr(until))
         self._begin()
         self._courtesy.begin()
         try:
