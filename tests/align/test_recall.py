@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from holdfast.align.recall import found
+from holdfast.align.recall import found, tables
 
 DEPTHS = (1, 5, 10)
 
@@ -64,3 +64,15 @@ def test_distances_far_from_the_origin_keep_their_digits():
     own = list(np.arange(200)[:, None])
     far = found(near + np.float32(1000), rows + np.float32(1000), own, (1,), "euclidean")
     assert far.mean() == 1.0
+
+
+def test_a_large_gallery_is_scored_a_few_rows_at_a_time():
+    """Memory is bounded by scores held at once, and not only by rows that ask."""
+    rng = np.random.default_rng(0)
+    asked, stored = (rng.normal(size=(n, 2)).astype(np.float32) for n in (300, 100_000))
+    parts = []
+    for part, table in tables(asked, stored, "dot"):
+        assert table.nbytes <= 64e6
+        parts.append(np.arange(part.start, part.stop))
+        np.testing.assert_allclose(table[-1, :9], stored[:9] @ asked[part.stop - 1], atol=1e-5)
+    np.testing.assert_array_equal(np.concatenate(parts), np.arange(300))

@@ -10,7 +10,8 @@ from ..arrays import FloatArray, IntArray, about_mean, squared_norms
 from ..space import Metric
 from .moments import Float64Array
 
-_BLOCK = 512  # asking rows scored at once
+_BLOCK = 512  # asking rows scored at once, at most
+_CELLS = 16_000_000  # scores held at once: 64 MB, and what callers make of them
 _TIE = np.float32(1e-6)  # of the lengths: equal columns may differ in their last bits
 
 
@@ -30,8 +31,9 @@ def tables(
     if metric == "euclidean":
         asking, stored = about_mean(asking, stored)
         shift = 0.5 * squared_norms(stored)
-    for start in range(0, len(asking), _BLOCK):
-        part = slice(start, min(start + _BLOCK, len(asking)))
+    step = min(_BLOCK, max(1, _CELLS // max(len(stored), 1)))
+    for start in range(0, len(asking), step):
+        part = slice(start, min(start + step, len(asking)))
         table = asking[part] @ stored.T
         if shift is not None:
             table -= shift
