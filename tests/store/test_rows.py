@@ -167,6 +167,53 @@ def test_compaction_moves_the_living_and_changes_nothing_else(rows):
     again.close()
 
 
+@pytest.mark.parametrize("how", ["open", "commit", "interrupt", "remove"])
+def test_a_compaction_that_fails_leaves_every_row_with_its_own_vector(rows, monkeypatch, how):
+    rows.upsert(["a", "b", "c", "d"], vectors(1, 2, 3, 4), [{}] * 4, numbers(1, 1, 1, 1))
+    rows.get(["d"])
+    rows.delete(["a", "b"])
+    whole = rows._data.transaction
+
+    def fail(*_, **__):
+        raise OSError("too many open files")
+
+    @contextmanager
+    def uncommitted():
+        with whole():
+            yield
+            fail()
+
+    @contextmanager
+    def interrupted():
+        with whole():
+            yield
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if how == "open":
+            patch.setattr("holdfast.store.rows.VectorFile", fail)
+        elif how == "remove":
+            patch.setattr("pathlib.Path.unlink", fail)
+        else:
+            transaction = uncommitted if how == "commit" else interrupted
+            patch.setattr(rows._data, "transaction", transaction)
+        if how == "remove":
+            assert rows.compact(force=True).tolist() == [2, 3]
+        else:
+            with pytest.raises(KeyboardInterrupt if how == "interrupt" else StoreError):
+                rows.compact(force=True)
+    assert contents(rows) == {"c": (3.0, 1, {}, False), "d": (4.0, 1, {}, False)}
+    assert rows.slots == (4 if how in ("open", "commit") else 2)
+    rows.upsert(["e"], vectors(5), [{}], numbers(1))
+    rows = reopen(rows, tidy=False)
+    assert contents(rows)["e"] == (5.0, 1, {}, False)
+    assert contents(rows)["c"] == (3.0, 1, {}, False)
+    assert [p.name for p in rows.folder.glob("vectors.*")] == [rows._path(rows.generation).name]
+    rows.compact(force=True)
+    assert contents(rows)["d"] == (4.0, 1, {}, False)
+    rows.close()
+
+
 def test_opening_compacts_when_more_than_half_is_dead(rows):
     rows.upsert(["a", "b", "c"], vectors(1, 2, 3), [{}] * 3, None)
     rows.delete(["a", "b"])

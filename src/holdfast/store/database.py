@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..arrays import IntArray
 from ..errors import InvalidInput, OccupiedStore, StoreError
 from ..space import Space
 from .flags import TABLE, Flags
@@ -163,6 +164,19 @@ class Database:
             "UPDATE meta SET value = ? WHERE key = ?",
             [(value, name) for name, value in changed.items()],
         )
+
+    def renumber(self, alive: IntArray) -> None:
+        """Slot i is what was slot `alive[i]`, in the next generation; inside a transaction."""
+        run = self.connection.execute
+        run(ROWS.format("fresh"))
+        run(
+            "INSERT INTO fresh SELECT row_number() OVER (ORDER BY slot) - 1,"
+            " id, revision, payload FROM rows ORDER BY slot"
+        )
+        run("DROP TABLE rows")
+        run("ALTER TABLE fresh RENAME TO rows")
+        self.flags.renumber(alive)
+        self.count(generation=self.counts.generation + 1, slots=len(alive))
 
 
 def chunks(values: list[Any]) -> Iterator[list[Any]]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +28,7 @@ from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array, ids_given
 from ..errors import InvalidInput
 from ..space import Space
 from .base import NO_REVISION, Page, Rows, refuse_absent
-from .database import ROWS, Database, broken, chunks, marks
+from .database import Database, broken, chunks, marks
 from .memory import check_k
 from .payloads import TEXT, Payloads, read, texts
 from .vectorfile import VectorFile, sync_folder
@@ -344,30 +344,28 @@ class RowFile:
             dead = counts.slots - counts.total
             if dead == 0 or not (force or 2 * dead > counts.slots):
                 return None
-            run = self._data.connection.execute
-            alive = np.array(run("SELECT slot FROM rows ORDER BY slot").fetchall(), dtype=np.int64)
-            alive = alive.reshape(-1)
-            self._vectors.copy(alive, self._path(counts.generation + 1))
-            self._renumber(alive)
+            slots = self._data.connection.execute("SELECT slot FROM rows ORDER BY slot").fetchall()
+            alive = np.array(slots, dtype=np.int64).reshape(-1)
+            path = self._path(counts.generation + 1)
+            self._vectors.copy(alive, path)
+            # Opened before it counts: what cannot be opened must not.
+            self._renumber(alive, VectorFile(path, self.space.dim, len(alive)))
             return alive
 
-    def _renumber(self, alive: IntArray) -> None:
+    def _renumber(self, alive: IntArray, fresh: VectorFile) -> None:
         """Slot i is what was slot `alive[i]`, in the file of the next generation."""
-        run, counts = self._data.connection.execute, self._data.counts
+        before = self.generation
         with self._reading:
             self._seen.clear()
-            with self._data.transaction():
-                run(ROWS.format("fresh"))
-                run(
-                    "INSERT INTO fresh SELECT row_number() OVER (ORDER BY slot) - 1,"
-                    " id, revision, payload FROM rows ORDER BY slot"
-                )
-                run("DROP TABLE rows")
-                run("ALTER TABLE fresh RENAME TO rows")
-                self._data.flags.renumber(alive)
-                self._data.count(generation=counts.generation + 1, slots=len(alive))
-            self._vectors.close()
-            self._vectors = self._open_vectors()
+            try:
+                with self._data.transaction():
+                    self._data.renumber(alive)
+            finally:  # an interrupt may come right after the commit
+                if self.generation > before:
+                    self._vectors, fresh = fresh, self._vectors
+                fresh.close()
+        with suppress(OSError):  # the next opening removes it
+            fresh.path.unlink()
 
     def close(self) -> None:
         """Let go of the files. Calling it twice is fine."""
