@@ -81,5 +81,5 @@ def _advice(known: str | None) -> str:
     if known == "same":
         return "\nIt searches the gallery as it is: name it in [old]; nothing has to move."
     if known == "extends":
-        return "\nIt searches the gallery as it is once it is planned: holdfast plan."
+        return "\nIt searches what is stored once one item has moved: holdfast plan, then backfill."
     return "\nIt shares nothing with the model before: an upgrade has to re-embed or bridge."
