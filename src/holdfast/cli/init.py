@@ -31,7 +31,7 @@ version = 1
 gallery = "gallery"             # folder of the stores and of the ledger
 
 [store]                         # where vectors are kept
-kind = {store}                   # edge, faiss (pip install 'holdfast[faiss]'), memory
+kind = {store}                   # edge, or, each with an extra, faiss, pgvector and qdrant
 
 [source]                        # where content is read whenever it is embedded
 {source}
