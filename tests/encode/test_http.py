@@ -180,6 +180,11 @@ def with_index(*places):
             "rows of 5 numbers, got 0 at place 2",
         ),
         (
+            says(lambda data: [*data[:2], {"index": 2, "embedding": None}]),
+            EncoderError,
+            "an `embedding` of each text, got null at place 2",
+        ),
+        (
             says(lambda data: [{**e, "embedding": [0.0] * DIM} for e in data]),
             EncoderError,
             "length 0 in row 0",
@@ -365,6 +370,7 @@ def test_a_gateways_good_answer_that_tells_of_trouble_is_asked_again(serve, body
         (200, EncoderError),
         ("rate_limit", EncoderError),
         ("\u00b2", EncoderError),
+        ("9" * 5_000, EncoderError),
     ],
 )
 def test_a_gateways_good_answer_is_judged_by_the_status_it_tells(serve, code, kind):

@@ -94,9 +94,10 @@ def _status(answer: dict[str, Any]) -> int | None:
     for told in (error if isinstance(error, dict) else {}, answer):
         for key in ("code", "status", "status_code"):
             given = told.get(key)
-            number = int(given) if isinstance(given, str) and given.isdecimal() else given
-            if type(number) is int and number in _STATUSES:
-                return number
+            if isinstance(given, str) and len(given) == 3 and given.isdecimal():
+                given = int(given)
+            if type(given) is int and given in _STATUSES:
+                return given
     return None
 
 
@@ -118,6 +119,8 @@ def _in_order(entries: list[Any], owner: str) -> list[dict[str, Any]]:
 def _numbers(entry: dict[str, Any], place: int, owner: str) -> FloatArray:
     """One row; base64 carries float32 in little-endian order."""
     values = entry["embedding"]
+    if values is None:  # for a text that the model behind it could not take
+        raise EncoderError(owner, "an `embedding` of each text", f"null at place {place}")
     try:
         if isinstance(values, str):
             return np.frombuffer(base64.b64decode(values, validate=True), dtype="<f4")
