@@ -85,6 +85,13 @@ def test_unusable_columns_are_refused_at_once(tmp_path, change, options, message
         ParquetSource(path, **options)
 
 
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    table = arrow.table([arrow.array(["a"])] * 3, names=["id", "id", "text"])
+    parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(SourceError, match=r"one column 'id', got 2 of that name"):
+        ParquetSource(tmp_path / "x.parquet")
+
+
 def test_a_missing_text_is_refused_at_once_where_the_file_counts_them(tmp_path):
     columns = {"id": ["a", "b", "c", "d"], "text": ["x", None, "y", None]}
     with pytest.raises(SourceError, match=r"every row of column 'text', got 2 rows without"):

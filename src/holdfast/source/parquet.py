@@ -95,6 +95,9 @@ class ParquetSource(Filed):
                 raise SourceError(
                     str(self.path), f"a column {name!r}", f"columns {', '.join(schema.names)}"
                 )
+            if schema.names.count(name) > 1:
+                several = f"{schema.names.count(name)} of that name"
+                raise SourceError(str(self.path), f"one column {name!r}", several, "Rename them.")
             kind = schema.field(name).type
             if name in self._fields.text:
                 usable, wanted = self._is_text(kind), "text"
