@@ -200,6 +200,34 @@ def test_a_failure_that_the_process_survives_is_finished_before_the_next_write(
     store.close()
 
 
+@pytest.mark.parametrize("limit", [1, 3, 10, 99])
+def test_a_scan_visits_rows_once_whose_hiding_has_failed_half_way(tmp_path, monkeypatch, limit):
+    store = EdgeStore(tmp_path, SPACE)
+    names = names_of(0)
+    store.upsert(names, np.tile(row_of(0, 1), (WIDTH, 1)))
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    def scanned():
+        found, after = [], None
+        while True:
+            page = store.scan(after, limit)
+            found += zip(page.rows.ids, page.rows.hidden.tolist(), strict=True)
+            after = page.after
+            if after is None:
+                return sorted(found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._engine, "drop", fail)
+        with pytest.raises(OSError, match="disk full"):
+            store.hide(names[:5])
+    assert scanned() == sorted((name, False) for name in names)
+    store.delete(names[9:])
+    assert scanned() == sorted((name, name in names[:5]) for name in names[:9])
+    store.close()
+
+
 def test_an_upsert_that_is_noted_down_may_carry_any_amount_of_text(tmp_path, monkeypatch):
     store = EdgeStore(tmp_path, SPACE)
     names = names_of(0)

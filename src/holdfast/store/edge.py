@@ -325,6 +325,8 @@ class EdgeStore:
         order = sorted(range(len(places)), key=places.__getitem__)
         if after is not None:
             order = [i for i in order if places[i] > after]
+        # A row is in both parts where hiding it failed: as for `get`, it is not hidden then.
+        order = [i for n, i in enumerate(order) if not n or places[i] != places[order[n - 1]]]
         cut = order[:limit]
         last = places[cut[-1]] if len(order) > limit else None
         return Page(found.take(np.array(cut, dtype=np.intp)), last)
