@@ -304,6 +304,26 @@ def test_without_an_address_no_cluster_of_others_is_joined(
     assert fake.init.call_args.kwargs["address"] == asked
 
 
+@pytest.mark.parametrize(
+    ("address", "wanted"), [(None, "a cluster of its own"), ("auto", "a cluster at auto")]
+)
+def test_a_cluster_that_does_not_start_or_answer_is_an_error_that_may_pass(
+    address, wanted, monkeypatch
+):
+    """Ray raises what it likes: a bare Exception where a node takes too long to start."""
+    from holdfast.upgrade.ray import RayExecutor
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    executor = RayExecutor("python", SLOW, NEW, address=address, actors=1)
+    executor._ray = fake = MagicMock()
+    fake.is_initialized.return_value = False
+    fake.init.side_effect = Exception("The current node timed out during startup.")
+    with pytest.raises(EncoderUnavailable, match=f"{wanted}, got .*timed out") as caught:
+        next(executor.map(lambda batch: batch, iter([])))
+    assert caught.value.transient
+    assert not executor._own
+
+
 def test_a_project_runs_its_plan_on_ray(cluster, tmp_path):
     home = Home(tmp_path)
     settings = f'executor = "ray"\naddress = "{cluster[0].address}"\nactors = 2\ncpus = 0.5'

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Vectors
-from ..errors import ConfigError, EncoderUnavailable, HoldfastError
+from ..errors import ConfigError, EncoderUnavailable, HoldfastError, said
 from ..items import Content, Role
 from ..optional import need
 from ..space import Space
@@ -202,9 +202,17 @@ class RayExecutor(Threads):
             if address is None and "RAY_ADDRESS" not in os.environ:
                 # Without a word Ray would join whatever cluster was started here last.
                 address, more = "local", {"include_dashboard": False}
-            self._ray.init(
-                address=address, log_to_driver=False, logging_level=logging.ERROR, **more
-            )
+            try:
+                self._ray.init(
+                    address=address, log_to_driver=False, logging_level=logging.ERROR, **more
+                )
+            except Exception as cause:  # a bare one where a node takes too long to start
+                raise EncoderUnavailable(
+                    "Ray",
+                    "a cluster of its own" if more else f"a cluster at {address or 'RAY_ADDRESS'}",
+                    said(cause),
+                    "Look whether it runs, and whether this machine is busy; then go on.",
+                ) from cause
             self._own = True
         make = self._ray.remote(Worker).options(**self._needs)
         while len(self._free) + len(self._busy) + len(self._starting) < self._actors:
