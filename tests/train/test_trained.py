@@ -18,7 +18,12 @@ from PIL import Image  # noqa: E402
 from holdfast.cli import main  # noqa: E402
 from holdfast.encode.check import check_encoder  # noqa: E402
 from holdfast.encode.pictures import opened  # noqa: E402
-from holdfast.errors import ArtifactError, ConfigError, EncoderError  # noqa: E402
+from holdfast.errors import (  # noqa: E402
+    ArtifactError,
+    ConfigError,
+    EncoderError,
+    InvalidInput,
+)
 from holdfast.space import relation  # noqa: E402
 from holdfast.train.blueprint import BackboneConfig, PicturesConfig, backbone  # noqa: E402
 from holdfast.train.dataset import read_data  # noqa: E402
@@ -224,6 +229,43 @@ def test_recipes_that_cannot_be_are_refused(home, change, message):
     with pytest.raises(ConfigError, match=message):
         Job(path).run()
     assert not (home / "1.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "change", "message"),
+    [
+        (FIRST, ("batch = 16", 'batch = 16\ndevice = "cuda:999"'), "budget.device"),
+        (FIRST, ("batch = 16", 'batch = 16\ndevice = "abacus"'), '"cpu" or "cuda", got .abacus'),
+        ("classes = []", ("", ""), "classes"),
+        ('classes = ["c0"]', ('data = "blobs', 'data = "one'), "two items to train on, got 1"),
+        (FIRST, ("rate = 0.01", "rate = inf"), "finite"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_the_words_of_the_recipe(home, first, change, message):
+    np.savez(home / "one.npz", vectors=np.ones((1, 8), np.float32), labels=["c0"])
+    path = recipe(home, 1, first)
+    path.write_text(path.read_text().replace(*change, 1))
+    with pytest.raises((ConfigError, InvalidInput), match=message):
+        Job(path).run()
+    assert not (home / "1.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("head", "loss", "message"),
+    [
+        ("simplex", "lce", 'classifier is trained, for "lce", got head.kind = "simplex"'),
+        ("one-hot", "higher-order", "vectors of 3 numbers.*, got 6"),
+        ("learned", "influence", "vectors of 12 numbers.*, got 9"),
+    ],
+)
+def test_a_loss_that_cannot_compare_is_refused_before_anything_is_trained(
+    home, head, loss, message
+):
+    Job(recipe(home, 1, FIRST, head)).run()
+    path = recipe(home, 2, SECOND, head, loss)
+    path.write_text(path.read_text().replace("dim = 12", "dim = 9"))
+    with pytest.raises(ConfigError, match=message):
+        Job(path).run()
 
 
 def test_models_of_another_interface_do_not_follow(home):

@@ -83,7 +83,7 @@ class Training:
             The models in the order of the tasks, which answer and no longer learn.
         Raises:
             ArtifactError: The folder holds another run.
-            InvalidInput: A loss without what it needs, or one that is not finite.
+            InvalidInput: A loss without what it needs, or a loss or weights that are not finite.
         """
         if len(trained) >= len(self.scenario.tasks):
             raise InvalidInput("Training", "a task left to train", f"{len(trained)} trained")
@@ -170,6 +170,7 @@ class Training:
             if step % every == 0 and step < session.steps and place is not None:
                 self._checkpoint(place, session.number, memory, session.state())
                 self._tell("checkpoint", session)
+        session.check()
         model = frozen(session.stage.model)
         self._write(place, session.number, model)
         self._tell("trained", session, model=model)

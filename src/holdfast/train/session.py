@@ -157,6 +157,16 @@ class Session:
             raise self._astray("a finite loss", str(values["loss"]))
         return {**values, "rate": float(self.optimiser.param_groups[0]["lr"])}
 
+    def check(self) -> None:
+        """Refuse weights that the last step spoilt, though its loss was finite.
+
+        Raises:
+            InvalidInput: They are not finite.
+        """
+        learned = (p for p in self.stage.model.parameters() if p.requires_grad)
+        if not all(bool(torch.isfinite(p).all()) for p in learned):
+            raise self._astray("finite weights", "NaN or infinity")
+
     def _astray(self, expected: str, got: str) -> InvalidInput:
         return InvalidInput(
             f"Task {self.stage.task.name!r}",
@@ -171,9 +181,7 @@ class Session:
         Raises:
             InvalidInput: Weights that are not finite, from which no run should go on.
         """
-        learned = (p for p in self.stage.model.parameters() if p.requires_grad)
-        if not all(bool(torch.isfinite(p).all()) for p in learned):
-            raise self._astray("finite weights", "NaN or infinity")
+        self.check()
         return {
             "step": self.step,
             "model": dict(self.stage.model.state_dict()),
