@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from holdfast.service.limits import Limits
 from tests.cli import toys
 from tests.service.conftest import PATIENCE, patiently
 
@@ -74,3 +76,38 @@ def test_a_model_that_hangs_keeps_nobody_from_looking_on_and_rolling_back(
         finally:
             let_go.set()
         assert {each.result().status_code for each in found} == {200}
+
+
+def test_requests_that_wait_for_a_model_leave_room_for_others():
+    async def wait():
+        let_go = asyncio.Event()
+
+        async def app(scope, receive, send):
+            if scope["path"] == "/api/search":
+                await let_go.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        limits = Limits(app, asked=2)
+
+        async def ask(path):
+            said = []
+
+            async def receive():
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            async def send(message):
+                said.append(message)
+
+            await limits({"type": "http", "path": path, "headers": []}, receive, send)
+            return said[0]["status"], dict(said[0]["headers"]).get(b"retry-after")
+
+        first = [asyncio.create_task(ask("/api/search")) for _ in range(2)]
+        while limits._asking < 2:
+            await asyncio.sleep(0)
+        assert await ask("/api/search") == (503, b"1")
+        assert await ask("/api/status") == (200, None)
+        let_go.set()
+        assert await asyncio.gather(*first) == [(200, None)] * 2
+        assert await ask("/api/search") == (200, None)
+
+    asyncio.run(wait())

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from .problem import Problem, problem
-from .settings import BODY, BODY_SECONDS
+from .settings import ASKED, BODY, BODY_SECONDS
 from .wire import App, Message, Receive, Scope, Send, header, refuse
+
+# They take as long as a model does.
+_ASKING = frozenset({"/api/search", "/api/compare", "/compare", "/api/items"})
 
 
 class Limits:
@@ -16,10 +19,14 @@ class Limits:
         app: Asked then.
         most: Bytes of a body.
         seconds: That a body may take.
+        asked: Requests that may wait for a model at once.
     """
 
-    def __init__(self, app: App, most: int = BODY, seconds: float = BODY_SECONDS) -> None:
+    def __init__(
+        self, app: App, most: int = BODY, seconds: float = BODY_SECONDS, asked: int = ASKED
+    ) -> None:
         self._app, self._most, self._seconds = app, most, seconds
+        self._asked, self._asking = asked, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -40,7 +47,17 @@ class Limits:
         if len(body) > self._most:
             await refuse(send, self._too_large("more"))
             return
-        await self._app(scope, _replayed(body, receive), send)
+        if scope["path"] not in _ASKING:
+            await self._app(scope, _replayed(body, receive), send)
+            return
+        if self._asking >= self._asked:
+            await refuse(send, self._too_many(), (b"retry-after", b"1"))
+            return
+        self._asking += 1
+        try:
+            await self._app(scope, _replayed(body, receive), send)
+        finally:
+            self._asking -= 1
 
     async def _read(self, receive: Receive) -> bytes | None:
         parts, size = [], 0
@@ -62,6 +79,16 @@ class Limits:
             f"at most {self._most:,} bytes",
             got,
             "Send less at once.",
+        )
+
+    def _too_many(self) -> Problem:
+        return problem(
+            503,
+            "Full",
+            "holdfast serve",
+            f"at most {self._asked} requests that wait for a model",
+            "another one",
+            "Try again later; if it stays so, a model may hang.",
         )
 
     def _too_slow(self) -> Problem:

@@ -29,6 +29,7 @@ READ_SECONDS = 30.0  # with its buffers full
 IDLE_SECONDS = 30.0  # between two requests
 GRACE_SECONDS = 20.0  # for what is under way when the service stops
 CONNECTIONS = 256
+ASKED = 192  # of these, requests that wait for a model at once: the rest is for whoever looks on
 STREAMS = 64  # dashboards that look on at once
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
