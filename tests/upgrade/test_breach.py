@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from holdfast.errors import UpgradeError
+from holdfast.errors import InvalidInput, UpgradeError
 from holdfast.items import Item
 from holdfast.upgrade.audit import NOTHING
 from holdfast.upgrade.breach import standing
@@ -264,6 +264,15 @@ class Measures:
     def measure(self):
         self.shares.append(round(self.gallery.share, 2))
         self._meanwhile(self.gallery)
+
+
+@pytest.mark.parametrize("until", [30, float("nan")])
+def test_a_measured_run_until_what_is_no_share_moves_nothing(world, until):  # noqa: F811
+    one = world(config=watched())
+    measures = Measures(one.gallery, lambda gallery: None)
+    with pytest.raises(InvalidInput, match="run_measured: expected a share between 0 and 1"):
+        run_measured(one.engine, measures, until)
+    assert (one.gallery.share, measures.shares) == (0.0, [])
 
 
 def test_a_pause_while_it_is_measured_is_not_lost(world):  # noqa: F811

@@ -200,8 +200,7 @@ class Engine(Turns):
             InvalidInput: No share, as a percentage is not; nothing moves then.
             HoldfastError: What made a batch fail for good; the state is "paused" then.
         """
-        if isinstance(until, bool) or not 0.0 <= until <= 1.0:
-            raise InvalidInput("Engine.run", "a share between 0 and 1", repr(until))
+        check_share(until, "Engine.run")
         self._begin()
         self._courtesy.begin()
         try:
@@ -347,3 +346,13 @@ class Engine(Turns):
         self._limit.rate = float(rate)
         self.audit.record(f"rate {float(rate):g}", why, by)
         self._ledger.event("rate", {"items_per_second": float(rate)})
+
+
+def check_share(until: float, owner: str) -> None:
+    """Refuse what is no share of a gallery, as a percentage is not.
+
+    Raises:
+        InvalidInput: It is none.
+    """
+    if isinstance(until, bool) or not 0.0 <= until <= 1.0:
+        raise InvalidInput(owner, "a share between 0 and 1", repr(until))

@@ -15,7 +15,7 @@ from ..measure.finding import Finding, mixed
 from ..measure.interval import bootstrap, paired_difference
 from ..measure.judgements import Judgements
 from ..measure.ranking import parse
-from .engine import Engine
+from .engine import Engine, check_share
 from .gallery import Gallery
 from .ledger import Ledger
 from .status import Status
@@ -155,7 +155,10 @@ def run_measured(
         guard: Called with it as well; answers whether the run shall stop there.
     Returns:
         Where the upgrade stands, and the findings of this run.
+    Raises:
+        InvalidInput: No share; nothing moves then.
     """
+    check_share(until, "run_measured")
     found: list[Finding] = []
 
     def measure() -> bool:
