@@ -54,6 +54,7 @@ from .compatible_words import (
     aims_table,
     closed_table,
     flip_table,
+    gained,
     open_table,
     stream_table,
 )
@@ -210,8 +211,7 @@ def _oca(record: Record, found: Mapping[str, Seeds], where: str) -> None:
         behind = []
         for number, seed in found[name].items():
             free = found["independent"][number]["closed"]["CMC@1"]["new/new"]
-            change = compare(free, seed["closed"]["CMC@1"]["new/new"]).difference
-            behind.append([100 * v for v in (change.value, change.low, change.high)])
+            behind.append(gained(free, seed["closed"]["CMC@1"]["new/new"]))
         record.add(
             "points of CMC@1 above the independent model, new/new",
             f"{where}, {name}",

@@ -256,10 +256,15 @@ def aims_table(where: str, found: Mapping[str, Seeds]) -> str:
     return "\n".join(lines)
 
 
-def points(before: Sequence[float], after: Sequence[float]) -> str:
-    """What was gained, in points, with its interval."""
+def gained(before: Sequence[float], after: Sequence[float]) -> list[float]:
+    """What was gained, in points: the value, and the ends of its interval."""
     change = compare(before, after).difference
-    value, low, high = (100 * end for end in (change.value, change.low, change.high))
+    return [100 * end for end in (change.value, change.low, change.high)]
+
+
+def points(before: Sequence[float], after: Sequence[float]) -> str:
+    """The same in words."""
+    value, low, high = gained(before, after)
     return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 

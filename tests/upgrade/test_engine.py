@@ -342,15 +342,20 @@ def test_commands_the_table_of_states_does_not_allow(setup, state, command):
     assert one.gallery.state == state
 
 
-def test_an_upgrade_started_again_after_a_rollback_encodes_nothing_twice(setup):
-    one = setup()
-    engine = one.engine()
-    engine.run(0.5)
+def encoded_after_rolling_back(one, engine):
+    """Contents that the new model is asked for by the next upgrade, from its start to ready."""
     engine.roll_back()
     one.plan_again()
     encoded = one.encoded_by_new()
     assert one.engine().run().state == "ready"
-    assert sum(encoded) == 150
+    return sum(encoded)
+
+
+def test_an_upgrade_started_again_after_a_rollback_encodes_nothing_twice(setup):
+    one = setup()
+    engine = one.engine()
+    engine.run(0.5)
+    assert encoded_after_rolling_back(one, engine) == 150
     assert one.moved_correctly()
 
 
@@ -397,11 +402,7 @@ def test_what_a_bridge_mapped_is_not_taken_for_what_the_model_answers(setup):
     engine = one.engine()
     assert engine.run(0.5).state == "paused"
     assert len(one.new) == 150, "nothing that was mapped is left"
-    engine.roll_back()
-    one.plan_again()
-    encoded = one.encoded_by_new()
-    assert one.engine().run().state == "ready"
-    assert sum(encoded) == 150, "what the model answered is kept"
+    assert encoded_after_rolling_back(one, engine) == 150, "what the model answered is kept"
     assert one.moved_correctly()
 
 
@@ -413,11 +414,7 @@ def test_a_bridge_that_mapped_nothing_takes_nothing_from_the_model(setup):
     one.plan_again()
     engine = one.engine()
     engine.run(0.5)
-    engine.roll_back()
-    one.plan_again()
-    encoded = one.encoded_by_new()
-    assert one.engine().run().state == "ready"
-    assert sum(encoded) == 150, "what the model answered is kept"
+    assert encoded_after_rolling_back(one, engine) == 150, "what the model answered is kept"
 
 
 def test_giving_up_what_was_mapped_goes_on_where_it_died(setup):

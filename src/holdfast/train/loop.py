@@ -211,9 +211,7 @@ class Training:
             made.update(json.dumps([fields, task.interface.digest]).encode())
             made.update(task.items.tobytes() + task.labels.tobytes())
         recipe = self.recipe
-        numbers: list[Any] = [recipe.epochs, recipe.size, recipe.seed, recipe.amp]
-        if recipe.credible != Recipe().credible:  # folders from before it counted go on
-            numbers.append(recipe.credible)
+        numbers = [recipe.epochs, recipe.size, recipe.seed, recipe.amp, recipe.credible]
         made.update(json.dumps(numbers).encode())
         if self.scenario.memory is not None:
             arrays, meta = self.scenario.memory.to_arrays()
