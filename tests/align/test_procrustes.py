@@ -45,6 +45,49 @@ def test_a_planted_rotation_into_fewer_dimensions_is_recovered_from_even_rows():
     np.testing.assert_allclose(Procrustes().fit(X, X @ rotation).weight_, rotation, atol=1e-6)
 
 
+@pytest.mark.parametrize(("source", "target"), [(9, 9), (9, 14), (14, 9)])
+def test_what_few_pairs_leave_open_does_not_depend_on_how_the_svd_fills_it(
+    monkeypatch, source, target
+):
+    X, Y = noisy_pairs(source, target, count=5)
+    plain = Procrustes().fit(X, Y).weight_
+    svd, rng, filled = np.linalg.svd, np.random.default_rng(2), []
+
+    def another(matrix, full_matrices=True):
+        left, sizes, right = svd(matrix, full_matrices=full_matrices)
+        empty = int((sizes > 1e-12 * sizes[0]).sum())
+        for rows in (left.T[empty:], right[empty:]):
+            if matrix.shape == (source, target) and len(rows) > 1:
+                rows[:] = np.linalg.qr(rng.normal(size=(len(rows), len(rows))))[0] @ rows
+                filled.append(len(rows))
+        return left, sizes, right
+
+    monkeypatch.setattr(np.linalg, "svd", another)
+    again = Procrustes().fit(X, Y).weight_
+    assert len(filled) == 4
+    np.testing.assert_allclose(again, plain, atol=2e-6)
+    smaller = again @ again.T if source <= target else again.T @ again
+    np.testing.assert_allclose(smaller, np.eye(9), atol=2e-6)
+
+
+@pytest.mark.parametrize(("source", "target"), [(4, 4), (3, 5), (5, 3)])
+def test_of_the_best_maps_the_one_nearest_to_the_identity_is_taken(source, target):
+    X, Y = noisy_pairs(source, target, count=3)
+    x, y = (a.astype(np.float64) - a.mean(axis=0) for a in (X, Y))
+    fitted = Procrustes().fit(X, Y).weight_.astype(np.float64)
+    # An independent way to the same: the limit of a pull to the identity that fades away.
+    left, _, right = np.linalg.svd(x.T @ y + 1e-7 * np.eye(source, target), full_matrices=False)
+    np.testing.assert_allclose(fitted, left @ right, atol=1e-5)
+    assert np.vdot(x @ fitted, y) == pytest.approx(np.linalg.svd(x.T @ y)[1].sum(), rel=1e-6)
+
+
+def test_directions_that_no_pair_tells_of_stay_what_they_are():
+    X = np.random.default_rng(4).normal(size=(3, 8)).astype(np.float32)
+    np.testing.assert_allclose(Procrustes().fit(X, X + 1.0).weight_, np.eye(8), atol=1e-6)
+    same = np.full((4, 8), 0.5, dtype=np.float32)
+    np.testing.assert_allclose(Procrustes().fit(same, same).weight_, np.eye(8), atol=1e-6)
+
+
 def test_the_square_case_agrees_with_scipy():
     X, Y = noisy_pairs(10, 10)
     for center in (True, False):

@@ -13,10 +13,27 @@ from .base import Promises
 from .moments import Float64Array, Moments
 
 
+# Sizes below this part of the largest are what rounding float32 rows leaves of zero.
+_TOLD = 1e-12
+
+
 def nearest_rotation(products: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """The semi-orthogonal matrix nearest to (d_source, d_target) products, and their sizes."""
+    """The semi-orthogonal matrix nearest to (d_source, d_target) products, and their sizes.
+
+    Fewer pairs than dimensions leave directions of which they tell nothing, and any way to
+    join those is as near. Of all these the one nearest to the identity is taken, not the one
+    that rounding picks, which depends on the processor.
+    """
     left, sizes, right = np.linalg.svd(products, full_matrices=False)
-    return left @ right, sizes
+    told = int(np.count_nonzero(sizes > _TOLD * sizes[0]))
+    if told == len(sizes):
+        return left @ right, sizes
+    # All that is left on the larger side, of which the thin form holds an arbitrary part.
+    left, _, right = np.linalg.svd(products, full_matrices=True)
+    rest = left[:, told:].T @ np.eye(*products.shape) @ right[told:].T
+    turned, _, back = np.linalg.svd(rest, full_matrices=False)
+    joined = (left[:, told:] @ turned) @ (back @ right[told:])
+    return left[:, :told] @ right[:told] + joined, sizes
 
 
 class Procrustes(Affine):
@@ -28,7 +45,8 @@ class Procrustes(Affine):
     least squared error. Where d_source > d_target directions are lost; R^T is then the
     least-squares map for the way back, and no closed form of the other problem exists.
 
-    It has few ways to overfit, so it is the rung every other aligner must beat.
+    It has few ways to overfit, so it is the rung every other aligner must beat. Directions of
+    which too few pairs tell nothing are mapped as near to the identity as the others allow.
 
     Args:
         center: Map the mean of the source to the mean of the target.
@@ -39,7 +57,8 @@ class Procrustes(Affine):
         mean_source_, mean_target_: float64 means, zeros without `center`.
         scale_: 1.0 without `scale`.
     Source: Schönemann 1966 (orthogonal Procrustes). Departs from it: rows are centred, the
-        dimensions may differ, the one factor for lengths is optional.
+        dimensions may differ, the one factor for lengths is optional, and what the pairs
+        leave open is settled by the identity.
     See also: `Ridge`, when directions must be stretched as well as turned.
     Example:
         >>> import numpy as np
