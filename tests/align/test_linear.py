@@ -147,3 +147,17 @@ def test_held_out_rows_are_distinct_bounded_and_drawn_by_the_seed():
     assert len(held_out_rows(100, 0.2, 0, 7, "test")) == 7
     assert held_out_rows(2, 0.99, 0, 4096, "test").size == 1
     assert held.tolist() != held_out_rows(100, 0.2, 1, 4096, "test").tolist()
+
+
+def test_penalties_that_tie_leave_no_choice_to_rounding():
+    # On one line all cosines are 1 or -1, whatever the penalty: the strongest one is taken.
+    rng = np.random.default_rng(0)
+    picked = []
+    for _ in range(10):
+        along = rng.normal(size=50)
+        X, Y = (np.outer(along, rng.normal(size=8)) for _ in range(2))
+        ridge = Ridge().fit(X, Y)
+        level = ridge.scores_ >= ridge.scores_.max() - 1e-14
+        picked.append(ridge.penalty_ / Ridge(grid=[1.0]).fit(X, Y).penalty_)
+        assert picked[-1] == pytest.approx(ridge.strengths_[np.argmax(level)])
+    assert max(picked) > 1.0

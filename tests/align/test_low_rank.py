@@ -91,6 +91,30 @@ def test_the_choice_is_that_of_brute_force(criterion):
     assert ours.rank_ == 1 + int(np.argmax(scores))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_fewer_pairs_than_dimensions_leave_the_rank_to_no_rounding(seed):
+    # 32 pairs are fitted on: from 31 directions on all ranks are one map and score the same.
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(40, 64))
+    Y = X @ rng.normal(size=(64, 64)) + 0.1 * rng.normal(size=(40, 64))
+    fitted = LowRank().fit(X, Y)
+    scores = fitted.scores_
+    assert np.ptp(scores[30:]) < 1e-9
+    if scores[:30].max() < scores[30:].min() - 1e-9:
+        assert fitted.rank_ == 64
+        ridge = Ridge().fit(X, Y)
+        np.testing.assert_allclose(fitted.transform(X), ridge.transform(X), atol=1e-5)
+    else:
+        assert fitted.rank_ == 1 + int(np.argmax(scores[:30]))
+
+
+def test_a_planted_rank_is_found_among_equals():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 10))
+    Y = X @ rng.normal(size=(10, 2)) @ rng.normal(size=(2, 8))  # from 2 on equal but for rounding
+    assert [LowRank(seed=seed).fit(X, Y).rank_ for seed in range(5)] == [2] * 5
+
+
 @pytest.mark.parametrize("ranks", [[], [0], [1.5], 3, ["2"]])
 def test_unusable_ranks_are_refused(ranks):
     with pytest.raises(InvalidInput, match="ranks as integers from 1"):

@@ -22,6 +22,7 @@ Criterion = Literal["cosine", "squared"]
 GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 _HELD_OUT_MOST = 4096  # rows that judge a penalty; more would not change the choice
+_TIE = 1e-14  # of a score: closer ones differ by rounding, otherwise on each processor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +102,8 @@ class Search:
     @property
     def best(self) -> float:
         """The strength with the best score; the strongest of tied ones."""
-        return float(self.strengths[np.argmax(self.scores)])
+        most = float(self.scores.max())
+        return float(self.strengths[np.argmax(self.scores >= most - _TIE * abs(most))])
 
 
 def search(

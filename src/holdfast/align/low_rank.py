@@ -14,6 +14,9 @@ from .base import Promises
 from .linear import GRID, Criterion, RidgePath, Search, search
 from .moments import Float64Array
 
+_NO_SPREAD = 1e-12  # of the largest eigenvalue: what rounding leaves of zero
+_TIE = 1e-9  # of a cosine, or of the spread of the targets: rounding, magnified by weak penalties
+
 
 def directions(path: RidgePath, penalty: float) -> Float64Array:
     """(d_target, d_target) orthonormal columns, those a ridge map predicts most along first.
@@ -44,6 +47,26 @@ def rank_scores(
         return np.asarray(-(squares - 2.0 * products + lengths).mean(axis=0))
     both = np.sqrt(np.maximum(squares, 0.0) * lengths)
     return np.asarray((products / np.where(both > 0.0, both, 1.0)).mean(axis=0))
+
+
+def best_rank(ranks: Any, scores: Float64Array, told: int, slack: float) -> int:
+    """The fewest directions that predict as well as any.
+
+    From `told` on all ranks give one map, of which rounding would choose; none of them leaves
+    anything out, so the largest is taken: more pairs may tell of more directions.
+
+    Args:
+        ranks: (r,) rising.
+        scores: (r,) the criterion of each, higher is better.
+        told: Directions in which the pairs that were fitted on differ.
+        slack: Scores that are closer are equal.
+    Example:
+        >>> ranks, scores = np.array([1, 2, 3, 4]), np.array([0.5, 0.7, 0.9, 0.9])
+        >>> best_rank(ranks, scores, told=4, slack=1e-9), best_rank(ranks, scores, 3, 1e-9)
+        (3, 4)
+    """
+    fewest = int(ranks[np.argmax(scores >= scores.max() - slack)])
+    return fewest if fewest < told else int(ranks[-1])
 
 
 class LowRank(Affine):
@@ -123,7 +146,10 @@ class LowRank(Affine):
         found = search(X, Y, self.grid, self.criterion, self.held_out, self.seed, "LowRank")
         scores = self._judge(found, X, Y)[ranks - 1]
         self.ranks_, self.scores_ = ranks, scores
-        self.rank_ = int(ranks[np.argmax(scores)])
+        told = int(np.count_nonzero(found.part.values > _NO_SPREAD * found.part.values[-1]))
+        off = Y[found.held] - found.part.mean_y
+        size = 1.0 if self.criterion == "cosine" else float(squared_norms(off).mean())
+        self.rank_ = best_rank(ranks, scores, told, _TIE * size)
         path = RidgePath.of(found.total.centred())
         self.penalty_ = path.penalty(found.best)
         kept = directions(path, self.penalty_)[:, : self.rank_]
