@@ -5,7 +5,7 @@ import pytest
 
 from holdfast.arrays import Vectors, as_vectors
 from holdfast.encode.base import as_answer, as_contents, as_texts, nothing
-from holdfast.errors import EncoderError, InvalidInput, WrongCount
+from holdfast.errors import EncoderError, EncoderMisconfigured, InvalidInput, WrongCount
 from holdfast.space import Space
 
 SPACE = Space("toy", 2)
@@ -83,6 +83,13 @@ def test_an_unusable_answer_is_an_encoder_error(values, message):
     with pytest.raises(EncoderError, match=message) as caught:
         as_answer(values, 2, SPACE, "toy")
     assert not caught.value.transient
+
+
+@pytest.mark.parametrize("width", [0, 1, 3])
+def test_rows_of_another_length_are_no_content_s_fault(width):
+    with pytest.raises(EncoderError, match=rf"got shape \(2, {width}\)") as caught:
+        as_answer(np.ones((2, width)), 2, SPACE, "toy")
+    assert isinstance(caught.value, EncoderMisconfigured) == bool(width)
 
 
 @pytest.mark.parametrize("empty", [[], np.zeros(0), np.zeros((0, 2)), np.zeros((0, 7))])

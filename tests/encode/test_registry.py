@@ -116,7 +116,8 @@ def test_python_functions():
     assert plain.encode(["kelp"], "query").array.tolist() == [[4.0, 1.0]]
     assert plain.space.name == f"{HERE}:lengths"
     later = open_encoder("python", **options, revision="2")
-    assert len({encoder.space.fingerprint, plain.space.fingerprint, later.space.fingerprint}) == 3
+    longer = open_encoder("python", **{**options, "dim": 3})
+    assert len({e.space.fingerprint for e in (encoder, plain, later, longer)}) == 4
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from holdfast.errors import ConfigError, StoreError, StoreHeld, UpgradeError
+from holdfast.errors import ConfigError, EncoderMisconfigured, StoreError, StoreHeld, UpgradeError
 from holdfast.items import Item
 from holdfast.upgrade import engine as engine_module
 from holdfast.upgrade import project as project_module
@@ -375,6 +375,55 @@ def test_a_plan_that_could_not_be_carried_out_is_not_recorded(home, plan, words,
         home.project(plan=plan).plan(dry_run=dry_run)
     assert state(home.project()) is None
     assert home.finds_itself(home.project())
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_space_whose_store_would_lie_in_that_of_another_is_not_planned(home, dry_run):
+    home.project().build()
+    again = {"new": "old", "dim": 16, "name": "old@1", "more": 'metric = "dot"\nrevision = "1"'}
+    dotted = home.project(**again)
+    dotted.plan()
+    with closing(dotted.gallery()) as gallery:
+        dotted.engine(gallery).run(0.5)
+        dotted.engine(gallery).roll_back()
+    again["more"] = again["more"].replace("dot", "euclidean")
+    words = r"a fingerprint of its own for old@1 \(16-d euclidean, .* got that of old@1 \(16-d dot"
+    with pytest.raises(ConfigError, match=words):
+        home.project(**again).plan(dry_run=dry_run)
+    assert state(home.project()) == "rolled back"
+    assert home.finds_itself(home.project())
+    again["more"] = again["more"].replace("1", "2")
+    home.project(**again).plan(dry_run=dry_run)
+
+
+def test_a_metric_alone_is_told_from_the_one_that_serves(home):
+    project = home.project()
+    text = project.path.read_text(encoding="utf-8")
+    metric = 'name = "old@1"\nmetric = "dot"'
+    project.path.write_text(text.replace('name = "old@1"', metric), encoding="utf-8")
+    Project(project.path).build()
+    home.project(new="old", dim=16, name="old@1", more='metric = "euclidean"')
+    text = project.path.read_text(encoding="utf-8").replace('name = "old@1"', metric, 1)
+    project.path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"got that of old@1 \(16-d dot"):
+        Project(project.path).plan()
+    assert home.finds_itself(Project(project.path))
+
+
+def test_a_length_that_was_wrong_is_mended_by_a_rollback_and_another_plan(home):
+    home.project().build()
+    wrong = home.project(dim=32)
+    wrong.plan()
+    words = pytest.raises(EncoderMisconfigured, match="Set dim to what the model answers")
+    with closing(wrong.gallery()) as gallery, words:
+        wrong.engine(gallery).run()
+    with pytest.raises(ConfigError, match="roll back first"):
+        home.project(dim=24).gallery()
+    wrong = home.project(dim=32)
+    with closing(wrong.gallery()) as gallery:
+        wrong.engine(gallery).roll_back()
+    home.upgrade(home.project(dim=24))
+    assert home.finds_itself(home.project(dim=24))
 
 
 def test_a_dead_model_is_reached_through_its_bridge_in_every_state(home):

@@ -17,9 +17,18 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..arrays import Vectors, as_vectors
-from ..errors import EncoderError, InvalidInput, WrongCount, WrongSpace
+from ..errors import (
+    DimensionMismatch,
+    EncoderError,
+    EncoderMisconfigured,
+    InvalidInput,
+    WrongCount,
+    WrongSpace,
+)
 from ..items import Content, Role, as_contents
 from ..space import Space
+
+_LENGTH = "Set dim to what the model answers; is it the model you mean?"
 
 
 @runtime_checkable
@@ -98,8 +107,9 @@ def as_answer(values: Any, count: int, space: Space, owner: str) -> Vectors:
         owner: Whose answer it is, for the message.
     Raises:
         WrongCount: More or fewer rows than contents.
-        EncoderError: Anything else that makes the rows unusable: their length, NaN, a zero row
-            under cosine, another space.
+        EncoderMisconfigured: Rows of another length: no content is to blame.
+        EncoderError: Anything else that makes the rows unusable: NaN, a zero row under cosine,
+            another space.
     """
     try:
         rows = len(values)
@@ -114,6 +124,9 @@ def as_answer(values: Any, count: int, space: Space, owner: str) -> Vectors:
     try:
         return as_vectors(values, space, owner)
     except (InvalidInput, WrongSpace) as cause:
+        # Rows of numbers, but not as many, are about the model; anything else about a content.
+        if isinstance(cause, DimensionMismatch) and np.ndim(values) == 2 and np.size(values):
+            raise EncoderMisconfigured(owner, cause.expected, cause.got, _LENGTH) from cause
         raise EncoderError(cause.who, cause.expected, cause.got, cause.fix) from cause
 
 

@@ -120,7 +120,8 @@ class HttpEncoder:
             document_prefix=self.document_prefix,
             normalised=self.metric == "cosine",
             engine="http",
-            dimensions=self.dim if self.dimensions else None,
+            dim=self.dim,
+            dimensions=self.dimensions,
         )
         return Space(self.name or self.model, self.dim, self.metric, mark)
 

@@ -111,7 +111,12 @@ def open_python(
         ConfigError: There is no such function.
     """
     mark = fingerprint(
-        function, revision=revision, normalised=metric == "cosine", engine="python", query=query
+        function,
+        revision=revision,
+        normalised=metric == "cosine",
+        engine="python",
+        query=query,
+        dim=dim,
     )
     space = Space(name or function, dim, metric, mark)
     return CallableEncoder(space, imported(function), imported(query) if query else None)

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, OccupiedStore
 from ..measure.judgements import Judgements
 from ..source.registry import open_source
 from ..space import Space
@@ -124,6 +124,27 @@ class Parts:
         """Where the store of a space lies."""
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", space.name)
         return self.folder / "stores" / f"{name}-{space.fingerprint}"
+
+    def refuse_occupied(self, old: Space, new: Space) -> None:
+        """Refuse a new space whose store would lie where that of another one is.
+
+        Raises:
+            ConfigError: Its fingerprint stands for other vectors here already.
+        """
+        place = self.store_folder(new)
+        there = str(old) if new.fingerprint == old.fingerprint else ""
+        if not there and place.exists():
+            try:
+                self.store(new).close()
+            except OccupiedStore as cause:
+                there = cause.got.removeprefix("vectors of ")
+        if there:
+            raise ConfigError(
+                f"{self.path.name}: new",
+                f"a fingerprint of its own for {new}",
+                f"that of {there}, which has a store here",
+                "Tell them apart by the revision under [new].",
+            )
 
     def bridge_path(self, origin: Space, target: Space) -> Path:
         """Where the bridge between two spaces lies."""

@@ -21,6 +21,8 @@ from .plan import Plan
 from .records import Upgrade
 from .side import Bridged, Side
 
+_LEAVE = "name another folder: gallery"
+_ROLL_BACK = "roll back first; then name it and plan: holdfast rollback"
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
 
 
@@ -88,7 +90,7 @@ class Served(Parts):
             f"a model that answers vectors of {space}, which the gallery holds",
             ", ".join(known) or "none",
             "Prefixes, revision and length count too: set them as they were. "
-            "To begin again with another model, name another folder: gallery.",
+            f"To begin again with another model, {_LEAVE if dead else _ROLL_BACK}.",
         )
 
     def _bridge(self, origin: Space, target: Space, encoder: Any) -> Bridge | None:
