@@ -229,6 +229,13 @@ def test_an_encoder_that_answers_the_wrong_count_writes_nothing(tmp_path):
     gallery.close()
 
 
+def nested(times):
+    value = 1
+    for _ in range(times):
+        value = [value]
+    return value
+
+
 def test_a_write_is_refused_whole(tmp_path):
     gallery, engine, _ = _upgrade(tmp_path, ToyEncoder(OTHER, seed=2))
     engine.run(0.5)
@@ -239,10 +246,19 @@ def test_a_write_is_refused_whole(tmp_path):
         [good, Item("", (0.0, 1.0, 0.0, 1.0))],
         [good, Item("y", (0.0, 1.0, 0.0, 1.0), {"when": object()})],
         [good, Item("y", (float("nan"), 1.0, 0.0, 1.0))],
+        [good, Item("y", (0.0, 1.0, 0.0, 1.0), {"a": nested(100)})],
+        [good, Item("y", (0.0, 1.0, 0.0, 1.0), {"a": nested(5_000)})],
+        [good, {"id": "y", "content": (0.0, 1.0, 0.0, 1.0)}],
+        [good, None],
+        {"y": (0.0, 1.0, 0.0, 1.0)},
+        good,
+        None,
     ]
     for items in refused:
         with pytest.raises(errors.InvalidInput):
             gallery.upsert(items)
         assert (everything(gallery.old.store), everything(gallery.new.store)) == before
         assert gallery.ledger.journal() == []
+    gallery.upsert([Item("y", (0.0, 1.0, 0.0, 1.0), {"a": nested(99)})])
+    assert gallery.get(["y"]).payloads[0] == {"a": nested(99)}
     gallery.close()

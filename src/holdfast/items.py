@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -28,6 +28,29 @@ class Item:
     id: str
     content: Content
     payload: Payload = field(default_factory=dict)
+
+
+def as_items(items: Iterable[Item], owner: str) -> list[Item]:
+    """Check a call and copy what the caller gave.
+
+    Args:
+        items: What is to be stored.
+        owner: Who asks, for the message.
+    Raises:
+        InvalidInput: One item where a list of them belongs, or something that is no `Item`.
+    """
+    if not isinstance(items, Iterable):
+        raise InvalidInput(owner, "a list of items", f"one {type(items).__name__}", "Use [item].")
+    given = list(items)
+    for place, item in enumerate(given):
+        if not isinstance(item, Item):
+            raise InvalidInput(
+                owner,
+                "items",
+                f"{type(item).__name__} at place {place}",
+                "Make each one: Item(id, content, payload).",
+            )
+    return given
 
 
 def as_contents(contents: Sequence[Content], role: Role, owner: str) -> list[Content]:

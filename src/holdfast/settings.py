@@ -1,8 +1,9 @@
-"""What people write in TOML: read, and refused in our form."""
+"""What people write in TOML and JSON: read, and refused in our form."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import tomllib
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -14,6 +15,9 @@ from .errors import ConfigError, said
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+NESTED = 100  # tables, objects and lists within each other: whoever walks them has a short stack
+_BOXES = (dict, list)
 
 
 def read_toml(path: Path, what: str, fix: str = "") -> dict[str, Any]:
@@ -27,17 +31,63 @@ def read_toml(path: Path, what: str, fix: str = "") -> dict[str, Any]:
         ConfigError: Not there, or not TOML.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = toml_of(path.read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
         raise ConfigError(str(path), what, "no file", fix) from cause
     except IsADirectoryError as cause:
         raise ConfigError(str(path), what, "a folder", "Name the file in it.") from cause
     except OSError as cause:
         raise ConfigError(str(path), "readable TOML", said(cause)) from cause
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+    except ValueError as cause:  # bad UTF-8 is one too
         raise ConfigError(str(path), "readable TOML", str(cause)) from cause
     _refuse_nul(path, tables)
     return tables
+
+
+def toml_of(text: str) -> dict[str, Any]:
+    """The tables of a text.
+
+    Raises:
+        ValueError: It is no TOML, or nested too deeply.
+    """
+    tables: dict[str, Any] = _shallow(tomllib.loads, text)
+    return tables
+
+
+def json_of(text: str | bytes) -> Any:
+    """The value of a text.
+
+    Raises:
+        ValueError: It is no JSON, not UTF-8, or nested too deeply.
+    """
+    return _shallow(json.loads, text)
+
+
+def _shallow(read: Callable[[Any], Any], text: str | bytes) -> Any:
+    try:
+        value = read(text)
+        deep = too_deep(value)
+    except RecursionError:
+        deep = True
+    if deep:
+        raise ValueError(f"nested more than {NESTED} deep")
+    return value
+
+
+def too_deep(value: Any, room: int = NESTED) -> bool:
+    """Whether objects and lists are nested in each other more often than there is room for.
+
+    Example:
+        >>> too_deep({"a": [1]}, room=2), too_deep({"a": [[1]]}, room=2)
+        (False, True)
+    """
+    boxes = [value] if isinstance(value, _BOXES) else []
+    for _ in range(room):
+        if not boxes:
+            return False
+        inner = (box.values() if isinstance(box, dict) else box for box in boxes)
+        boxes = [part for parts in inner for part in parts if isinstance(part, _BOXES)]
+    return bool(boxes)
 
 
 def _refuse_nul(path: Path, value: Any) -> None:

@@ -76,6 +76,8 @@ def test_numbers_that_are_not_finite_are_no_payload(tmp_path):
         ('{"id": "a", "text": "x"}\n{"id": "b", "te', 2, "a JSON object"),
         ('["a", "x"]\n', 1, "a JSON object, got list"),
         ('{"id": "a", "text": "x"}\n{"id": "b", "text": ' + "[" * 100_000, 2, "a JSON object"),
+        ('{"id": "a", "text": "x", "p": %s}' % ("[" * 100 + "]" * 100), 1, "more than 100 deep"),
+        ('{"id": "a", "text": %s}' % ("[" * 900 + "]" * 900), 1, "more than 100 deep"),
     ],
 )
 def test_broken_lines_are_refused_by_number(tmp_path, text, line, message):
@@ -89,6 +91,8 @@ def test_broken_bytes_files_and_packing_are_refused(tmp_path):
         JsonlSource(tmp_path / "bytes.jsonl")
     with pytest.raises(SourceError, match="absent"):
         JsonlSource(tmp_path / "absent.jsonl")
+    with pytest.raises(SourceError, match="a readable file, got embedded null byte"):
+        JsonlSource("a\0.jsonl")
     whole = gzip.compress(b'{"id": "a", "text": "x"}\n' * 100)
     for name, data in (("cut", whole[:-20]), ("plain", b'{"id": "a", "text": "x"}\n')):
         (tmp_path / f"{name}.gz").write_bytes(data)

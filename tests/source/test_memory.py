@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.errors import DuplicateIds
+from holdfast.errors import DuplicateIds, InvalidInput
 from holdfast.items import Item
 from holdfast.source.memory import MemorySource
 
@@ -22,6 +22,19 @@ def test_a_scan_goes_on_after_its_cursor_was_deleted():
 def test_an_id_twice_is_refused():
     with pytest.raises(DuplicateIds, match="'a' twice"):
         MemorySource([Item("a", 1), Item("a", 2)])
+
+
+def test_what_is_no_item_is_refused_and_nothing_is_added():
+    source = MemorySource([Item("a", 1)])
+    for given, got in (
+        (Item("b", 2), "expected a list of items, got one Item"),
+        ([Item("b", 2), ("c", 3)], "expected items, got tuple at place 1"),
+        ("bc", "expected items, got str at place 0"),
+        ([Item("b", 2), Item(3, 4)], "ids that are non-empty strings, got 3"),
+    ):
+        with pytest.raises(InvalidInput, match=got):
+            source.upsert(given)
+    assert [item.id for item in source.scan().items] == ["a"]
 
 
 def test_a_scan_beside_a_delete_passes_over_what_has_gone():

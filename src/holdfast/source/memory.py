@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from ..arrays import check_ids
-from ..items import Item
+from ..items import Item, as_items
 from .base import ItemPage, check_limit
 
 
@@ -23,17 +23,18 @@ class MemorySource:
     """
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
-        given = list(items)
-        check_ids([item.id for item in given], "MemorySource")
-        self._items = {item.id: item for item in given}
-        self._sorted = sorted(self._items)
+        self._items: dict[str, Item] = {}
+        self.upsert(items)
 
     def __len__(self) -> int:
         return len(self._items)
 
     def upsert(self, items: Iterable[Item]) -> None:
         """Add items, or replace those of the same id."""
-        self._items.update({item.id: item for item in items})
+        given = as_items(items, "MemorySource")
+        self._items.update(
+            zip(check_ids([i.id for i in given], "MemorySource"), given, strict=True)
+        )
         self._sorted = sorted(self._items)
 
     def delete(self, ids: Iterable[str]) -> None:

@@ -37,6 +37,6 @@ class Watch:
     def _look(self) -> tuple[int, int, int]:
         try:
             found = self.path.stat()
-        except OSError as cause:
+        except (OSError, ValueError) as cause:  # of a name that no file can have
             raise SourceError(str(self.path), "a readable file", said(cause)) from cause
         return found.st_size, found.st_mtime_ns, found.st_ino

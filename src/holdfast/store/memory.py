@@ -20,6 +20,7 @@ from ..arrays import (
 )
 from ..errors import InvalidInput
 from ..hits import Hits
+from ..settings import NESTED, too_deep
 from ..space import Space
 from .base import NO_REVISION, Limits, Page, Rows, refuse_absent
 from .payloads import PARSED, Payloads
@@ -66,9 +67,11 @@ def as_payloads(payloads: Sequence[Mapping[str, Any]], owner: str) -> Sequence[M
         raise InvalidInput(owner, "a list of JSON objects as payloads", "something else", fix)
     try:
         text = json.dumps([dict(p) for p in payloads], allow_nan=False)
-    except (TypeError, ValueError) as cause:
+        copies: list[Mapping[str, Any]] = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as cause:
         raise InvalidInput(owner, "payloads that JSON can write", str(cause), fix) from cause
-    copies: list[Mapping[str, Any]] = json.loads(text)
+    if too_deep(copies, NESTED + 1):
+        raise InvalidInput(owner, f"payloads nested at most {NESTED} deep", "deeper ones", fix)
     return copies
 
 

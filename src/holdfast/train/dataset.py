@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 
 from ..arrays import IntArray
 from ..errors import ConfigError, EncoderError
+from ..settings import json_of
 from .batches import generator
 from .blueprint import PicturesConfig
 from .interface import Interface
@@ -98,7 +98,7 @@ def read_data(path: Path, pictures: PicturesConfig, opened: Opened | None) -> La
                 return _vectors(read["vectors"], read["labels"].tolist(), path)
         if path.suffix == ".jsonl":
             lines = path.read_text(encoding="utf-8").splitlines()
-            records = [json.loads(line) for line in lines if line.strip()]
+            records = [json_of(line) for line in lines if line.strip()]
             rows = np.array([record["vector"] for record in records], dtype=np.float32)
             return _vectors(rows, [record["label"] for record in records], path)
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as cause:

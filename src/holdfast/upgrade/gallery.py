@@ -20,7 +20,7 @@ import numpy as np
 from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
 from ..errors import EncoderError, HoldfastError, InvalidInput
 from ..hits import Hits
-from ..items import Item, Payload
+from ..items import Item, Payload, as_items
 from ..store.base import Rows, VectorStore
 from ..store.memory import as_payloads, check_k
 from ..store.where import Where, WhereLike, matches, parse
@@ -246,7 +246,7 @@ class Gallery(Sides):
             EncoderError: A model that is needed gave no answer; nothing was written.
             InvalidInput: Neither was anything where items cannot be stored.
         """
-        batch = list(items)
+        batch = as_items(items, "Gallery.upsert")
         names = check_ids([item.id for item in batch], "Gallery.upsert")
         payloads = as_payloads([item.payload for item in batch], "Gallery.upsert")
         routes = Routes(self.old, self.new, [item.content for item in batch], "document")

@@ -16,8 +16,6 @@ Tokens are estimated from the characters of the sampled items.
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..errors import ConfigError, said
 from ..items import Content
-from ..settings import config_error
+from ..settings import config_error, json_of, toml_of
 
 DEFAULT = "default"
 _FLOAT = 4  # bytes
@@ -92,7 +90,7 @@ def read_prices(path: Path) -> Prices:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        data = json_of(text) if path.suffix == ".json" else toml_of(text)
     except (OSError, ValueError) as cause:
         raise ConfigError(str(path), "a table of prices, TOML or JSON", said(cause)) from cause
     try:

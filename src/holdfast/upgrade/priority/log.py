@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError
+from ...settings import json_of
 from ..order import read_lines
 
 MOST = 10_000  # different searches that are looked at, the most frequent ones
@@ -52,7 +52,7 @@ def read_log(path: Path) -> Log:
 
 def _record(line: str, where: str) -> tuple[str, str, float]:
     try:
-        record: Any = json.loads(line)
+        record: Any = json_of(line)
     except ValueError as cause:
         raise ConfigError(where, "a JSON object", str(cause)) from cause
     kind = "text" if "text" in record else "id"
