@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from holdfast.errors import InvalidInput
 from holdfast.measure.comparison import compare
+from holdfast.measure.finding import Finding
 from holdfast.measure.slices import labels_of, regressed, slice_findings, table_findings
 from tests.measure.assays import ASSAYS
 
@@ -110,6 +111,16 @@ def test_chance_is_not_named():
 def test_one_slice_that_falls_clearly_is_named_among_many():
     found = slice_findings(*queries_of(40, 40, 1, {"s07"}), "AP", "new/new")
     assert "slice=s07" in {f.slice for f in regressed(found)}
+
+
+@pytest.mark.parametrize(("falls", "named"), [(40, 0), (60, 60)])
+def test_among_a_thousand_slices_thirty_that_seem_worse_are_chance(falls, named):
+    found = [
+        Finding("change of AP", "new/new", gain, gain - 0.09, gain + 0.09, 20, f"s{at}", verdict)
+        for at in range(1_200)
+        for gain, verdict in [(-0.1, "fail") if at < falls else (0.0, "info")]
+    ]
+    assert len(regressed(found)) == named  # 30 are to be expected; 44 or more in 1 of 100 cases
 
 
 def test_assays_that_lost_under_a_higher_mean_are_counted_and_named():

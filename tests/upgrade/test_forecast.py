@@ -10,7 +10,14 @@ from holdfast.align.choose import choose
 from holdfast.errors import ConfigError, InvalidInput
 from holdfast.store.topk import best
 from holdfast.upgrade.assess import decide
-from holdfast.upgrade.forecast import SHARES, Forecaster, Measure, at_random, total_interval
+from holdfast.upgrade.forecast import (
+    SHARES,
+    Forecast,
+    Forecaster,
+    Measure,
+    at_random,
+    total_interval,
+)
 from holdfast.upgrade.mixture import (
     Learning,
     by_rank,
@@ -189,6 +196,32 @@ def test_with_a_handful_of_queries_nothing_is_settled():
     (verdict, reasons), _ = assessed(World(NOISY, CLEAR, queries=12))
     assert verdict == "hold"
     assert "too few" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("bridged", "new", "worth", "verdict", "why"),
+    [
+        (0.0, 0.2, 0.01, "upgrade", "more than anything cheaper"),
+        (0.0, 0.2, 0.3, "keep", "less than 0.3"),
+        (0.1, 0.4, 0.2, "upgrade", "more than anything cheaper"),
+        (0.1, 0.3, 0.3, "bridge", "brings less than 0.3 more"),
+        (0.1, 0.1, 0.01, "bridge", "that re-embedding brings more is not shown"),
+        (0.0, 0.0, 0.1, "keep", "less than 0.1"),
+    ],
+)
+def test_a_gain_that_is_shown_but_not_worth_it_is_no_upgrade(bridged, new, worth, verdict, why):
+    old = np.linspace(0.1, 0.5, 100)
+    noise = np.random.default_rng(0).normal(0.0, 1e-3, (4, 2, 100))
+    values = old + np.array([0.0, new])[None, :, None] + noise
+    curve = Forecast("R@10", "random", (0.0, 1.0), (), (), values)
+    told, reasons = decide(old, old + bridged, curve, worth)
+    assert (told, why in reasons[0]) == (verdict, True)
+
+
+def test_where_the_old_model_is_dead_what_is_not_worth_it_leaves_the_bridge():
+    old = np.linspace(0.1, 0.5, 100)
+    curve = Forecast("R@10", "random", (0.0, 1.0), (), (), np.stack([old, old + 0.2])[None])
+    assert [decide(None, old, curve, worth)[0] for worth in (0.1, 0.3)] == ["upgrade", "bridge"]
 
 
 def first_of(data, count):

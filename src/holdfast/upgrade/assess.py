@@ -156,11 +156,15 @@ def decide(
 def _decided(
     gain: Interval, bridge: Interval | None, beyond: Interval, worth: float
 ) -> tuple[Verdict, str]:
-    better, bridges = gain.low > 0.0, bridge is not None and bridge.low > 0.0
+    bridges = bridge is not None and bridge.low > 0.0
+    more = beyond if bridges else gain  # than anything cheaper
+    shown = gain.low > 0.0 and more.low > 0.0
     if gain.n < FEW:
         return "hold", f"{gain.n} queries are too few to show anything: at least {FEW} are needed."
-    if better and (not bridges or beyond.low > 0.0):
+    if shown and more.high >= worth:
         return "upgrade", "Re-embedding is shown to bring more than anything cheaper."
+    if bridges and shown:
+        return "bridge", f"A bridge is shown to help; re-embedding brings less than {worth:g} more."
     if bridges:
         return "bridge", "A bridge is shown to help; that re-embedding brings more is not shown."
     if gain.high < worth:
