@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from holdfast.encode.http import HttpEncoder
-from holdfast.encode.retry import Retry
+from holdfast.encode.retry import Retry, hearing
 from holdfast.errors import (
     ConfigError,
     EncoderError,
@@ -270,6 +270,16 @@ def test_it_gives_up_after_so_many_tries(serve, step, kind, asked):
     assert getattr(caught.value, "retry_after", None) == asked
     assert caught.value.__notes__ == ["Given up after 4 of 4 tries."]
     assert (len(endpoint.asked), len(waits)) == (4, 3)
+
+
+@pytest.mark.parametrize("max_batch", [64, 1])
+def test_a_wait_is_given_up_when_the_caller_says_stop(serve, max_batch):
+    endpoint, encoder, waits = serve(*[fails(429, Retry_After="30")] * 3, max_batch=max_batch)
+    with hearing(lambda: len(waits) >= 2), pytest.raises(Throttled):
+        encoder.encode(TEXTS, "document")
+    encoder.close()  # and with it what the other requests wait for
+    assert set(waits) == {0.2}, "not the 30 seconds that were asked for"
+    assert len(endpoint.asked) <= 3, "none was tried again"
 
 
 def test_a_slow_server_is_unavailable(serve):

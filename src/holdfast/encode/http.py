@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -139,7 +140,9 @@ class HttpEncoder:
         if len(parts) == 1:
             return Vectors(self.space, self._ask(parts[0]))
         _, pool = self._open()
-        return Vectors(self.space, np.concatenate(list(pool.map(self._ask, parts))))
+        contexts = [copy_context() for _ in parts]  # what the caller hears is heard there too
+        asked = pool.map(lambda context, part: context.run(self._ask, part), contexts, parts)
+        return Vectors(self.space, np.concatenate(list(asked)))
 
     def close(self) -> None:
         """Let go of connections and threads; the next call opens them again."""
@@ -179,10 +182,9 @@ class HttpEncoder:
                 if not error.transient:
                     raise
                 wait = self.retry.wait(tried, getattr(error, "retry_after", None))
-                if wait is None:
+                if wait is None or not self.retry.rest(wait):
                     error.add_note(f"Given up after {tried} of {self.retry.tries} tries.")
                     raise
-            self.retry.sleep(wait)
 
     def _ask_once(self, texts: list[str]) -> FloatArray:
         token = self._token()

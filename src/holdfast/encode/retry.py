@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from ..errors import InvalidInput
 
+_SLICE = 0.2  # seconds: between two looks whether to stop
 _MOST = 7 * 86_400.0  # seconds: whoever asks for more has sent a moment, or milliseconds
+
+_STOP: ContextVar[Callable[[], bool] | None] = ContextVar("stop", default=None)
+
+
+@contextmanager
+def hearing(stop: Callable[[], bool]) -> Iterator[None]:
+    """Let calls of encoders within give up a wait for their server when somebody says stop.
+
+    Args:
+        stop: Asked every so often, perhaps from another thread.
+    """
+    token = _STOP.set(stop)
+    try:
+        yield
+    finally:
+        _STOP.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,19 @@ class Retry:
         # The exponent is bounded so that many tries do not overflow.
         full = min(self.first * 2.0 ** min(after - 1, 60), self.longest)
         return full * (0.5 + 0.5 * self.jitter())
+
+    def rest(self, seconds: float) -> bool:
+        """Wait for the next try; answers whether there shall be one, see `hearing`."""
+        stop = _STOP.get()
+        if stop is None:
+            self.sleep(seconds)
+            return True
+        while not stop():
+            if seconds <= 0.0:
+                return True
+            self.sleep(min(seconds, _SLICE))
+            seconds -= _SLICE
+        return False
 
     def read_after(self, header: str | None) -> float | None:
         """Seconds that a `Retry-After` header asks for: a number of them, or a date.

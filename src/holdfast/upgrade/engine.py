@@ -35,11 +35,13 @@ for applications that own their loop; `run` goes on until told otherwise.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..encode.retry import hearing
 from ..errors import EncoderError, InvalidInput, UpgradeError
 from .audit import Draft
 from .batch import Batch, sort_out
@@ -50,7 +52,7 @@ from .gallery import Gallery
 from .group import Group
 from .mover import Moved, Mover
 from .order import Given, queue_up
-from .pace import BatchSize, Courtesy, RateLimit, delay
+from .pace import SLICE, BatchSize, Courtesy, RateLimit, delay
 from .plan import Plan
 from .quarantine import refuse_many, set_aside, tolerated
 from .reconcile import give_up_mapped, note_mapped, reconcile
@@ -115,6 +117,7 @@ class Engine(Turns):
         self._group = Group(gallery, clock, goal, sleep)
         self._courtesy = Courtesy(goal, plan.yield_most, gallery.meter, clock, sleep)
         self._under_way = 0  # items claimed and not computed
+        self._hearing = threading.Lock()
         self._started = False  # whether the audit knows
         self._moved, self._since = 0, clock()
         self._counted: tuple[float, dict[str, int]] | None = None
@@ -285,17 +288,19 @@ class Engine(Turns):
         for attempt in range(self.plan.attempts):
             started = self._clock()
             try:
-                return self.mover.move(batch.rows), self._clock() - started
+                with hearing(self._halted):
+                    return self.mover.move(batch.rows), self._clock() - started
             except EncoderError as error:
-                if not error.transient or attempt + 1 == self.plan.attempts or self._stop:
+                if not error.transient or attempt + 1 == self.plan.attempts:
                     raise
                 self._size.failed()
-                self._sleep(delay(error, attempt, self.plan.backoff))
+                if not self._waited(delay(error, attempt, self.plan.backoff)):
+                    raise
         raise UpgradeError("backfill", "at least one attempt", "none")  # pragma: no cover
 
     def _finish_batch(self, done: Done[Batch, tuple[Moved | None, float]]) -> None:
         if done.error is not None or done.result is None:
-            if self._stop and getattr(done.error, "transient", False):
+            if self._halted() and getattr(done.error, "transient", False):
                 return  # the pause cut the waiting for the model short; the batch stays queued
             raise done.error or UpgradeError("backfill", "a finished batch", "nothing")
         batch, (moved, seconds) = done.batch, done.result
@@ -333,12 +338,27 @@ class Engine(Turns):
     # commands from other processes
 
     def _obey(self) -> None:
-        obey(self._ledger, {"pause": self.pause, "rate": self._set_rate})
+        with self._hearing:  # batches that wait in threads hear as well
+            obey(self._ledger, {"pause": self.pause, "rate": self._set_rate})
 
     def _told_to_stop(self) -> bool:
         """While the rate makes it wait; who waits for long must hear what is asked for."""
         self._obey()
         return not self._goes_on()
+
+    def _halted(self) -> bool:
+        """Whether a batch that waits for its model is not waited for any more."""
+        self._obey()
+        return self._stop or self.gallery.state not in ("copying", "ready")
+
+    def _waited(self, seconds: float) -> bool:
+        """Wait for a model; False where the batch was halted meanwhile."""
+        while not self._halted():
+            if seconds <= 0.0:
+                return True
+            self._sleep(min(seconds, SLICE))
+            seconds -= SLICE
+        return False
 
     def _set_rate(self, rate: float, why: str = "", by: str | None = None) -> None:
         if not float(rate) >= 0.0:

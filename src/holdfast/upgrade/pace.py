@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..errors import EncoderError
 from .meter import Meter
 
-_SLICE = 0.2  # seconds: between two looks whether to stop
+SLICE = 0.2  # seconds: between two looks whether to stop
 
 
 class BatchSize:
@@ -69,8 +69,8 @@ class RateLimit:
             if self.rate != rate:
                 begun, rate, left = self._clock(), self.rate, self._left()
                 continue
-            self._sleep(min(left, _SLICE))
-            left -= _SLICE
+            self._sleep(min(left, SLICE))
+            left -= SLICE
         if self.rate > 0:
             self._since = max(begun, self._since + self._items / self.rate)
             self._items = items
@@ -136,8 +136,8 @@ class Courtesy:
             self.rest = self.rest / 2.0 if self.rest > self._LEAST else 0.0
         left = self.rest * (self._clock() - self._since)
         while left > 0.0 and not stop():
-            self._sleep(min(left, _SLICE))
-            left -= _SLICE
+            self._sleep(min(left, SLICE))
+            left -= SLICE
         self._since = self._clock()
 
 
