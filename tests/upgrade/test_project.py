@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -138,6 +139,27 @@ def test_three_upgrades_in_a_row_and_back_to_the_first_space(home):
     home.upgrade(project := home.project(old="third", new="old", dim=16, name="old@1"))
     finish(project)
     assert home.finds_itself(project)
+
+
+def test_nobody_can_plan_back_into_a_store_that_is_being_dropped(home, monkeypatch):
+    home.project().build()
+    home.upgrade(project := home.project())
+    finish(project)
+
+    def meanwhile(*given, **options):
+        """A plan begins with this; its upgrade could fill the store that is dropped next."""
+        with (
+            closing(sqlite3.connect(project.folder / "ledger.sqlite", timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+        dropped.append(given)
+
+    dropped = []
+    monkeypatch.setattr(project_module, "drop_store", meanwhile)
+    project.drop_old()
+    assert len(dropped) == 1
+    assert len(list((project.folder / "stores").iterdir())) == 1
 
 
 def test_a_plan_right_after_a_finish_leaves_from_the_new_space(home):
@@ -375,6 +397,44 @@ def test_a_plan_that_could_not_be_carried_out_is_not_recorded(home, plan, words,
         home.project(plan=plan).plan(dry_run=dry_run)
     assert state(home.project()) is None
     assert home.finds_itself(home.project())
+
+
+def kept_by(project: Project, kind: str) -> Project:
+    """The same job with another kind of store."""
+    text = project.path.read_text(encoding="utf-8")
+    text = text.replace('kind = "faiss"\nindex = "flat"', f'kind = "{kind}"')
+    project.path.write_text(text, encoding="utf-8")
+    return Project(project.path)
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_a_store_of_another_kind_is_not_searched_in_vain(home, planned):
+    home.project().build()
+    if planned:
+        home.project().plan()
+        with closing(home.project().gallery()) as gallery:
+            home.project().engine(gallery).run(0.5)
+    words = "store.kind: expected 'faiss', which keeps this gallery, got 'edge', which is empty"
+    with pytest.raises(ConfigError, match=words):
+        kept_by(home.project(), "edge").gallery()
+    assert home.finds_itself(home.project())
+
+
+def test_a_gallery_that_was_moved_to_another_kind_of_store_is_searched(home):
+    project = home.project()
+    project.build()
+    space = project.old_encoder.space
+    with closing(project.store(space)) as old:
+        rows = old.scan(vectors=True).rows
+    moved = kept_by(project, "edge")
+    with closing(moved.store(space)) as new:
+        new.upsert(rows.ids, rows.vectors, rows.payloads, rows.revisions)
+    assert home.finds_itself(moved)
+
+
+def test_a_store_that_keeps_nothing_is_not_built(home):
+    with pytest.raises(ConfigError, match="a store that keeps what is built, got 'memory'"):
+        kept_by(home.project(), "memory").build()
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

@@ -4,7 +4,7 @@ version = 1
 gallery = "gallery"                # folder of the stores and the ledger
 
 [store]
-kind = "edge"                      # edge, faiss or memory; its options beside it
+kind = "edge"                      # edge, faiss, pgvector, qdrant; its options beside it
 
 [source]
 kind = "jsonl"                     # jsonl, parquet, store-payload, standard-library

@@ -50,6 +50,13 @@ class Project(Served):
 
         Items that are stored already are left alone, so a build that was cut off goes on.
         """
+        if self.config.store.kind == "memory":
+            raise ConfigError(
+                f"{self.path.name}: store.kind",
+                "a store that keeps what is built",
+                "'memory', which is gone with the process",
+                "Name another: edge needs nothing.",
+            )
         with ExitStack() as opened:
             ledger = opened.enter_context(closing(self.ledger()))
             refuse_under_way("build", ledger.upgrade())

@@ -23,6 +23,7 @@ from .side import Bridged, Side
 
 _LEAVE = "name another folder: gallery"
 _ROLL_BACK = "roll back first; then name it and plan: holdfast rollback"
+STORE = "store"  # key of the ledger: the kind of store that keeps what is served
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
 
 
@@ -58,11 +59,26 @@ class Served(Parts):
 
     def _set_serving(self, ledger: Ledger, space: Space) -> None:
         ledger.set_meta(SERVING, json.dumps(space.to_json()))
+        ledger.set_meta(STORE, self.config.store.kind)
 
     def refuse_unbuilt(self, who: str) -> None:
         """Refuse what needs a gallery."""
         if not (self.folder / "ledger.sqlite").exists():
             raise UpgradeError(who, "a gallery", "none yet", "Build it first: holdfast build.")
+
+    def _refuse_other_kind(self, ledger: Ledger, store: VectorStore) -> None:
+        """Refuse an empty store where one of another kind was filled; searches would find nothing.
+
+        One that was moved there is not empty.
+        """
+        noted, kind = ledger.meta(STORE), self.config.store.kind
+        if noted not in (None, kind) and not len(store):
+            raise ConfigError(
+                f"{self.path.name}: store.kind",
+                f"{noted!r}, which keeps this gallery",
+                f"{kind!r}, which is empty",
+                "Name it as it was; docs/how-to/move-between-stores.md leads to another one.",
+            )
 
     # its models
 
@@ -159,6 +175,7 @@ class Served(Parts):
         store = opened.enter_context(closing(self.store(space)))
         if _under_way(ledger) or self.serving(ledger) != space:
             return None
+        self._refuse_other_kind(ledger, store)
         return Gallery(Side(store, encoder), clock=microseconds)
 
     def _two_sides(self, ledger: Ledger, upgrade: Upgrade, opened: ExitStack) -> Gallery | None:
@@ -172,6 +189,7 @@ class Served(Parts):
         if now is None or now.number != upgrade.number:
             return None  # before an old store that was dropped is made anew
         old = opened.enter_context(closing(self.store(upgrade.old)))
+        self._refuse_other_kind(ledger, old)
         return Gallery(
             Side(old, encoder, bridge),
             Side(new, new_encoder),
