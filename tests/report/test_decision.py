@@ -122,3 +122,15 @@ def test_what_to_look_at_first_is_told(measured):
     for told in ("-0.410", "-0.500 to -0.300", "less &lt;now&gt;", "+0.210"):
         assert told in table
     assert table.count("look first") == 1
+
+
+def test_of_many_slices_the_worst_are_told(measured):
+    slices = tuple(
+        Finding("change of R@10", "new/new", at / 1_000, at / 1_000, at / 1_000, 40, f"shop={at}")
+        for at in range(1_000)
+    )
+    measured.set_meta(ASSESSMENT, json.dumps(replace(MADE, findings=slices).to_json()))
+    page = render(Report.of(measured))
+    assert "Change of R@10 by slice, forecast, the worst 100 of 1,000" in page
+    assert "shop=99<" in page
+    assert "shop=100<" not in page

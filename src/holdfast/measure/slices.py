@@ -21,6 +21,7 @@ from .finding import Finding, Verdict
 from .interval import FEW, LEVEL, ROUNDING
 
 NONE = "(none)"  # label of what has no value
+WORST = "the worst slice"  # in the note of a second copy of one of them
 _FATES: tuple[Verdict, Verdict] = ("pass", "fail")  # by whether a slice got worse
 
 
@@ -100,8 +101,7 @@ def regressed(found: Sequence[Finding], chance: float = 0.05) -> list[Finding]:
     Returns:
         Failed findings of slices, worst first; empty where chance explains them.
     """
-    marked = "the worst slice"  # a second copy of one of them
-    single = [f for f in found if f.slice != "all" and marked not in f.note]
+    single = [f for f in found if f.slice != "all" and WORST not in f.note]
     judged = [f for f in single if f.n >= FEW]
     failed = [f for f in judged if f.verdict == "fail"]
     each = (1.0 - LEVEL) / 2.0
@@ -217,4 +217,4 @@ def _worst(ordered: Mapping[str, Comparison], metric: str, cell: str) -> Finding
     """The worst slice that is large enough to judge, else the worst of all."""
     large = [label for label, part in ordered.items() if part.difference.n >= FEW]
     label = large[0] if large else next(iter(ordered))
-    return ordered[label].finding(metric, cell, label, "the worst slice")
+    return ordered[label].finding(metric, cell, label, WORST)

@@ -15,6 +15,7 @@ from .build import Report
 from .markup import Html, breakable, element, facts, table
 from .words import cell_name, counted, duration, money
 
+SLICES = 100  # that are told, the worst ones
 _ENDS = f"{100 * LEVEL:g} % interval"
 
 
@@ -95,7 +96,9 @@ def _tables(made: Assessment) -> list[Html]:
     ]
     if slices:
         name = f"Change of {metric} by slice, forecast"
-        named = [_row(f.slice, f) for f in slices]
+        if len(slices) > SLICES:
+            name += f", the worst {SLICES} of {len(slices):,}"
+        named = [_row(f.slice, f) for f in slices[:SLICES]]
         found.append(table(name, ("Slice", "Change", _ENDS, "n"), named, "slices"))
     if looked:
         found.append(_looked(looked))

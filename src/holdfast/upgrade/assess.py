@@ -28,7 +28,7 @@ from ..measure.diagnose import CELL
 from ..measure.finding import Finding, mixed
 from ..measure.interval import FEW, Interval, bootstrap, paired_difference
 from ..measure.ranking import Metric, parse
-from ..measure.slices import NONE, labels_of, regressed, slice_findings
+from ..measure.slices import NONE, WORST, labels_of, regressed, slice_findings
 from ..measure.thresholds import thresholds
 from ..store.base import VectorStore
 from ..store.topk import best
@@ -371,7 +371,8 @@ def _slices(
         raise UpgradeError("assess", f"items with the field {name}", "none", "Check --slice.")
     after = curve.values[:, -1].mean(axis=0)
     found = slice_findings(base, after, labels, curve.metric, "new/new", name)
-    return [replace(one, note=f"{_FORECAST}; {one.note}") for one in found[1:]]
+    told = [one for one in found[1:] if WORST not in one.note]  # the rest come worst first
+    return [replace(one, note=f"{_FORECAST}; {one.note}") for one in told]
 
 
 def _table(survey: Survey, old: Floats | None) -> Sequence[Finding]:
