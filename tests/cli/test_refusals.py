@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.space import Space
 from holdfast.store.registry import open_store
+from tests.cli.conftest import ITEMS
 
 
 def change(home, old, new):
@@ -33,6 +34,17 @@ def test_an_unknown_setting_is_named(home):
 def test_a_file_that_is_not_toml(home):
     home.config.write_text("version = = 1")
     assert "readable TOML" in home.refused("build")
+    for times in (101, 900, 5_000):
+        home.config.write_text(f"version = {'[' * times}{']' * times}")
+        assert "readable TOML, got nested more than 100 deep" in home.refused("build")
+
+
+def test_records_that_are_nested_too_deeply(home):
+    deep = "[" * 900 + "]" * 900
+    with (home.folder / "docs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f'{{"id": "deep", "text": "w1", "lang": {deep}}}\n')
+    said = home.refused("build")
+    assert f"line {ITEMS + 1}: expected a JSON object, got nested more than 100 deep" in said
 
 
 def test_an_unknown_encoder_store_and_source(home):

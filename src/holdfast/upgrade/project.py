@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -57,6 +58,7 @@ class Project(Served):
                 "'memory', which is gone with the process",
                 "Name another: edge needs nothing.",
             )
+        total, done = len(self.source), 0  # a source that cannot be read leaves no gallery behind
         with ExitStack() as opened:
             ledger = opened.enter_context(closing(self.ledger()))
             refuse_under_way("build", ledger.upgrade())
@@ -64,7 +66,6 @@ class Project(Served):
             encoder = self._encoder_of(space)
             store = opened.enter_context(closing(self.store(space)))
             refuse_under_way("build", ledger.upgrade())  # one that was planned meanwhile
-            total, done = len(self.source), 0
             for items in self._pages():
                 known = store.revisions([item.id for item in items])
                 fresh = [item for item, r in zip(items, known, strict=True) if r < 0]
@@ -249,31 +250,33 @@ class Project(Served):
         Raises:
             StoreHeld: A process has it open still.
         """
-        ledger = self.ledger()
-        try:
-            upgrade = ledger.upgrade()
-            if upgrade is None or upgrade.state != "finished":
-                raise UpgradeError(
-                    "drop the old store",
-                    "a finished upgrade",
-                    upgrade.state if upgrade else "none",
-                    "Cut over and finish first.",
-                )
-            self._set_serving(ledger, upgrade.new)
-            folder = self.store_folder(upgrade.old)
-            for dropped in folder.parent.glob("*.dropped"):  # an earlier call was cut off
-                shutil.rmtree(dropped)
-            drop_store(self.config.store.kind, folder, upgrade.old, **self.config.store.options)
-            if folder.exists():
-                hold = Hold(folder)  # who has it open would go on writing there
-                try:  # All at once: half a store could not be opened again.
-                    dropped = folder.rename(folder.with_name(f"{folder.name}.dropped"))
-                finally:
-                    hold.release()
-                shutil.rmtree(dropped)
-            ledger.event("dropped", {"space": str(upgrade.old)})
-        finally:
-            ledger.close()
+        with closing(self.ledger()) as ledger:
+            with ledger.together():  # while nobody can plan an upgrade back into that space
+                upgrade = ledger.upgrade()
+                if upgrade is None or upgrade.state != "finished":
+                    raise UpgradeError(
+                        "drop the old store",
+                        "a finished upgrade",
+                        upgrade.state if upgrade else "none",
+                        "Cut over and finish first.",
+                    )
+                self._set_serving(ledger, upgrade.new)
+                folder = self.store_folder(upgrade.old)
+                _sweep(folder)  # what an earlier call left that was cut off
+                drop_store(self.config.store.kind, folder, upgrade.old, **self.config.store.options)
+                if folder.exists():
+                    hold = Hold(folder)  # who has it open would go on writing there
+                    try:  # All at once: half a store could not be opened again.
+                        folder.rename(folder.with_name(f"{folder.name}.dropped"))
+                    finally:
+                        hold.release()
+                ledger.event("dropped", {"space": str(upgrade.old)})
+            _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    for dropped in folder.parent.glob("*.dropped"):
+        shutil.rmtree(dropped)
 
 
 def _stored(store: VectorStore, ids: list[str]) -> Rows:
