@@ -1,5 +1,6 @@
 """Importing is cheap: nothing heavy before it is needed, and extras only through `need`."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def run(program: str) -> str:
     return result.stdout
 
 
+@functools.cache
 def loaded(statement: str) -> set[str]:
     return set(json.loads(run(LOADED.format(statement=statement))))
 
@@ -61,6 +63,13 @@ def test_the_probe_sees_what_is_loaded():
 def test_values_and_the_memory_store_need_numpy_only(name):
     extra = loaded(f"from holdfast import {name}") - loaded("import numpy")
     assert extra == {"holdfast"}
+
+
+def test_a_service_starts_without_what_only_maps_need():
+    """Scikit-learn and SciPy take longer to import than all the rest: commands wait for it."""
+    found = loaded("import holdfast.service.serve, holdfast.upgrade.assess, holdfast.report")
+    assert "pydantic" in found
+    assert found & {"sklearn", "scipy"} == set()
 
 
 def test_no_module_loads_an_extra_when_it_is_imported():

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ..align.base import Aligner
-from ..align.kernel import Kernel
 from ..arrays import FloatArray, IntArray, Vectors
 from ..errors import InvalidInput
 from ..store.memory import scores
 from .fusion_rule import FusionRule
+
+if TYPE_CHECKING:
+    from ..align.base import Aligner
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,7 +70,10 @@ class Fusion:
         sample: int = SAMPLE,
     ) -> None:
         self.old, self.new, self.fidelity = old.space, new.space, fidelity
-        aligner = aligner or Kernel(single=True)
+        if aligner is None:
+            from ..align.kernel import Kernel  # brings scikit-learn: a second for each process
+
+            aligner = Kernel(single=True)
         rows, self._predicted = _crossed(aligner, old, new, sample)
         self._old, self._new = old.take(rows), new.take(rows)
         asked = self._new.array

@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 
-from ..align.bridge import Bridge
 from ..arrays import IntArray, Vectors
 from ..errors import EncoderError, SourceError
 from ..hits import Hits, merge
@@ -180,6 +179,8 @@ class Mixed:
 
     def _bridged(self, old: Vectors, new: Vectors) -> float:
         """Fit the bridge again where there is more to fit it on; answers its fidelity."""
+        from ..align.bridge import Bridge  # with scikit-learn: not for what needs no map
+
         if not isinstance(self.bridge, Bridge):
             return 1.0
         if len(old) > self.bridge.evidence.pairs:

@@ -17,8 +17,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..align.kernel import Kernel
-from ..align.linear import Ridge
 from ..arrays import FloatArray, IntArray, unit_rows
 from ..errors import ConfigError
 from ..store.topk import scores
@@ -238,6 +236,8 @@ def _standard(table: FloatArray, sample: FloatArray) -> FloatArray:
 
 def _map(known: Known, fit: IntArray, to: Any) -> FloatArray:
     """(len(to), d_new) predicted vectors of documents, by a map fitted on a part of the sample."""
+    from ..align.kernel import Kernel
+
     docs = known.old_docs.array
     kernel = Kernel().fit(docs[known.rows[fit]], known.new_docs.array[fit])
     mapped: FloatArray = kernel.transform(docs[to])
@@ -277,6 +277,8 @@ def _learning(known: Known, crossed: FloatArray) -> tuple[Learning, Learning]:
 def _unheard(known: Known) -> float:
     if known.paired:
         return 0.0
+    from ..align.linear import Ridge
+
     # The bridge as `choose` would most often have it; only how well it does matters here.
     return 1.0 - fidelity(Ridge(), known.old_docs.take(known.rows), known.new_docs) ** 2
 

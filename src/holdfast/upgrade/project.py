@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..align.choose import Choice, choose
 from ..arrays import Vectors
 from ..errors import ConfigError, MissingIds, SourceError, UpgradeError
 from ..source.memory import MemorySource
@@ -33,6 +32,9 @@ from .quality import Quality
 from .records import Upgrade, refuse_under_way
 from .served import Served, microseconds
 from .status import Status
+
+if TYPE_CHECKING:
+    from ..align.choose import Choice
 
 PAIRS = 2_000  # documents encoded to fit a bridge
 _BATCH = 512
@@ -178,6 +180,8 @@ class Project(Served):
             wanted.append((store.space, new, "gallery"))
         if not wanted:
             return []
+        from ..align.choose import choose
+
         sample = self._sample(store, self.content(store))
         tried = []
         for origin, target, side in wanted:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 from contextlib import ExitStack, closing
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..align.bridge import Bridge
 from ..errors import ConfigError, UpgradeError
 from ..space import Space
 from ..store.base import VectorStore
@@ -20,6 +20,9 @@ from .parts import PAYLOAD, Parts
 from .plan import Plan
 from .records import Upgrade
 from .side import Bridged, Side
+
+if TYPE_CHECKING:
+    from ..align.bridge import Bridge
 
 _LEAVE = "name another folder: gallery"
 _ROLL_BACK = "roll back first; then name it and plan: holdfast rollback"
@@ -126,18 +129,18 @@ class Served(Parts):
                 "Name it as it was, and roll back, which asks no model. Then say 'none' and plan "
                 "again, which fits a bridge; what has moved is not embedded twice.",
             )
-        return Bridge.load(path)
+        return _bridge_at(path)
 
     def _stand_in(self, space: Space) -> Bridged | None:
         """After a rollback to a dead model the bridge is still what leads into its space."""
         if self.config.new.encoder == DEAD:
             return None
         path = self.bridge_path(self.new_encoder.space, space)
-        return Bridged(self.new_encoder, Bridge.load(path)) if path.exists() else None
+        return Bridged(self.new_encoder, _bridge_at(path)) if path.exists() else None
 
     def _mover(self, plan: Plan, upgrade: Upgrade, store: VectorStore) -> Mover:
         if plan.mover == "translate":
-            return Translate(Bridge.load(self.bridge_path(upgrade.old, upgrade.new)))
+            return Translate(_bridge_at(self.bridge_path(upgrade.old, upgrade.new)))
         if plan.mover == "copy":
             return Copy(upgrade.new)
         return ReEmbed(self.content(store), self._encoder_of(upgrade.new, dead=False))
@@ -199,6 +202,13 @@ class Served(Parts):
             mover=self._mover(plan, upgrade, old) if plan.merge == "cascade" else None,
             clock=microseconds,
         )
+
+
+def _bridge_at(path: Path) -> Bridge:
+    """A bridge that was saved; most galleries have none and start without scikit-learn."""
+    from ..align.bridge import Bridge
+
+    return Bridge.load(path)
 
 
 def _under_way(ledger: Ledger) -> Upgrade | None:

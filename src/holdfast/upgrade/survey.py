@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..align.choose import choose
 from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array
 from ..encode.cache import CachedEncoder
 from ..errors import UpgradeError
@@ -189,6 +188,8 @@ def conduct(
 
 def _over(new_docs: Vectors, old_docs: Vectors, new_queries: Vectors) -> Vectors:
     """The queries over the bridge of these pairs."""
+    from ..align.choose import choose
+
     return choose(new_docs, old_docs, side="query", floor=False).bridge.transform(new_queries)
 
 

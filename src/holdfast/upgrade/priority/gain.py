@@ -12,7 +12,6 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ...align.kernel import Kernel
 from ...arrays import FloatArray, Vectors, unit_rows
 from ...errors import InvalidInput
 from ...store.topk import best, scores
@@ -82,6 +81,8 @@ def _prices(cost: npt.ArrayLike | None, count: int) -> Floats:
 
 def _mapped(pairs: Pair, asked: Pair, rows: FloatArray) -> FloatArray:
     """Rows of the old space in the new one, by a map fitted on items and on searches."""
+    from ...align.kernel import Kernel
+
     old, new = (
         np.concatenate([known.array, said.array[:_ASKED]])
         for known, said in zip(pairs, asked, strict=True)

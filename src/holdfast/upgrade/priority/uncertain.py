@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...align.kernel import Kernel
 from ...arrays import FloatArray, Vectors, squared_norms
 from ...errors import InvalidInput
 from .searched import Floats
@@ -33,6 +32,8 @@ class Uncertainty:
     def __init__(self, old: Vectors, new: Vectors) -> None:
         if len(old) != len(new) or len(old) < LEAST:
             raise InvalidInput("Uncertainty", f"{LEAST} pairs or more", f"{len(old)}, {len(new)}")
+        from ...align.kernel import Kernel
+
         self._known = old.array
         self.errors = np.empty(len(old))  # (m,) squared distances, held out
         for seen in (0, 1):
