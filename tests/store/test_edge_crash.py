@@ -1,5 +1,6 @@
 """Processes that are killed: what was acknowledged is found again, by a process that is new."""
 
+import errno
 import json
 import random
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from holdfast.errors import StoreError
 from holdfast.space import Space
 from holdfast.store.base import NO_REVISION
 from holdfast.store.edge import EdgeStore
@@ -223,8 +225,31 @@ def test_a_scan_visits_rows_once_whose_hiding_has_failed_half_way(tmp_path, monk
         with pytest.raises(OSError, match="disk full"):
             store.hide(names[:5])
     assert scanned() == sorted((name, False) for name in names)
+    assert (len(store), store.visible) == (WIDTH, WIDTH)
     store.delete(names[9:])
+    assert (len(store), store.visible) == (9, 4)
     assert scanned() == sorted((name, name in names[:5]) for name in names[:9])
+    store.close()
+
+
+def test_a_full_disk_is_a_store_error_that_names_the_file(tmp_path, monkeypatch):
+    store = EdgeStore(tmp_path, SPACE)
+    names = names_of(0)
+    store.upsert(names, np.tile(row_of(0, 1), (WIDTH, 1)))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for file, do in (("intent", lambda: store.hide(names[:5])), ("shard.json", store.tend)):
+        with monkeypatch.context() as patch:
+            patch.setattr("holdfast.artifact.os.fsync", full)
+            said = rf"{file}: expected a disk .*got No space left on device\. Make room"
+            with pytest.raises(StoreError, match=said):
+                do()
+        assert (len(store), store.visible) == (WIDTH, WIDTH)
+    store.hide(names[:5])
+    store.tend()
+    assert (len(store), store.visible) == (WIDTH, WIDTH - 5)
     store.close()
 
 

@@ -36,6 +36,7 @@ from .base import NO_REVISION, Limits, Page, Rows
 from .edge_answer import as_hits, start_of
 from .edge_archive import Archive, join, place_of
 from .edge_payload import ID, PACKED, REVISION, key_of, packed
+from .edge_pointer import writing
 from .edge_shard import Shard
 from .hold import Hold
 from .memory import check_batch, check_k
@@ -74,6 +75,7 @@ class EdgeStore:
         self._hold = Hold(self.folder)
         self._shard: Shard | None = None
         self._hidden: Archive | None = None
+        self._torn: list[str] = []  # rows that may be in both parts, since moving them failed
         try:
             self._shard = Shard(self.folder, space, exact, check_k(ef, self._owner, "ef"))
             self._hidden = Archive(self.folder / "archive", space)
@@ -104,7 +106,8 @@ class EdgeStore:
 
     def __len__(self) -> int:
         with self._lock:
-            return self._engine.count + len(self._archive)
+            twice = self._revisions_shown(self._archive.there(self._torn)) if self._torn else ()
+            return self._engine.count + len(self._archive) - len(twice)
 
     # Moves between the two parts
 
@@ -117,9 +120,16 @@ class EdgeStore:
             text = json.dumps(list(rows.payloads)).encode()  # for which the header has no room
             arrays = {"vectors": rows.vectors.array, "revisions": rows.revisions}
             arrays["payloads"] = np.frombuffer(text, dtype=np.uint8)
-        save(self._intent, Artifact("intent", arrays, meta))
+        with writing(self._intent):
+            save(self._intent, Artifact("intent", arrays, meta))
+        self._torn = names
         yield
-        self._intent.unlink()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._torn = []
+        with writing(self._intent):
+            self._intent.unlink(missing_ok=True)
 
     def _settle(self) -> None:
         """Do again what a process that died, or a disk that failed, has left half done."""
@@ -137,7 +147,7 @@ class EdgeStore:
         else:
             moves = {"delete": self._remove, "hide": self._put_away, "unhide": self._bring_back}
             moves[left.meta["verb"]](names)
-        self._intent.unlink(missing_ok=True)
+        self._forget()
 
     def _stored(self, names: list[str]) -> tuple[IntArray, Any]:
         """Revisions, -1 where absent, and which rows are in the archive only."""

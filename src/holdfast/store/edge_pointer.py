@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import OccupiedStore, StoreError
+from ..errors import OccupiedStore, StoreError, said
 from ..space import Space
 from .vectorfile import write_lasting
 
 FORMAT = 1
 RESTORE = "Restore the folder from a copy, or delete it and fill it again."
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the disk refuses of a file, as our own error."""
+    try:
+        yield
+    except OSError as cause:
+        raise StoreError(
+            str(path),
+            "a disk that takes it",
+            said(cause),
+            "Make room, or let this process write there; then do the same again.",
+        ) from cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +54,9 @@ class Pointer:
 
     def save(self, folder: Path) -> None:
         """Write it whole or not at all."""
-        write_lasting(folder / "shard.json", json.dumps(asdict(self)))
+        path = folder / "shard.json"
+        with writing(path):
+            write_lasting(path, json.dumps(asdict(self)))
 
     def path(self, folder: Path, ahead: int = 0) -> Path:
         """Where the shard is, or the one `ahead` generations later will be."""

@@ -29,7 +29,7 @@ from ..errors import StoreError, StoreHeld
 from ..space import Space
 from . import edge_build
 from .edge_payload import Plain, condition
-from .edge_pointer import RESTORE, Pointer, read_pointer
+from .edge_pointer import RESTORE, Pointer, read_pointer, writing
 from .where import Where
 
 _GRAPH_KB = 10_000  # smaller parts are scanned: 0.3 ms for the 6,500 rows of 384-d it holds
@@ -214,7 +214,8 @@ class Shard:
         self._touched = set()
         copy = self._pointer.path(self._folder, ahead=1)
         self._pointer.sweep(self._folder)  # a child of a process that died may have written on
-        shutil.copytree(self._pointer.path(self._folder), copy)
+        with writing(copy):
+            shutil.copytree(self._pointer.path(self._folder), copy)
         self._build = edge_build.Build(
             copy, self._space, self._exact, fields, self._kilobytes(self.count) >= _GRAPH_KB
         )
