@@ -46,7 +46,7 @@ def test_of_rows_that_tie_every_order_is_as_likely(good, better):
 
 
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])
-@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3, 1e6])
+@pytest.mark.parametrize("scale", [1e-14, 1e-6, 1e-3, 1e3, 1e6, 1e14])
 def test_the_unit_of_length_does_not_matter(metric, scale):
     rows = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
     noisy = rows + np.random.default_rng(1).normal(size=rows.shape).astype(np.float32)

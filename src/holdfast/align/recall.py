@@ -94,7 +94,8 @@ def _slack(
         asking, stored = about_mean(asking, stored)
     squares = squared_norms(stored)
     own = np.array([squares[places].max() for places in right], dtype=np.float32)
-    slack: FloatArray = np.sqrt(squared_norms(asking) * own)
+    # Root by root: the product of two squares may be beyond what float32 holds.
+    slack: FloatArray = np.sqrt(squared_norms(asking)) * np.sqrt(own)
     if metric == "euclidean":
         slack += 0.5 * own
     return _TIE * slack
