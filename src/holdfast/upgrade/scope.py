@@ -139,10 +139,12 @@ def _ranked(ids: IdArray, judgements: Judgements, seed: int) -> IntArray:
     """Places of the documents that are ranked: all, or all answers and others at random."""
     if len(ids) <= DOCUMENTS:
         return np.arange(len(ids))
-    answers = {name for query in judgements.query_ids for name in judgements.qrels[query]}
+    qrels = map(judgements.qrels.__getitem__, judgements.query_ids)
+    answers = {name for one in qrels for name, grade in one.items() if grade > 0}
     shuffled = np.random.default_rng(seed).permutation(len(ids))
     first = np.array([name in answers for name in ids[shuffled]])
-    return np.sort(np.concatenate([shuffled[first], shuffled[~first]])[:DOCUMENTS])
+    most = max(DOCUMENTS, int(first.sum()))
+    return np.sort(np.concatenate([shuffled[first], shuffled[~first]])[:most])
 
 
 def _made(

@@ -1,0 +1,40 @@
+"""What of a large gallery an assessment ranks."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from holdfast.measure.judgements import Judgements
+from holdfast.upgrade import scope
+from holdfast.upgrade.scope import scope_of
+
+COUNT = 2_000
+IDS = np.array([f"d{at}" for at in range(COUNT)], dtype=object)
+
+
+def project_of(right, wrong):
+    """Ten queries; of each some documents were judged right, and some wrong."""
+    random = np.random.default_rng(0)
+    qrels = {}
+    for query in range(10):
+        names = IDS[random.permutation(COUNT)[: right + wrong]].tolist()
+        qrels[f"q{query}"] = {name: int(at < right) for at, name in enumerate(names)}
+    judged = Judgements.from_dict(qrels, {query: query for query in qrels})
+    upgrade = SimpleNamespace(seed=0)
+    return SimpleNamespace(config=SimpleNamespace(upgrade=upgrade), judgements=lambda: judged)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "ranked"),
+    [(3, 0, 100), (3, 300, 100), (30, 0, None)],
+    ids=["few judged", "many judged wrong", "more answers than are ranked"],
+)
+def test_all_answers_are_ranked_whatever_else_was_judged(monkeypatch, right, wrong, ranked):
+    monkeypatch.setattr(scope, "DOCUMENTS", 100)
+    monkeypatch.setattr(scope, "read_rows", lambda store: (IDS, np.zeros(COUNT, dtype=np.int64)))
+    project = project_of(right, wrong)
+    made = scope_of(project, store=None, sample=0.1)
+    assert (made.relevant.sum(axis=1) == right).all()
+    answers = {n for q in project.judgements().qrels.values() for n, grade in q.items() if grade}
+    assert len(made.ids) == (ranked or len(answers))
