@@ -14,6 +14,7 @@ import pytest
 from holdfast.service.live import Live
 from holdfast.service.settings import STREAMS
 from holdfast.service.tempo import SIDES, WINDOW, Latency, Tempo
+from tests.service.visits import TOKEN
 
 
 def numbers(client):
@@ -153,6 +154,34 @@ def test_a_reader_that_does_not_read_is_let_go():
         return told
 
     assert asyncio.run(asyncio.wait_for(scene(), 60.0)) == []
+
+
+def test_who_is_welcome_no_more_is_told_nothing_more():
+    count, told = itertools.count(), []
+
+    async def scene():
+        live = Live(lambda: {"a": str(next(count))}, every=0.001)
+        async for message in live.stream(lambda: len(told) < 5):
+            told.append(message)
+        return live.full, len(live._readers)
+
+    assert asyncio.run(asyncio.wait_for(scene(), 60.0)) == (False, 0)
+    assert len(told) == 5
+
+
+def test_a_stream_ends_when_its_reader_is_signed_out(planned, served):
+    running = served(planned, "--private")
+    with running.client(token=False) as client:
+        told = client.post("/session", json={"token": TOKEN})
+        headers = {"Cookie": told.headers["set-cookie"].split(";")[0], "X-Holdfast": "page"}
+        with client.stream("GET", "/events", headers=headers) as stream:
+            lines = stream.iter_lines()
+            while not next(lines).startswith("data: "):
+                pass
+            assert client.delete("/session", headers=headers).status_code == 204
+            signs = (line for line in lines if line.startswith(":"))  # of life
+            assert len(list(itertools.islice(signs, 3))) < 3, "it goes on"
+        assert client.get("/events", headers=headers).status_code == 401
 
 
 def test_there_is_an_end_to_how_many_look_on():

@@ -206,9 +206,12 @@ class Api:
                 "Try later.",
             )
             return self._refused(told, {"Retry-After": "10"})
+        cookie, who = SESSION.get(), self._settings.sessions.who
+        signed_in = who(cookie) is not None
+        stream = self._live.stream(lambda: not signed_in or who(cookie) is not None)
         headers = {"X-Accel-Buffering": "no"}
         return self._responses.StreamingResponse(
-            self._live.stream(), headers=headers, media_type="text/event-stream"
+            stream, headers=headers, media_type="text/event-stream"
         )
 
     def _compared(self, body: bodies.Compare) -> Any:

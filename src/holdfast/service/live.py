@@ -38,8 +38,12 @@ class Live:
         """Whether nobody else can look on."""
         return self._closed or len(self._readers) >= STREAMS
 
-    async def stream(self) -> AsyncIterator[str]:
-        """Events for one reader: first everything, then what changes."""
+    async def stream(self, welcome: Callable[[], bool] = lambda: True) -> AsyncIterator[str]:
+        """Events for one reader: first everything, then what changes.
+
+        Args:
+            welcome: Whether the reader may still look on; asked before each event.
+        """
         queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=16)
         self._readers.add(queue)
         if self._task is None or self._task.done():
@@ -54,7 +58,7 @@ class Live:
                     message = await asyncio.wait_for(queue.get(), _BEAT)
                 except TimeoutError:
                     message = ": still here\n\n"
-                if message is None:
+                if message is None or not welcome():
                     return
                 yield message
         finally:
