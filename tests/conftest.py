@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,13 @@ ROOM = 4 * 2**30  # bytes; a run keeps far less
 
 
 def pytest_configure():
-    """Let folders of tests lie in memory where there is room for them."""
+    """Let folders of tests lie in memory where there is room, and programs be compiled once.
+
+    Where Python is told to keep nothing that it compiled, each of hundreds of processes that
+    tests start would compile the package again.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
         return
     runs_programs = not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC

@@ -29,13 +29,14 @@ OPTIONS = {
 def test_nothing_is_lost_when_the_process_of_an_upgrade_is_killed(tmp_path, store, request):
     if store == "faiss":
         pytest.importorskip("faiss")
-    world = World(store, 1500, (96, 128), rate=1000.0, options=OPTIONS[store])
+    world = World(store, 800, (96, 128), rate=1000.0, options=OPTIONS[store])
+    count = 3
     if store == "pgvector":  # beside a process that writes plain SQL
         request.getfixturevalue("postgres")
-        world = replace(world, items=800, content=f"crash_{uuid4().hex[:8]}")
-    total, told = trials(world, tmp_path / "gallery", 3, span=1.5, seed=5)
+        world, count = replace(world, content=f"crash_{uuid4().hex[:8]}"), 2
+    total, told = trials(world, tmp_path / "gallery", count, span=1.5, seed=5)
     assert not any(total.values()), f"{dict(total)} {mistakes(tmp_path / 'gallery')}"
-    assert len(told) == 3
+    assert len(told) == count
     assert sum(found["cut off"] for found in told), "no kill fell into a call"
     assert all(found["searched"] - found["passed over"] > 360 for found in told)
 
