@@ -104,6 +104,20 @@ def test_filters_mean_what_they_say(store, wanted, rows):
     assert ask(store, k=20, filters=wanted).ids == order(toys.old, rows=rows)
 
 
+def test_metadata_that_the_text_would_hide_is_refused():
+    gallery = plain()
+    node = TextNode(text="w1 w2", id_="a", metadata={"text": "mine"})
+    other = TextNode(text="w1 w2", id_="b")
+    with pytest.raises(InvalidInput, match=r"without 'text', which keeps the text, got node 'a'"):
+        HoldfastVectorStore(gallery).add([other, node])
+    assert len(gallery) == 0
+    store = HoldfastVectorStore(gallery, text="content")
+    store.add([other, node])
+    mine = MetadataFilters(filters=[MetadataFilter(key="text", value="mine")])
+    assert [found.metadata for found in store.get_nodes(filters=mine)] == [{"text": "mine"}]
+    gallery.close()
+
+
 def test_nested_filters_and_ids_of_documents(store):
     inner = filters(("year", "<", 2003), ("year", ">", 2017), condition="or")
     nested = MetadataFilters(filters=[inner, *filters(("tags", "any", ["c"])).filters])

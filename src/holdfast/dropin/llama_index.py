@@ -54,12 +54,23 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
     # writing
 
     def add(self, nodes: Sequence[Any], **_: Any) -> list[str]:
-        """Insert or replace nodes; their own embeddings are not used."""
+        """Insert or replace nodes; their own embeddings are not used.
+
+        Raises:
+            InvalidInput: Metadata under the name of the field that keeps the text.
+        """
         items = [self._item(node) for node in nodes]
         self.client.upsert(items)
         return [item.id for item in items]
 
     def _item(self, node: Any) -> Item:
+        if self._kept[1] in node.metadata:  # filters would not see it
+            raise InvalidInput(
+                "HoldfastVectorStore.add",
+                f"metadata without {self._kept[1]!r}, which keeps the text",
+                f"node {node.node_id!r} with it",
+                "Name another field: HoldfastVectorStore(gallery, text='...').",
+            )
         text = node.get_content(metadata_mode=_schema.MetadataMode.EMBED)
         told = _utils.node_to_metadata_dict(node, flat_metadata=False)
         payload = {**told, _NODE: node.node_id, self._kept[1]: text}
