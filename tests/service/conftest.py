@@ -129,6 +129,17 @@ def still(tmp_path_factory):
     client.close()
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory):
+    """In a process of its own, for all tests of a file that change nothing."""
+    made = make_home(tmp_path_factory.mktemp("standing") / "home")
+    made.done("build")
+    made.done("plan")
+    running = serve(made)
+    yield running
+    _end(running.process)
+
+
 @dataclass
 class Running:
     """`holdfast serve` in a process of its own."""

@@ -99,8 +99,8 @@ def said(here, words):
     here.until("words => document.getElementById('told').textContent === words", words)
 
 
-def test_what_is_not_possible_says_why_and_stays_reachable(planned, served, visit):
-    here = visit(served(planned).address)
+def test_what_is_not_possible_says_why_and_stays_reachable(standing, visit):
+    here = visit(standing.address)
     here.reach("do-cut-over")
     assert here.page.get_attribute("#do-cut-over", "aria-disabled") == "true"
     here.press("Enter")
@@ -110,19 +110,18 @@ def test_what_is_not_possible_says_why_and_stays_reachable(planned, served, visi
     assert not here.page.evaluate("document.getElementById('confirm-dialog').open")
 
 
-def test_escape_leaves_the_dialog_and_changes_nothing(planned, served, visit):
-    running = served(planned)
-    here = visit(running.address)
+def test_escape_leaves_the_dialog_and_changes_nothing(standing, visit):
+    here = visit(standing.address)
     here.command("roll-back")
     here.until_open("confirm-dialog")
     here.press("Escape")
     here.until_shut("confirm-dialog")
     here.until_focused("do-roll-back")
-    assert running.status()["state"] == "planned"
+    assert standing.status()["state"] == "planned"
 
 
-def test_the_focus_comes_back_to_a_button_that_was_drawn_anew(planned, served, visit):
-    here = visit(served(planned).address)
+def test_the_focus_comes_back_to_a_button_that_was_drawn_anew(standing, visit):
+    here = visit(standing.address)
     here.command("roll-back")
     here.until_open("confirm-dialog")
     here.page.evaluate("replace('controls', document.getElementById('part-controls').innerHTML)")
@@ -130,9 +129,9 @@ def test_the_focus_comes_back_to_a_button_that_was_drawn_anew(planned, served, v
     here.until_focused("do-roll-back")
 
 
-def test_whoever_has_gone_on_when_a_dialog_is_shut_is_not_called_back(planned, served, visit):
+def test_whoever_has_gone_on_when_a_dialog_is_shut_is_not_called_back(standing, visit):
     """A dialog that is shut says so a moment later: by then a key may have moved the focus."""
-    here = visit(served(planned).address)
+    here = visit(standing.address)
     here.command("roll-back")
     here.until_open("confirm-dialog")
     went_on = """() => new Promise(done => {
@@ -146,8 +145,8 @@ def test_whoever_has_gone_on_when_a_dialog_is_shut_is_not_called_back(planned, s
     assert here.page.input_value("#question") == "w1"
 
 
-def test_the_focus_stays_on_a_summary_and_a_table_that_are_drawn_anew(planned, served, visit):
-    here = visit(served(planned).address)
+def test_the_focus_stays_on_a_summary_and_a_table_that_are_drawn_anew(standing, visit):
+    here = visit(standing.address)
     for kind in ("summary", ".history"):
         here.page.focus(f"#part-history {kind}")
         here.page.evaluate("replace('history', document.getElementById('part-history').innerHTML)")
@@ -167,8 +166,8 @@ def test_a_wrong_token_is_told_and_nothing_is_done(planned, served, visit):
     assert here.context.cookies() == []
 
 
-def test_the_token_is_kept_where_scripts_cannot_read_it(planned, served, visit):
-    here = visit(served(planned).address)
+def test_the_token_is_kept_where_scripts_cannot_read_it(standing, visit):
+    here = visit(standing.address)
     here.reach("sign-in")
     here.press("Enter")
     here.sign_in()
@@ -237,10 +236,9 @@ def test_it_says_when_the_service_is_gone_and_comes_back(planned, served, visit)
     here.page.wait_for_selector("#lost", state="hidden")
 
 
-def test_a_refused_stream_is_asked_for_again(planned, served, visit):
+def test_a_refused_stream_is_asked_for_again(standing, visit):
     """A service that is going down refuses readers: browsers never come back from that alone."""
-    running = served(planned)
-    here = visit(running.address)
+    here = visit(standing.address)
     refused = {"status": 503, "body": "{}", "content_type": "application/problem+json"}
     here.page.route("**/events", lambda route: route.fulfill(**refused))
     here.page.reload()
@@ -301,10 +299,9 @@ def test_words_stand_out_and_everything_has_a_name(slow, served, visit):
         assert len(ids) == len(set(ids))
 
 
-def test_no_width_makes_it_scroll_sideways(slow, served, visit):
-    running = served(slow)
+def test_no_width_makes_it_scroll_sideways(standing, visit):
     for width in (320, 390, 768, 1280):
-        here = visit(running.address, viewport={"width": width, "height": 800})
+        here = visit(standing.address, viewport={"width": width, "height": 800})
         assert here.page.evaluate("document.documentElement.scrollWidth") <= width
         sizes = here.page.eval_on_selector_all(
             ".button",
@@ -325,8 +322,8 @@ def test_a_session_that_has_ended_is_asked_for_anew(planned, served, visit):
     assert here.page.locator(".pill").count() == 0
 
 
-def test_an_answer_that_comes_late_does_not_take_the_place_of_a_later_one(planned, served, visit):
-    here = visit(served(planned).address)
+def test_an_answer_that_comes_late_does_not_take_the_place_of_a_later_one(standing, visit):
+    here = visit(standing.address)
     held = []
 
     def answer(route):
