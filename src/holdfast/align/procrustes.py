@@ -12,7 +12,6 @@ from .affine import Affine, fold
 from .base import Promises
 from .moments import Float64Array, Moments
 
-
 # Sizes below this part of the largest are what rounding float32 rows leaves of zero.
 _TOLD = 1e-12
 
