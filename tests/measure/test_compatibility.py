@@ -203,7 +203,8 @@ def test_advbct_of_queries_has_the_value_of_their_means_and_an_interval():
 
 
 def test_advbct_refuses_what_has_no_score():
-    for bad in ([], [Measured(0.4, 0.4, 0.4, 0.4)], [Measured(-0.1, 0.2, 0.3, 0.0)]):
+    nothing = Measured(0.3, 0.2, 0.4, 0.1 + 0.2)  # to gain, but for what rounding leaves
+    for bad in ([], [Measured(0.4, 0.4, 0.4, 0.4)], [Measured(-0.1, 0.2, 0.3, 0.0)], [nothing]):
         with pytest.raises(InvalidInput, match="AdvBCT"):
             AdvBCT.of(bad)
     with pytest.raises(InvalidInput, match="same queries"):

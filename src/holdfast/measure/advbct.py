@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput
 from .finding import Finding
-from .interval import LEVEL, RESAMPLES, Floats, Interval, exact_means, intervals, resampled_means
+from .interval import LEVEL, RESAMPLES, Floats, Interval, exact_means, intervals, ratio, resampled_means
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,8 +116,7 @@ def _scores(sets: Sequence[Floats]) -> Floats:
         old, cross, new, best = means.T
         with np.errstate(divide="ignore", invalid="ignore"):
             ups.append(_sigmoid(np.where(best > 0.0, (new - best) / best, np.nan)))
-            gap = best - old
-            comps.append(_sigmoid(np.where(gap != 0.0, (cross - old) / gap, np.nan)))
+        comps.append(_sigmoid(ratio(cross - old, best - old)))
     up, comp = np.array(ups), np.array(comps)
     both = 2.0 * up * comp / (up + comp)
     return np.stack([part.mean(axis=0) for part in (up, comp, both)], axis=1)
