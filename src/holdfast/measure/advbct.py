@@ -25,7 +25,16 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput
 from .finding import Finding
-from .interval import LEVEL, RESAMPLES, Floats, Interval, exact_means, intervals, ratio, resampled_means
+from .interval import (
+    LEVEL,
+    RESAMPLES,
+    Floats,
+    Interval,
+    exact_means,
+    intervals,
+    ratio,
+    resampled_means,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
