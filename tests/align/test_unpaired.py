@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import permutations
 
 import numpy as np
@@ -11,19 +12,26 @@ from holdfast.align.procrustes import Procrustes
 from holdfast.align.unpaired import _as_procrustes, _matching, _mutual, fit_unpaired
 from holdfast.errors import InvalidInput, NotEnoughPairs, NotFinite
 
-QUICK = {"runs": 6, "restarts": 3, "rounds": 40}
+QUICK = {"clusters": 12, "runs": 3, "restarts": 2, "rounds": 15}
 
 
-def clouds(source=24, target=24, count=2000, noise=0.05, seed=1):
-    """Rows around 30 centres, and the same turned, with noise."""
+def clouds(source=16, target=16, count=800, noise=0.05, seed=0):
+    """Rows around 12 centres, and the same turned, with noise."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(30, source)) * np.geomspace(1.0, 0.3, source)
-    which = rng.choice(30, count, p=rng.dirichlet(np.full(30, 2.0)))
-    X = centres[which] + 0.3 * rng.normal(size=(count, source))
+    centres = rng.normal(size=(12, source)) * np.geomspace(1.0, 0.3, source)
+    which = rng.choice(12, count, p=rng.dirichlet(np.full(12, 4.0)))
+    X = centres[which] + rng.normal(size=(count, source)) * np.geomspace(0.2, 0.1, source)
     turn = np.linalg.svd(rng.normal(size=(source, target)), full_matrices=False)
     turn = turn[0] @ turn[2]
     Y = X @ turn + noise * rng.normal(size=(count, target))
     return X + 0.5, Y - 1.0, turn
+
+
+@cache
+def shuffled(source=16, target=16, factor=1):
+    """What is found when the targets come in another order."""
+    X, Y, _ = clouds(source, target)
+    return fit_unpaired(X, np.random.default_rng(2).permutation(factor * Y), **QUICK)
 
 
 def found(aligner, X, Y):
@@ -33,10 +41,10 @@ def found(aligner, X, Y):
     return np.mean(table.argmax(axis=1) == np.arange(len(X)))
 
 
-@pytest.mark.parametrize(("source", "target"), [(24, 24), (20, 28), (28, 20)])
+@pytest.mark.parametrize(("source", "target"), [(16, 16), (14, 18), (18, 14)])
 def test_a_planted_rotation_is_found_among_shuffled_rows(source, target):
     X, Y, turn = clouds(source, target)
-    result = fit_unpaired(X, np.random.default_rng(2).permutation(Y), **QUICK)
+    result = shuffled(source, target)
     weight = result.aligner.weight_.astype(np.float64) / result.aligner.scale_
     if source <= target:
         assert np.sum(weight * turn) / source > 0.99  # the mean cosine of the axes
@@ -47,17 +55,15 @@ def test_a_planted_rotation_is_found_among_shuffled_rows(source, target):
 
 
 def test_rows_of_which_none_is_in_both_lead_to_the_same_rotation():
-    X, Y, _ = clouds(count=4000)
-    result = fit_unpaired(X[:2000], Y[2000:], **QUICK)
-    assert found(result.aligner, X, Y) > 0.9
+    X, Y, _ = clouds(count=2000)
+    result = fit_unpaired(X[:1000], Y[1000:], **QUICK, tries=2)
+    assert found(result.aligner, X, Y) > 0.7  # a wrong one leads to one row in fifty
     assert result.mutual > 0.2
 
 
 def test_lengths_follow_those_of_the_target():
-    X, Y, _ = clouds()
-    one, two = (
-        fit_unpaired(X, np.random.default_rng(2).permutation(f * Y), **QUICK) for f in (1, 5)
-    )
+    X, _, _ = clouds()
+    one, two = shuffled(), shuffled(factor=5)
     assert two.aligner.scale_ == pytest.approx(5 * one.aligner.scale_, rel=1e-5)
     np.testing.assert_allclose(two.aligner.transform(X), 5 * one.aligner.transform(X), atol=0.1)
 
@@ -76,7 +82,7 @@ def test_lengths_are_taken_along_the_directions_that_both_spaces_have(source, ta
 
 def test_clouds_without_relation_are_told_by_the_share_of_mutual_neighbours():
     X, _, _ = clouds()
-    Y = np.random.default_rng(3).normal(size=(2000, 24))
+    Y = np.random.default_rng(3).normal(size=(800, 16))
     result = fit_unpaired(X, Y, **QUICK, tries=2)
     assert result.mutual < 0.4
     assert found(result.aligner, X, Y) < 0.02
@@ -84,9 +90,10 @@ def test_clouds_without_relation_are_told_by_the_share_of_mutual_neighbours():
 
 def test_the_same_seed_finds_the_same_map():
     X, Y, _ = clouds(count=400)
-    first, second = (fit_unpaired(X, Y[::-1], clusters=8, **QUICK, tries=1) for _ in range(2))
+    few = {**QUICK, "clusters": 8}
+    first, second = (fit_unpaired(X, Y[::-1], **few, tries=1) for _ in range(2))
     assert first.aligner.weight_.tobytes() == second.aligner.weight_.tobytes()
-    other = fit_unpaired(X, Y[::-1], clusters=8, **QUICK, tries=1, seed=9)
+    other = fit_unpaired(X, Y[::-1], **few, tries=1, seed=9)
     assert first.aligner.weight_.tobytes() != other.aligner.weight_.tobytes()
 
 

@@ -157,9 +157,10 @@ def test_too_small_a_sample_is_refused(world):
         )
 
 
-def assessed(world, budget=150, draws=6):
+def assessed(world, budget=150, draws=4):
     known = sampled(world, budget)
-    curve = Forecaster(known, Measure(world.judge, "R@10"), draws).curve(fused, at_random(1_500))
+    forecaster = Forecaster(known, Measure(world.judge, "R@10"), draws)
+    curve = forecaster.curve(fused, at_random(1_500), shares=(0.0, 0.5, 1.0))
     bridge = choose(
         known.new_docs, known.old_docs.take(known.rows), side="query", floor=False
     ).bridge
@@ -169,7 +170,7 @@ def assessed(world, budget=150, draws=6):
 
 
 def test_a_better_model_is_worth_an_upgrade():
-    world = World(NOISY, CLEAR)
+    world = World(NOISY, CLEAR, queries=100)
     (verdict, reasons), curve = assessed(world)
     assert verdict == "upgrade"
     assert "new/new against old/old: +" in reasons[1]
@@ -178,7 +179,7 @@ def test_a_better_model_is_worth_an_upgrade():
 
 
 def test_a_worse_model_is_not():
-    (verdict, _), _ = assessed(World(CLEAR, NOISY))
+    (verdict, _), _ = assessed(World(CLEAR, NOISY, queries=100))
     assert verdict == "keep"
 
 
@@ -187,7 +188,7 @@ def test_a_bridge_where_the_new_model_understands_questions_but_not_documents():
 
     Over a bridge its questions meet the old model's good documents, and nothing is re-embedded.
     """
-    (verdict, reasons), _ = assessed(World((0.02, 0.15), (0.1, 0.02)))
+    (verdict, reasons), _ = assessed(World((0.02, 0.15), (0.1, 0.02), queries=100))
     assert verdict == "bridge"
     assert "bridged/old against old/old: +" in reasons[2]
 
@@ -235,7 +236,7 @@ def first_of(data, count):
 @pytest.mark.parametrize(("swapped", "expected"), [(False, {"upgrade"}), (True, {"keep", "hold"})])
 def test_verdicts_on_code_search(swapped, expected):
     data = judged.read("cosqa", "fit")
-    data = first_of(data.swapped() if swapped else data, 150)
+    data = first_of(data.swapped() if swapped else data, 75)
     relevant = data.gains > 0
     old = data.old_queries.array @ data.old_docs.array.T
     budget = len(data.ids) // 10
