@@ -9,10 +9,13 @@ import re
 import shlex
 import subprocess
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from holdfast.arrays import Vectors
 from holdfast.cli import main
+from holdfast.encode.sentence_transformers import SentenceTransformersEncoder
 from tests.house.documents import Block, blocks
 from tests.house.tree import ROOT
 
@@ -89,10 +92,27 @@ def walk(parts: list[Block]) -> None:
             printed = ""
 
 
+@pytest.fixture
+def asked_once(monkeypatch):
+    """A page asks its model for the same texts in one gallery after another: once will do."""
+    known, encode = {}, SentenceTransformersEncoder.encode
+
+    def remember(self, items, role):
+        place, texts = (self.space, role), list(items)
+        new = [text for text in dict.fromkeys(texts) if (*place, text) not in known]
+        if new:
+            rows = encode(self, new, role).array
+            known.update(((*place, text), row) for text, row in zip(new, rows, strict=True))
+        rows = [known[(*place, text)] for text in texts]
+        return Vectors(self.space, np.stack(rows)) if rows else encode(self, items, role)
+
+    monkeypatch.setattr(SentenceTransformersEncoder, "encode", remember)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
-def test_a_newcomer_gets_through_the_page(page, tmp_path, monkeypatch):
+def test_a_newcomer_gets_through_the_page(page, tmp_path, monkeypatch, asked_once):
     for module, extra in PARTS.items():
         pytest.importorskip(module, reason=f"needs holdfast[{extra}]")
     monkeypatch.chdir(tmp_path)
