@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from holdfast.upgrade.gate import UNCOMPARED
 from tests.cli import toys
 
 
@@ -82,3 +83,26 @@ def test_the_same_answers_pass_whatever_digits_of_them_are_kept(home):
     verdicts = {finding["cell"]: finding["verdict"] for finding in findings}
     assert 0.0 < findings[0]["value"] < 1.0  # with digits that no file keeps
     assert verdicts["mixed@0%"] == "pass"
+
+
+def test_other_judgements_are_not_compared_with_those_of_the_old_side(judged):
+    judged.data("backfill", "--until", "20%")
+    qrels = judged.folder / "qrels.tsv"
+    # Now no query's answer is found: against the base that would be worse beyond doubt.
+    lines = qrels.read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines]
+    moved = [f"{rows[i][0]}\t{rows[i - 1][1]}\t1" for i in range(len(rows))]
+    qrels.write_text("\n".join(moved), encoding="utf-8")
+    result = judged.run("backfill", "--until", "30%")
+    assert result.exit_code == 0
+    assert "mixed@30%    R@10" in result.stdout
+    assert result.stdout.splitlines()[0].endswith(UNCOMPARED)
+    text = judged.config.read_text(encoding="utf-8")
+    text += '\n[[gate]]\ncell = "mixed@*"\nnot_worse = true\n'
+    judged.config.write_text(text, encoding="utf-8")
+    result = judged.run("backfill")
+    assert result.exit_code == 1
+    assert f"{UNCOMPARED}; must not be worse" in result.stderr
+    qrels.write_text("\n".join(lines), encoding="utf-8")
+    verdicts = {f["verdict"] for f in judged.data("backfill")["findings"]}
+    assert verdicts == {"pass"}

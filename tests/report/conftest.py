@@ -32,7 +32,12 @@ def record(ledger, share, values, cell=None, metric="R@10", base=None, part="all
         low = paired_difference(base, values).high < 0.0
         finding = Finding(**{**finding.to_json(), "verdict": "fail" if low else "pass"})
     ledger.record(
-        {"finding": finding.to_json(), "share": share, "per_query": [float(v) for v in values]}
+        {
+            "finding": finding.to_json(),
+            "share": share,
+            "judgements": f"of {len(values)} queries",
+            "per_query": [float(v) for v in values],
+        }
     )
     return finding
 

@@ -77,7 +77,7 @@ def cut(text: str, width: int) -> str:
 
 def finding_line(finding: Finding) -> str:
     """One measurement in one line, in columns that stand under each other."""
-    mark = {"pass": "", "fail": "  below old/old", "info": ""}[finding.verdict]
+    mark = {"pass": "", "fail": "  below old/old", "info": f"  {finding.note}"}[finding.verdict]
     bar = "█" * max(0, round(BAR * min(finding.value, 1.0)))
     interval = f"[{finding.low:.3f}, {finding.high:.3f}]"
     words = f"{rounded(finding.cell):<12} {finding.metric} {finding.value:.3f} {interval}"

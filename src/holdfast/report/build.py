@@ -162,7 +162,7 @@ def cells(records: Sequence[Mapping[str, Any]]) -> list[Cell]:
 
 def _difference(first: Mapping[str, Any], record: Mapping[str, Any]) -> Interval | None:
     before, after = first.get("per_query", ()), record.get("per_query", ())
-    if not before or len(before) != len(after):
+    if not before or first.get("judgements") != record.get("judgements"):
         return None
     return paired_difference(before, after)
 

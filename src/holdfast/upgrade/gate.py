@@ -66,8 +66,8 @@ class Rule(BaseModel):
 
     def judge(self, finding: Finding) -> Finding:
         """The finding with the verdict of this rule."""
-        if self.not_worse and finding.verdict == "fail":
-            return replace(finding, note=_joined(finding.note, "must not be worse"))
+        if self.not_worse and (finding.verdict == "fail" or finding.note == UNCOMPARED):
+            return replace(finding, verdict="fail", note=_joined(finding.note, "must not be worse"))
         if self.at_least is None and self.at_most is None:
             return replace(finding, verdict="pass")
         return finding.judged(self.at_least, self.at_most)
@@ -103,6 +103,7 @@ def failed(judged: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in judged if finding.verdict == "fail"]
 
 
+UNCOMPARED = "not compared with old/old, which other judgements measured"
 _NOTHING = "no finding answers this rule: check its metric, cell and slice"
 
 

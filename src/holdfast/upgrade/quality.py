@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from ..measure.judgements import Judgements
 from ..measure.ranking import parse
 from .engine import Engine, check_share
 from .gallery import Gallery
+from .gate import UNCOMPARED
 from .ledger import Ledger
 from .status import Status
 from .turns import paused_by_somebody
@@ -44,36 +48,34 @@ class Quality:
         self._k = max(k, self.metric.k or k)
         self._contents: list[Content] = [item.content for item in judgements.items()]
         self._asked: dict[str, Vectors] = {}
+        told = [judgements.query_ids, judgements.texts, judgements.qrels]
+        self._mark = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     def measure(self) -> Finding:
         """Ask every judged query; answers the finding for the present cell.
 
         Every later cell is compared with the first one at share 0, query by query: it fails
-        when the whole interval of the difference lies below zero.
+        when the whole interval of the difference lies below zero. Where the judgements have
+        changed since, there is nothing to compare with, and the finding says so.
         """
         share = self.gallery.share
         values = self.metric.per_query(self._search(), self.judgements)
         finding = Finding.of(str(self.metric), self._cell(share), bootstrap(values))
-        base = self._kept(0.0)
-        if base is not None and len(base) == len(values):
-            gap = paired_difference(base, np.round(values, _DIGITS))  # as the base was kept
+        base = self._base()
+        if base and base["judgements"] != self._mark:
+            finding = replace(finding, note=UNCOMPARED)
+        elif base:
+            before = np.array(base["per_query"])
+            gap = paired_difference(before, np.round(values, _DIGITS))  # as the base was kept
             worse = gap.high < 0.0
             note = f"against old/old: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-            finding = Finding(
-                finding.metric,
-                finding.cell,
-                finding.value,
-                finding.low,
-                finding.high,
-                finding.n,
-                verdict="fail" if worse else "pass",
-                note=note,
-            )
+            finding = replace(finding, verdict="fail" if worse else "pass", note=note)
         if self.gallery.ledger is not None:
             self.gallery.ledger.record(
                 {
                     "finding": finding.to_json(),
                     "share": share,
+                    "judgements": self._mark,
                     "per_query": [round(float(value), _DIGITS) for value in values],
                 }
             )
@@ -99,11 +101,13 @@ class Quality:
             parts.append(self.gallery.search([v.take(rows) for v in ready], self._k))
         return Hits.concat(parts)
 
-    def _kept(self, share: float) -> Any:
-        for record in self.gallery.ledger.findings() if self.gallery.ledger else []:
-            if record["share"] == share and record["finding"]["metric"] == str(self.metric):
-                return np.array(record["per_query"])
-        return None
+    def _base(self) -> dict[str, Any] | None:
+        """What was measured at share 0, by these judgements if by them at all."""
+        records = self.gallery.ledger.findings() if self.gallery.ledger else []
+        metric = str(self.metric)
+        found = [r for r in records if r["share"] == 0.0 and r["finding"]["metric"] == metric]
+        same = [record for record in found if record["judgements"] == self._mark]
+        return next(iter(same + found), None)
 
 
 def measured(ledger: Ledger) -> dict[float, dict[str, Any]]:
@@ -128,8 +132,8 @@ def curve(ledger: Ledger) -> Curve | None:
     records = measured(ledger)
     if 0.0 not in records or 1.0 not in records:
         return None
-    queries = len(records[1.0]["per_query"])
-    same = {share: r for share, r in records.items() if len(r["per_query"]) == queries}
+    last = records[1.0].get("judgements")
+    same = {share: r for share, r in records.items() if r.get("judgements") == last}
     if 0.0 not in same:
         return None
     metric = same[1.0]["finding"]["metric"]
