@@ -141,7 +141,7 @@ def test_a_run_that_diverged_is_not_gone_on_from_at_another_rate_in_silence(tmp_
         run(10.0)
     with pytest.raises(InvalidInput, match=r"expected finite weights|a finite loss"):
         run(10.0)  # no checkpoint of NaN was made, from which nothing would ever come
-    with pytest.raises(ArtifactError, match=r"a learning rate of \[10.0, 10.0\].*got \[0.1, 0.1\]"):
+    with pytest.raises(ArtifactError, match=r"lr = \[10.0, 10.0\], as .*got \[0.1, 0.1\]"):
         run(0.1)
 
 
@@ -263,6 +263,46 @@ def test_another_run_is_refused_in_the_folder(tmp_path):
     for changed in (other, less):
         with pytest.raises(ArtifactError, match="Take another folder"):
             Training(INPUTS, scenario(), simplex_model, hoc, changed).run(tmp_path)
+
+
+def stopped(folder, optimiser=lambda: sgd(0.05)):
+    """A run that is interrupted after its first checkpoint."""
+
+    def stop(event):
+        if event.what == "checkpoint":
+            raise KeyboardInterrupt
+
+    recipe = dataclasses.replace(QUICK, optimiser=optimiser())
+    with pytest.raises(KeyboardInterrupt):
+        Training(INPUTS, scenario(), simplex_model, hoc, recipe, listeners=[stop]).run(folder)
+
+
+def test_a_run_does_not_go_on_with_other_inputs(tmp_path):
+    stopped(tmp_path)
+    other = INPUTS.clone()
+    other[7, 0] += 1.0
+    with pytest.raises(ArtifactError, match="or the data, tasks and settings it was begun with"):
+        Training(other, scenario(), simplex_model, hoc, QUICK).run(tmp_path)
+    assert len(Training(INPUTS.clone(), scenario(), simplex_model, hoc, QUICK).run(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("begun", "later", "said"),
+    [
+        (sgd, lambda: sgd(momentum=0.5), r"momentum = \[0\.9, 0\.9\], .*got \[0\.5, 0\.5\]"),
+        (sgd, lambda: sgd(decay=0.1), r"weight_decay = \[0\.0005, 0\.0\].*got \[0\.1, 0\.0\]"),
+        (adam, lambda: adam(decay=0.1), r"weight_decay = \[0\.0\], .*got \[0\.1\]"),
+        (sgd, lambda: adam(0.1), "an optimiser with .*as it was begun with"),
+    ],
+    ids=["momentum", "decay", "decay of adam", "another kind"],
+)
+def test_a_run_does_not_go_on_with_another_optimiser(tmp_path, begun, later, said):
+    stopped(tmp_path, optimiser=begun)
+    changed = dataclasses.replace(QUICK, optimiser=later())
+    with pytest.raises(ArtifactError, match=said):
+        Training(INPUTS, scenario(), simplex_model, hoc, changed).run(tmp_path)
+    same = dataclasses.replace(QUICK, optimiser=begun())
+    assert len(Training(INPUTS, scenario(), simplex_model, hoc, same).run(tmp_path)) == 3
 
 
 def test_a_downloaded_model_takes_over_and_teaches_as_it_came():

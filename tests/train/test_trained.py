@@ -211,6 +211,32 @@ def test_what_is_trained_is_read_and_never_overwritten(home):
         Job(path).run()
 
 
+def test_a_recipe_does_not_go_on_with_other_data(home):
+    path = recipe(home, 1, FIRST)
+
+    def stop(event):
+        if event.what == "checkpoint":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Job(path).run([stop])
+    with np.load(home / "blobs.npz") as read:
+        vectors, labels = read["vectors"], read["labels"]
+    other = vectors.copy()
+    other[0, 0] += 1.0
+    np.savez(home / "blobs.npz", vectors=other, labels=labels)
+    with pytest.raises(ArtifactError, match="or the data, tasks and settings it was begun with"):
+        Job(path).run()
+    assert not (home / "1.safetensors").exists()
+    np.savez(home / "blobs.npz", vectors=vectors, labels=labels)
+    made = Job(path).run()
+    assert Job(path).run().trained.recipe == made.trained.recipe
+    for given in ((other, labels), (vectors, labels[::-1])):
+        np.savez(home / "blobs.npz", vectors=given[0], labels=given[1])
+        with pytest.raises(ConfigError, match="trained by another recipe or on other data"):
+            Job(path).run()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -50,7 +50,7 @@ def load(path: Path, kind: str, run: str) -> Any:
             str(path),
             f"the run {run}",
             f"a state of the run {read.meta.get('run')}",
-            "Take another folder, or the tasks and settings it was begun with.",
+            "Take another folder, or the data, tasks and settings it was begun with.",
         )
     return restored(read.meta["state"], read.arrays)
 

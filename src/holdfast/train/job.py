@@ -49,7 +49,7 @@ from .encoder import space_of
 from .events import Event, Listener
 from .interface import Interface
 from .loop import Training
-from .model import Model, grown
+from .model import Model, digest_of, grown
 from .recipe import Recipe, adam, sgd
 from .scenarios import Scenario, Task
 from .tensors import torch
@@ -179,7 +179,14 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Of the recipe, and of the model before."""
+        """Of the recipe, of the model before, and of the data: every input and its class."""
+        names = json.dumps(self.data.names.tolist())
+        told = f"{self._begun} {digest_of(self.data.inputs)} {names}"
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+    @property
+    def _begun(self) -> str:
+        """Of all but the data: a run that goes on looks for its folder by this."""
         told = self.config.model_dump() | {"model": ""}
         old = "" if self.before is None else self.before.space.fingerprint + self.before.recipe
         text = json.dumps(told, sort_keys=True) + old
@@ -194,7 +201,9 @@ class Job:
         """Train, or go on; what this recipe has trained already is read.
 
         Raises:
-            ConfigError: The file holds a model of another recipe, or this one cannot be trained.
+            ArtifactError: It was begun on other data.
+            ConfigError: The file holds a model of another recipe or of other data, or this one
+                cannot be trained.
         """
         if self.target.exists():
             made = Trained.load(self.target)
@@ -202,12 +211,12 @@ class Job:
                 raise ConfigError(
                     f"{self.path.name}: model",
                     "a new file",
-                    f"{self.config.model}, trained by another recipe",
+                    f"{self.config.model}, trained by another recipe or on other data",
                     "Name another file, or delete that one.",
                 )
             return self._outcome(made)
         self._check()
-        folder = self.target.with_name(f".{self.target.stem}.{self.digest}.training")
+        folder = self.target.with_name(f".{self.target.stem}.{self._begun}.training")
         old = [] if self.before is None else [self.before.model]
         run = Training(
             self.data.inputs,

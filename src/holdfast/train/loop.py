@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +19,7 @@ from . import checkpoint
 from .events import Event, Listener, What
 from .losses.base import Loss
 from .memory import Memory
-from .model import Inputs, Model, digest, frozen, grown
+from .model import Inputs, Model, digest, digest_of, frozen, grown
 from .recipe import Recipe
 from .scenarios import Scenario, Task
 from .session import Session, seeded, settled
@@ -204,8 +205,12 @@ class Training:
 
     @property
     def digest(self) -> str:
-        """Of everything about this run that can be compared: its tasks and its numbers."""
-        made = hashlib.sha256()
+        """Of everything about this run that can be compared: its tasks, numbers and inputs.
+
+        Of inputs that are no tensor that is their number alone. Functions cannot be compared;
+        what the optimiser was made with is, where a task goes on.
+        """
+        made = hashlib.sha256(self._inputs.encode())
         for task in self.scenario.tasks:
             fields = [task.name, task.start, task.teacher, task.remembers, task.model]
             made.update(json.dumps([fields, task.interface.digest]).encode())
@@ -219,6 +224,10 @@ class Training:
         for model in self.trained:
             made.update(digest(model).encode())
         return made.hexdigest()[:16]
+
+    @cached_property
+    def _inputs(self) -> str:
+        return digest_of(self.inputs)
 
     def _checkpoint(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -97,11 +97,20 @@ def grown(model: Model, table: Interface) -> Model:
 
 def digest(model: nn.Module) -> str:
     """16 hexadecimal digits over the names, shapes and bits of the weights."""
+    return _digest(sorted(model.state_dict().items()))
+
+
+def digest_of(inputs: Inputs) -> str:
+    """Over the shape and bits of a tensor; of what is read as it is needed, the number alone."""
+    return _digest([("inputs", inputs)]) if torch.is_tensor(inputs) else f"{len(inputs)} items"
+
+
+def _digest(values: Iterable[tuple[str, Tensor]]) -> str:
     made = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in values:
         whole = value.detach().cpu().contiguous()
         made.update(f"{name} {whole.dtype} {tuple(whole.shape)}".encode())
-        made.update(whole.reshape(-1).view(torch.uint8).numpy().tobytes())
+        made.update(whole.reshape(-1).view(torch.uint8).numpy())
     return made.hexdigest()[:16]
 
 

@@ -74,6 +74,7 @@ class Session:
         self.steps = recipe.epochs * self.per_epoch
         self.schedule = recipe.schedule(self.optimiser, self.steps) if recipe.schedule else None
         self._refined: list[Any] = [p for p in loss.modules() if getattr(p, "refine_at", ())]
+        self._made = _settings(self.optimiser)  # as the first step finds it
         scales = recipe.amp == "float16"
         self.scaler = torch.amp.GradScaler("cuda", enabled=scales)
         self.step, self.sums, self._epoch = 0, dict[str, Tensor](), (-1, Epoch(*_NOTHING))
@@ -187,6 +188,7 @@ class Session:
             "model": dict(self.stage.model.state_dict()),
             "loss": dict(self.loss.state_dict()),
             "optimiser": self.optimiser.state_dict(),
+            "made": self._made,
             "schedule": _plain(self.schedule),
             "scaler": self.scaler.state_dict(),
             "sums": self.sums,
@@ -196,19 +198,17 @@ class Session:
         """Take up what `state` answered.
 
         Raises:
-            ArtifactError: It was begun at another learning rate, which would go on.
+            ArtifactError: It was begun with other settings of the optimiser, which would go on.
         """
-        key = "lr" if self.schedule is None else "initial_lr"
-        begun, mine = (
-            [group.get(key) for group in one["param_groups"]]
-            for one in (state["optimiser"], self.optimiser.state_dict())
-        )
-        if begun != mine:
+        begun, mine = state["made"], self._made
+        other = [name for name in {**begun, **mine} if begun.get(name) != mine.get(name)]
+        if other:
+            name = other[0]
             raise ArtifactError(
                 f"Task {self.stage.task.name!r}",
-                f"a learning rate of {begun}, as it was begun with",
-                str(mine),
-                "Take another folder, or the rate it was begun with.",
+                f"an optimiser with {name} = {begun.get(name)}, as it was begun with",
+                str(mine.get(name)),
+                "Take another folder, or what it was begun with.",
             )
         self.stage.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
@@ -218,6 +218,13 @@ class Session:
         self.scaler.load_state_dict(state["scaler"])
         self.sums = {name: v.to(self.recipe.device) for name, v in state["sums"].items()}
         self.step = state["step"]
+
+
+def _settings(optimiser: Any) -> dict[str, str]:
+    """What an optimiser does to each group of weights, by the names that torch has for it."""
+    groups = optimiser.param_groups
+    names = sorted({name for group in groups for name in group} - {"params"})
+    return {name: str([group.get(name) for group in groups]) for name in names}
 
 
 _NOTHING = np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0), dtype=bool)
