@@ -106,3 +106,17 @@ def test_other_judgements_are_not_compared_with_those_of_the_old_side(judged):
     qrels.write_text("\n".join(lines), encoding="utf-8")
     verdicts = {f["verdict"] for f in judged.data("backfill")["findings"]}
     assert verdicts == {"pass"}
+
+
+def test_judgements_that_come_late_have_nothing_to_be_compared_with(home):
+    home.done("build")
+    home.done("plan")
+    home.done("backfill", "--until", "20%")
+    text = home.config.read_text(encoding="utf-8")
+    home.configure(judged=True)
+    gate = '\n[[gate]]\ncell = "mixed@*"\nnot_worse = true\n'
+    home.config.write_text(home.config.read_text(encoding="utf-8") + gate, encoding="utf-8")
+    result = home.run("backfill", "--until", "30%")
+    assert (result.exit_code, UNCOMPARED in result.stderr) == (1, True)
+    home.config.write_text(text, encoding="utf-8")
+    home.done("backfill")

@@ -103,7 +103,7 @@ def failed(judged: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in judged if finding.verdict == "fail"]
 
 
-UNCOMPARED = "not compared with old/old, which other judgements measured"
+UNCOMPARED = "not compared: old/old was not measured by these judgements"
 _NOTHING = "no finding answers this rule: check its metric, cell and slice"
 
 

@@ -55,18 +55,17 @@ class Quality:
         """Ask every judged query; answers the finding for the present cell.
 
         Every later cell is compared with the first one at share 0, query by query: it fails
-        when the whole interval of the difference lies below zero. Where the judgements have
-        changed since, there is nothing to compare with, and the finding says so.
+        when the whole interval of the difference lies below zero. Where metric or
+        judgements have changed since, nothing can be compared, and the finding says so.
         """
         share = self.gallery.share
         values = self.metric.per_query(self._search(), self.judgements)
         finding = Finding.of(str(self.metric), self._cell(share), bootstrap(values))
         base = self._base()
-        if base and base["judgements"] != self._mark:
+        if base is None and share > 0.0:
             finding = replace(finding, note=UNCOMPARED)
-        elif base:
-            before = np.array(base["per_query"])
-            gap = paired_difference(before, np.round(values, _DIGITS))  # as the base was kept
+        elif base is not None:
+            gap = paired_difference(base, np.round(values, _DIGITS))  # as the base was kept
             worse = gap.high < 0.0
             note = f"against old/old: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
             finding = replace(finding, verdict="fail" if worse else "pass", note=note)
@@ -101,13 +100,13 @@ class Quality:
             parts.append(self.gallery.search([v.take(rows) for v in ready], self._k))
         return Hits.concat(parts)
 
-    def _base(self) -> dict[str, Any] | None:
-        """What was measured at share 0, by these judgements if by them at all."""
-        records = self.gallery.ledger.findings() if self.gallery.ledger else []
-        metric = str(self.metric)
-        found = [r for r in records if r["share"] == 0.0 and r["finding"]["metric"] == metric]
-        same = [record for record in found if record["judgements"] == self._mark]
-        return next(iter(same + found), None)
+    def _base(self) -> Any:
+        """What the same metric and judgements said at share 0; None where they were not asked."""
+        asked = (0.0, str(self.metric), self._mark)
+        for record in self.gallery.ledger.findings() if self.gallery.ledger else []:
+            if (record["share"], record["finding"]["metric"], record["judgements"]) == asked:
+                return np.array(record["per_query"])
+        return None
 
 
 def measured(ledger: Ledger) -> dict[float, dict[str, Any]]:
