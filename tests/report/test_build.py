@@ -101,6 +101,16 @@ def test_a_long_history_is_cut_at_its_beginning(ledger):
     assert report.moments[0].kind == "copying"
 
 
+def test_time_spent_copying_counts_what_is_left_out(ledger):
+    for _ in range(MOMENTS):
+        ledger.set_state("copying")
+        ledger.set_state("paused")
+    report = Report.of(ledger)
+    shown = sum(moment.lasted or 0.0 for moment in report.moments if moment.kind == "copying")
+    assert report.left_out == MOMENTS + 1
+    assert report.copying == 2 * shown > 0.0
+
+
 def test_a_clock_set_back_does_not_make_time_negative():
     told = moments([(100.0, "planned", {}), (40.0, "copying", {}), (50.0, "ready", {})])
     assert [moment.lasted for moment in told] == [0.0, 10.0, None]

@@ -80,6 +80,7 @@ class Report:
         reasons: (id, reason) of the first `REASONS` of them.
         moments: Events of this upgrade, oldest first.
         left_out: How many earlier events are not among them.
+        copying: Seconds spent copying, as far as they are over; those left out count.
         versions: What this report was made with.
         assessment: The latest verdict before an upgrade, if one was asked for.
     """
@@ -92,6 +93,7 @@ class Report:
     reasons: tuple[tuple[str, str], ...] = ()
     moments: tuple[Moment, ...] = ()
     left_out: int = 0
+    copying: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
     assessment: Assessment | None = None
 
@@ -111,6 +113,7 @@ class Report:
             tuple((name, scrubbed(why)) for name, why in ledger.quarantined(REASONS)),
             tuple(told[-MOMENTS:]),
             max(len(told) - MOMENTS, 0),
+            sum(m.lasted or 0.0 for m in told if m.kind == "copying"),
             {
                 "holdfast": __version__,
                 "Python": platform.python_version(),
@@ -132,11 +135,6 @@ class Report:
             return ()
         metric = self.curve.metric if self.curve else whole[0].finding.metric
         return tuple(cell for cell in whole if cell.finding.metric == metric)
-
-    @property
-    def copying(self) -> float:
-        """Seconds spent copying, as far as they are over."""
-        return sum(m.lasted or 0.0 for m in self.moments if m.kind == "copying")
 
 
 def cells(records: Sequence[Mapping[str, Any]]) -> list[Cell]:
