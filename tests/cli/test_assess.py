@@ -12,7 +12,7 @@ from holdfast.upgrade import scope
 from holdfast.upgrade.order import read_rows
 from holdfast.upgrade.project import Project
 from tests.cli import toys
-from tests.cli.conftest import snapshot
+from tests.cli.conftest import make_home, snapshot
 
 ITEMS, WORDS, QUERIES = 600, 300, 60
 PRICES = """
@@ -27,6 +27,18 @@ per_gb_month = 1.0
 @pytest.fixture
 def large(home):
     """A gallery of which a tenth says something."""
+    return enlarged(home)
+
+
+@pytest.fixture(scope="module")
+def assessed(tmp_path_factory):
+    """Such a gallery, what `assess` says of it with slices and labels, and its words without."""
+    made = enlarged(make_home(tmp_path_factory.mktemp("assessed") / "home"))
+    data = made.data("assess", "--sample", "20%", "--slice", "lang", "--label", "lang")
+    return made, data, made.done("assess", "--sample", "20%", "--slice", "lang")
+
+
+def enlarged(home):
     rng = np.random.default_rng(0)
     home.documents, home.queries = {}, {}
     records, qrels = [], ""
@@ -59,8 +71,8 @@ def recall(home, model):
     return float(((scores > own[:, None]).sum(axis=1) < 10).mean())
 
 
-def test_old_is_measured_and_new_forecast(large):
-    data = large.data("assess", "--sample", "20%")
+def test_old_is_measured_and_new_forecast(assessed):
+    large, data, _ = assessed
     told = cells(data)
     assert list(told) == [
         "old/old",
@@ -168,22 +180,20 @@ def test_a_slice_that_no_item_has_is_refused(large):
     assert "assess: expected items with the field land, got none. Check --slice." in result.stderr
 
 
-def test_slices_are_told_by_a_payload_field(large):
-    data = large.data("assess", "--sample", "20%", "--slice", "lang")
+def test_slices_are_told_by_a_payload_field(assessed):
+    _, data, text = assessed
     named = sorted(f["slice"] for f in data["findings"] if f["slice"] != "all")
     assert named == ["lang=de", "lang=en"]  # each once, also the worst
-    text = large.done("assess", "--sample", "20%", "--slice", "lang")
     assert "lang=de" in text
     assert "cut-off on old scores" in text
     assert f"Verdict: {data['verdict']}." in text
 
 
-def test_sampled_items_are_diagnosed(large):
-    data = large.data("assess", "--sample", "20%", "--label", "lang")
+def test_sampled_items_are_diagnosed(assessed):
+    large, data, text = assessed
     looked = {f["metric"]: f for f in data["findings"] if f["cell"] == "old to new"}
     assert {"R2 of new from old", "neighbours kept@10", "knowledge of lang"} <= set(looked)
     assert looked["severity@1"]["n"] == looked["neighbours kept@10"]["n"] == 120
-    text = large.done("assess", "--sample", "20%")
     assert "R2 of old from new" in text
     assert "severity@1" not in text
     refused = large.run("assess", "--sample", "20%", "--label", "genre")
@@ -195,10 +205,10 @@ def test_a_gate_decides_the_exit_code(large):
     rule = '\n[[gate]]\nmetric = "R@10"\ncell = "new/new"\nat_least = {}\n'
     text = large.config.read_text()
     large.config.write_text(text + rule.format(0.99))
-    result = large.run("assess", "--sample", "20%")
+    result = large.run("assess", "--json", "--sample", "20%")
     assert result.exit_code == 1
     assert "gate failed: R@10 new/new" in result.stderr
-    assert large.data("assess", "--sample", "20%", code=1)["gate"][0]["verdict"] == "fail"
+    assert json.loads(result.stdout)["gate"][0]["verdict"] == "fail"
     large.config.write_text(text + rule.format(0.0))
     assert large.data("assess", "--sample", "20%")["gate"] == []
 
