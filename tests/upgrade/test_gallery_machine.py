@@ -629,8 +629,8 @@ def case(machine: type[Machine], examples: int) -> Any:
     return made
 
 
-TestMachine = case(Machine, 45)
-TestByRank = case(ByRank, 15)
-TestFused = case(FusedMode, 20)
-TestCompatible = case(Compatible, 15)
-TestDeadOldModel = case(DeadOldModel, 20)
+TestMachine = case(Machine, 30)
+TestByRank = case(ByRank, 10)
+TestFused = case(FusedMode, 12)
+TestCompatible = case(Compatible, 10)
+TestDeadOldModel = case(DeadOldModel, 12)
