@@ -557,6 +557,22 @@ def test_a_new_model_that_is_another_one_in_the_midst_is_named_though_the_old_on
         assert project.engine(gallery).run().state == "ready"
 
 
+def test_a_source_that_is_gone_keeps_nobody_from_cutting_over_and_going_back(home):
+    home.project().build()
+    home.project().plan()
+    with closing(home.project().gallery()) as gallery:
+        assert home.project().engine(gallery).run().state == "ready"
+    (home.folder / "docs.jsonl").unlink()
+    project = home.project()
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).cut_over()
+    assert home.finds_itself(home.project())
+    project = home.project()
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).roll_back()
+    assert home.finds_itself(home.project())
+
+
 def test_an_old_model_that_dies_in_the_midst_is_left_by_a_rollback_and_another_plan(home):
     home.grow(400)
     home.project().build()

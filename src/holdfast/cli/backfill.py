@@ -107,6 +107,9 @@ def move(
     from ..upgrade.room import Room
     from ..upgrade.stand import Pace, drop_stale
 
+    upgrade = gallery.ledger.upgrade()
+    if upgrade is not None and upgrade.plan["mover"] == "re-embed":
+        project.content(gallery.old.store)  # what cannot be read is refused before anything moves
     drop_stale(gallery.ledger)
     pace = Pace(gallery.ledger)
 

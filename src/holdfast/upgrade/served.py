@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, UpgradeError
+from ..items import Item
 from ..space import Space
 from ..store.base import VectorStore
 from .config import DEAD
 from .gallery import Gallery
 from .ledger import Ledger
 from .merge import calibrator
-from .mover import Copy, Mover, ReEmbed, Translate
+from .mover import Copy, Mover, Reads, ReEmbed, Translate
 from .parts import PAYLOAD, Parts
 from .plan import Plan
 from .records import Upgrade
@@ -143,7 +146,8 @@ class Served(Parts):
             return Translate(_bridge_at(self.bridge_path(upgrade.old, upgrade.new)))
         if plan.mover == "copy":
             return Copy(upgrade.new)
-        return ReEmbed(self.content(store), self._encoder_of(upgrade.new, dead=False))
+        source = _WhenRead(lambda: self.content(store))
+        return ReEmbed(source, self._encoder_of(upgrade.new, dead=False))
 
     # its gallery
 
@@ -202,6 +206,20 @@ class Served(Parts):
             mover=self._mover(plan, upgrade, old) if plan.merge == "cascade" else None,
             clock=microseconds,
         )
+
+
+class _WhenRead:
+    """A source that is opened when it is first read: a rollback needs none."""
+
+    def __init__(self, opened: Callable[[], Reads]) -> None:
+        self._opened, self._lock = opened, Lock()
+        self._source: Reads | None = None
+
+    def get(self, ids: Sequence[str]) -> list[Item | None]:
+        with self._lock:
+            if self._source is None:
+                self._source = self._opened()
+        return self._source.get(ids)
 
 
 def _bridge_at(path: Path) -> Bridge:
