@@ -139,6 +139,16 @@ def test_compatible_needs_the_whole_interval_in_each_direction():
     assert not any(CrossTest(Found("old/old", before), Found("x", before)).compatible().values())
 
 
+@pytest.mark.parametrize(("queries", "shown"), [(19, False), (20, True)])
+def test_a_handful_of_queries_shows_no_compatibility(queries, shown):
+    cells = [Found(f"{at}", {d: np.full(queries, at) for d in DIRECTIONS}) for at in (9, 1)]
+    test = CrossTest(*cells)
+    assert test.compatible() == dict.fromkeys(DIRECTIONS, shown)
+    judged = [f for f in test.findings() if "over" in f.metric]
+    assert [f.verdict for f in judged] == ["pass" if shown else "fail"] * 2
+    assert "with 20 queries or more" in judged[0].note
+
+
 def test_an_interval_of_the_gain_covers_what_it_should():
     rng = np.random.default_rng(0)
     covered = 0
