@@ -1,9 +1,13 @@
 """Quality at every tenth, and the exit code of a gate."""
 
+import json
+
 import numpy as np
 import pytest
 
+from holdfast.errors import EncoderUnavailable
 from holdfast.upgrade.gate import UNCOMPARED
+from holdfast.upgrade.quality import Quality
 from tests.cli import toys
 
 
@@ -120,3 +124,24 @@ def test_judgements_that_come_late_have_nothing_to_be_compared_with(home):
     assert (result.exit_code, UNCOMPARED in result.stderr) == (1, True)
     home.config.write_text(text, encoding="utf-8")
     home.done("backfill")
+
+
+def test_judgements_that_cannot_be_read_are_refused_before_a_cut_over(judged):
+    judged.done("backfill")
+    (judged.folder / "qrels.tsv").unlink()
+    result = judged.run("cutover")
+    assert (result.exit_code, "qrels.tsv" in result.stderr) == (2, True)
+    assert judged.data("status")["state"] == "ready"
+
+
+def test_a_cut_over_that_is_done_ends_with_zero_though_no_model_answers(judged, monkeypatch):
+    judged.done("backfill")
+
+    def fails(quality):
+        raise EncoderUnavailable("model", "an answer", "none")
+
+    monkeypatch.setattr(Quality, "measure", fails)
+    result = judged.run("cutover", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["finding"]) == (0, None)
+    assert "cut over, but not measured: model: expected an answer" in result.stderr
+    assert judged.data("status")["state"] == "cut over"

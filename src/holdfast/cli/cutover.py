@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InvalidFilter, UpgradeError
+from ..errors import HoldfastError, InvalidFilter, UpgradeError
 from ..settings import json_of
 from .face import Face, command, gate_failed
 from .progress import bar, waiting
@@ -16,8 +16,10 @@ from .share import read_share
 from .tables import finding_line
 
 if TYPE_CHECKING:
+    from ..measure.finding import Finding
     from ..upgrade.engine import Engine
     from ..upgrade.gallery import Gallery
+    from ..upgrade.quality import Quality
     from ..upgrade.records import State
     from ..upgrade.stage import Stage
 
@@ -75,12 +77,12 @@ def cutover(
         _to_stage(face, stage, leave_behind_quarantined, why)
         return
     with face.gallery() as gallery, waiting(face, "cut over: looking for anything missed"):
+        quality = face.project.quality(gallery)  # what cannot be read is refused before the deed
         engine = _engine(face, gallery)
         found = engine.cut_over(leave_behind=leave_behind_quarantined, why=why)
         left = gallery.ledger.counts()["quarantined"] if gallery.ledger else 0
         items = len(gallery)
-        quality = face.project.quality(gallery)
-        finding = quality.measure() if quality else None
+        finding = _measured(quality)
     data = {
         "state": "cut over",
         "changed": True,
@@ -100,6 +102,15 @@ def cutover(
     if finding and finding.verdict == "fail":
         click.echo("holdfast: gate failed: below old/old at new/new.", err=True)
         gate_failed()
+
+
+def _measured(quality: Quality | None) -> Finding | None:
+    """The cell that is read now; a model that does not answer leaves the cut-over as it is."""
+    try:
+        return quality.measure() if quality else None
+    except HoldfastError as error:
+        click.echo(f"holdfast: cut over, but not measured: {error}", err=True)
+        return None
 
 
 def _stage(share: float | None, tenants: tuple[str, ...], where: str | None) -> Stage | None:
