@@ -16,6 +16,7 @@ from holdfast.store.check import check_store, store_checks
 from holdfast.store.memory import MemoryStore
 
 SABOTEURS = []
+ROWS = 600  # of the checks of an index, where a store has none
 
 
 def caught_by(*checks, metric="cosine", reopen=None):
@@ -820,15 +821,15 @@ def test_caught_by_the_right_check(store, checks, metric, reopen):
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
 def test_the_stores_they_are_made_from_pass(metric):
     for check in store_checks([metric]):
-        check(MemoryStore)
-        assert check(Kept, reopen) is None  # it owes everything
+        check(MemoryStore, rows=ROWS)
+        assert check(Kept, reopen, rows=ROWS) is None  # it owes everything
 
 
 def test_a_saboteur_fails_little_more_than_it_must():
     failed = set()
     for check in store_checks(["cosine"]):
         try:
-            check(LastPageLost)
+            check(LastPageLost, rows=ROWS)
         except ContractBroken:
             failed.add(check.name)
     assert "check_scan" in failed
@@ -842,7 +843,7 @@ def test_every_check_has_caught_something():
 
 def test_all_failures_in_one_error():
     with pytest.raises(ContractBroken) as caught:
-        check_store(LastPageLost, metrics=["cosine", "dot"])
+        check_store(LastPageLost, metrics=["cosine", "dot"], rows=ROWS)
     text = str(caught.value)
     assert "check_scan[cosine]" in text
     assert "check_scan[dot]" in text
@@ -862,7 +863,7 @@ def test_unexpected_error_names_the_check_and_keeps_the_cause():
 
 
 def test_what_is_not_owed_is_said_with_its_reason():
-    skipped = check_store(MemoryStore, metrics=["dot"])
+    skipped = check_store(MemoryStore, metrics=["dot"], rows=ROWS)
     assert set(skipped.values()) == {"limits.persistent is false"}
     assert {name.partition("[")[0] for name in skipped} == {
         "check_reopen",

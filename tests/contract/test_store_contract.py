@@ -24,8 +24,12 @@ KINDS = {
 }
 
 # A server answers each call from another process: fewer rows, still more than it scans. The
-# local mode of Qdrant has no index, so that few rows do.
-SIZES = {"pgvector": {"rows": 1500}, "qdrant": {"rows": 60}}
+# local mode of Qdrant has no index, so that few rows do; nor have the exact stores.
+SIZES = {
+    "pgvector": {"rows": 1500},
+    "qdrant": {"rows": 60},
+    **{kind: {"rows": 600} for kind in ("memory", "edge-exact", "faiss-flat")},
+}
 SERVERS = {"pgvector": "postgres"}  # fixtures; without a server the kind is skipped, saying why
 
 # Checks that a kind does not owe; whatever else declares itself out fails the test.

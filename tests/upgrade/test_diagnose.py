@@ -35,13 +35,13 @@ def found_in(seed, fault, label):
 
 
 @pytest.mark.slow
-def test_a_planted_shortcut_is_named_in_all_of_twenty_worlds():
-    assert all("shortcut by tag" in alarms(seed, "shortcut") for seed in SEEDS)
+def test_a_planted_shortcut_is_named_in_all_of_ten_worlds():
+    assert all("shortcut by tag" in alarms(seed, "shortcut") for seed in SEEDS[:10])
 
 
 @pytest.mark.slow
-def test_a_planted_loss_is_named_in_all_of_twenty_worlds():
-    named = [alarms(seed, "loss") for seed in SEEDS]
+def test_a_planted_loss_is_named_in_all_of_ten_worlds():
+    named = [alarms(seed, "loss") for seed in SEEDS[:10]]
     assert all("knowledge of lang" in found for found in named)
     assert sum("knowledge of brand" in found for found in named) <= 1
 
