@@ -17,7 +17,7 @@ NEEDED = {*toy.LADDER, "RM + quantile", "RQT, closed form + quantile"}
 @pytest.fixture(scope="module")
 def compared():
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(toy, "EPOCHS", 10)
+        patched.setattr(toy, "EPOCHS", 6)
         every = toy.Ways.all
         chosen = lambda ways: (pair for pair in every(ways) if pair[0] in NEEDED)  # noqa: E731
         patched.setattr(toy.Ways, "all", chosen)
