@@ -190,3 +190,26 @@ def test_a_defect_of_ours_is_not_taken_for_a_gate(home, monkeypatch):
     result = home.run("build")
     assert result.exit_code == 2
     assert "ZeroDivisionError" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [("toys:gone", "gone"), ('toys:new"\nrevision = "2', "roll back first")],
+)
+@pytest.mark.parametrize("merge", ["calibrated", "cascade"])
+def test_a_new_model_that_is_gone_or_another_one_keeps_nobody_from_rolling_back(
+    home, broken, named, merge
+):
+    change(home, "backoff = 0.0", f'backoff = 0.0\nmerge = "{merge}"')
+    home.run("build")
+    home.run("plan")
+    assert home.run("backfill", "--until", "50%").exit_code == 0
+    change(home, "toys:new", broken)
+    before = home.data("status")
+    for command in (["backfill"], ["cutover"], ["search", "w1"]):
+        result = home.run(*command)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert named in result.stderr
+    assert home.data("status") == before
+    assert home.data("rollback")["items"] == ITEMS
+    assert home.run("search", "w1").exit_code == 0

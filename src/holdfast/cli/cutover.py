@@ -163,7 +163,7 @@ def rollback(face: Face, why: str) -> None:
     if _state(face, "roll back") == "rolled back":
         _tell(face, {"state": "rolled back", "changed": False}, "It is rolled back already.")
         return
-    with face.gallery() as gallery, bar(face, "roll back") as show:
+    with face.gallery(needs_new=False) as gallery, bar(face, "roll back") as show:
         moved = round(gallery.share * len(gallery))
         engine = _engine(
             face,

@@ -85,9 +85,13 @@ class Face:
             self.out.print(what, soft_wrap=isinstance(what, str))
 
     @contextmanager
-    def gallery(self) -> Iterator[Gallery]:
-        """The gallery, open; no other process may have it."""
-        gallery = self.project.gallery()
+    def gallery(self, needs_new: bool = True) -> Iterator[Gallery]:
+        """The gallery, open; no other process may have it.
+
+        Args:
+            needs_new: See `Project.gallery`.
+        """
+        gallery = self.project.gallery(needs_new)
         try:
             yield gallery
         finally:

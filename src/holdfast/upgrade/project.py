@@ -220,10 +220,11 @@ class Project(Served):
             by: Who gives the commands, for the audit.
         """
         upgrade = gallery.ledger.upgrade() if gallery.ledger else None
-        if upgrade is None:
+        new = gallery.new.encoder if gallery.new else None
+        if upgrade is None or new is None:
             raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
         plan = Plan(**upgrade.plan)
-        mover = self._mover(plan, upgrade, gallery.old.store)
+        mover = self._mover(plan, upgrade, gallery.old.store, new)
         given = None
         # A start that was cut off leaves it planned, though with a queue, and ranks again.
         begins = upgrade.state == "planned" or not upgrade.queued

@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, UpgradeError
-from ..items import Item
+from ..arrays import Vectors
+from ..errors import ConfigError, HoldfastError, UpgradeError
+from ..items import Content, Item, Role
 from ..space import Space
 from ..store.base import VectorStore
 from .config import DEAD
@@ -22,7 +23,7 @@ from .mover import Copy, Mover, Reads, ReEmbed, Translate
 from .parts import PAYLOAD, Parts
 from .plan import Plan
 from .records import Upgrade
-from .side import Bridged, Side
+from .side import Bridged, Encodes, Side
 
 if TYPE_CHECKING:
     from ..align.bridge import Bridge
@@ -141,21 +142,24 @@ class Served(Parts):
         path = self.bridge_path(self.new_encoder.space, space)
         return Bridged(self.new_encoder, _bridge_at(path)) if path.exists() else None
 
-    def _mover(self, plan: Plan, upgrade: Upgrade, store: VectorStore) -> Mover:
+    def _mover(self, plan: Plan, upgrade: Upgrade, store: VectorStore, model: Encodes) -> Mover:
         if plan.mover == "translate":
             return Translate(_bridge_at(self.bridge_path(upgrade.old, upgrade.new)))
         if plan.mover == "copy":
             return Copy(upgrade.new)
-        source = _WhenRead(lambda: self.content(store))
-        return ReEmbed(source, self._encoder_of(upgrade.new, dead=False))
+        return ReEmbed(_WhenRead(lambda: self.content(store)), model)
 
     # its gallery
 
-    def gallery(self) -> Gallery:
+    def gallery(self, needs_new: bool = True) -> Gallery:
         """Open what is served, both sides while an upgrade is under way.
 
         What the ledger says is read again once the first store is held: from then on nobody
         else can plan an upgrade, or finish one.
+
+        Args:
+            needs_new: Refuse a new model that cannot be made, or is another one than was planned.
+                Without, whoever asks it is refused: who rolls back asks nothing.
         """
         if self.config.source.kind != PAYLOAD:  # with that, applications fill it
             self.refuse_unbuilt("gallery")
@@ -167,7 +171,7 @@ class Served(Parts):
                 if upgrade is None:
                     gallery = self._one_side(ledger, opened)
                 else:
-                    gallery = self._two_sides(ledger, upgrade, opened)
+                    gallery = self._two_sides(ledger, upgrade, opened, needs_new)
                 if gallery is not None:
                     gallery.lead()  # a process may have died between the state and the name
                     opened.pop_all()
@@ -185,11 +189,18 @@ class Served(Parts):
         self._refuse_other_kind(ledger, store)
         return Gallery(Side(store, encoder), clock=microseconds)
 
-    def _two_sides(self, ledger: Ledger, upgrade: Upgrade, opened: ExitStack) -> Gallery | None:
+    def _two_sides(
+        self, ledger: Ledger, upgrade: Upgrade, opened: ExitStack, needs_new: bool
+    ) -> Gallery | None:
         """Within an upgrade; None where it came to its end meanwhile."""
         plan = Plan(**upgrade.plan)
         encoder = self._encoder_of(upgrade.old)
-        new_encoder = self._encoder_of(upgrade.new, dead=False)
+        try:
+            new_encoder = self._encoder_of(upgrade.new, dead=False)
+        except HoldfastError as error:
+            if needs_new:
+                raise
+            new_encoder = _Absent(upgrade.new, error)
         bridge = self._bridge(upgrade.new, upgrade.old, encoder)
         new = opened.enter_context(closing(self.store(upgrade.new)))
         now = _under_way(ledger)
@@ -203,9 +214,19 @@ class Served(Parts):
             ledger,
             mode=plan.merge,
             calibrator=calibrator(plan.calibrator),
-            mover=self._mover(plan, upgrade, old) if plan.merge == "cascade" else None,
+            mover=self._mover(plan, upgrade, old, new_encoder) if plan.merge == "cascade" else None,
             clock=microseconds,
         )
+
+
+class _Absent:
+    """In the place of a model that cannot be made."""
+
+    def __init__(self, space: Space, why: HoldfastError) -> None:
+        self.space, self._why = space, why
+
+    def encode(self, contents: Sequence[Content], role: Role) -> Vectors:  # noqa: ARG002
+        raise self._why
 
 
 class _WhenRead:
