@@ -228,3 +228,12 @@ def test_fields_that_filters_ask_for_are_indexed(store):
         "s-lang",
         "s-n",
     ]  # a bound looks at all kinds of numbers
+
+
+def test_upkeep_of_a_store_that_is_closed_meanwhile_ends_in_peace(store, monkeypatch):
+    fill(store, 10)
+    monkeypatch.setattr(store._engine, "tend", lambda lock: store.close())
+    store.tend()
+    again = EdgeStore(store.folder, SPACE)
+    assert len(again) == 10
+    again.close()

@@ -349,7 +349,8 @@ class EdgeStore:
         """
         self._engine.tend(self._lock)
         with self._lock:
-            self._archive.compact()
+            if self._hidden is not None:  # else it was closed, and the graph given up
+                self._hidden.compact()
 
     def close(self) -> None:
         """See the protocol. A graph that is being built is given up."""

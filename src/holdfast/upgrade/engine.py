@@ -354,10 +354,10 @@ class Engine(Turns):
     def _waited(self, seconds: float) -> bool:
         """Wait for a model; False where the batch was halted meanwhile."""
         while not self._halted():
-            if seconds <= 0.0:
-                return True
             self._sleep(min(seconds, SLICE))
             seconds -= SLICE
+            if seconds <= 0.0:
+                return not self._halted()
         return False
 
     def _set_rate(self, rate: float, why: str = "", by: str | None = None) -> None:

@@ -125,15 +125,21 @@ class Parts:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", space.name)
         return self.folder / "stores" / f"{name}-{space.fingerprint}"
 
-    def refuse_occupied(self, old: Space, new: Space) -> None:
+    def refuse_occupied(self, old: Space, new: Space, before: Space | None) -> None:
         """Refuse a new space whose store would lie where that of another one is.
 
+        Args:
+            old: What is served.
+            new: The space.
+            before: The new space of the upgrade before, whose store may be open still.
         Raises:
             ConfigError: Its fingerprint stands for other vectors here already.
         """
         place = self.store_folder(new)
         there = str(old) if new.fingerprint == old.fingerprint else ""
-        if not there and place.exists():
+        if before is not None and self.store_folder(before) == place:
+            there = there or (str(before) if before != new else "")
+        elif not there and place.exists():
             try:
                 self.store(new).close()
             except OccupiedStore as cause:

@@ -152,7 +152,7 @@ class Project(Served):
         check_place(plan)
         if old == new:
             raise UpgradeError("plan", f"a new model other than {old}", "the same", _SAME)
-        self.refuse_occupied(old, new)
+        self.refuse_occupied(old, new, last.new if last else None)
 
     def _summary(self, store: VectorStore, old: Space, new: Space) -> dict[str, Any]:
         if not len(store):
