@@ -194,7 +194,7 @@ def test_a_defect_of_ours_is_not_taken_for_a_gate(home, monkeypatch):
 
 @pytest.mark.parametrize(
     ("broken", "named"),
-    [("toys:gone", "gone"), ('toys:new"\nrevision = "2', "roll back first")],
+    [("toys:gone", "gone"), ('toys:new"\nrevision = "2', "go back and plan again")],
 )
 @pytest.mark.parametrize("merge", ["calibrated", "cascade"])
 def test_a_new_model_that_is_gone_or_another_one_keeps_nobody_from_rolling_back(

@@ -477,7 +477,7 @@ def test_a_length_that_was_wrong_is_mended_by_a_rollback_and_another_plan(home):
     words = pytest.raises(EncoderMisconfigured, match="Set dim to what the model answers")
     with closing(wrong.gallery()) as gallery, words:
         wrong.engine(gallery).run()
-    with pytest.raises(ConfigError, match="roll back first"):
+    with pytest.raises(ConfigError, match="go back and plan again"):
         home.project(dim=24).gallery()
     wrong = home.project(dim=32)
     with closing(wrong.gallery()) as gallery:

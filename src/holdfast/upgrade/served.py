@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..align.bridge import Bridge
 
 _LEAVE = "name another folder: gallery"
-_ROLL_BACK = "roll back first; then name it and plan: holdfast rollback"
+_ROLL_BACK = "go back and plan again: holdfast rollback, which asks no new model"
 STORE = "store"  # key of the ledger: the kind of store that keeps what is served
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
 
