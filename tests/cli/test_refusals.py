@@ -201,9 +201,9 @@ def test_a_new_model_that_is_gone_or_another_one_keeps_nobody_from_rolling_back(
     home, broken, named, merge
 ):
     change(home, "backoff = 0.0", f'backoff = 0.0\nmerge = "{merge}"')
-    home.run("build")
-    home.run("plan")
-    assert home.run("backfill", "--until", "50%").exit_code == 0
+    home.done("build")
+    home.done("plan")
+    home.done("backfill", "--until", "50%")
     change(home, "toys:new", broken)
     before = home.data("status")
     for command in (["backfill"], ["cutover"], ["search", "w1"]):
@@ -212,4 +212,4 @@ def test_a_new_model_that_is_gone_or_another_one_keeps_nobody_from_rolling_back(
         assert named in result.stderr
     assert home.data("status") == before
     assert home.data("rollback")["items"] == ITEMS
-    assert home.run("search", "w1").exit_code == 0
+    home.done("search", "w1")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import HoldfastError, InvalidFilter, UpgradeError
-from ..settings import json_of
+from ..errors import HoldfastError, UpgradeError
 from .face import Face, command, gate_failed
 from .progress import bar, waiting
+from .search import read_where
 from .share import read_share
 from .tables import finding_line
 
@@ -117,12 +117,7 @@ def _stage(share: float | None, tenants: tuple[str, ...], where: str | None) -> 
     """Who reads the new side; None for everybody."""
     from ..upgrade.stage import Stage
 
-    try:
-        slices = json_of(where) if where else {}
-    except ValueError as cause:
-        raise InvalidFilter(
-            "--where", "a JSON object", repr(where), """Quote it: --where '{"lang": "en"}'."""
-        ) from cause
+    slices = read_where(where) if where else {}
     if share is None and not tenants and not slices:
         return None
     return Stage(share or 0.0, tenants, slices)

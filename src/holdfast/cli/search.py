@@ -37,7 +37,7 @@ def search(
     face: Face, queries: tuple[str, ...], images: tuple[Path, ...], k: int, where: str | None
 ) -> None:
     """Answer queries, texts or pictures, from both sides as one."""
-    tree, asked = _tree(where), [*queries, *images]
+    tree, asked = read_where(where), [*queries, *images]
     if not asked:
         raise click.UsageError("Give a QUERY or more, or --image PATH.")
     if any(not query.strip() for query in queries):
@@ -63,7 +63,12 @@ def search(
     face.answer(data, *(word for answer in answers for word in _words(answer)))
 
 
-def _tree(where: str | None) -> Any:
+def read_where(where: str | None) -> Any:
+    """What --where says; None where it was not given.
+
+    Raises:
+        InvalidFilter: No JSON.
+    """
     if where is None:
         return None
     try:

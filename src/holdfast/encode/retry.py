@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 
 from ..errors import InvalidInput
 
-_SLICE = 0.2  # seconds: between two looks whether to stop
+SLICE = 0.2  # seconds: between two looks whether to stop
 _MOST = 7 * 86_400.0  # seconds: whoever asks for more has sent a moment, or milliseconds
 
 _STOP: ContextVar[Callable[[], bool] | None] = ContextVar("stop", default=None)
@@ -31,6 +31,16 @@ def hearing(stop: Callable[[], bool]) -> Iterator[None]:
         yield
     finally:
         _STOP.reset(token)
+
+
+def waited(seconds: float, sleep: Callable[[float], object], stop: Callable[[], bool]) -> bool:
+    """Wait, and look every so often whether to stop; False where it was stopped."""
+    while not stop():
+        sleep(min(seconds, SLICE))
+        seconds -= SLICE
+        if seconds <= 0.0:
+            return not stop()
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +96,7 @@ class Retry:
         if stop is None:
             self.sleep(seconds)
             return True
-        while not stop():
-            if seconds <= 0.0:
-                return True
-            self.sleep(min(seconds, _SLICE))
-            seconds -= _SLICE
-        return False
+        return waited(seconds, self.sleep, stop)
 
     def read_after(self, header: str | None) -> float | None:
         """Seconds that a `Retry-After` header asks for: a number of them, or a date.

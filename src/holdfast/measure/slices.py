@@ -8,7 +8,6 @@ value and beyond doubt, which one most, and then of every slice. A slice with fe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, lgamma, log
 from statistics import NormalDist
 from typing import Any
 
@@ -112,12 +111,9 @@ def regressed(found: Sequence[Finding], chance: float = 0.05) -> list[Finding]:
 
 def _tail(n: int, least: int, p: float) -> float:
     """Chance of so many or more among n."""
-    odds = log(p) - log(1.0 - p)
-    whole = lgamma(n + 1) + n * log(1.0 - p)
-    # In logarithms: of a thousand slices there are more choices than a float holds.
-    return sum(
-        exp(whole - lgamma(k + 1) - lgamma(n - k + 1) + k * odds) for k in range(least, n + 1)
-    )
+    from scipy.special import bdtrc  # not for commands that look at no slices
+
+    return float(bdtrc(least - 1, n, p))
 
 
 def _surprise(found: Finding) -> float:

@@ -41,7 +41,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..encode.retry import hearing
+from ..encode.retry import hearing, waited
 from ..errors import EncoderError, InvalidInput, UpgradeError
 from .audit import Draft
 from .batch import Batch, sort_out
@@ -52,7 +52,7 @@ from .gallery import Gallery
 from .group import Group
 from .mover import Moved, Mover
 from .order import Given, queue_up
-from .pace import SLICE, BatchSize, Courtesy, RateLimit, delay
+from .pace import BatchSize, Courtesy, RateLimit, delay
 from .plan import Plan
 from .quarantine import refuse_many, set_aside, tolerated
 from .reconcile import give_up_mapped, note_mapped, reconcile
@@ -294,7 +294,8 @@ class Engine(Turns):
                 if not error.transient or attempt + 1 == self.plan.attempts:
                     raise
                 self._size.failed()
-                if not self._waited(delay(error, attempt, self.plan.backoff)):
+                seconds = delay(error, attempt, self.plan.backoff)
+                if not waited(seconds, self._sleep, self._halted):
                     raise
         raise UpgradeError("backfill", "at least one attempt", "none")  # pragma: no cover
 
@@ -350,15 +351,6 @@ class Engine(Turns):
         """Whether a batch that waits for its model is not waited for any more."""
         self._obey()
         return self._stop or self.gallery.state not in ("copying", "ready")
-
-    def _waited(self, seconds: float) -> bool:
-        """Wait for a model; False where the batch was halted meanwhile."""
-        while not self._halted():
-            self._sleep(min(seconds, SLICE))
-            seconds -= SLICE
-            if seconds <= 0.0:
-                return not self._halted()
-        return False
 
     def _set_rate(self, rate: float, why: str = "", by: str | None = None) -> None:
         if not float(rate) >= 0.0:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from ..encode.retry import SLICE, waited
 from ..errors import EncoderError
 from .meter import Meter
-
-SLICE = 0.2  # seconds: between two looks whether to stop
 
 
 class BatchSize:
@@ -135,9 +134,8 @@ class Courtesy:
         else:
             self.rest = self.rest / 2.0 if self.rest > self._LEAST else 0.0
         left = self.rest * (self._clock() - self._since)
-        while left > 0.0 and not stop():
-            self._sleep(min(left, SLICE))
-            left -= SLICE
+        if left > 0.0:
+            waited(left, self._sleep, stop)
         self._since = self._clock()
 
 

@@ -135,11 +135,12 @@ class Parts:
         Raises:
             ConfigError: Its fingerprint stands for other vectors here already.
         """
-        place = self.store_folder(new)
-        there = str(old) if new.fingerprint == old.fingerprint else ""
-        if before is not None and self.store_folder(before) == place:
-            there = there or (str(before) if before != new else "")
-        elif not there and place.exists():
+        place, there = self.store_folder(new), ""
+        if new.fingerprint == old.fingerprint:
+            there = str(old)
+        elif before is not None and self.store_folder(before) == place:
+            there = "" if before == new else str(before)
+        elif place.exists():
             try:
                 self.store(new).close()
             except OccupiedStore as cause:
