@@ -117,7 +117,7 @@ def test_records_name_pictures_and_hold_captions(models, tmp_path):
     assert all(name.startswith("blue/") for name in found["a blue disc"])
 
 
-def test_a_photograph_that_cannot_be_opened_stops_a_build_and_not_a_backfill(home):
+def test_a_photograph_that_cannot_be_opened_stops_neither_a_backfill_nor_a_build(home):
     told(home, "build")
     broken = home / "photos" / "red" / "disc-00.png"
     broken.write_bytes(b"half a file")
@@ -130,8 +130,10 @@ def test_a_photograph_that_cannot_be_opened_stops_a_build_and_not_a_backfill(hom
     shutil.rmtree(home / "gallery")
     words[0] = "build"
     result = CliRunner().invoke(main, words)
-    assert result.exit_code != 0
-    assert "disc-00.png" in result.output + result.stderr
+    assert result.exit_code == 1
+    data = json.loads(result.stdout)
+    assert (data["items"], data["left_out"]) == (47, 1)
+    assert [item["id"] for item in data["failed"]] == ["red/disc-00.png"]
 
 
 def test_a_search_without_a_question_is_refused(home):

@@ -42,12 +42,16 @@ def test_the_item_that_cannot_be_embedded_is_named(home):
         )
     )
     write(home, {"id": "a", "text": "kelp", "lang": "en"}, {"id": "b", "text": "", "lang": "en"})
-    result = home.run("build")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "build: expected contents that the old model can embed, got item 'b' with ''" in (
-        result.stderr
-    )
-    assert "Mend it or leave it out" in result.stderr
+    told = home.data("build", code=1)
+    assert (told["items"], told["left_out"]) == (1, 1)
+    assert [item["id"] for item in told["failed"]] == ["b"]
+    result = home.run("build", "-q")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1].startswith("b   ")
+    assert "items left out: 1. Mend them" in result.stderr
+    write(home, {"id": "a", "text": "", "lang": "en"}, {"id": "b", "text": "", "lang": "en"})
+    shutil.rmtree(home.folder / "gallery")
+    assert "the old model can embed, got item 'a' with ''" in home.run("build").stderr
 
 
 def test_a_build_that_embedded_nothing_leaves_the_choice_of_a_model(home):

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from .face import Face, command
+from itertools import islice
+
+import click
+
+from .face import Face, command, gate_failed
 from .progress import bar
+from .tables import grid
+
+_LINES, _TOLD = 5, 1_000  # items left out: shown, and told with --json
 
 
 @command("build")
@@ -19,9 +26,24 @@ def build(face: Face) -> None:
             show(done, total)
             refuse_short("build", project.folder)
 
-        items = project.build(hear)
+        built = project.build(hear)
     with face.ledger() as ledger:
         space = project.serving(ledger)
-    words = f"{items:,} items in {space}."
-    face.answer({"items": items, "space": space.to_json()}, *([words] if face.talks else []))
+    left, out = len(built.left_out), list(islice(built.left_out.items(), _TOLD))
+    data = {
+        "items": built.items,
+        "left_out": left,
+        "failed": [{"id": name, "reason": reason} for name, reason in out],
+        "space": space.to_json(),
+    }
+    words = [f"{built.items:,} items in {space}."] if face.talks else []
+    if out:
+        words.append(grid(("id", "reason"), out[:_LINES]))
+    if left > _LINES:
+        words.append(f"... and {left - _LINES:,} more: --json tells.")
+    face.answer(data, *words)
+    if left:
+        said = f"holdfast: items left out: {left:,}. Mend them and build again: it tries no others."
+        click.echo(said, err=True)
+        gate_failed()
     face.note("Next: holdfast search, or holdfast plan --dry-run.")

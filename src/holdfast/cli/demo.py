@@ -81,7 +81,7 @@ def _upgrade(face: Face, state: str | None) -> bool:
     project = face.project
     if state is None:
         with bar(face, "build") as show:
-            count = project.build(show)
+            count = project.build(show).items
         face.note(f"Built: {count:,} functions, embedded with the old model.")
         plan = project.plan()
         face.note(f"Planned: from {plan['old']}\n         to   {plan['new']}")

@@ -170,7 +170,7 @@ def _moved(
     gone: Mapping[str, str] | None = None,
 ) -> Moved:
     """Vectors of rows, made at once or as far as they can be."""
-    found = halve(len(rows), make, _is_of_items)
+    found = halve(len(rows), make, is_of_items)
     failed = {rows.ids[place]: str(error) for place, error in found.errors.items()}
     arrays = [part.array for part in found.answers]
     none = np.zeros((0, space.dim), dtype=np.float32)
@@ -179,8 +179,8 @@ def _moved(
     return Moved(kept, Vectors(space, array), {**(gone or {}), **failed})
 
 
-def _is_of_items(error: HoldfastError) -> bool:
-    """Whether a model's failure is about the items, so that other ones would fare better."""
+def is_of_items(error: HoldfastError) -> bool:
+    """Whether a failure is a model's, and about the items, so that other ones would fare better."""
     if isinstance(error, EncoderMisconfigured) or getattr(error, "transient", False):
         return False
     return isinstance(error, EncoderError | InvalidInput)

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,9 +20,9 @@ from ..store.base import Rows, VectorStore, get_known
 from ..store.hold import Hold
 from ..store.registry import drop_store
 from .attend import attended
-from .embedded import embedded
 from .engine import Engine
 from .gallery import Gallery
+from .intake import Built, Intake
 from .merge import check_mode
 from .mover import ReEmbed
 from .order import RANKED, read_ids
@@ -29,6 +30,7 @@ from .place import check_place, placed
 from .plan import Plan, fitting
 from .priority.rank import Ranking, check_order
 from .quality import Quality
+from .quarantine import tolerated
 from .records import Upgrade, refuse_under_way
 from .served import Served, microseconds
 from .status import Status
@@ -48,10 +50,11 @@ Progress = Callable[[int, int], None]
 class Project(Served):
     """What one holdfast.toml describes, and the steps of its upgrade."""
 
-    def build(self, progress: Progress | None = None) -> int:
-        """Fill the gallery from the source with the old model; answers how many items it has.
+    def build(self, progress: Progress | None = None) -> Built:
+        """Fill the gallery from the source with the old model.
 
-        Items that are stored already are left alone, so a build that was cut off goes on.
+        Items that are stored already are left alone, so a build that was cut off goes on. Items
+        that cannot be embedded or stored are left out, so the next build tries them again.
         """
         if self.config.store.kind == "memory":
             raise ConfigError(
@@ -68,30 +71,29 @@ class Project(Served):
             encoder = self._encoder_of(space)
             store = opened.enter_context(closing(self.store(space)))
             refuse_under_way("build", ledger.upgrade())  # one that was planned meanwhile
+            limit = tolerated(self.config.upgrade, range(total))
+            # Not before: a build that embedded nothing leaves the choice of a model.
+            begin = partial(self._set_serving, ledger, space)
+            intake = Intake(encoder, store, limit, begin, microseconds)
             for items in self._pages():
                 known = store.revisions([item.id for item in items])
                 fresh = [item for item, r in zip(items, known, strict=True) if r < 0]
-                if fresh:
-                    if encoder is None:
-                        raise ConfigError(
-                            f"{self.path.name}: old.encoder",
-                            f"the model of {space}, since item {fresh[0].id!r} is not stored yet",
-                            "'none'",
-                            "Upgrade to the new model and finish; then build again.",
-                        )
-                    vectors = embedded(encoder, fresh)
-                    # Not before: a build that embedded nothing leaves the choice of a model.
-                    self._set_serving(ledger, space)
-                    payloads = [item.payload for item in fresh]
-                    now = np.full(len(fresh), microseconds(), dtype=np.int64)
-                    store.upsert([item.id for item in fresh], vectors, payloads, now)
+                if fresh and encoder is None:
+                    raise ConfigError(
+                        f"{self.path.name}: old.encoder",
+                        f"the model of {space}, since item {fresh[0].id!r} is not stored yet",
+                        "'none'",
+                        "Upgrade to the new model and finish; then build again.",
+                    )
+                stored = [item for item, r in zip(items, known, strict=True) if r >= 0]
+                intake.take(fresh, stored)
                 done += len(items)
                 if progress:
                     progress(done, total)
             if not len(store):
                 raise SourceError("build", "a source with items", "an empty one", _NOTHING)
             store.tend()
-            return len(store)
+            return Built(len(store), intake.left_out)
 
     def _pages(self) -> Iterator[list[Any]]:
         after: str | None = None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 
 from ..errors import UpgradeError
-from .gallery import Gallery
 from .ledger import Ledger
 from .plan import Plan
 
 _MANY = 100  # items that are tolerated whatever their part of the gallery
 
 
-def tolerated(plan: Plan, gallery: Gallery) -> int:
-    """How many items may be in quarantine."""
-    return max(_MANY, int(plan.max_quarantined * len(gallery)))
+def tolerated(plan: Plan, whole: Sized) -> int:
+    """How many items of a gallery may be in quarantine, or of a source be left out of a build."""
+    return max(_MANY, int(plan.max_quarantined * len(whole)))
 
 
 def set_aside(
