@@ -1,8 +1,23 @@
 """A service that is started again while an upgrade is under way."""
 
+import threading
+from contextlib import closing
+
+import pytest
+
 from holdfast.errors import StoreError
+from holdfast.service.serve import compose
+from holdfast.service.settings import Settings
+from holdfast.service.tokens import Tokens
 from holdfast.upgrade import mixed
 from holdfast.upgrade.gallery import Gallery
+from holdfast.upgrade.project import Project
+from tests.cli import toys
+from tests.service.conftest import PATIENCE, TOKEN, Client, patiently
+
+
+def composed(home, **more):
+    return Client(compose(Project(home.config), Settings(tokens=Tokens({"ALICE": TOKEN})), **more))
 
 
 def test_what_searches_need_is_learned_before_the_first_one(planned, opened, monkeypatch):
@@ -36,3 +51,58 @@ def test_what_cannot_be_learned_does_not_keep_a_service_from_starting(
         client = opened(planned)
     assert "none for now" in caplog.text
     assert client.ids(planned.queries["q0"], 1) == ["d0"]
+
+
+@pytest.mark.parametrize(("command", "state"), [("pause", "paused"), ("roll-back", "rolled back")])
+def test_what_was_asked_for_is_kept_to_where_the_end_comes_first(
+    planned, opened, monkeypatch, command, state
+):
+    """The batch under way hangs, so the service ends before the command does."""
+    begun, answer = threading.Event(), threading.Event()
+
+    def hangs(texts):
+        begun.set()
+        assert answer.wait(PATIENCE)
+        return toys._bags(texts, toys.NEW_DIM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toys, "new", hangs)
+        client = composed(planned, grace=0.0)
+        client.command("start")
+        assert begun.wait(PATIENCE)
+        assert not client.command(command, wait=0).json()["done"]
+        patiently(client.status, lambda told: told["state"] == "paused")
+        client.service.office.leave()  # as the signal does
+        end = threading.Thread(target=client.close)
+        end.start()
+        patiently(lambda: client.service.office._steward.is_open, lambda is_open: not is_open)
+        answer.set()
+        end.join()
+    again = opened(planned)
+    told = patiently(again.status, lambda told: not told["command"] and not told["running"])
+    assert (told["state"], told["share"]) == (state, 0.0)
+
+
+def test_a_backfill_that_was_cut_off_does_not_begin_that_of_the_next_plan(planned, opened):
+    client = composed(planned)
+    client.command("throttle", items_per_second=0.01)
+    client.command("start")
+    client.until_moved(0.01)
+    client.close()
+    planned.done("rollback")
+    planned.done("plan")
+    told = opened(planned).status()
+    assert (told["state"], told["running"]) == ("planned", False)
+
+
+def test_a_rollback_that_was_cut_off_waits_when_told_not_to_resume(planned):
+    planned.done("backfill")
+    with closing(Project(planned.config).gallery()) as gallery:
+        assert gallery.set_state("rolling back", "ready")
+    client = composed(planned, resume=False)
+    try:
+        told = client.status()
+        assert (told["state"], told["command"]) == ("rolling back", None)
+        assert client.command("roll-back").json()["state"] == "rolled back"
+    finally:
+        client.close()

@@ -52,7 +52,7 @@ from .face import Face, command
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Go on with a backfill that was cut off.",
+    help="Go on with a backfill or a rollback that was cut off.",
 )
 @click.option(
     "--grace",
@@ -74,7 +74,8 @@ def serve(
 
     The dashboard is at the same address. Searches are answered, writes honoured and items moved
     by this one process. Ctrl-C or SIGTERM stops it after what is under way, once more at once; a
-    backfill that was cut off goes on at the next start. Writing and commanding need a token.
+    backfill or a rollback that was cut off goes on at the next start. Writing and commanding need
+    a token.
     """
     from ..service.serve import serve as run
     from ..service.settings import Settings

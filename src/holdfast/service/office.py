@@ -51,7 +51,7 @@ class Office:
             return
         self._steward.open()
         self._audit().record("serve", "the service started")
-        if self._steward.state == "rolling back":
+        if self._steward.turning_back:
             self._begin("roll-back", bodies.Command(why="it was cut off"), SERVICE)
 
     def leave(self) -> None:
@@ -281,6 +281,7 @@ class Office:
         return "Cut over: searches read the new side alone."
 
     def _roll_back(self, body: bodies.Command, who: str) -> str:
+        self._steward.turn_back()
         self._steward.halt("a rollback was asked for", who=who)
         self._with_engine(who, lambda engine: engine.roll_back(why=body.why, by=who))
         return "Rolled back: searches read the old side alone."

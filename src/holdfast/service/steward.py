@@ -38,7 +38,8 @@ from .warm import warm
 
 SERVICE = "service"  # in the audit, for what nobody told it
 STOPPED = "the service stopped"
-MOVING = "serve: moving"  # key of the ledger: whether a backfill goes on at the next start
+MOVING = "serve: moving"  # key of the ledger: what goes on at the next start, of which upgrade
+_ON, _BACK, _NOT = "on", "back", "not"
 _LOG = logging.getLogger("holdfast.service")
 
 
@@ -102,8 +103,34 @@ class Steward:
 
     def _cut_off(self) -> bool:
         """Whether items were moving when the last process ended, however it did."""
-        moving = self.ledger.meta(MOVING) == "yes" and self.state in ("planned", "paused")
-        return moving or self.state == "copying"
+        moving = self._noted(_ON) and self.state in ("planned", "paused")
+        return moving or (self.state == "copying" and not self._noted(_BACK))
+
+    @property
+    def turning_back(self) -> bool:
+        """Whether a rollback was asked for when the last process ended, and is to go on."""
+        asked = self._noted(_BACK) and self.state in ("planned", "copying", "paused", "ready")
+        return self._resume and (asked or self.state == "rolling back")
+
+    def turn_back(self) -> None:
+        """Note that a rollback is asked for: the batch under way may outlive this process."""
+        self._note(_BACK)
+
+    def _note(self, what: str) -> None:
+        self.ledger.set_meta(MOVING, f"{what} {self._number}")
+
+    def _noted(self, what: str) -> bool:
+        return self.ledger.meta(MOVING) == f"{what} {self._number}"
+
+    def _rest(self) -> None:
+        """Note that nothing goes on at the next start, unless it is to turn back."""
+        if not self._noted(_BACK):
+            self._note(_NOT)
+
+    @property
+    def _number(self) -> int:
+        upgrade = self.ledger.upgrade()
+        return upgrade.number if upgrade else 0
 
     def close(self) -> None:
         """Stop after the batch under way and let go of the stores."""
@@ -218,7 +245,7 @@ class Steward:
                 pace.end()
                 raise
             self._go_easy()
-            self.ledger.set_meta(MOVING, "yes")
+            self._note(_ON)
         self._mover = threading.Thread(
             target=self._move,
             args=(engine, gallery, pace, lambda: engine.start(why=why, by=who)),
@@ -254,8 +281,11 @@ class Steward:
         mover, engine = self._mover, self._engine
         if mover is None or engine is None or not mover.is_alive():
             return
-        asked = self._wish.is_set() and self._why == why
-        self._why = why
+        asked = self._wish.is_set() and why in (self._why, STOPPED)
+        if not asked:
+            self._why = why  # a pause that was asked for stays one, although the service stops
+        if why != STOPPED:
+            self._rest()
         self._wish.set()
         self._nudge.set()
         if not asked:
@@ -308,7 +338,7 @@ class Steward:
         with suppress(HoldfastError, sqlite3.Error):
             gallery.set_state("paused", "copying", why=why)
             if self._why != STOPPED:
-                self.ledger.set_meta(MOVING, "no")
+                self._rest()
 
     def _measured(self, engine: Engine, gallery: Gallery, begin: Callable[[], None]) -> None:
         """Run; where there are judged queries, measure before it begins and at every tenth."""
