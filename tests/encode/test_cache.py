@@ -357,6 +357,143 @@ def test_processes_share_one_file(path):
     assert stored(path) == 16
 
 
+def damage(path, how):
+    """In place, as a failing disk would; answers what the file holds then."""
+    content = bytearray(path.read_bytes())
+    if how == "head":
+        content[:100] = bytes(100)
+    elif how == "cut off":
+        content = content[: len(content) // 2]
+    else:
+        content[4096:] = b"\xa5" * (len(content) - 4096)
+    with path.open("r+b") as file:
+        file.write(content)
+        file.truncate()
+    return bytes(content)
+
+
+MANY = [f"text {i}" for i in range(400)]
+
+
+def filled(path):
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, MANY)
+
+
+def aside(path):
+    names = (one.name for one in path.parent.iterdir())
+    return sorted(
+        name for name in names if "damaged" in name and not name.endswith(("-wal", "-shm"))
+    )
+
+
+@pytest.mark.parametrize("how", ["head", "cut off", "pages"])
+def test_a_damaged_file_is_set_aside_and_an_empty_one_begun(path, how, caplog):
+    filled(path)
+    content = damage(path, how)
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, MANY)
+        assert encoder.misses == len(MANY)
+        ask(encoder, MANY)
+        assert encoder.hits == len(MANY)
+    assert path.with_name("cache.sqlite.damaged").read_bytes() == content
+    assert stored(path) == len(MANY)
+    (warning,) = caplog.messages
+    assert f"cache {path} was damaged" in warning
+    assert f"{path}.damaged" in warning
+    damage(path, how)
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, MANY)
+    assert aside(path) == ["cache.sqlite.damaged", "cache.sqlite.damaged-2"]
+
+
+def test_a_write_that_meets_the_damage_is_kept_in_the_new_file(path):
+    filled(path)
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, MANY)
+
+        def broken(self, file, packed):
+            error = sqlite3.DatabaseError("database disk image is malformed")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            del encoder._store
+            raise error
+
+        encoder._store = broken.__get__(encoder)
+        ask(encoder, ["another"])
+    assert (stored(path), aside(path)) == (1, ["cache.sqlite.damaged"])
+
+
+def test_those_that_find_it_damaged_at_once_set_it_aside_once(path, monkeypatch, caplog):
+    filled(path)
+    damage(path, "pages")
+    both = threading.Barrier(2)
+    rename = module.set_aside
+
+    def at_once(*given):
+        both.wait(60.0)
+        return rename(*given)
+
+    monkeypatch.setattr(module, "set_aside", at_once)
+    encoders = [CachedEncoder(Counting(), path) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda encoder: ask(encoder, MANY), encoders))
+    assert (stored(path), aside(path)) == (len(MANY), ["cache.sqlite.damaged"])
+    assert len(caplog.messages) == 1
+    ask(encoders[0], ["of the first"])
+    ask(encoders[1], ["of the first"])
+    assert (encoders[1].hits > 0, stored(path)) == (True, len(MANY) + 1)
+    for encoder in encoders:
+        encoder.close()
+    assert stored(path) == len(MANY) + 1
+
+
+def test_who_had_it_open_goes_on_with_the_new_one(path):
+    filled(path)
+    with CachedEncoder(Counting(), path) as first, CachedEncoder(Counting(), path) as second:
+        ask(first, MANY[:1])
+        ask(second, MANY[:1])
+        damage(path, "pages")
+        for encoder in (first, second):
+            encoder._file.execute("PRAGMA shrink_memory")
+            ask(encoder, MANY[100:])
+        assert aside(path) == ["cache.sqlite.damaged"]
+        assert second.hits == 1 + len(MANY[100:])
+    assert stored(path) == len(MANY[100:])
+
+
+def test_processes_that_find_it_damaged_all_come_through(path):
+    filled(path)
+    damage(path, "pages")
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=worker, args=(path, turn)) for turn in range(3)]
+    for process in workers:
+        process.start()
+    for process in workers:
+        process.join()
+    assert [process.exitcode for process in workers] == [0, 0, 0]
+    assert (stored(path), aside(path)) == (16, ["cache.sqlite.damaged"])
+
+
+@pytest.mark.parametrize("closed", ["file", "folder"])
+def test_a_damaged_file_that_cannot_be_renamed_or_written_is_named(path, closed, monkeypatch):
+    filled(path)
+    content = damage(path, "pages")
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    if closed == "file":
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    else:
+        monkeypatch.setattr(module, "set_aside", refused)
+    with (
+        CachedEncoder(Counting(), path) as encoder,
+        pytest.raises(ArtifactError, match=r"a cache of Holdfast.*malformed"),
+    ):
+        encoder.encode(MANY, "document")
+    assert (path.read_bytes(), aside(path)) == (content, [])
+
+
 @pytest.fixture
 def writer(path):
     """A neighbour that has made the file and is in the middle of a write, without a log ahead."""

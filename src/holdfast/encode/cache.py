@@ -8,9 +8,8 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,9 +18,11 @@ from ..errors import ArtifactError, EncoderError, EncoderUnavailable, InvalidInp
 from ..items import Content, Role, as_contents
 from ..space import Space
 from ..sqlite import write_ahead
+from .aside import identity, is_damage, opening, set_aside
 from .base import Encoder, as_answer, nothing
 
 Key: TypeAlias = Callable[[Content], str | bytes]
+T = TypeVar("T")
 _LOG = logging.getLogger("holdfast.encode")
 
 _LOOKUP = 500  # keys in one statement; the oldest SQLite in use allows 999
@@ -43,7 +44,8 @@ class CachedEncoder:
     An answer is kept under the content, the role and the space, so several encoders may
     share a file, and so may threads and processes. A crash loses at most the call it hits. What
     cannot be kept, since the disk is full or the file is held, is answered all the same, with a
-    warning in the log `holdfast.encode`.
+    warning in the log `holdfast.encode`. A damaged file is set aside beside an empty one, with a
+    warning likewise.
 
     Args:
         encoder: Computes what is not there yet.
@@ -82,6 +84,7 @@ class CachedEncoder:
         self.hits = self.misses = 0
         self._lock = threading.Lock()
         self._file: sqlite3.Connection | None = None
+        self._which: tuple[int, int] | None = None  # of the files of that name
 
     def __repr__(self) -> str:
         return f"CachedEncoder({self.encoder!r}, {str(self.path)!r})"
@@ -134,15 +137,17 @@ class CachedEncoder:
         self.close()
 
     def _read(self, digests: list[bytes], dim: int) -> dict[bytes, FloatArray]:
-        found: dict[bytes, FloatArray] = {}
-        with self._connection() as file:
+        def look(file: sqlite3.Connection) -> dict[bytes, FloatArray]:
+            found: dict[bytes, FloatArray] = {}
             for key, blob in _select(file, "key, vector", digests):
                 # A row that is not what was written counts as absent.
                 if len(blob) == 4 * dim:
                     row = np.frombuffer(blob, dtype="<f4")
                     if np.isfinite(row).all():
                         found[key] = row
-        return found
+            return found
+
+        return self._do(look)
 
     def _try_to_keep(self, digests: list[bytes], rows: FloatArray) -> None:
         """What was computed, and maybe paid for, is worth more than its copy."""
@@ -156,14 +161,18 @@ class CachedEncoder:
         packed = [
             (key, row.astype("<f4").tobytes()) for key, row in zip(digests, rows, strict=True)
         ]
-        with self._connection() as file:
+
+        def write(file: sqlite3.Connection) -> None:
             file.execute("BEGIN IMMEDIATE")
             try:
                 self._store(file, packed)
+                file.execute("COMMIT")
             except BaseException:
-                file.execute("ROLLBACK")
+                if file.in_transaction:  # SQLite ends some of itself
+                    file.execute("ROLLBACK")
                 raise
-            file.execute("COMMIT")
+
+        self._do(write)
 
     def _store(self, file: sqlite3.Connection, packed: list[tuple[bytes, bytes]]) -> None:
         # A neighbour may have added the same; a row that was found unusable is replaced.
@@ -179,14 +188,16 @@ class CachedEncoder:
             size -= _evict(file, size - self.max_bytes)
         file.execute("UPDATE total SET bytes = ?", (size,))
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """The open file, for one thread at a time."""
+    def _do(self, what: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with the open file, one thread at a time; again if it has to be another."""
         with self._lock:
             try:
-                if self._file is None:
-                    self._file = _open(self.path)
-                yield self._file
+                try:
+                    return what(self._opened())
+                except sqlite3.DatabaseError as error:
+                    if not self._replaced(error):
+                        raise
+                    return what(self._opened())
             except sqlite3.OperationalError as cause:
                 raise EncoderUnavailable(
                     f"cache {self.path}",
@@ -202,10 +213,40 @@ class CachedEncoder:
                     "Delete the file: it only saves time.",
                 ) from cause
 
+    def _opened(self) -> sqlite3.Connection:
+        if self._file is None and str(self.path) == ":memory:":
+            self._file = _open(self.path)
+        elif self._file is None:
+            path = Path(self.path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with opening(path):
+                self._which = identity(path)
+                self._file = _open(path)
+                self._which = identity(path)
+        return self._file
+
+    def _replaced(self, error: sqlite3.DatabaseError) -> bool:
+        """Set a damaged file aside; whether another one takes its place."""
+        path = Path(self.path)
+        if not is_damage(error, path):
+            return False
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        try:
+            aside = set_aside(path, self._which)
+        except OSError:
+            return False
+        if aside is not None:
+            _LOG.warning(
+                "cache %s was damaged (%s): it is %s now, and an empty one takes its place, so "
+                "answers are computed again",
+                *(path, error, aside),
+            )
+        return True
+
 
 def _open(path: Path | str) -> sqlite3.Connection:
-    if str(path) != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
     file = sqlite3.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
