@@ -22,6 +22,8 @@ class Hits:
     Args:
         ids: (q, k) object array of ids; `""` where a query has fewer than k hits.
         scores: (q, k) float32, falling along a row, higher is better; -inf where empty.
+        without: Why the new model has no part in this, in the middle of an upgrade; empty
+            where it has its part.
     Example:
         >>> Hits.of([[("a", 0.9), ("b", 0.5)], [("c", 0.7)]]).ids.tolist()
         [['a', 'b'], ['c', '']]
@@ -29,6 +31,7 @@ class Hits:
 
     ids: IdArray
     scores: FloatArray
+    without: str = ""
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[tuple[str, float]]], k: int | None = None) -> Hits:
@@ -54,7 +57,9 @@ class Hits:
         """Answers of several batches of queries, one under the other."""
         parts = list(parts)
         return cls(
-            np.concatenate([p.ids for p in parts]), np.concatenate([p.scores for p in parts])
+            np.concatenate([p.ids for p in parts]),
+            np.concatenate([p.scores for p in parts]),
+            next((p.without for p in parts if p.without), ""),
         )
 
     def __len__(self) -> int:
@@ -67,11 +72,11 @@ class Hits:
 
     def take(self, rows: Any) -> Hits:
         """The answers to some of the queries."""
-        return Hits(self.ids[rows], self.scores[rows])
+        return Hits(self.ids[rows], self.scores[rows], self.without)
 
     def top(self, k: int) -> Hits:
         """The first k columns."""
-        return Hits(self.ids[:, :k], self.scores[:, :k])
+        return Hits(self.ids[:, :k], self.scores[:, :k], self.without)
 
     def row(self, query: int) -> list[tuple[str, float]]:
         """The (id, score) pairs of one query, without padding."""

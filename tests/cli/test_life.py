@@ -169,6 +169,24 @@ def test_a_dead_model_is_reached_through_a_bridge(home):
     assert "Bridge" in home.done("plan")
 
 
+def test_while_the_new_model_is_away_the_old_one_answers_and_says_so(home, monkeypatch):
+    home.configure(new="away")
+    home.done("build")
+    before = home.data("search", QUERY)
+    home.done("plan")
+    home.data("backfill", "--until", "60%")
+    monkeypatch.setenv("TOY_AWAY", "1")
+    found = home.data("search", QUERY)
+    assert before["without"] is None
+    assert found["without"].startswith("toys:away: expected an answer, got none")
+    for told in (before, found):
+        hits = [(hit["id"], hit["score"]) for hit in told["answers"][0]["hits"]]
+        agree(hits, exact(home, toys.old))
+    result = home.run("search", "-q", QUERY)
+    assert (result.exit_code, result.stderr.count("The new model gave no answer")) == (0, 1)
+    assert home.data("status")["events"][-1]["kind"] == "silent"
+
+
 def test_more_hits_than_there_are_items_take_no_room(planned):
     everything = planned.found(QUERY, ITEMS)
     assert len(everything) == ITEMS

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from holdfast.errors import EncoderError
+from holdfast.errors import EncoderError, EncoderUnavailable
 
 OLD_DIM, NEW_DIM = 16, 24
 _CALLS: list[int] = []  # of the slow model, in this process
@@ -75,6 +75,13 @@ def picky(texts):
         if "w13" in text.split() and not os.environ.get("TOY_MENDED"):
             rows[place] = np.nan
     return rows
+
+
+def away(texts):
+    """As `new`, while the environment does not say that it is away."""
+    if os.environ.get("TOY_AWAY"):
+        raise EncoderUnavailable("toys:away", "an answer", "none: token=abc123")
+    return new(texts)
 
 
 def broken(texts):

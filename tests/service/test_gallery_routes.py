@@ -8,6 +8,7 @@ import pytest
 from holdfast import Item
 from holdfast.upgrade.project import Project
 from tests.cli import toys
+from tests.service.conftest import patiently
 
 
 def brute(documents, model, query, k):
@@ -136,6 +137,33 @@ def test_it_answers_what_the_gallery_itself_answers_while_mixed(planned, opened)
         gallery.upsert([Item("later", "w5 w6")])
     finally:
         gallery.close()
+
+
+def test_while_the_new_model_is_away_the_old_one_answers_alone(home, opened, monkeypatch):
+    home.configure(new="away")
+    home.done("build")
+    home.done("plan")
+    home.done("backfill", "--until", "60%")
+    client = opened(home)
+    assert client("POST", "/api/search", {"texts": ["w1"]}).json()["without"] is None
+    assert client.status()["silent"] == ""
+    monkeypatch.setenv("TOY_AWAY", "1")
+    for _ in range(3):
+        told = client("POST", "/api/search", {"texts": ["w1 w2"], "k": 7}, token=False).json()
+        assert told["without"] == "toys:away: expected an answer, got none: token=…"
+        found = [hit["id"] for hit in told["answers"][0]["hits"]]
+        assert found == brute(home.documents, toys.old, "w1 w2", 7)
+    assert client.status()["silent"].startswith("toys:away")
+    assert "The new model gives no answer" in client.get("/").text
+    assert "holdfast_searches_without_new_model_total 3.0" in client.get("/metrics").text
+    monkeypatch.delenv("TOY_AWAY")
+    patiently(
+        lambda: client("POST", "/api/search", {"texts": ["w1"]}).json()["without"],
+        lambda without: without is None,
+    )
+    assert client.status()["silent"] == ""
+    events = [kind for _, kind, _ in client.service.office._steward.ledger.events()]
+    assert events[-2:] == ["silent", "answers again"]
 
 
 def test_a_search_with_payloads_does_not_wait_for_items_that_move(client):

@@ -495,6 +495,21 @@ class Machine(RuleBasedStateMachine):
         wrong = difference(got, self._oracle(QUERIES, {"group": "a"}, side="old"))
         assert wrong is None, f"{wrong} in state {self.state}"
 
+    @invariant()
+    def the_old_model_answers_alone_while_the_new_one_fails(self) -> None:
+        if not hasattr(self, "gallery") or self.dead or self.state == "finished":
+            return
+        if self.mode == "compatible":  # one space: the old model's vectors are the new one's
+            return
+        where = {"group": "a"}
+        self.new_model.fail = [EncoderError("model", "an answer", "none")] * 2
+        got = self.gallery.search(QUERIES, 3, where, tenant="acme")
+        asked = len(self.new_model.fail) < 2
+        self.new_model.fail = []
+        assert bool(got.without) == asked
+        wrong = difference(got, self._oracle(QUERIES, where, side="old"))
+        assert wrong is None, f"{wrong} in state {self.state}"
+
     def _shown(self, store: MemoryStore) -> set[str]:
         rows = store.scan(limit=1000).rows
         return {name for name, hidden in zip(rows.ids, rows.hidden, strict=True) if not hidden}

@@ -59,8 +59,18 @@ def search(
         }
         for query, row in zip(asked, rows, strict=True)
     ]
-    data = {"state": state, "reads": reads, "share": share, "answers": answers}
+    without = hits.without or None
+    data = {
+        "state": state,
+        "reads": reads,
+        "without": without,
+        "share": share,
+        "answers": answers,
+    }
     face.answer(data, *(word for answer in answers for word in _words(answer)))
+    if without and not face.as_json:
+        told = f"The new model gave no answer, the old one ranked all items. {without}"
+        face.side.print(visible(told), soft_wrap=True, markup=False)
 
 
 def read_where(where: str | None) -> Any:

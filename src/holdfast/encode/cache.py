@@ -287,6 +287,11 @@ def _evict(file: sqlite3.Connection, excess: int) -> int:
     return gone
 
 
+def uncached(encoder: Any) -> Any:
+    """The model behind an encoder that may be cached."""
+    return encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
+
+
 def _seed(space: Space, role: Role) -> bytes:
     """What a vector depends on besides its content."""
     return f"{space.fingerprint}\n{space.dim}\n{space.metric}\n{role}\n".encode()

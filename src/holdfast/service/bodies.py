@@ -106,6 +106,9 @@ class Found(BaseModel):
 
     state: str | None
     reads: str
+    without: str | None = Field(
+        description="Why the new model had no part in this, and the old one ranked all items."
+    )
     share: float
     seconds: float
     answers: list[Answer]

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..errors import HoldfastError
 from ..hits import Hits
-from ..upgrade.gallery import Gallery, Which
+from ..upgrade.gallery import Gallery
+from ..upgrade.searches import Which
 from . import bodies
 from .desk import payloads_of
 from .steward import Steward

@@ -9,6 +9,7 @@ from typing import Any
 from ..arrays import Vectors, as_vectors
 from ..errors import InvalidInput, WrongSpace
 from ..items import Item
+from ..report.build import scrubbed
 from ..store.base import get_known
 from ..store.where import parse
 from ..upgrade.gallery import Gallery
@@ -45,7 +46,7 @@ class Desk:
             payloads = self._payloads(gallery, rows) if body.payloads else {}
             state, share = gallery.state, gallery.share
         self._latency.note(reads, took)
-        self._metrics.searched(reads, len(rows), took)
+        self._metrics.searched(reads, len(rows), took, bool(hits.without))
         answers = [
             bodies.Answer(
                 hits=[
@@ -55,7 +56,14 @@ class Desk:
             )
             for row in rows
         ]
-        return bodies.Found(state=state, reads=reads, share=share, seconds=took, answers=answers)
+        return bodies.Found(
+            state=state,
+            reads=reads,
+            without=scrubbed(hits.without) or None,
+            share=share,
+            seconds=took,
+            answers=answers,
+        )
 
     def _reads(self, gallery: Gallery, asked: Any, body: bodies.Search) -> str:
         """Which side answers; in a stage it depends on who asks."""

@@ -45,6 +45,11 @@ class Metrics:
         self._queries = prometheus.Counter(
             "holdfast_queries", "Queries in these calls", ["side"], **kept
         )
+        self._without = prometheus.Counter(
+            "holdfast_searches_without_new_model",
+            "Calls of search that the old model answered alone, since the new one did not",
+            **kept,
+        )
         self._seconds = prometheus.Histogram(
             "holdfast_search_seconds",
             "Seconds that a call of search took, encoding included",
@@ -67,9 +72,17 @@ class Metrics:
         gauge = need("prometheus_client.core").GaugeMetricFamily
         self._registry.register(_Read(gauge, read))
 
-    def searched(self, side: str, queries: int, seconds: float) -> None:
-        """One call of search."""
+    def searched(self, side: str, queries: int, seconds: float, without: bool) -> None:
+        """One call of search.
+
+        Args:
+            side: That was read.
+            queries: In it.
+            seconds: That it took.
+            without: Whether the new model gave no answer.
+        """
         self._searches.labels(side).inc()
+        self._without.inc(without)
         self._queries.labels(side).inc(queries)
         self._seconds.labels(side).observe(seconds)
 

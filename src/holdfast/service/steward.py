@@ -32,7 +32,7 @@ from ..upgrade.status import Status
 from ..upgrade.turns import paused_by_somebody
 from ..upgrade.turnstile import Turnstile
 from .lasting import set_apart_new
-from .settings import GRACE_SECONDS
+from .settings import GRACE_SECONDS, PATIENCE
 from .tempo import Tempo
 from .warm import warm
 
@@ -93,6 +93,7 @@ class Steward:
 
     def _open(self) -> None:
         self._gallery = self.project.gallery()
+        self._gallery.silence.patience = PATIENCE
         if self._gallery.follower is not None:
             self._gallery.follower.start()
         self._ledger = self._ledger or self.project.ledger()

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from ..encode.cache import CachedEncoder
+from ..encode.cache import uncached
 from ..errors import HoldfastError
 from ..items import Content
 
@@ -40,6 +40,5 @@ def warm(encoders: Iterable[Any], content: Content, seconds: float = SECONDS) ->
 
 
 def _ask(encoder: Any, content: Content) -> None:
-    model = encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
     with suppress(HoldfastError):
-        model.encode([content], "query")
+        uncached(encoder).encode([content], "query")

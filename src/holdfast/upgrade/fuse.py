@@ -106,7 +106,7 @@ class Fusion:
 
     def predict(self, old: FloatArray) -> Vectors:
         """N old vectors in the new space, as far as can be told."""
-        return Vectors(self.new, _predicted(self._map, old, self.new.metric))
+        return Vectors(self.new, predicted(self._map, old, self.new.metric))
 
     def scales(self, old_queries: Vectors, new_queries: Vectors) -> Scales:
         """How the scores of each query spread."""
@@ -188,7 +188,7 @@ def _crossed(
     rows = np.arange(2 * min(half, sample // 2))
     mapped = np.empty((len(rows), target.array.shape[1]), dtype=target.array.dtype)
     for learned, part in ((b, rows[::2]), (a, rows[1::2])):
-        mapped[part] = _predicted(learned, source.array[part], target.space.metric)
+        mapped[part] = predicted(learned, source.array[part], target.space.metric)
     return rows, mapped
 
 
@@ -200,7 +200,8 @@ def _alike(guessed: FloatArray, true: FloatArray) -> float:
     return float(np.clip((one * other).mean(), 0.0, 1.0))
 
 
-def _predicted(aligner: Aligner, old: FloatArray, metric: str) -> FloatArray:
+def predicted(aligner: Aligner, old: FloatArray, metric: str) -> FloatArray:
+    """(n, d_new) rows as a map predicts them; of length one under cosine."""
     mapped: FloatArray = aligner.transform(old)
     if metric == "cosine":
         lengths = np.sqrt(np.einsum("ij,ij->i", mapped, mapped))[:, None]

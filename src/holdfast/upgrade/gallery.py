@@ -12,37 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from ..arrays import Vectors, VectorsLike, as_vectors, check_ids
 from ..errors import EncoderError, HoldfastError, InvalidInput
-from ..hits import Hits
 from ..items import Item, Payload, as_items
 from ..store.base import Rows, VectorStore
-from ..store.memory import as_payloads, check_k
-from ..store.where import Where, WhereLike, matches, parse
-from .beside import Follows, Hears
-from .in_full import search_in_full
+from ..store.memory import as_payloads
+from ..store.where import WhereLike, matches, parse
+from .beside import Follows
 from .ledger import Ledger
 from .merge import Calibrator, Mode
-from .meter import Meter
-from .mixed import Mixed
 from .mover import Moved, Mover
 from .records import State
-from .routes import Queries, Routes, some
+from .routes import Routes
+from .searches import Searches
 from .side import Side
-from .sides import Sides
-from .turnstile import Turnstile
-
-Which: TypeAlias = Literal["old", "both", "new"]
 
 _PAGE = 4_096  # rows of a scan
 
 
-class Gallery(Sides):
+class Gallery(Searches):
     """One search over one or two stores.
 
     Args:
@@ -69,140 +60,12 @@ class Gallery(Sides):
         mover: Mover | None = None,
         clock: Callable[[], int],
     ) -> None:
-        mixed: Mixed | None = None
-        gate = Turnstile()
-        if new is not None and ledger is not None:
-            bridge = old.bridge if old.encoder is None else None
-            mixed = Mixed(  # knows the gate and not us: what was closed shall go at once
-                old.store, new.store, ledger, mode, calibrator, bridge, lambda: gate.moves
-            )
-            mixed.taught = True
-        super().__init__(old, new, ledger, gate)
-        self.mode, self._mixed = mode, mixed
+        super().__init__(old, new, ledger, mode, calibrator, mover)
         self._clock, self._latest = clock, 0
-        self._mover = mover if mode == "cascade" else None
         self._refused: set[str] = set()  # items that the new store did not take
-        self._moves = False  # whether this process moves items, and learns from them as it does
-        self.meter = Meter()  # of live searches
-        self.watch: Hears | None = None
         self.follower: Follows | None = None
 
     # reading
-
-    def search(
-        self,
-        queries: Queries,
-        k: int = 10,
-        where: WhereLike = None,
-        *,
-        side: Which | None = None,
-        key: str | None = None,
-        tenant: str | None = None,
-    ) -> Hits:
-        """The k best items for each query.
-
-        Args:
-            queries: Contents for the encoders; or `Vectors` in a space that is read, one
-                `Vectors` per space while two are read and no bridge joins them.
-            k: At least 1.
-            where: Filter over payloads.
-            side: Answer as this side would, whatever the state: the "old" one in full, "both", the
-                "new" one alone. For comparing; such searches are not measured as live ones.
-            key: Who asks, while a cut-over goes in stages: one key stays on one side. By default
-                the tenant, else each query is its own key.
-            tenant: On whose behalf.
-        Raises:
-            WrongSpace: Vectors of a space that is not read here.
-            InvalidInput: Bare arrays: they do not say which space they are of; or an unknown side.
-        """
-        k, tree = check_k(k, "Gallery.search"), parse(where)
-        if side is not None:
-            return self._compared(queries, k, tree, side)
-        begun, chosen = self.meter.clock(), self.chosen(queries, tree, key, tenant)
-        routes = Routes(self.old, self.new, queries)
-        if chosen is None:
-            hits = self._answer(routes, k, tree)
-        else:
-            hits = self._staged(queries, chosen, k, tree)
-        took = self.meter.note(begun)
-        if self.watch is not None:
-            self.watch.hear(routes, k, tree, hits, took)
-        return hits
-
-    def _compared(self, queries: Queries, k: int, tree: Where | None, side: Which) -> Hits:
-        if side not in get_args(Which):
-            raise InvalidInput("Gallery.search", "side old, both or new", repr(side))
-        routes = Routes(self.old, self.new, queries)
-        if side != "old" or self.reads == "old" or self._state == "finished":
-            return self._answer(routes, k, tree, side)
-        return search_in_full(self.old.store, routes.into(self.old), k, tree)
-
-    def _staged(self, queries: Queries, chosen: Any, k: int, tree: Where | None) -> Hits:
-        """Each query from the side that its key is on."""
-        out = Hits.empty(len(chosen), k)
-        sides: tuple[tuple[Which, Any], ...] = ("new", chosen), ("old", ~chosen)
-        for side, mask in sides:
-            rows = np.flatnonzero(mask)
-            if len(rows):
-                routes = Routes(self.old, self.new, some(queries, rows))
-                found = self._answer(routes, k, tree, side)
-                out.ids[rows], out.scores[rows] = found.ids, found.scores
-        return out
-
-    def _answer(
-        self, routes: Routes, k: int, tree: Where | None, side: Which | None = None
-    ) -> Hits:
-        while True:
-            # Encoding happens outside the gate, so what is read may have changed meanwhile.
-            needed = self._needed(side)
-            asked = self._asked(routes, needed)
-            if len(needed) == 2 and self._mixed and not (self._moves and self._mixed.learned):
-                self._learn(self._mixed)
-            with self._gate.shared():
-                moves = self._gate.moves
-                if self._needed(side) != needed:
-                    continue
-                if len(needed) == 1 or self._mixed is None:
-                    found = needed[0].store.search(asked[0], k, tree)
-                    steady = moves is not None and moves == self._gate.moves
-                    if needed[0] is self.old and self.reads == "both" and not steady:
-                        continue  # the first items have moved meanwhile
-                    return found
-                both = asked[0], asked[1]
-                if self._mover is None or not self._forward():
-                    return self._mixed.search(both, k, tree)
-                ranked, since = self._mixed.candidates(both, k, tree), self.changes
-            hits, moved = self._mixed.cascaded(ranked, self._mover, k)
-            if moved is not None:
-                self._keep(moved, since)
-            return hits
-
-    def _keep(self, moved: Moved, since: int) -> None:
-        """Let items arrive that were embedded for a search, but for those refused before."""
-        fresh = [i for i, name in enumerate(moved.rows.ids) if name not in self._refused]
-        if fresh:
-            self.move(moved.rows.take(fresh), moved.vectors.take(fresh), [], since)
-
-    def _needed(self, side: Which | None = None) -> list[Side]:
-        """The sides that can have hits; at least one."""
-        if side == "new":
-            return [self._new()]
-        if self.new is None or self.reads == "old":
-            return [self.old]
-        if side == "old" and self._whole:
-            return [self.old]
-        if self.reads == "new" or not self.old.store.visible:
-            return [self.new]
-        # A store may believe its count for a moment; a move that goes on is known at once.
-        new = self._mover is not None or self._gate.moves is None or self.new.store.visible
-        return [self.old, self.new] if new else [self.old]
-
-    def _asked(self, routes: Routes, sides: list[Side]) -> list[Vectors]:
-        if len(sides) == 2 and self._mixed is not None and self._mixed.extends:
-            return [routes.into(sides[1])] * 2  # new queries serve both sides
-        if len(sides) == 2 and sides[0].encoder is not None:
-            routes.begin(sides[1])
-        return [routes.into(side) for side in sides]
 
     def get(self, ids: Sequence[str]) -> Rows:
         """Payloads and revisions of items.
@@ -364,16 +227,11 @@ class Gallery(Sides):
             self._learn(self._mixed)
         return refused
 
-    def learn(self) -> None:
-        """Learn from what has moved, for a second or two, so that no search has to."""
-        if self._mixed is not None and len(self._needed()) == 2:
-            self._learn(self._mixed)
-
-    def _learn(self, mixed: Mixed) -> None:
-        """Learn from what has moved; searches, writes and moves go on while it computes."""
-        mixed.learn(self._gate.steady)
-        if mixed.bridge is not None and mixed.bridge is not self.old.bridge:
-            self.old = replace(self.old, bridge=mixed.bridge)
+    def _keep(self, moved: Moved, since: int) -> None:
+        """Let items arrive that were embedded for a search, but for those refused before."""
+        fresh = [i for i, name in enumerate(moved.rows.ids) if name not in self._refused]
+        if fresh:
+            self.move(moved.rows.take(fresh), moved.vectors.take(fresh), [], since)
 
     def back(self, ids: Sequence[str]) -> None:
         """Make items visible on the old side instead of the new one."""

@@ -13,7 +13,8 @@ What a search costs beyond one encoding of the query and one search:
                  + up to c documents by the new one, once each; the fewer the more have moved
 
 c is the number of candidates of a side. Both models are asked at the same time. Where the old model
-is dead, a bridge takes the place of its encoding, so every mode can do with one encoder.
+is dead, a bridge takes the place of its encoding, so every mode can do with one encoder. While the
+new one does not answer, `by_old` serves in every mode.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,15 +35,19 @@ from ..store.base import NO_REVISION, VectorStore
 from .candidates import Candidates
 from .each_once import each_once
 from .extend import search_extended
-from .fuse import LEAST, PAIRS, Fusion, fidelity
+from .fuse import LEAST, PAIRS, Fusion, fidelity, predicted
 from .ledger import Ledger
 from .merge import Calibrator, Mode, ZScore, by_rank, check_mode
 from .mover import Moved, Mover
 from .reference import Reference
 from .side import Maps
 
+if TYPE_CHECKING:
+    from ..align.base import Aligner
+
 # Of each side; at least twice as many as hits are asked for.
 CANDIDATES = {"fused": 32, "cascade": 50}
+_BY_OLD = 100  # of each side, while the new model does not answer
 _GROWTH = 1.5  # what the new side must have grown by to learn again
 
 
@@ -81,6 +86,9 @@ class Mixed:
         self._fusion: Fusion | None = None
         self._learned_at = 0
         self._learning = threading.Lock()
+        self._way: Aligner | None = None  # into the new space, where there is no fusion
+        self._way_at = 0
+        self._finding = threading.Lock()
         self._moves = moves
         self.taught = False  # whether somebody else sees to it that it learns
 
@@ -101,6 +109,62 @@ class Mixed:
         if self.mode == "calibrated":
             old = self._reference.calibrate(old, *queries)
         return merge(new, old, k)
+
+    def by_old(self, queries: Vectors, k: int, where: Any) -> Hits:
+        """The k best items by the old model's scores alone, for when the new one does not answer.
+
+        What has moved is asked for by mapped queries, and ranked by its old vectors: as if
+        nothing had moved, but for what such queries do not find among the first.
+
+        Args:
+            queries: In the old space.
+            k: At least 1.
+            where: Filter over payloads.
+        """
+        both = queries, self._brought(queries)
+        count = max(_BY_OLD, 2 * k)
+        # Compared whether or not something moves: what goes back is visible on both for a while.
+        found = each_once(
+            lambda c: self._old.search(queries, c, where),
+            lambda c: self._new.search(both[1], c, where),
+            count,
+            lambda: None,
+        )
+        return Candidates.read(self._old, both, *found).by_old_alone(k)
+
+    def _brought(self, queries: Vectors) -> Vectors:
+        """Old queries in the new space, as far as can be told."""
+        if self._fusion is not None:
+            return self._fusion.predict(queries.array)
+        space = self._new.space
+        if self._way is not None:
+            return Vectors(space, predicted(self._way, queries.array, space.metric))
+        # Of so few moved items all are found, whatever is asked for.
+        rows = np.zeros((len(queries), space.dim), dtype=np.float32)
+        rows[:, 0] = 1.0
+        return Vectors(space, rows)
+
+    def find_way(
+        self, reading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    ) -> None:
+        """Fit the map that `by_old` needs, if what was learned has none.
+
+        Args:
+            reading: See `learn`.
+        """
+        with self._finding:
+            grown = self._new.visible
+            enough = self._way_at >= PAIRS or grown < max(LEAST, _GROWTH * self._way_at)
+            if self._fusion is not None or enough:
+                return
+            with reading():
+                pairs = self._pairs(grown)
+            if pairs is not None:
+                from ..align.kernel import Kernel
+
+                old, new = pairs
+                self._way = Kernel(single=True).fit(old.array, new.array)
+                self._way_at = grown
 
     def _both(self, queries: tuple[Vectors, Vectors], count: int, where: Any) -> tuple[Hits, Hits]:
         """What each side answers, without a common item."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..arrays import Vectors, as_vectors
-from ..errors import ConfigError, InvalidInput, WrongCount, WrongSpace
+from ..errors import ConfigError, EncoderUnavailable, InvalidInput, WrongCount, WrongSpace
 from ..items import Content
 from .side import Side
 
@@ -73,22 +73,35 @@ class Routes:
         return taken
 
     @property
+    def first(self) -> Content | None:
+        """The first of the contents."""
+        return self._contents[0] if self._contents else None
+
+    @property
     def text(self) -> str | None:
         """The first of the contents, if it is text."""
-        first = self._contents[0] if self._contents else None
-        return first if isinstance(first, str) else None
+        return self.first if isinstance(self.first, str) else None
+
+    @property
+    def plain(self) -> bool:
+        """Whether they are contents, which any model can be asked for, and no vectors."""
+        return self._contents is not None
+
+    def knows(self, side: Side) -> bool:
+        """Whether the vectors of a side are there already."""
+        return self._known(side) is not None
 
     def begin(self, side: Side) -> None:
         """Ask the model of a side now, beside what is asked meanwhile; `into` waits for it.
 
         A call that needs two models takes as long as the slower one then, not as both.
         """
-        if self._contents is None or side.encoder is None or self._known(side) is not None:
+        if self._contents is None or side.encoder is None or self.knows(side):
             return
         promise: Future[Vectors] = Future()
+        self._begun.append((side, promise))
         # Not one of a pool: a model that never answers would hold up the end of the process.
         threading.Thread(target=self._keep, args=(promise, side), daemon=True).start()
-        self._begun.append((side, promise))
 
     def _keep(self, promise: Future[Vectors], side: Side) -> None:
         try:
@@ -96,13 +109,30 @@ class Routes:
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             promise.set_exception(error)
 
-    def into(self, side: Side) -> Vectors:
-        """The contents in the space of a side."""
+    def into(self, side: Side, patience: float | None = None) -> Vectors:
+        """The contents in the space of a side.
+
+        Args:
+            side: Whose.
+            patience: Seconds to wait for a model that was begun; None for as long as it takes.
+        Raises:
+            EncoderUnavailable: It took longer.
+        """
         ready = self._known(side)
         if ready is not None:
             return ready
         begun = next((promise for known, promise in self._begun if known is side), None)
-        made = begun.result() if begun is not None else self._made(side)
+        if begun is None:
+            made = self._made(side)
+        else:
+            # An error of the model may be a TimeoutError too.
+            if not wait([begun], patience).done:
+                owner, within = (
+                    f"the model of {side.space.name}",
+                    f"an answer within {patience:g} s",
+                )
+                raise EncoderUnavailable(owner, within, "none")
+            made = begun.result()
         self._ready.append(made)
         return made
 
