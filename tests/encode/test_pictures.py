@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 
+import numpy as np
 import pytest
 
 from holdfast.encode.pictures import as_texts_and_pictures, opened
@@ -52,3 +53,33 @@ def test_too_little_memory_is_no_fault_of_a_picture(monkeypatch):
 def test_half_a_character_is_named_by_its_place_among_pictures():
     with pytest.raises(EncoderError, match="surrogate pair at place 2"):
         as_texts_and_pictures([b"", "ok", "\ud800"], "query", "test")
+
+
+GREY = (np.arange(64) * 4).astype(np.uint8).reshape(8, 8)
+
+
+def written(pixels, form):
+    file = io.BytesIO()
+    image.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+def test_grey_of_sixteen_bits_is_the_same_picture_as_grey_of_eight():
+    """Scans, X-rays and depths: Pillow makes white of all that is above 255."""
+    deep = GREY.astype(np.uint16) * 257
+    shown = [opened(written(deep, form), "test") for form in ("PNG", "TIFF")]
+    shown += [opened(image.fromarray(deep), "test"), opened(written(GREY, "PNG"), "test")]
+    for picture in shown:
+        assert picture.mode == "RGB"
+        for channel in range(3):
+            np.testing.assert_array_equal(np.asarray(picture)[..., channel], GREY)
+
+
+def test_numbers_of_which_nothing_says_what_is_white_are_no_picture():
+    wide, shares = GREY.astype(np.int32) * 9, GREY.astype(np.float32) / 255.0
+    for pixels in (wide, -wide, shares, shares * 9000.0, np.full((8, 8), np.nan, np.float32)):
+        with pytest.raises(EncoderError, match=r"pixels from .* not from 0 to 255"):
+            opened(written(pixels, "TIFF"), "test")
+    for plain in (GREY.astype(np.int32), GREY.astype(np.float32), np.zeros((8, 8), np.float32)):
+        found = np.asarray(opened(written(plain, "TIFF"), "test"))[..., 0]
+        np.testing.assert_array_equal(found, plain.astype(np.uint8))

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ..errors import EncoderError
 from ..items import Content, Role, as_contents
 from ..optional import need
@@ -59,7 +61,7 @@ def as_texts_and_pictures(contents: Sequence[Content], role: Role, owner: str) -
 
 
 def opened(content: Content, owner: str) -> Picture:
-    """A picture of three channels, the way up its camera says.
+    """A picture of three channels of 8 bits, the way up its camera says.
 
     Args:
         content: A path, bytes, or an open picture, which is not changed.
@@ -72,10 +74,10 @@ def opened(content: Content, owner: str) -> Picture:
     name = str(content) if isinstance(content, PurePath) else f"{type(content).__name__}"
     try:
         if not isinstance(content, bytes | PurePath):
-            return turned(content).convert("RGB")
+            return _eight_bits(turned(content), getattr(content, "format", None)).convert("RGB")
         data = io.BytesIO(content) if isinstance(content, bytes) else content
         with library.open(data) as picture:
-            return turned(picture).convert("RGB")
+            return _eight_bits(turned(picture), picture.format).convert("RGB")
     except MemoryError:  # no fault of the file
         raise
     except Exception as cause:  # damaged files raise whatever their decoder does
@@ -85,3 +87,20 @@ def opened(content: Content, owner: str) -> Picture:
             f"{name}: {cause}",
             "Is the file whole, and of a format that Pillow reads?",
         ) from cause
+
+
+def _eight_bits(picture: Picture, form: str | None) -> Picture:
+    """Grey of 16 bits as grey of 8, where Pillow would make white of nearly all of it.
+
+    Raises:
+        ValueError: Numbers of which nothing says what is black and what is white.
+    """
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and form == "PNG"):
+        upper = np.asarray(picture).astype(np.int64) >> 8
+        return need("PIL.Image").fromarray(upper.astype(np.uint8))
+    if picture.mode in {"I", "F"}:
+        low, high = picture.getextrema()
+        shares = picture.mode == "F" and 0 < high <= 1
+        if shares or not 0 <= low <= high <= 255:  # NaN included
+            raise ValueError(f"pixels from {low:g} to {high:g}, not from 0 to 255")
+    return picture
