@@ -20,7 +20,6 @@ __all__ = [
     "functional",
     "mean_where",
     "nn",
-    "no_gradient",
     "same_dim",
     "torch",
     "unit",
@@ -46,11 +45,6 @@ def mean_where(values: Tensor, counted: Tensor) -> Tensor:
     """Mean of the values that count; zero, with a gradient of zero, where none does."""
     kept = torch.where(counted, values, torch.zeros_like(values))
     return kept.sum() / counted.sum().clamp(min=1)
-
-
-def no_gradient(values: Tensor | None) -> Tensor | None:
-    """What stays as it is while the new model is trained."""
-    return None if values is None else values.detach()
 
 
 def same_dim(a: Tensor, b: Tensor, owner: str) -> None:

@@ -13,7 +13,15 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from holdfast.train.heads import Answer  # noqa: E402
 from holdfast.train.losses.base import Batch, Loss, WeightedSum  # noqa: E402
-from tests.train.losses.draws import DIM, LABELS, batch, losses, number, tensor  # noqa: E402
+from tests.train.losses.draws import (  # noqa: E402
+    DIM,
+    LABELS,
+    WEIGHT,
+    batch,
+    losses,
+    number,
+    tensor,
+)
 
 NAMES = list(losses())
 COMPARES = [name for name in NAMES if "old" in losses()[name].needs or "lce" in name]
@@ -96,6 +104,41 @@ def test_half_precision_answers_nearly_the_same(name):
     }
     value = loss.float()(Batch(**halves))
     assert number(value) == pytest.approx(number(loss.double()(given)), rel=0.05)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("new", "old"), [("float32", "float64"), ("float64", "float32")])
+def test_what_is_old_may_have_another_precision_than_the_model(name, new, old):
+    """Numpy's rows are double, a store's are single or half; a model has its own."""
+    new, old = getattr(torch, new), getattr(torch, old)
+    loss, given = losses()[name], batch()
+    expected = number(loss.double()(given))
+    fields = {
+        key: value.to(old if key.startswith(("old", "other")) else new)
+        for key, value in vars_of(given).items()
+        if torch.is_tensor(value) and value.is_floating_point()
+    }
+    loss.to(new)
+    for value in loss.buffers(recurse=False):
+        value.data = value.to(old) if value.is_floating_point() else value
+    assert number(loss(dataclasses.replace(given, **fields))) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_a_model_of_half_precision_is_trained_beside_rows_of_half_precision(name, half):
+    loss, given = losses()[name].float(), batch()
+    fields = {
+        key: value.to(half)
+        for key, value in vars_of(given).items()
+        if torch.is_tensor(value) and value.is_floating_point()
+    }
+    for value in loss.buffers(recurse=False):
+        value.data = value.to(half) if value.is_floating_point() else value
+    made = dataclasses.replace(given, **fields)
+    half_head = dataclasses.replace(made, classify=lambda rows: rows @ WEIGHT.to(half).T)
+    expected = number(losses()[name].double()(given))
+    assert number(loss(half_head)) == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("name", [name for name in COMPARES if name != "lce transformed"])

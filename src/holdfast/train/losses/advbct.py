@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 
 from ...errors import InvalidInput
-from ..tensors import Tensor, as_rows, functional, mean_where, nn, same_dim, torch, unit
+from ..tensors import (
+    Tensor,
+    as_rows,
+    at_least_float32,
+    functional,
+    mean_where,
+    nn,
+    same_dim,
+    torch,
+    unit,
+)
 from .base import Batch, Loss
 
 
@@ -48,7 +58,7 @@ class AdvBCT(Loss):
         width: int = 100,
     ) -> None:
         super().__init__()
-        rows = as_rows(centres, "AdvBCT")
+        rows = at_least_float32(as_rows(centres, "AdvBCT"))
         counted = torch.ones(len(rows), dtype=torch.bool) if known is None else known
         self.register_buffer("centres", rows)
         self.register_buffer("radii", torch.as_tensor(radii).detach().to(rows))
@@ -70,7 +80,7 @@ class AdvBCT(Loss):
         same_dim(batch.compared, batch.old, "AdvBCT")
         strength = 2.0 / (1.0 + math.exp(-10.0 * batch.progress)) - 1.0
         new = reversed_gradient(unit(batch.compared), strength)
-        sides = torch.cat([new, unit(batch.old)])
+        sides = torch.cat([new, unit(batch.old)]).to(self.elastic.dtype)
         truth = torch.zeros(len(sides), dtype=torch.long, device=sides.device)
         truth[: len(new)] = 1
         return functional.cross_entropy(self.judge(sides), truth)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ...errors import InvalidInput
 from ..heads import Answer
-from ..tensors import Tensor, nn, no_gradient
+from ..tensors import Tensor, nn, torch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +56,7 @@ class Batch:
 
     def __post_init__(self) -> None:
         for name in ("old", "old_logits", "other", "other_logits"):
-            object.__setattr__(self, name, no_gradient(getattr(self, name)))
+            object.__setattr__(self, name, _as_taught(getattr(self, name), self.new))
 
     @classmethod
     def of(cls, labels: Tensor, answer: Answer, **more: object) -> Batch:
@@ -78,6 +78,13 @@ class Batch:
     def nothing(self) -> Tensor:
         """Zero, with a gradient of zero."""
         return (self.new * 0.0).sum()
+
+
+def _as_taught(values: Tensor | None, new: Tensor) -> Tensor | None:
+    """What stays as it is, in the precision of the model in training: a store has another."""
+    if values is None:
+        return None
+    return values.detach().to(torch.promote_types(new.dtype, torch.float32))
 
 
 class Loss(nn.Module):

@@ -37,9 +37,11 @@ class BasisTransformation(Loss):
         same_dim(batch.compared, self.prototypes, "BasisTransformation")
         same_dim(batch.compared, batch.old, "BasisTransformation")
         same_dim(batch.native, batch.other, "BasisTransformation")
+        given = unit(batch.compared)
+        scores = given @ self.prototypes.to(given.dtype).T
         terms = (
             functional.cross_entropy(batch.logits, batch.labels),
-            functional.cross_entropy(unit(batch.compared) @ self.prototypes.T, batch.labels),
+            functional.cross_entropy(scores, batch.labels),
             (1.0 - cosines(batch.native, batch.other)).mean(),
             (1.0 - cosines(batch.compared, batch.old)).mean(),
         )

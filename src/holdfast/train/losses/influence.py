@@ -65,6 +65,8 @@ class Influence(Loss):
     def scores(self, vectors: Tensor) -> Tensor:
         """(n, classes) of the old classifier."""
         if self.scale:
-            return self.scale * (unit(vectors) @ self.rows.T)
-        logits = at_least_float32(vectors) @ self.rows.T
+            given = unit(vectors)
+            return self.scale * (given @ self.rows.to(given.dtype).T)
+        given = at_least_float32(vectors)
+        logits = given @ self.rows.to(given.dtype).T
         return logits if self.bias is None else logits + self.bias

@@ -121,9 +121,10 @@ class LCE(Loss):
         rows = unit(class_rows[: len(self.centres)])
         there = self._there(rows)
         same_dim(there, self.centres, "LCE")
-        apart = (there - self.centres).square().mean(1)
+        centres = self.centres.to(rows.dtype)
+        apart = (there - centres).square().mean(1)
         if self.onward is not None:
-            onward = unit(self.onward(self.centres))
+            onward = unit(self.onward(centres))
             apart = 0.5 * (apart + (rows - onward).square().mean(1))
         return mean_where(apart, self.known)
 

@@ -52,7 +52,7 @@ class MixBCT(Loss):
         """Mean over the batch."""
         same_dim(batch.new, batch.old, "MixBCT")
         mixed, _ = mixture(batch.new, batch.old, batch.credible, self.share)
-        classify = batch.classify
+        mixed, classify = mixed.to(batch.new.dtype), batch.classify
         return batch.nothing() if classify is None else self._judged(classify(mixed), batch)
 
     def _judged(self, logits: Tensor, batch: Batch) -> Tensor:

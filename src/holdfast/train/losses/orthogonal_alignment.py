@@ -46,7 +46,8 @@ class OrthogonalAlignment(Loss):
         """The three terms, weighted."""
         same_dim(batch.compared, self.prototypes, "OrthogonalAlignment")
         smooth, own = self.smoothing, self.prototypes[batch.labels]
-        scores = unit(batch.compared) @ self.prototypes.T
+        given = unit(batch.compared)
+        scores = given @ self.prototypes.to(given.dtype).T
         terms = (
             functional.cross_entropy(batch.logits, batch.labels, label_smoothing=smooth),
             functional.cross_entropy(scores, batch.labels, label_smoothing=smooth),
