@@ -279,7 +279,7 @@ def test_what_cannot_be_trained_is_said_in_the_words_of_the_recipe(home, first, 
 @pytest.mark.parametrize(
     ("head", "loss", "message"),
     [
-        ("simplex", "lce", 'classifier is trained, for "lce", got head.kind = "simplex"'),
+        ("simplex", "lce", 'head.kind = "learned" beside "lce", got "simplex"'),
         ("one-hot", "higher-order", "vectors of 3 numbers.*, got 6"),
         ("learned", "influence", "vectors of 12 numbers.*, got 9"),
     ],
@@ -292,6 +292,157 @@ def test_a_loss_that_cannot_compare_is_refused_before_anything_is_trained(
     path.write_text(path.read_text().replace("dim = 12", "dim = 9"))
     with pytest.raises(ConfigError, match=message):
         Job(path).run()
+
+
+@pytest.mark.parametrize(
+    ("heads", "loss", "change", "message"),
+    [
+        # what goes on was built by the recipe before, whatever this one says
+        (("learned", "learned"), "distillation", ("= 24", "= 20"), "width=24.*width=20"),
+        (("learned", "one-hot"), "classification", ("", ""), "head.kind: .*learned, got one-hot"),
+        (("learned", "aligned"), "alignment", ("", ""), '"fresh" with the head "aligned"'),
+        # it is asked about every input, and so is a teacher
+        (("learned", "learned"), "classification", ("blobs.npz", "wide.npz"), r"shape \(8,\).*9"),
+    ],
+)
+def test_only_what_fits_the_model_before_goes_on_from_it(home, heads, loss, change, message):
+    """It was trained to its end, and made a file that nothing could read."""
+    inputs, names = blobs()
+    wide = np.pad(inputs.numpy(), ((0, 0), (0, 1)))
+    np.savez(home / "wide.npz", vectors=wide, labels=names)
+    Job(recipe(home, 1, FIRST, heads[0])).run()
+    path = recipe(home, 2, SECOND + '\nstart = "deployed"', heads[1], loss)
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(ConfigError, match=message):
+        Job(path).run()
+    assert not (home / "2.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "change", "message"),
+    [
+        ("lce", ("", ""), 'head.kind = "learned" beside "lce", got "aligned"'),
+        ("mixbct", ("", ""), 'coordinates of its own beside "mixbct"'),
+        ("alignment", ("blobs.npz", "wide.npz"), r"shape \(8,\).*9"),
+        ("alignment", ('"2.safetensors"', '""'), "model: expected a file, got the folder"),
+        ("alignment", ("batch = 16", 'batch = 16\ndevice = "meta"'), "budget.device"),
+        ("alignment", ("batch = 16", 'batch = 16\ndevice = "xla"'), "budget.device"),
+        ("alignment", ('"alignment"', '"alignment"\nweight = 2.0'), "no weight beside"),
+    ],
+)
+def test_what_no_training_can_use_is_refused_before_it_begins(home, loss, change, message):
+    inputs, names = blobs()
+    wide = np.pad(inputs.numpy(), ((0, 0), (0, 1)))
+    np.savez(home / "wide.npz", vectors=wide, labels=names)
+    Job(recipe(home, 1, FIRST, "learned")).run()
+    path = recipe(home, 2, SECOND, "aligned", loss)
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(ConfigError, match=message):
+        Job(path).run()
+    assert not list(home.glob("*2*.safetensors"))
+
+
+def test_a_model_that_keeps_to_the_interface_alone_may_take_other_inputs(home):
+    """Its relation follows from the table; the model before has no answer to its inputs."""
+    inputs, names = blobs()
+    wide = np.pad(inputs.numpy(), ((0, 0), (0, 1)))
+    np.savez(home / "wide.npz", vectors=wide, labels=names)
+    Job(recipe(home, 1, FIRST)).run()
+    path = recipe(home, 2, SECOND, "simplex", "classification")
+    path.write_text(path.read_text().replace("blobs.npz", "wide.npz"))
+    result = CliRunner().invoke(main, ["train", str(path), "--json"])
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["relation"], list(told["held_out"])) == (0, "same", ["new/new"])
+
+
+def test_what_judges_a_model_was_not_trained_on_by_the_one_before(home):
+    """Otherwise the old model looks better on them than it is. Classes and items are added."""
+    whole = Job(recipe(home, 1, "")).data
+    held = {}
+    for classes in (["c3", "c4"], ["c1", "c3", "c4"], None):
+        part = whole.only(classes)
+        places = np.flatnonzero(np.isin(whole.names, classes or whole.known))
+        held[str(classes)] = set(places[part.split(0.25, 0)[1]].tolist())
+    of_both = set(np.flatnonzero(np.isin(whole.names, ["c3", "c4"])).tolist())
+    assert len({frozenset(found & of_both) for found in held.values()}) == 1
+    assert held["None"] != set(whole.split(0.25, 1)[1].tolist())
+
+
+def test_a_model_that_finds_less_than_the_one_before_is_not_praised(home):
+    for number, more, loss in ((1, "", "classification"), (2, SECOND, "distillation")):
+        path = recipe(home, number, more, "learned", loss)
+        text = path.read_text().replace("epochs = 3", f"epochs = {(20, 1)[number - 1]}")
+        path.write_text(text.replace("rate = 0.01", f"rate = {(0.01, 1e-9)[number - 1]}"))
+    CliRunner().invoke(main, ["train", str(home / "1.toml")])
+    result = CliRunner().invoke(main, ["train", str(home / "2.toml")])
+    assert result.exit_code == 0
+    assert "it finds less than the model before it: do not serve it yet" in result.output
+    assert "It searches" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "message"),
+    [
+        (np.full((2, 3), np.nan), ["a", "b"], r"wild.npz: expected finite .* in vector 0\.$"),
+        (np.full((2, 3), 1e300), ["a", "b"], r"wild.npz: expected finite"),
+        (np.ones((2, 0)), ["a", "b"], r"\(n, d\) vectors"),
+        (np.ones((2, 3)), ["a"], r"\(2, 3\) and 1"),
+        (np.ones((2, 3)), ["a", ""], "'' at place 1"),
+        (np.ones((2, 3)), [1.0, np.nan], "nan at place 1"),
+        (np.ones((2, 3)), [["a"], ["b"]], r"\['a'\] at place 0"),
+    ],
+)
+def test_data_that_name_no_classes_are_refused_by_the_name_of_their_file(
+    home, rows, labels, message, recwarn
+):
+    np.savez(home / "wild.npz", vectors=rows, labels=np.array(labels))
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_data(home / "wild.npz", PicturesConfig(), None)
+    assert "ConfigError" not in str(caught.value)
+    assert not list(recwarn)
+
+
+def test_labels_are_texts_and_numbers(home):
+    rows = np.eye(3)
+    for labels, expected in (
+        (np.array([b"kelp", b"eel", b"kelp"]), ["kelp", "eel", "kelp"]),
+        (np.array([-5, 700, 3]), ["-5", "700", "3"]),
+    ):
+        np.savez(home / "few.npz", vectors=rows, labels=labels)
+        read = read_data(home / "few.npz", PicturesConfig(), None)
+        assert read.names.tolist() == expected
+    (home / "few.jsonl").write_text('{"vector": [1.0], "label": null}', encoding="utf-8")
+    with pytest.raises(ConfigError, match="None at place 0"):
+        read_data(home / "few.jsonl", PicturesConfig(), None)
+
+
+def test_pictures_of_another_size_than_those_of_the_model_before_are_refused(home):
+    for name in ("a", "b"):
+        for number in range(4):
+            (home / "shown" / name).mkdir(parents=True, exist_ok=True)
+            grey = np.full((6, 6), 40 * number + 20 * (name == "b"), np.uint8)
+            Image.fromarray(grey).save(home / "shown" / name / f"{number}.png")
+    told = """version = 1
+name = "blobs"
+data = "shown"
+model = "{number}.safetensors"
+{more}
+[pictures]
+size = {size}
+[head]
+kind = "learned"
+[loss]
+kind = "classification"
+[backbone]
+width = 2
+[budget]
+epochs = 1
+"""
+    (home / "1.toml").write_text(told.format(number=1, more="", size=4), encoding="utf-8")
+    (home / "2.toml").write_text(told.format(number=2, more=SECOND, size=8), encoding="utf-8")
+    Job(home / "1.toml", opened).run()
+    with pytest.raises(ConfigError, match=r"pictures: .*size=4.*got size=8"):
+        Job(home / "2.toml", opened).run()
 
 
 def test_models_of_another_interface_do_not_follow(home):

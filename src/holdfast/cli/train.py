@@ -49,7 +49,7 @@ def train(face: Face, recipe: Path) -> None:
     rows += [("relation", f"new to old: {known}")] if known else []
     rows += [(f"CMC@1 {cell}", f"{value:.3f}") for cell, value in found.items()]
     face.answer(data, *([facts(rows)] if face.talks else []))
-    face.note(_advice(known))
+    face.note(_advice(known, found))
 
 
 def _judged(job: Job, outcome: Outcome) -> dict[str, float]:
@@ -66,7 +66,7 @@ def _judged(job: Job, outcome: Outcome) -> dict[str, float]:
     measure = ByClass("CMC@1", names, names, "same", unanswerable="drop")
     new = vectors_of(outcome.trained.model, job.data.inputs, judges).numpy()
     cells = {"new/new": (new, new)}
-    if job.before is not None:
+    if job.before is not None and job.data.shape == job.before.shape:
         old = vectors_of(job.before.model, job.data.inputs, judges).numpy()
         cells["old/old"] = (old, old)
         if outcome.relation in {"same", "extends"}:
@@ -75,9 +75,14 @@ def _judged(job: Job, outcome: Outcome) -> dict[str, float]:
     return {cell: float(np.mean(measure(*cells[cell]))) for cell in order if cell in cells}
 
 
-def _advice(known: str | None) -> str:
+def _advice(known: str | None, found: dict[str, float]) -> str:
     if known is None:
         return "\nNext: build a gallery with it, or train the model after it with `before`."
+    if "new/old" in found and found["new/old"] < found["old/old"]:
+        return (
+            "\nAmong what is stored it finds less than the model before it: do not serve it yet."
+            "\nTrain longer, or with another loss or head."
+        )
     if known == "same":
         return "\nIt searches the gallery as it is: name it in [old]; nothing has to move."
     if known == "extends":

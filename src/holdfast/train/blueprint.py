@@ -115,6 +115,11 @@ class LossConfig(_Strict):
                 f'expected no distillation beside kind = "{self.kind}", got '
                 f'{self.distillation:g}; it goes beside "alignment", or is a kind of its own'
             )
+        if self.weight != 1.0 and self.kind not in _ADDED:
+            raise ValueError(
+                f'expected no weight beside kind = "{self.kind}", got {self.weight:g}; '
+                f"it goes beside {', '.join(_ADDED)}, which are added to the cross-entropy"
+            )
         return self
 
     @property

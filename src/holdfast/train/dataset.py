@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,13 +70,16 @@ class Labelled:
     def split(self, share: float, seed: int) -> tuple[IntArray, IntArray]:
         """Places to train on, and places that judge: a share of each class, in file order.
 
-        A class of one item is trained on.
+        Which ones judge of a class depends on no other class. So what judges a model of more
+        classes was not trained on by the model before it, at the same seed. A class of one item
+        is trained on.
         """
-        rng, judging = generator(seed, 1), []
+        judging = []
         for name in self.known:
             places = np.flatnonzero(self.names == name)
             count = min(round(share * len(places)), len(places) - 1)
-            judging.append(np.sort(rng.permutation(places)[:count]))
+            drawn = generator(seed, 1, *name.encode()).random(len(places))
+            judging.append(places[np.argsort(drawn, kind="stable")[:count]])
         judges = np.sort(np.concatenate(judging)).astype(np.int64)
         return np.setdiff1d(np.arange(len(self.names)), judges), judges
 
@@ -101,6 +105,8 @@ def read_data(path: Path, pictures: PicturesConfig, opened: Opened | None) -> La
             records = [json_of(line) for line in lines if line.strip()]
             rows = np.array([record["vector"] for record in records], dtype=np.float32)
             return _vectors(rows, [record["label"] for record in records], path)
+    except ConfigError:
+        raise
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as cause:
         raise ConfigError(
             str(path),
@@ -112,17 +118,29 @@ def read_data(path: Path, pictures: PicturesConfig, opened: Opened | None) -> La
 
 
 def _vectors(rows: Any, labels: list[Any], path: Path) -> Labelled:
-    array = np.asarray(rows, dtype=np.float32)
-    if (
-        array.ndim != 2
-        or len(array) != len(labels)
-        or not len(array)
-        or not np.isfinite(array).all()
-    ):
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        array = np.asarray(rows, dtype=np.float32)
+    if array.ndim != 2 or len(array) != len(labels) or not array.size:
         raise ConfigError(
-            str(path), "finite (n, d) vectors and n labels", f"{array.shape}, {len(labels)}"
+            str(path), "(n, d) vectors and n labels", f"{array.shape} and {len(labels)}"
         )
-    return Labelled(torch.from_numpy(array), np.array([str(label) for label in labels]))
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(1))[0])
+        raise ConfigError(str(path), "finite numbers of float32", f"others in vector {row}")
+    names = [_named(label, place, path) for place, label in enumerate(labels)]
+    return Labelled(torch.from_numpy(array), np.array(names))
+
+
+def _named(label: Any, place: int, path: Path) -> str:
+    """The class that a label names: text, or a number."""
+    if isinstance(label, bytes):
+        label = label.decode("utf-8")
+    empty = label == "" or (isinstance(label, float) and math.isnan(label))
+    if empty or not isinstance(label, str | int | float):
+        raise ConfigError(
+            str(path), "a label that is a text or a number", f"{label!r} at place {place}"
+        )
+    return str(label)
 
 
 def _folder(path: Path, config: PicturesConfig, opened: Opened | None) -> Labelled:

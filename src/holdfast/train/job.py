@@ -51,8 +51,8 @@ from .interface import Interface
 from .loop import Training
 from .model import Model, digest_of, grown
 from .recipe import Recipe, adam, sgd
+from .refusals import refuse
 from .scenarios import Scenario, Task
-from .tensors import torch
 from .trained import Opened, Trained
 
 
@@ -205,6 +205,8 @@ class Job:
             ConfigError: The file holds a model of another recipe or of other data, or this one
                 cannot be trained.
         """
+        if self.target.is_dir():
+            raise ConfigError(f"{self.path.name}: model", "a file", f"the folder {self.target}")
         if self.target.exists():
             made = Trained.load(self.target)
             if made.recipe != self.digest:
@@ -215,7 +217,7 @@ class Job:
                     "Name another file, or delete that one.",
                 )
             return self._outcome(made)
-        self._check()
+        refuse(self)
         folder = self.target.with_name(f".{self.target.stem}.{self._begun}.training")
         old = [] if self.before is None else [self.before.model]
         run = Training(
@@ -230,52 +232,6 @@ class Job:
         made.save(self.target)
         shutil.rmtree(folder, ignore_errors=True)  # a second run of this recipe may be at it too
         return self._outcome(made)
-
-    def _check(self) -> None:
-        """Refuse, in the words of the recipe, what the loop would refuse in its own."""
-        config, who = self.config, self.path.name
-        if len(self.split[0]) < 2:
-            raise ConfigError(f"{who}: data", "two items to train on", str(len(self.split[0])))
-        try:
-            device = torch.device(config.budget.device)
-        except RuntimeError as cause:
-            raise ConfigError(
-                f"{who}: budget.device", '"cpu" or "cuda"', repr(config.budget.device)
-            ) from cause
-        there = range(torch.cuda.device_count())
-        if device.type == "cuda" and (device.index or 0) not in there:
-            raise ConfigError(
-                f"{who}: budget.device", '"cpu", or a GPU that is there', repr(str(device))
-            )
-        if self.before is None or not config.loss.compares:
-            return
-        if config.loss.kind == "lce" and config.head.kind in FIXED:
-            raise ConfigError(
-                f"{who}: loss.kind",
-                'a head whose classifier is trained, for "lce"',
-                f'head.kind = "{config.head.kind}"',
-                'Take "learned", or another loss.',
-            )
-        length, old = self._length(), self.before.space.dim
-        if length != old:
-            raise ConfigError(
-                f"{who}: loss.kind",
-                f"vectors of {old} numbers, as the model before has, to compare with",
-                f"{length}",
-                'Keep their length, or compare with nothing: loss.kind = "classification".',
-            )
-
-    def _length(self) -> int:
-        """Of what is compared with the vectors of the model before."""
-        config = self.config
-        if config.head.kind in FIXED:
-            return self.table.dim
-        if self.before is not None and (
-            config.head.kind == "aligned" or config.start == "deployed"
-        ):
-            return self.before.space.dim
-        mlp = config.backbone.kind == "mlp"
-        return config.backbone.dim if mlp else 4 * config.backbone.width
 
     def _scenario(self) -> Scenario:
         labels = self.data.labels(self.table)

@@ -1,0 +1,147 @@
+"""What a recipe asks for that cannot be trained, refused in the words of the recipe.
+
+All of it is found before the first step, so that nobody waits for a model that no one can use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+from .blueprint import FIXED
+from .tensors import torch
+
+if TYPE_CHECKING:
+    from .job import Job
+
+
+def refuse(job: Job) -> None:
+    """Refuse what the loop would refuse in its own words, or not at all.
+
+    Raises:
+        ConfigError: It is to be trained on too little, on a device that is not there, or in a way
+            that does not fit the model before.
+    """
+    who = job.path.name
+    if len(job.split[0]) < 2:
+        raise ConfigError(f"{who}: data", "two items to train on", str(len(job.split[0])))
+    _device(job.config.budget.device, f"{who}: budget.device")
+    if job.before is None:
+        return
+    _pictured(job, who)
+    if job.config.start == "deployed":
+        _goes_on(job, who)
+    if job.config.start == "deployed" or job.config.loss.compares:
+        _same_inputs(job, who)
+    if job.config.loss.compares:
+        _compared(job, who)
+
+
+def _device(named: str, who: str) -> None:
+    try:
+        device = torch.device(named)
+    except RuntimeError as cause:
+        raise ConfigError(who, '"cpu" or "cuda"', repr(named)) from cause
+    if device.type == "cuda":
+        there = (device.index or 0) in range(torch.cuda.device_count())
+    else:
+        there = device.type != "meta" and _answers(device)
+    if not there:
+        raise ConfigError(who, '"cpu", or a GPU that is there', repr(str(device)))
+
+
+def _answers(device: torch.device) -> bool:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ImportError):  # each kind has its own way to be missing
+        return False
+    return True
+
+
+def _goes_on(job: Job, who: str) -> None:
+    """What goes on is the model before: it is built as it was."""
+    config, old = job.config, job.before
+    if old is None:
+        return
+    if config.head.kind == "aligned":
+        raise ConfigError(
+            f"{who}: start",
+            'start = "fresh" with the head "aligned"',
+            '"deployed"',
+            "Its coordinates are new ones, beside all those of the model before.",
+        )
+    for name, mine, theirs in (
+        ("head.kind", config.head.kind, old.head.kind),
+        ("backbone", config.backbone, old.backbone),
+    ):
+        if mine != theirs:
+            raise ConfigError(
+                f"{who}: {name}",
+                f'with start = "deployed" that of the model before: {theirs}',
+                str(mine),
+                'Write the same, or start = "fresh".',
+            )
+
+
+def _same_inputs(job: Job, who: str) -> None:
+    """Both models answer to every input."""
+    old = job.before
+    if old is not None and job.data.shape != old.shape:
+        raise ConfigError(
+            f"{who}: data",
+            f"inputs of the shape {old.shape}, which the model before answers to as well",
+            f"{job.data.shape}",
+        )
+
+
+def _pictured(job: Job, who: str) -> None:
+    """Pictures become the inputs that they were for the model before."""
+    wanted = None if job.before is None else job.before.pictures
+    if wanted and "pictures" in job.config.model_fields_set and job.config.pictures != wanted:
+        raise ConfigError(
+            f"{who}: pictures",
+            f"those of the model before: {wanted}",
+            str(job.config.pictures),
+            "Write the same, or leave the table out.",
+        )
+
+
+def _compared(job: Job, who: str) -> None:
+    """There is something that the loss can compare with the vectors of the model before."""
+    config, old = job.config, job.before
+    if old is None:
+        return
+    kind, head = config.loss.kind, config.head.kind
+    if kind == "lce" and head != "learned":
+        raise ConfigError(
+            f"{who}: loss.kind",
+            'head.kind = "learned" beside "lce"',
+            f'"{head}"',
+            "Take that head, or another loss.",
+        )
+    if kind == "mixbct" and head == "aligned":
+        raise ConfigError(
+            f"{who}: loss.kind",
+            'a head without coordinates of its own beside "mixbct"',
+            f'head.kind = "{head}"',
+            'Take "learned", or another loss.',
+        )
+    length = _length(job)
+    if length != old.space.dim:
+        raise ConfigError(
+            f"{who}: loss.kind",
+            f"vectors of {old.space.dim} numbers, as the model before has, to compare with",
+            f"{length}",
+            'Keep their length, or compare with nothing: loss.kind = "classification".',
+        )
+
+
+def _length(job: Job) -> int:
+    """Of what is compared with the vectors of the model before."""
+    config = job.config
+    if config.head.kind in FIXED:
+        return job.table.dim
+    if job.before is not None and (config.head.kind == "aligned" or config.start == "deployed"):
+        return job.before.space.dim
+    mlp = config.backbone.kind == "mlp"
+    return config.backbone.dim if mlp else 4 * config.backbone.width
