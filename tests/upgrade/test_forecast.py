@@ -20,6 +20,7 @@ from holdfast.upgrade.forecast import (
 )
 from holdfast.upgrade.mixture import (
     Learning,
+    _folds,
     by_rank,
     compatible,
     fused,
@@ -155,6 +156,35 @@ def test_too_small_a_sample_is_refused(world):
             good.new_docs,
             good.relevant.T,
         )
+
+
+def test_a_sample_of_answers_alone_is_refused_and_one_other_pair_is_enough(world):
+    known = world.known(np.arange(60))
+    answers = known.relevant.copy()
+    answers[:, :60] = True
+    with pytest.raises(InvalidInput, match="got 60 that each answer every query"):
+        replace(known, relevant=answers)
+    answers[3, 5] = False
+    unseen = Unseen(replace(known, relevant=answers))
+    drawn = unseen.draw(np.random.default_rng(0))
+    np.testing.assert_allclose(drawn[:, :60], world.new[:, :60], atol=1e-6)
+    assert np.isfinite(drawn).all()
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_queries_that_most_of_the_sample_answers_are_forecast(classes):
+    """The last query of each class would have all its documents in one fold of the maps."""
+    world = World(NOISY, CLEAR, queries=12, count=200)
+    world.relevant = np.arange(12)[:, None] % classes == np.arange(200) % classes
+    world.relevant[:6, 7] = False
+    world.judge = lambda places: np.take_along_axis(world.relevant, places, axis=1).mean(axis=1)
+    forecaster = Forecaster(world.known(np.arange(200)), Measure(world.judge, "P@10"), draws=1)
+    curve = forecaster.curve(fused, at_random(200), shares=(0.0, 0.5, 1.0))
+    for share, table in ((0, world.old), (-1, world.new)):
+        np.testing.assert_allclose(curve.values[0, share], world.judge(best(table, 10)[0]))
+    for seed in range(12):  # whichever queries share a fold
+        folds, _ = _folds(replace(forecaster.known, relevant=np.roll(world.relevant, seed, axis=0)))
+        assert np.bincount(folds).max() <= 120  # of 200
 
 
 def assessed(world, budget=150, draws=4):

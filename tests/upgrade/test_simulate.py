@@ -46,6 +46,9 @@ def test_times_are_fitted_through_two_sizes_of_batches():
     odd = [{**parts[0], "encode": 1.0}, {**parts[1], "encode": 6.0}]
     assert _fitted(odd).encode_fixed == 0.0
     assert _fitted(odd).encode_each == pytest.approx(6.0 / 1200)
+    for few in ({"items": 0}, {"batches": 75}):  # nothing moved, or in no larger batches
+        with pytest.raises(UpgradeError, match="items that can move"):
+            _fitted([parts[0], {**parts[1], **few}])
 
 
 def test_an_outlook_by_hand():
@@ -161,6 +164,38 @@ def test_a_sample_is_measured_and_nothing_is_left(home, monkeypatch):
     )
     assert found.payload == pytest.approx(len('{"even":true}') + 0.5, abs=0.6)
     assert not found.exact
+
+
+@pytest.mark.parametrize(
+    ("left", "new", "words"),
+    [
+        (0, "new", "64 items to measure with, got 0, and 80 whose content is gone. Is the source"),
+        (63, "new", "got 63, and 17 whose content is gone"),
+        (80, "broken", "64 items that can move, to measure with, got 0; the others were refused"),
+    ],
+)
+def test_a_sample_of_which_nothing_can_move_is_refused(tmp_path, left, new, words):
+    home = Home(tmp_path, count=80)
+    path = home.project(new=new, plan="backoff = 0.0").path
+    path.write_text(path.read_text().replace('"faiss"', '"edge"').replace('index = "flat"', ""))
+    Project(path).build()
+    home.documents = dict(list(home.documents.items())[:left])
+    home.write()
+    with pytest.raises(UpgradeError, match=words):
+        measure(Project(path))
+
+
+def test_items_that_are_gone_are_not_measured(tmp_path):
+    home = Home(tmp_path, count=80)
+    path = home.project(plan="workers = 2").path
+    path.write_text(path.read_text().replace('"faiss"', '"edge"').replace('index = "flat"', ""))
+    Project(path).build()
+    home.documents = {name: text for name, text in home.documents.items() if name > "d1"}
+    home.write()
+    found = measure(Project(path))
+    assert (found.items, found.sample) == (80, len(home.documents))
+    assert found.ask > 0.0
+    assert found.length == pytest.approx(np.mean([len(t) for t in home.documents.values()]))
 
 
 def test_a_real_run_takes_what_was_predicted(home):

@@ -44,6 +44,7 @@ from .side import Side
 SAMPLE = 2_000
 _QUERIES = 24
 _SMALL, _LARGE = 16, 256  # items in the batches of the two parts
+_LEAST = 4 * _SMALL  # items to measure with
 _LIVE = ("pair", "alias", "prefix")  # options of stores that name what is served
 
 
@@ -130,22 +131,20 @@ def measure(project: Project, sample: int = SAMPLE) -> Measured:
         ledger.close()
     store = project.store(space)
     try:
-        rows = store.scan(limit=sample, vectors=True).rows
-        if len(rows) < 4 * _SMALL or rows.vectors is None:
-            raise UpgradeError(
-                "plan --simulate", f"{4 * _SMALL} items to measure with", str(len(rows))
-            )
         plan, mover = project.config.upgrade, _mover_of(project, store)
+        rows, contents = _readable(store.scan(limit=sample, vectors=True).rows, mover)
+        if rows.vectors is None:  # pragma: no cover - they were asked for
+            raise UpgradeError("plan --simulate", "stored vectors", "none")
         times, timed = _upgraded(project, rows, plan, mover)
         slower = _slower(mover, rows, plan.workers) if plan.executor == "threads" else 1.0
-        length = characters(_contents(mover, rows.ids[:200]))
+        length = characters(contents[:200])
         seconds = _median(store, rows.vectors)
         return Measured(
             *(len(store), len(rows), (space.dim, timed.target.dim), times, slower),
             statistics.fmean(len(text) for text in texts(list(rows.payloads))),
             length,
             seconds,
-            _asking(mover, rows.ids[:4]),
+            _asking(mover, contents),
             store.limits.exact,
         )
     finally:
@@ -166,17 +165,33 @@ def _mover_of(project: Project, store: VectorStore) -> Mover:
     return ReEmbed(project.content(store), encoder)
 
 
-def _contents(mover: Mover, ids: Sequence[str]) -> list[Any]:
-    if not isinstance(mover, ReEmbed):
-        return []
-    return [item.content for item in mover.source.get(ids) if item is not None]
+def _readable(rows: Rows, mover: Mover) -> tuple[Rows, list[Any]]:
+    """Rows that can move as far as is known, and their contents where the mover reads them.
+
+    Raises:
+        UpgradeError: They are too few.
+    """
+    count, contents = len(rows), []
+    if isinstance(mover, ReEmbed):
+        found = mover.source.get(rows.ids)
+        there = [place for place, item in enumerate(found) if item is not None]
+        contents = [item.content for item in found if item is not None]
+        rows = rows.take(np.array(there, dtype=np.intp))
+    if len(rows) < _LEAST:
+        gone = count - len(rows)
+        raise UpgradeError(
+            "plan --simulate",
+            f"{_LEAST} items to measure with",
+            f"{len(rows)}, and {gone} whose content is gone" if gone else str(count),
+            "Is the source the one that the gallery was built from?" if gone else "",
+        )
+    return rows, contents
 
 
-def _asking(mover: Mover, ids: Sequence[str]) -> float:
-    """Seconds of the new model for one query; the contents of items stand in for queries."""
+def _asking(mover: Mover, contents: Sequence[Any]) -> float:
+    """Seconds of the new model for one query; the content of an item stands in for it."""
     if not isinstance(mover, ReEmbed):
         return 0.0
-    contents = _contents(mover, ids)
     return _least(lambda: mover.encoder.encode(contents[:1], "query"))
 
 
@@ -259,8 +274,21 @@ def _part(engine: Engine, new: VectorStore, timed: _Timed, until: float) -> Mapp
 
 
 def _fitted(parts: Sequence[Mapping[str, float]]) -> Times:
-    """Seconds of a batch and of an item, from parts with batches of different sizes."""
+    """Seconds of a batch and of an item, from parts with batches of different sizes.
+
+    Raises:
+        UpgradeError: Too few items moved to tell the two apart.
+    """
     found = []
+    sizes = [part["items"] / max(part["batches"], 1) for part in parts]
+    if not 0.0 < sizes[0] < sizes[1]:
+        moved = sum(part["items"] for part in parts)
+        raise UpgradeError(
+            "plan --simulate",
+            f"{_LEAST} items that can move, to measure with",
+            f"{moved:.0f}; the others were refused",
+            "Look at what the new model answers, or sample more items: --sample.",
+        )
     for what in ("engine", "encode"):
         (b1, n1, t1), (b2, n2, t2) = ((p["batches"], p["items"], p[what]) for p in parts)
         fixed = (t1 / n1 - t2 / n2) / (b1 / n1 - b2 / n2)

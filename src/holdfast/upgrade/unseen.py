@@ -54,7 +54,8 @@ class Known:
         rounds: Rising places of what had been sampled before each of the later rounds of
             reading, the earliest first; part of `rows`. None where all was read at once.
     Raises:
-        InvalidInput: Numbers of rows that do not belong together, or fewer than 50 sampled.
+        InvalidInput: Numbers of rows that do not belong together, fewer than 50 sampled, or only
+            such as answer every query, which tell nothing of rivals.
     """
 
     old_queries: Vectors
@@ -82,6 +83,13 @@ class Known:
                 f"at least {LEAST} sampled documents",
                 str(len(self.rows)),
                 "A tenth of a gallery this small says too little: sample more, or all of it.",
+            )
+        if self.relevant[:, self.rows].all():
+            raise InvalidInput(
+                "forecast",
+                "a sampled document that some query is not answered by",
+                f"{len(self.rows)} that each answer every query",
+                "Sample more, or judge queries that tell documents apart.",
             )
 
     def before(self, rows: IntArray) -> Known:
