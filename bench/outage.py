@@ -32,7 +32,6 @@ from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-MODES = ("fused", "calibrated")
 
 
 class Lookup:
@@ -52,18 +51,18 @@ class Lookup:
 class World:
     """A gallery of one set, whose new model fails when it is told to."""
 
-    def __init__(self, data: Judged, folder: Path, mode: Any, seed: int) -> None:
+    def __init__(self, data: Judged, folder: Path, seed: int) -> None:
         self.data, self.names = data, [f"d{row}" for row in range(len(data.ids))]
         old = Lookup(data.old_docs, data.old_queries)
         self.new = Lookup(data.new_docs, data.new_queries)
         stores = MemoryStore(old.space), MemoryStore(self.new.space)
         stores[0].upsert(self.names, data.old_docs, None, [1] * len(self.names))
-        ledger = Ledger(folder / f"{mode}-{seed}.sqlite", lambda: 0.0)
-        plan = Plan(merge=mode, seed=seed)
+        ledger = Ledger(folder / "ledger.sqlite", lambda: 0.0)
+        plan = Plan(seed=seed)
         ledger.begin(plan.model_dump(), old.space, self.new.space)
         clock = itertools.count(2)
         sides = Side(stores[0], old), Side(stores[1], self.new)
-        self.gallery = Gallery(*sides, ledger, mode=mode, clock=lambda: next(clock))
+        self.gallery = Gallery(*sides, ledger, mode=plan.merge, clock=lambda: next(clock))
         source = MemorySource([Item(n, str(row)) for row, n in enumerate(self.names)])
         self.engine = Engine(self.gallery, ReEmbed(source, self.new), plan)
         self.queries = [str(row) for row in range(len(data.old_queries))]
@@ -97,21 +96,19 @@ def overlap(found: Hits, full: Hits) -> float:
 def measure(record: Record, name: str, part: Part, seeds: int) -> None:
     """All shares of one set."""
     data = read(name, part)
-    for mode in MODES:
-        lost = {share: list[float]() for share in SHARES}
-        same = {share: list[float]() for share in SHARES}
-        for seed in range(seeds):
-            with tempfile.TemporaryDirectory() as folder:
-                world = World(data, Path(folder), mode, seed)
-                for share in SHARES:
-                    found, full = world.without(share)
-                    lost[share].append(float((world.ndcg(found) - world.ndcg(full)).mean()))
-                    same[share].append(overlap(found, full))
-                world.gallery.close()
-        for share in SHARES:
-            cell = f"{name}, planned {mode}, share {share:.0%}"
-            record.mean("R@10 of the old side in full", cell, same[share])
-            record.mean("nDCG@10 - old/old", cell, lost[share])
+    lost = {share: list[float]() for share in SHARES}
+    same = {share: list[float]() for share in SHARES}
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(data, Path(folder), seed)
+            for share in SHARES:
+                found, full = world.without(share)
+                lost[share].append(float((world.ndcg(found) - world.ndcg(full)).mean()))
+                same[share].append(overlap(found, full))
+            world.gallery.close()
+    for share in SHARES:
+        record.mean("R@10 of the old side in full", f"{name}, share {share:.0%}", same[share])
+        record.mean("nDCG@10 - old/old", f"{name}, share {share:.0%}", lost[share])
 
 
 def main() -> int:

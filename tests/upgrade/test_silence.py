@@ -267,6 +267,15 @@ def test_a_ledger_that_cannot_be_written_fails_no_search(made):
     assert difference(found, by_old(made, queries(), 10)) is None
 
 
+def test_after_a_rollback_nobody_misses_it(made):
+    down(made)
+    made.gallery.search(queries(), 3)
+    assert made.gallery.silent == str(DOWN)
+    made.engine().roll_back()
+    assert not made.gallery.search(queries(), 3).without
+    assert made.gallery.silent == ""
+
+
 def test_hits_carry_the_word_along(made):
     down(made)
     found = made.gallery.search(queries(), 3)

@@ -102,7 +102,7 @@ class Office:
             told["items"] = len(gallery)
             told["reads"] = self._steward.reads(gallery)
             told["whole"] = gallery.whole
-            told["silent"] = scrubbed(gallery.silence.why)
+            told["silent"] = scrubbed(gallery.silent)
             if gallery.new is not None:
                 told["share"] = gallery.share
             told["serves"] = [

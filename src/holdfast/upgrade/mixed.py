@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 # Of each side; at least twice as many as hits are asked for.
 CANDIDATES = {"fused": 32, "cascade": 50}
-_BY_OLD = 100  # of each side, while the new model does not answer
+_BY_OLD = 200  # of each side, while the new model does not answer
 _GROWTH = 1.5  # what the new side must have grown by to learn again
 
 

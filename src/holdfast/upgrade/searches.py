@@ -118,6 +118,11 @@ class Searches(Sides):
             self.watch.hear(routes, k, tree, hits, took)
         return hits
 
+    @property
+    def silent(self) -> str:
+        """Why the old model answers searches alone just now; empty where it does not."""
+        return self.silence.why if self._state in _KEPT else ""
+
     def _compared(self, queries: Queries, k: int, tree: Where | None, side: Which) -> Hits:
         if side not in get_args(Which):
             raise InvalidInput("Gallery.search", "side old, both or new", repr(side))

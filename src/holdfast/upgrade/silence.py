@@ -92,7 +92,7 @@ class Silence:
             # What a cache remembers says nothing of the model.
             uncached(encoder).encode([content], "query")
         except Exception as error:  # noqa: BLE001 - whatever it is, the model does not answer
-            why = str(error)
+            why = str(error) or type(error).__name__
         with self._lock:
             now = self._clock()
             if why or (self.patience is not None and now - begun > self.patience):
