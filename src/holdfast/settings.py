@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -114,13 +115,33 @@ def config_error(where: str, error: ValidationError) -> ConfigError:
         )
     if first["type"] == "missing":
         return ConfigError(f"{where}: {setting}", "a value", f"none{more}", "Write it there.")
-    said = first["msg"]
-    said = said[0].lower() + said[1:]
-    wanted = said.removeprefix("input should be ")
-    wanted = f"a value {wanted}" if wanted.startswith(("greater", "less")) else wanted
+    wanted = asked_for(first["msg"])
     if first["type"] in ("model_type", "dict_type"):
         wanted = f"one table, [{setting}]"
     return ConfigError(f"{where}: {setting}", wanted, f"{first.get('input')!r}{more}", "")
+
+
+_MEASURED = re.compile(r"(List|String|Bytes|Dictionary) should have (.*?)(?: after validation.*)?")
+_KINDS = {"List": "a list of", "String": "text of", "Bytes": "bytes of", "Dictionary": "a table of"}
+
+
+def asked_for(said: str) -> str:
+    """What a check of pydantic's asked for, as it stands behind "expected".
+
+    Example:
+        >>> asked_for("Input should be a valid integer, unable to parse string as an integer")
+        'a valid integer'
+        >>> asked_for("List should have at most 3 items after validation, not 4")
+        'a list of at most 3 items'
+    """
+    found = _MEASURED.fullmatch(said)
+    if found:
+        return f"{_KINDS[found[1]]} {found[2]}"
+    words = said.removeprefix("Value error, ").removeprefix("Input should be ")
+    for more in (", unable to parse", ", got a number"):
+        words = words.split(more)[0]
+    words = words[0].lower() + words[1:]
+    return f"a value {words}" if words.startswith(("greater", "less")) else words
 
 
 def check_options(make: Callable[..., Any], options: Mapping[str, Any], who: str) -> None:

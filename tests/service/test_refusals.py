@@ -21,6 +21,46 @@ def test_a_name_that_cannot_be_in_a_path_is_the_fault_of_who_asks(still, method,
     assert (told.status_code, told.json()["who"]) == (422, "path.name")
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            b"{",
+            ("body", "JSON", "Expecting property name enclosed in double quotes at character 1"),
+        ),
+        (b'{"k": 0}', ("body.k", "a value greater than or equal to 1", "0")),
+        (b'{"k": 1.5}', ("body.k", "a valid integer", "1.5")),
+        (b'{"texts": []}', ("body.texts", "a list of at least 1 item", "[]")),
+        (b'{"texts": [""], "key": ""}', ("body.key", "text of at least 1 character", "''")),
+        (b'{"where": []}', ("body.where", "a JSON object", "[]")),
+        (
+            b'{"where": {"n": 36893488147419103232}}',
+            ("body.where", "whole numbers of at most 64 bits"),
+        ),
+        (b'{"why": 1}', ("body.why", "a field of this request", "an unknown one")),
+        (b"[]", ("body", "a JSON object", "[]")),
+        (b"", ("body", "a value", "none")),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_in_our_words(still, body, said):
+    told = post(still, body, "application/json")
+    parts = told["who"], told["expected"], told["got"]
+    assert (told["status"], parts[: len(said)]) == (422, said)
+
+
+def test_a_body_that_does_not_say_that_it_is_json_is_told_to(still):
+    """As curl sends it with -d."""
+    told = post(still, b'{"texts": ["w1"]}', "application/x-www-form-urlencoded")
+    assert (told["got"], told["fix"]) == (
+        "17 bytes of another kind",
+        "Send the header: Content-Type: application/json",
+    )
+
+
+def post(client, body, kind):
+    return client("POST", "/api/search", content=body, headers={"Content-Type": kind}).json()
+
+
 def test_a_service_that_goes_down_says_so_to_everybody(planned, opened):
     client = opened(planned)
     client.service.office.close()

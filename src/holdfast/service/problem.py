@@ -21,8 +21,10 @@ from ..errors import (
     WrongSpace,
 )
 from ..report.build import scrubbed
+from ..settings import asked_for
 
 MEDIA = "application/problem+json"
+_SHOWN = 80  # characters of what came
 
 # The first that fits counts.
 _STATUS: tuple[tuple[type[HoldfastError], int], ...] = (
@@ -84,18 +86,37 @@ def retry_after(error: HoldfastError) -> Mapping[str, str]:
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """The first thing wrong with a request."""
-    first = errors[0] if errors else {"loc": ("request",), "msg": "a valid request"}
+    first = errors[0] if errors else {"loc": ("request",), "msg": "a valid request", "type": ""}
     where = ".".join(str(part) for part in first["loc"])
+    wanted, got, fix = _wanted(first)
     more = f" ({len(errors)} problems in all)" if len(errors) > 1 else ""
-    got = f"{ascii(first['input'])[:80]}{more}" if "input" in first else f"something else{more}"
-    return problem(
-        422,
-        "InvalidRequest",
-        where,
-        str(first["msg"]),
-        scrubbed(got),
-        "The form of every request is in /openapi.json.",
-    )
+    if first["type"] == "json_invalid":
+        where = str(first["loc"][0])  # the rest is a place, not a name
+    return problem(422, "InvalidRequest", where, wanted, f"{scrubbed(got)}{more}", fix)
+
+
+def _wanted(first: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What was expected, what came, and what to do."""
+    fix = "The form of every request is in /openapi.json."
+    kind, given = first["type"], first.get("input")
+    got = ascii(given)[:_SHOWN] if "input" in first else "something else"
+    if kind == "json_invalid":
+        why = str(first.get("ctx", {}).get("error", "other text"))
+        return "JSON", f"{why} at character {first['loc'][-1]}", fix
+    if isinstance(given, bytes):
+        said = "Send the header: Content-Type: application/json"
+        return (
+            "JSON that says so in its Content-Type",
+            f"{len(given):,} bytes of another kind",
+            said,
+        )
+    if kind == "missing":
+        return "a value", "none", fix
+    if kind == "extra_forbidden":
+        return "a field of this request", "an unknown one", fix
+    if kind in ("dict_type", "model_type", "model_attributes_type"):
+        return "a JSON object", got, fix
+    return asked_for(str(first["msg"])), got, fix
 
 
 def of_status(status: int) -> Problem:
