@@ -203,8 +203,8 @@ class Turns:
                 "cut over",
                 "no quarantined items",
                 f"{left}",
-                "Mend them and try again (holdfast quarantine --retry), or give them up until a "
-                "rollback (holdfast cutover --leave-behind-quarantined).",
+                "Mend them and try them again, or give them up until a rollback: "
+                "--leave-behind-quarantined, over HTTP leave_behind_quarantined.",
             )
         # A write whose new model fails may queue its items until the very last moment.
         if self.gallery.set_state(
@@ -306,7 +306,7 @@ class Turns:
                     "finish",
                     f"{self._holdover:g} hours after the cut-over, as planned",
                     f"{hours:.1f} of them still to go",
-                    "Wait, or say that it shall be early (holdfast finish --early).",
+                    "Wait, or say that it shall be early: --early, over HTTP early.",
                 )
             left = left_behind(self.gallery)
             if left and not leave_behind:
@@ -315,7 +315,7 @@ class Turns:
                     "no items that only the old side has",
                     f"{left} quarantined ones, left behind at the cut-over",
                     "Roll back, mend them and upgrade again, or say explicitly that they may be "
-                    "lost (holdfast finish --leave-behind-quarantined).",
+                    "lost: --leave-behind-quarantined, over HTTP leave_behind_quarantined.",
                 )
             self.gallery.set_state("finished", "cut over", draft=draft, left_behind=left)
 
