@@ -78,6 +78,19 @@ def test_a_write_ends_with_the_error_of_the_old_model(half):
     assert half.old.revisions(["fresh"])[0] == half.new.revisions(["fresh"])[0] == -1
 
 
+def test_a_write_after_the_cut_over_says_what_the_old_model_is_needed_for(half):
+    engine = half.engine()
+    engine.run()
+    engine.cut_over()
+    broken(half.old_model, unavailable("old_model"))
+    with pytest.raises(EncoderError, match=r"old_model.* got none\. Until .* holdfast finish gives"):
+        half.gallery.upsert([Item("fresh", (1.0, 2.0, 3.0, 4.0))])
+    assert half.new.revisions(["fresh"])[0] == -1
+    engine.finish()
+    half.gallery.upsert([Item("fresh", (1.0, 2.0, 3.0, 4.0))])
+    assert half.new.revisions(["fresh"])[0] > 0
+
+
 def test_a_write_stays_with_the_old_model_where_the_new_one_fails(half):
     broken(half.new_model, unavailable("new_model"))
     half.gallery.upsert([Item("fresh", (1.0, 2.0, 3.0, 4.0))])

@@ -31,6 +31,10 @@ from .searches import Searches
 from .side import Side
 
 _PAGE = 4_096  # rows of a scan
+_KEPT_UP = (
+    "Until the upgrade is finished writes need the old model too, so that there is a way back; "
+    "holdfast finish gives that up."
+)
 
 
 class Gallery(Searches):
@@ -141,7 +145,12 @@ class Gallery(Searches):
             if state in ("cutting over", "cut over") or self.old.encoder is None:
                 raise
             return routes.into(self.old), None
-        return routes.into(self.old), new
+        try:
+            return routes.into(self.old), new
+        except EncoderError as error:
+            if state in ("cutting over", "cut over"):
+                error.fix = f"{error.fix} {_KEPT_UP}".lstrip()
+            raise
 
     def _write(
         self,
