@@ -83,7 +83,7 @@ def test_a_write_after_the_cut_over_says_what_the_old_model_is_needed_for(half):
     engine.run()
     engine.cut_over()
     broken(half.old_model, unavailable("old_model"))
-    with pytest.raises(EncoderError, match=r"old_model.* got none\. Until .* holdfast finish gives"):
+    with pytest.raises(EncoderError, match=r"old_model.* got none\. Until .* holdfast finish "):
         half.gallery.upsert([Item("fresh", (1.0, 2.0, 3.0, 4.0))])
     assert half.new.revisions(["fresh"])[0] == -1
     engine.finish()

@@ -27,7 +27,7 @@ from ..upgrade.ledger import Ledger
 from ..upgrade.project import Project
 from ..upgrade.quality import Quality, measured, run_measured
 from ..upgrade.room import Room, refuse_short
-from ..upgrade.stand import Pace, drop_stale
+from ..upgrade.stand import Pace, asked_rate, drop_stale
 from ..upgrade.status import Status
 from ..upgrade.turns import paused_by_somebody
 from ..upgrade.turnstile import Turnstile
@@ -263,13 +263,7 @@ class Steward:
     @property
     def rate_limit(self) -> float | None:
         """Items a second that were asked for since the plan; None where nobody has."""
-        found: float | None = None
-        for _, kind, detail in self.ledger.events():
-            if kind == "planned":
-                found = None
-            elif kind == "rate":
-                found = float(detail.get("items_per_second", 0.0))
-        return found
+        return asked_rate(self.ledger)
 
     def halt(self, why: str, seconds: float | None = None, who: str = SERVICE) -> None:
         """Stop moving after the batch under way; waits for it.

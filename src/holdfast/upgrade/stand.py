@@ -109,6 +109,17 @@ def _stand(ledger: Ledger) -> dict[str, Any]:
     }
 
 
+def asked_rate(ledger: Ledger) -> float | None:
+    """Items a second that were asked for since the plan, 0 for no limit; None where nobody has."""
+    found: float | None = None
+    for _, kind, detail in ledger.events():
+        if kind == "planned":
+            found = None
+        elif kind == "rate":
+            found = float(detail.get("items_per_second", 0.0))
+    return found
+
+
 def _stage(ledger: Ledger, upgrade: Upgrade | None) -> dict[str, Any] | None:
     """Who reads the new side, while a cut-over goes in stages."""
     kept = ledger.meta(STAGE)
