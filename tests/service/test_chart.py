@@ -1,14 +1,16 @@
 """Charts say what their numbers say."""
 
 import re
+import time
 from xml.etree import ElementTree
 
 import pytest
 
+from holdfast.report.build import Moment
 from holdfast.service import chart
 from holdfast.service.answers import answers, excerpt
 from holdfast.service.compare import Column, Place
-from holdfast.service.panels import millis
+from holdfast.service.panels import history, millis
 
 POINTS = [
     chart.Point(0.0, 0.40, 0.35, 0.45),
@@ -103,3 +105,23 @@ def test_words_for_people():
     assert excerpt({"text": "x" * 1000}) == "x" * 179 + "…"
     assert excerpt({"title": "T", "text": 3}) == "T"
     assert excerpt({}) == ""
+
+
+def test_what_happened_leaves_out_what_only_a_measurement_made_and_limits_told_twice():
+    now, fast, slow = time.time(), {"items_per_second": 0.0}, {"items_per_second": 30.0}
+    told = [
+        *(("copying", {}), ("rate", slow), ("paused", {"why": "reached 10%"}), ("copying", {})),
+        *(("paused", {"why": "reached 20%"}), ("rate", fast), ("copying", {}), ("rate", fast)),
+        *(("rate", fast), ("paused", {"why": "lunch"}), ("copying", {})),
+    ]
+    grid = history([Moment(now, kind, detail) for kind, detail in told], [])
+    events = re.findall(r"<td[^>]*>([^<]*)</td>", grid)
+    limits = ["The rate was freed of its limit", "The rate was limited to 30 items a second"]
+    assert events == ["Copying began", "Paused: lunch", *limits, "Copying began"]
+
+
+def test_what_happened_on_another_day_says_on_which():
+    long_ago = history([Moment(1_700_000_000.0, "copying", {})], [])
+    assert re.findall(r"<time[^>]*>([^<]*)</time>", long_ago) == ["2023-11-14 22:13"]
+    today = history([Moment(time.time(), "copying", {})], [])
+    assert re.search(r"<time[^>]*>\d\d:\d\d:\d\d</time>", today)

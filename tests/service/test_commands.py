@@ -235,6 +235,8 @@ def test_in_a_stage_an_answer_says_which_side_it_came_from(client, planned):
     many = client("POST", "/api/search", {"texts": list(planned.queries.values())}, token=False)
     assert many.json()["reads"] == "both"
     figures = client.get("/metrics").text
+    assert client.status()["reads"] == "both"
+    assert "holdfast_share 0.5" in figures
     count = {
         s: re.search(rf'holdfast_searches_total{{side="{s}"}} (\S+)', figures)[1] for s in sides
     }
@@ -249,13 +251,15 @@ def test_a_step_back_leads_everybody_to_the_old_side_and_a_stage_forward_again(c
     assert client.command("step-back").json()["got"] == "the upgrade is ready"
     assert client.status()["stage"] is None
     client.command("stage", share=1.0)
+    assert client.status()["reads"] == "new"
     told = client("POST", "/api/commands/step-back", {}).json()
     assert (told["expected"], told["status"]) == (f'"{STEP_BACK}"', 422)
     assert "Everybody reads the old side again, at once" in told["fix"]
     told = client.command("step-back", why="complaints").json()
     assert (told["state"], told["done"]) == ("cutting over", True)
-    stage = client.status()["stage"]
-    assert (stage["share"], stage["held"]) == (1.0, True)
+    told = client.status()
+    assert (told["stage"]["share"], told["stage"]["held"], told["reads"]) == (1.0, True, "old")
+    assert "holdfast_share 0.0" in client.get("/metrics").text
     text = next(iter(planned.queries.values()))
     told = client("POST", "/api/search", {"texts": [text]}, token=False).json()
     assert told["reads"] == "old"

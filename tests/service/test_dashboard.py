@@ -107,6 +107,7 @@ def test_what_is_not_possible_says_why_and_stays_reachable(standing, visit):
     here.until(
         "words => heard.includes(words)", "Cut over is not possible now: the upgrade is planned."
     )
+    said(here, "Cut over is not possible now: the upgrade is planned.")  # also to who sees
     assert not here.page.evaluate("document.getElementById('confirm-dialog').open")
 
 

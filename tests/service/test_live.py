@@ -25,10 +25,15 @@ def numbers(client):
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
+def test_the_title_of_the_page_says_the_state(still):
+    assert "<title>Planned · Holdfast</title>" in still.get("/").text
+
+
 def test_metrics_are_the_ledgers_and_the_searches_own(client, planned):
     before = numbers(client)
     assert before["holdfast_items"] == 120.0
     assert before["holdfast_share"] == 0.0
+    assert before["holdfast_rows_lag"] == client.status()["todo"] == 120  # none is queued yet
     assert before['holdfast_searches_total{side="old"}'] == 0.0
     assert before['holdfast_state{state="planned"}'] == 1.0
     for _ in range(3):

@@ -16,7 +16,10 @@ _GAUGES: Mapping[str, tuple[str, str]] = {
     "holdfast_rows_done": ("done", "Items of the upgrade that have moved"),
     "holdfast_rows_failed": ("quarantined", "Items of the upgrade that are quarantined"),
     "holdfast_rows_lag": ("todo", "Items of the upgrade that are still to move"),
-    "holdfast_share": ("share", "Part of the gallery that is read from the new side"),
+    "holdfast_share": (
+        "share",
+        "Part of the gallery, or in stages of the traffic, that reads the new side",
+    ),
     "holdfast_rows_per_second": ("rate", "Items that move a second"),
     "holdfast_cost_spent": ("spent", "Estimated cost of the items that have moved"),
     "holdfast_cost_left": ("left", "Estimated cost of the items that are still to move"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -100,14 +100,16 @@ class Office:
         told["command"] = self._busy()
         with self._steward.using() as gallery:
             told["items"] = len(gallery)
-            told["reads"] = self._steward.reads(gallery)
             told["whole"] = gallery.whole
             told["silent"] = scrubbed(gallery.silent)
+            told["reads"] = _reads(told) or self._steward.reads(gallery)
             if gallery.new is not None:
                 told["share"] = gallery.share
             told["serves"] = [
                 side.space.to_json() for side in (gallery.old, gallery.new) if side is not None
             ]
+        if told["state"] == "planned" and not told["queued"]:
+            told["todo"] = told["items"]  # they are queued at the start
         rate = self._steward.tempo.rate if told["running"] else 0.0
         told["rate"] = round(rate, 3) if rate else None
         told["seconds_left"] = told["todo"] / rate if rate else None
@@ -122,12 +124,13 @@ class Office:
         """For metrics: what is known as numbers."""
         told = self.status()
         done = max(told["queued"] - told["todo"] - told["quarantined"], 0)
-        found = {key: told[key] for key in ("items", "todo", "quarantined", "share", "state")}
+        found = {key: told[key] for key in ("items", "todo", "quarantined", "state")}
         space = told["new"]["name"] if told["new"] else ""
         spent = self._expense.of(done, space)
         left = self._expense.of(told["todo"], space)
         return {
             **found,
+            "share": read_new(told),
             "done": done,
             "rate": told["rate"] or 0.0,
             "spent": spent.money,
@@ -305,6 +308,24 @@ class Office:
         with self._steward.using() as gallery:
             engine = self._steward.engine(gallery, who)
         return do(engine)
+
+
+def read_new(told: Mapping[str, Any]) -> float:
+    """The share of the gallery, or in stages of the traffic, that reads the new side."""
+    stage = told["stage"]
+    if not stage or not told["whole"]:
+        return float(told["share"])
+    return 0.0 if stage["held"] else float(stage["share"])
+
+
+def _reads(told: Mapping[str, Any]) -> str:
+    """Which sides answer in a stage; empty where it depends on nobody who asks."""
+    stage = told["stage"]
+    if not stage or not told["whole"]:
+        return ""
+    if stage["held"]:
+        return "old"
+    return "both" if stage["share"] < 1.0 else "new"
 
 
 def _waited_for(work: Future[str], seconds: float) -> str | None:

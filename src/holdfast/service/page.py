@@ -22,7 +22,7 @@ from .answers import answers
 from .caller import ANYBODY, CALLER
 from .compare import Column
 from .forms import confirm_dialog, search_form, sign_in_dialog, throttle_form, top
-from .office import Office
+from .office import Office, read_new
 from .settings import Settings
 from .steward import Steward
 from .tempo import Latency
@@ -108,7 +108,7 @@ class Page:
             ]
         if not points and not forecast:
             return None
-        moving = told["reads"] == "both"
+        moving = told["reads"] == "both" and not told["stage"]
         return chart.Curve(metric, points, forecast, told["share"] if moving else None)
 
     def _gates(self) -> Html:
@@ -188,9 +188,9 @@ def _section(name: str, title: str, parts: Mapping[str, str]) -> Html:
 
 def _title(told: Mapping[str, Any]) -> str:
     if told["state"] in (None, "planned", "rolled back", "finished"):
-        return f"{told['state'] or 'No upgrade'} · Holdfast".capitalize()
+        return f"{(told['state'] or 'no upgrade').capitalize()} · Holdfast"
     state = "measuring" if panels.measuring(told) else told["state"]
-    return f"{percent(panels.read_new(told))} · {state} · Holdfast"
+    return f"{percent(read_new(told))} · {state} · Holdfast"
 
 
 def _spoken(told: Mapping[str, Any]) -> str:

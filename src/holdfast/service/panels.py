@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from ..measure.finding import Finding
@@ -12,6 +13,7 @@ from ..report.markup import Html, element, facts, joined, table
 from ..report.words import cell_name, counted, duration, event_words, percent, utc
 from . import chart
 from .deeds import DEEDS
+from .office import read_new
 from .tempo import WINDOW, Spell
 
 _SIDES = {"old": "Old side", "both": "Both sides", "new": "New side"}
@@ -63,7 +65,7 @@ def _breach(breach: Mapping[str, Any]) -> Html:
     """What the watch found, and what it did."""
     did = _DID.get(breach["did"], "")
     when = utc(breach["time"])
-    moment = element("time", f"{when:%H:%M:%S} UTC", datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}")
+    moment = element("time", f"{_clock(when)} UTC", datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}")
     words = (element("strong", "Breach, "), moment, f": {breach['why']}. {did}")
     return element("p", *words, class_="trouble")
 
@@ -101,16 +103,8 @@ def progress(told: Mapping[str, Any]) -> Html:
 
 
 def _read_by(stage: Mapping[str, Any]) -> str:
-    named = not stage["held"] and (stage["tenants"] or stage["where"])
+    named = not stage["held"] and stage["share"] < 1.0 and (stage["tenants"] or stage["where"])
     return f" of the traffic reads the new side{', and who is named' if named else ''}"
-
-
-def read_new(told: Mapping[str, Any]) -> float:
-    """The share of the gallery, or in stages of the traffic, that reads the new side."""
-    stage = told["stage"]
-    if not stage:
-        return float(told["share"])
-    return 0.0 if stage["held"] else float(stage["share"])
 
 
 def _stage(told: Mapping[str, Any]) -> Html:
@@ -358,16 +352,27 @@ def history(moments: Sequence[Moment], deeds: Sequence[Mapping[str, Any]]) -> Ht
 
 
 def _joined(moments: Sequence[Moment]) -> list[Moment]:
-    """Without the pauses for a measurement, which copying follows at once."""
+    """Without pauses for a measurement, which copying follows at once, and limits told twice."""
     kept: list[Moment] = []
-    for moment, after in zip(moments, [*moments[1:], None], strict=True):
-        if moment.kind == "paused" and after is not None and after.kind == "copying":
-            if str(moment.detail.get("why", "")).startswith("reached "):
-                continue
-        elif moment.kind == "copying" and kept and kept[-1].kind == "copying":
+    measured = False  # whether copying goes on after a measurement
+    for place, moment in enumerate(moments):
+        after = next((m.kind for m in moments[place + 1 :] if m.kind != "rate"), "")
+        reached = str(moment.detail.get("why", "")).startswith("reached ")
+        if moment.kind == "paused" and reached and after == "copying":
+            measured = True
             continue
-        kept.append(moment)
+        if not (kept and _again(moment, kept[-1], measured)):
+            kept.append(moment)
+        measured = measured and moment.kind != "copying"
     return kept
+
+
+def _again(moment: Moment, last: Moment, measured: bool) -> bool:
+    """Whether a moment tells nothing that is not told already."""
+    if moment.kind == "copying":
+        return measured or last.kind == "copying"
+    key = "items_per_second"
+    return moment.kind == last.kind == "rate" and moment.detail.get(key) == last.detail.get(key)
 
 
 def _because(why: str) -> str:
@@ -381,6 +386,11 @@ def _outcome(deed: Mapping[str, Any]) -> str:
 
 def _time(moment: float) -> Html:
     when = utc(moment)
-    return element(
-        "time", f"{when:%H:%M:%S}", datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}", title=f"{when:%Y-%m-%d}"
-    )
+    return element("time", _clock(when), datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _clock(when: datetime) -> str:
+    """The time of today, the day and the time of any other."""
+    if when.date() == datetime.now(UTC).date():
+        return f"{when:%H:%M:%S}"
+    return f"{when:%Y-%m-%d %H:%M}"

@@ -127,7 +127,7 @@ let chosen = null;
 
 function choose(button) {
   const { command, why, confirm, label, tells, stage, early } = button.dataset;
-  if (why) { say(`${label} is not possible now: ${why}.`); return; }
+  if (why) { tell(`${label} is not possible now: ${why}.`, true); return; }
   chosen = { command, confirm, label, from: button.id };
   if (!confirm && command !== "plan") { carryOut({}); return; }
   const typed = command === "finish", staged = command === "stage";
