@@ -109,6 +109,31 @@ def test_a_constant_sample_does_not_divide_by_zero(name):
     assert mapped[0, 1] > mapped[0, 0]
 
 
+@pytest.mark.parametrize("name", sorted(CALIBRATORS))
+@pytest.mark.parametrize("queries", [1, 3])
+@pytest.mark.parametrize("noise", [0.0, 3e-8])  # as rounding leaves of equal scores
+@pytest.mark.parametrize("flat", ["old", "new"])
+def test_a_side_whose_sample_scores_are_equal_moves_scores_and_does_not_stretch_them(
+    name, queries, noise, flat
+):
+    """Stretched to a spread of one, every old cosine would be above or below every new one."""
+    spread = np.linspace(0.1, 0.3, 65, dtype=np.float32)[None].repeat(queries, axis=0)
+    equal = (0.5 + noise * RNG.choice([-1.0, 1.0], spread.shape)).astype(np.float32)
+    given_ = ScoreSample(spread, equal) if flat == "new" else ScoreSample(equal, spread)
+    shift = 0.3 if flat == "new" else -0.3
+    scores = np.array([[0.7, 0.5, 0.3, 0.2, 0.1]], dtype=np.float32).repeat(queries, axis=0)
+    mapped = calibrator(name).fit(given_)(scores, given_)
+    assert (np.diff(mapped, axis=1) < 0.0).all()
+    if name == "zscore":  # the shape that the other one learns of equal scores is a flat one
+        np.testing.assert_allclose(mapped, scores + shift, atol=1e-6)
+    assert np.abs(mapped - mapped[:, :1]).max() <= 0.6 + 1e-6
+    old, new = Hits.of([[("o0", 0.25), ("o1", 0.2)]]), Hits.of([[("n0", 0.52), ("n1", 0.5)]])
+    if flat == "new" and name == "zscore" and queries == 1:
+        moved = calibrator(name)(old.scores, given_)
+        ids = merge(new, Hits(old.ids, moved), 4).ids.tolist()
+        assert ids == [["o0", "n0", "n1", "o1"]]
+
+
 def test_by_rank_takes_half_from_each_side_whatever_the_scores():
     # Why it is not the default: reciprocal rank fusion of disjoint lists interleaves.
     old = Hits.of([[(f"o{i}", 9.0 - i) for i in range(10)]])

@@ -36,6 +36,7 @@ Scores: TypeAlias = npt.NDArray[np.float64]
 
 _RANK_OFFSET = 60.0  # the constant of reciprocal rank fusion, Cormack et al. 2009
 _KNOTS = 257
+_ROUNDING, _NOTHING = 1e-6, 1e-12  # spread of equal scores: a part of their mean, and beside it
 
 
 def check_mode(mode: Mode, old: Space, new: Space) -> None:
@@ -79,12 +80,12 @@ class Calibrator(Protocol):
 
 
 def _moments(values: FloatArray) -> tuple[Scores, Scores]:
-    """(q, 1) mean and spread of each row; a row without spread counts as spread one."""
+    """(q, 1) mean and spread of each row; one that differs by rounding only has no spread."""
     wide = values.astype(np.float64)
     mean = np.add.reduce(wide, axis=1, keepdims=True) / wide.shape[1]
     wide -= mean  # numpy's own mean and std take three times as long for one query
     spread = np.sqrt(np.einsum("ij,ij->i", wide, wide) / wide.shape[1])[:, None]
-    return mean, np.where(spread > 1e-12, spread, 1.0)
+    return mean, np.where(spread > _ROUNDING * np.abs(mean) + _NOTHING, spread, 0.0)
 
 
 def _moments_of_one(values: FloatArray) -> tuple[float, float]:
@@ -93,7 +94,25 @@ def _moments_of_one(values: FloatArray) -> tuple[float, float]:
     mean = float(np.add.reduce(wide)) / len(wide)
     wide -= mean
     spread = math.sqrt(float(wide.dot(wide)) / len(wide))
-    return mean, spread if spread > 1e-12 else 1.0
+    return mean, spread if spread > _ROUNDING * abs(mean) + _NOTHING else 0.0
+
+
+def _scales(sample: ScoreSample) -> tuple[Scores, Scores, Scores, Scores]:
+    """(q, 1) mean and spread of the old and of the new side.
+
+    A side without spread says nothing about scales: it counts as spread as the other one, so
+    that scores are moved and not stretched.
+    """
+    (old_mean, old), (new_mean, new) = _moments(sample.old), _moments(sample.new)
+    either = np.where(old > 0.0, old, np.where(new > 0.0, new, 1.0))
+    return old_mean, either, new_mean, np.where(new > 0.0, new, either)
+
+
+def _scales_of_one(sample: ScoreSample) -> tuple[float, float, float, float]:
+    """The same of one query as plain numbers."""
+    (old_mean, old), (new_mean, new) = _moments_of_one(sample.old), _moments_of_one(sample.new)
+    either = old or new or 1.0
+    return old_mean, either, new_mean, new or either
 
 
 class ZScore:
@@ -115,9 +134,8 @@ class ZScore:
         return self
 
     def __call__(self, scores: FloatArray, sample: ScoreSample) -> FloatArray:
-        moments = _moments_of_one if len(scores) == 1 else _moments
-        old_mean, old_spread = moments(sample.old)
-        new_mean, new_spread = moments(sample.new)
+        scales = _scales_of_one if len(scores) == 1 else _scales
+        old_mean, old_spread, new_mean, new_spread = scales(sample)
         mapped = (scores.astype(np.float64) - old_mean) * (new_spread / old_spread) + new_mean
         return mapped.astype(np.float32)
 
@@ -145,21 +163,22 @@ class Quantile:
         return self
 
     def _learned(self, sample: ScoreSample) -> tuple[Scores, Scores]:
-        levels = np.linspace(0.0, 1.0, _KNOTS)
-        pooled = []
-        for side in (sample.old, sample.new):
-            mean, spread = _moments(side)
-            pooled.append(np.quantile((side - mean) / spread, levels))
+        levels, straight = np.linspace(0.0, 1.0, _KNOTS), np.array([-1.0, 1.0])
+        sides = [(side, *_moments(side)) for side in (sample.old, sample.new)]
+        told = np.all([spread[:, 0] > 0.0 for _, _, spread in sides], axis=0)  # a shape of its own
+        if not told.any():
+            return straight, straight
+        pooled = [
+            np.quantile((side[told] - mean[told]) / spread[told], levels)
+            for side, mean, spread in sides
+        ]
         known, places = np.unique(pooled[0], return_index=True)
-        if len(known) < 2:
-            return np.array([-1.0, 1.0]), np.array([-1.0, 1.0])
         steps = np.maximum(np.diff(pooled[1][places]), self._FLOOR * np.diff(known))
         return known, pooled[1][places[0]] + np.concatenate([[0.0], np.cumsum(steps)])
 
     def __call__(self, scores: FloatArray, sample: ScoreSample) -> FloatArray:
         x, y = self._knots or self._learned(sample)
-        old_mean, old_spread = _moments(sample.old)
-        new_mean, new_spread = _moments(sample.new)
+        old_mean, old_spread, new_mean, new_spread = _scales(sample)
         mapped = _along((scores - old_mean) / old_spread, x, y)
         return (mapped * new_spread + new_mean).astype(np.float32)
 
