@@ -210,6 +210,25 @@ def test_an_old_store_that_is_open_somewhere_is_not_dropped(home):
     assert home.finds_itself(project)
 
 
+def test_another_name_alone_embeds_nothing_anew(home, monkeypatch):
+    asked, embed = [], toys.new
+    monkeypatch.setattr(toys, "new", lambda texts: asked.extend(texts) or embed(texts))
+    home.project().build()
+    project = home.project()
+    project.plan()
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).run(0.5)
+        project.engine(gallery).roll_back()
+    moved = list(asked)
+    assert len(moved) == 30
+    renamed = home.project(name="a better name")
+    assert renamed.plan(dry_run=True)["new"].startswith("new@1 (24-d cosine, ")
+    home.upgrade(renamed)
+    assert sorted(asked) == sorted(home.documents.values())  # each once
+    assert len(list((renamed.folder / "stores").iterdir())) == 2
+    assert home.finds_itself(home.project(name="and another"))
+
+
 def before_holding(monkeypatch, project, deed):
     """Let another process do something after a project has looked, before it holds a store."""
     hold, done = project.store, []

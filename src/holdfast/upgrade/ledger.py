@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..errors import InvalidInput, LedgerError, spelled
@@ -54,6 +55,17 @@ class Ledger(LedgerFile):
             state,
             bool(queued),
         )
+
+    def named(self, space: Space) -> Space:
+        """A space under the name that an upgrade has recorded it by, as its store's folder has it.
+
+        A name is a label: another one for the same vectors must not make them be embedded anew.
+        """
+        for row in self._rows("SELECT new, old FROM upgrade ORDER BY number DESC"):
+            for known in map(json.loads, row):
+                if Space.from_json(known) == space:
+                    return replace(space, name=known["name"])
+        return space
 
     def begin(self, plan: Mapping[str, Any], old: Space, new: Space) -> Upgrade:
         """Record a new upgrade in state "planned"; the queue of the last one goes away.

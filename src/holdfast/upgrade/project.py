@@ -121,7 +121,7 @@ class Project(Served):
         """
         self.refuse_unbuilt("plan")
         with closing(self.ledger(readonly=dry_run)) as ledger:
-            old, new = self.serving(ledger), self.new_encoder.space
+            old, new = self.serving(ledger), ledger.named(self.new_encoder.space)
             plan = fitting(self.config.upgrade, old, new)
             self.config = self.config.model_copy(update={"upgrade": plan})
             self._check_plan(ledger.upgrade(), old, new)
