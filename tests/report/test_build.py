@@ -135,6 +135,7 @@ def test_what_looks_like_a_secret_is_taken_out(text, secret):
 
 def test_other_words_stay_and_long_ones_are_cut():
     plain = "model: expected a token limit of 512, got 600 tokens. Ask sk-learn's http://host/path"
+    plain += " or http://127.0.0.1:8080/v1: refused by a@b"
     assert scrubbed(plain) == plain
     assert len(scrubbed("x" * 5000)) == 300
     assert scrubbed("cut \ud83d") == "cut \\ud83d"

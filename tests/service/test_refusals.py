@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from holdfast.errors import StoreError
+from holdfast.errors import EncoderMisconfigured, StoreError
 from holdfast.service import door
 from holdfast.service.live import Live
 from holdfast.service.tokens import Sessions
 from holdfast.upgrade.project import Project
+from tests.cli import toys
 from tests.service.conftest import BASE, TOKEN, patiently
 
 
@@ -220,6 +221,23 @@ def test_what_looks_like_a_secret_in_a_reason_is_not_shown(still):
     page = still.get("/").text
     assert "401: api_key=…" in page
     assert "abc123" not in page
+
+
+def test_what_looks_like_a_secret_in_a_models_answer_is_not_shown(
+    planned, opened, monkeypatch, caplog
+):
+    def refuses(texts):
+        raise EncoderMisconfigured("m at http://host:80/v1", "vectors", "401: api_key=abc123")
+
+    planned.done("backfill", "--until", "10%")
+    monkeypatch.setattr(toys, "new", refuses)
+    client = opened(planned)
+    asked = client("POST", "/api/compare", {"text": "w1"}, token=False).text
+    client.command("resume")
+    told = patiently(client.status, lambda told: told["trouble"])["trouble"]
+    for text in (asked, told, caplog.text):
+        assert "m at http://host:80/v1: expected vectors, got 401: api_key=…" in text
+        assert "abc123" not in text
 
 
 def test_a_look_that_fails_does_not_leave_pages_that_never_change():

@@ -29,7 +29,7 @@ _LONG = 300  # characters of a reason
 _STATES: tuple[str, ...] = get_args(State)
 _SECRETS = re.compile(
     r"(?i)(?P<name>\b(?:authorization|api[-_ ]?key|access[-_ ]?key|password|secret|token)"
-    r"[\"']?\s*[:=]\s*[\"']?(?:bearer\s+)?|\bbearer\s+|//[^/\s:@]*:)[^\s\"'@,;]+"
+    r"[\"']?\s*[:=]\s*[\"']?(?:bearer\s+)?|\bbearer\s+|//[^/\s:@]*:(?=\S*@))[^\s\"'@,;]+"
     r"|\b(?:sk|pk|hf|ghp|gho|xox[abp])[-_][\w-]{8,}"
 )
 

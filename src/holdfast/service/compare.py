@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import HoldfastError
 from ..hits import Hits
+from ..report.build import scrubbed
 from ..upgrade.gallery import Gallery
 from ..upgrade.searches import Which
 from . import bodies
@@ -90,7 +91,7 @@ def _asked(gallery: Gallery, body: bodies.Compare, side: Which) -> list[tuple[st
     try:
         return gallery.search([body.text], body.k, body.where, side=side).row(0)
     except HoldfastError as error:
-        return str(error)
+        return scrubbed(str(error))
 
 
 def _column(

@@ -232,7 +232,7 @@ class Office:
         try:
             words: str = getattr(self, f"_{name.replace('-', '_')}")(body, who)
         except HoldfastError as error:
-            _LOG.warning("%s: %s", name, error)
+            _LOG.warning("%s: %s", name, scrubbed(str(error)))
             raise
         if self._steward.trouble.startswith(f"{deed.label}: "):
             self._steward.trouble = ""

@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import HoldfastError, StoreError, UpgradeError
 from ..items import Content
 from ..measure.finding import Finding
+from ..report.build import scrubbed
 from ..upgrade.engine import Engine
 from ..upgrade.gallery import Gallery
 from ..upgrade.guard import Guard
@@ -83,13 +84,13 @@ class Steward:
             with self.using() as gallery:
                 gallery.learn()
         except HoldfastError as error:  # a search will try again
-            _LOG.warning("nothing was learned from what has moved: %s", error)
+            _LOG.warning("nothing was learned from what has moved: %s", scrubbed(str(error)))
         if self._resume and self._cut_off():
             try:
                 self.start(why="it was cut off")
             except StoreError as error:  # no room: searches are answered all the same
                 self.trouble = str(error)
-                _LOG.warning("backfill: %s", error)
+                _LOG.warning("backfill: %s", scrubbed(str(error)))
 
     def _open(self) -> None:
         self._gallery = self.project.gallery()
@@ -313,7 +314,7 @@ class Steward:
             self._measured(engine, gallery, begin)
         except (HoldfastError, OSError, sqlite3.Error) as error:
             self.trouble = str(error)
-            _LOG.warning("backfill: %s", error)
+            _LOG.warning("backfill: %s", scrubbed(str(error)))
             self._end(gallery, f"{type(error).__name__}: {error}")
         else:
             self._end(gallery, self._why or "the service stopped moving items")
