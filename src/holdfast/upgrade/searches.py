@@ -251,11 +251,13 @@ class Searches(Sides):
 
 
 def _told_to(ledger: Ledger | None) -> Tell:
-    """Adds to what happened when; a search does not fail with the ledger."""
+    """Adds to what happened when, once of many short processes; no search fails with the ledger."""
 
     def tell(what: str, detail: Mapping[str, Any]) -> None:
-        if ledger is not None:
-            with suppress(HoldfastError, sqlite3.Error):
+        if ledger is None:
+            return
+        with suppress(HoldfastError, sqlite3.Error):
+            if [kind for _, kind, _ in ledger.events()][-1:] != [what]:
                 ledger.event(what, detail)
 
     return tell
