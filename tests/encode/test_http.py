@@ -70,6 +70,18 @@ def test_a_request_says_what_the_endpoint_expects(serve):
     assert "Authorization" not in {name.title() for name in endpoint.headers[0]}
 
 
+def test_opening_sends_nothing_and_leaves_the_first_call_nothing_to_make(serve, monkeypatch):
+    endpoint, encoder, _ = serve()
+    encoder.open()
+    encoder.open()
+    assert endpoint.asked == []
+    with monkeypatch.context() as patch:
+        patch.delattr(httpx, "Client")
+        same(encoder)
+    encoder.close()
+    same(encoder)
+
+
 def test_dimensions_are_asked_for_on_request_and_tell_spaces_apart(serve):
     endpoint, encoder, _ = serve(dimensions=True)
     plain = HttpEncoder(endpoint.url, "toy", DIM)

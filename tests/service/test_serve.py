@@ -2,6 +2,8 @@
 
 import gc
 
+from holdfast.encode.callable import CallableEncoder
+from holdfast.errors import EncoderUnavailable
 from holdfast.service import serve as module
 from holdfast.service.settings import Settings
 from holdfast.upgrade.project import Project
@@ -16,3 +18,17 @@ def test_collections_leave_alone_what_is_there_when_it_begins(planned, monkeypat
     finally:
         gc.unfreeze()
     assert frozen[0] > 10_000
+
+
+def test_models_have_made_ready_what_asks_nobody_before_it_serves(planned, monkeypatch):
+    opened = []
+
+    def ready(encoder):
+        opened.append(encoder.space.name)
+        raise EncoderUnavailable("toy", "a connection", "none")  # searches will say so
+
+    monkeypatch.setattr(CallableEncoder, "open", ready, raising=False)
+    service = module.compose(Project(planned.config), Settings(port=0))
+    service.office.open()
+    service.office.close()
+    assert opened == ["tests.cli.toys:old", "tests.cli.toys:new"]

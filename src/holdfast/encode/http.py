@@ -144,6 +144,10 @@ class HttpEncoder:
         asked = pool.map(lambda context, part: context.run(self._ask, part), contexts, parts)
         return Vectors(self.space, np.concatenate(list(asked)))
 
+    def open(self) -> None:
+        """Make what connections need, which the first call would wait for; nothing is sent."""
+        self._open()
+
     def close(self) -> None:
         """Let go of connections and threads; the next call opens them again."""
         with self._opening:

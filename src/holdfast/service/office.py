@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+from ..encode.cache import uncached
 from ..errors import HoldfastError, InvalidInput
 from ..measure.finding import Finding
 from ..report.build import scrubbed
@@ -18,6 +19,7 @@ from ..report.words import counted
 from ..upgrade.audit import Audit
 from ..upgrade.breach import standing
 from ..upgrade.engine import Engine
+from ..upgrade.gallery import Gallery
 from ..upgrade.gate import judge
 from ..upgrade.room import free
 from ..upgrade.stage import Stage
@@ -50,6 +52,8 @@ class Office:
         if self._steward.is_open:
             return
         self._steward.open()
+        with self._steward.using() as gallery:
+            _make_ready(gallery)
         self._audit().record("serve", "the service started")
         if self._steward.turning_back:
             self._begin("roll-back", bodies.Command(why="it was cut off"), SERVICE)
@@ -308,6 +312,15 @@ class Office:
         with self._steward.using() as gallery:
             engine = self._steward.engine(gallery, who)
         return do(engine)
+
+
+def _make_ready(gallery: Gallery) -> None:
+    """Let models make what the first search would wait for, as far as that asks nobody."""
+    for side in (gallery.old, gallery.new):
+        ready = getattr(uncached(side.encoder), "open", None) if side else None
+        if ready is not None:
+            with suppress(HoldfastError):  # a search will say so
+                ready()
 
 
 def read_new(told: Mapping[str, Any]) -> float:
