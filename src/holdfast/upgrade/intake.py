@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arrays import IntArray, Vectors
 from ..encode.base import Encoder
-from ..encode.cache import CachedEncoder
+from ..encode.cache import uncached
 from ..errors import HoldfastError, SourceError
 from ..items import Item
 from ..store.base import Rows, VectorStore
@@ -115,7 +115,7 @@ class Intake:
 
     def _refuse_outage(self, items: Sequence[Item]) -> None:
         """Stop where the model embeds nothing; what a cache remembers proves nothing."""
-        model = self._encoder.encoder if isinstance(self._encoder, CachedEncoder) else self._encoder
+        model: Encoder = uncached(self._encoder)
         places = np.unique(np.linspace(0, len(items) - 1, _APART).round().astype(int))
         errors: list[HoldfastError] = []
         for item in (*(items[i] for i in places), self._embedded):
