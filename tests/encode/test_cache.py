@@ -249,7 +249,9 @@ def test_a_negative_limit_is_refused(path):
         CachedEncoder(Counting(), path, max_bytes=-1)
 
 
-@pytest.mark.parametrize("blob", [b"", b"short", np.full(DIM, np.nan, "<f4").tobytes()])
+@pytest.mark.parametrize(
+    "blob", [b"", b"short", np.full(DIM, np.nan, "<f4").tobytes(), "t" * ROW_BYTES]
+)
 def test_a_damaged_row_is_computed_again(path, blob):
     with CachedEncoder(Counting(), path) as encoder:
         ask(encoder, ["a", "b"])

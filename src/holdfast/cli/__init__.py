@@ -3,7 +3,7 @@
 Importing this loads click and nothing heavier: a command imports what it needs when it runs.
 
     exit code 0   what was asked is done
-    exit code 1   it is done, and a measured gate failed
+    exit code 1   it is done, and a measured gate failed, or a build left items out
     exit code 2   it was not done: wrong usage, or the environment; nothing was half written
 """
 

@@ -141,7 +141,7 @@ class CachedEncoder:
             found: dict[bytes, FloatArray] = {}
             for key, blob in _select(file, "key, vector", digests):
                 # A row that is not what was written counts as absent.
-                if len(blob) == 4 * dim:
+                if isinstance(blob, bytes) and len(blob) == 4 * dim:
                     row = np.frombuffer(blob, dtype="<f4")
                     if np.isfinite(row).all():
                         found[key] = row
