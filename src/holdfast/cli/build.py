@@ -43,7 +43,9 @@ def build(face: Face) -> None:
         words.append(f"... and {left - _LINES:,} more: --json tells.")
     face.answer(data, *words)
     if left:
-        said = f"holdfast: items left out: {left:,}. Mend them and build again: it tries no others."
+        said = (
+            f"holdfast: items left out: {left:,}. Mend them, and build again: only they are tried."
+        )
         click.echo(said, err=True)
         gate_failed()
     face.note("Next: holdfast search, or holdfast plan --dry-run.")

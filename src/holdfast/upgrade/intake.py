@@ -133,8 +133,8 @@ class Intake:
             "build",
             "contents that the old model can embed",
             f"item {items[0].id!r} with {str(items[0].content)[:_SHOWN]!r}: {errors[0].got}",
-            "Others fail as well. Mend them, or look at what the model answers; then give the "
-            "same command again: it goes on.",
+            "No item that was asked alone can be: mend them, or look at what the model answers, "
+            "and give the same command again: it goes on.",
         ) from errors[0]
 
     def _keep(self, items: Sequence[Item], vectors: Vectors) -> None:
