@@ -30,7 +30,7 @@ def trains():
 needs_trainer = pytest.mark.skipif(not trains(), reason="needs accelerate and datasets")
 
 
-def tiny(dim=16, seed=0):
+def tiny(dim=16, seed=0, ends=()):
     """Word vectors of random numbers, averaged: the smallest model the library trains."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -41,16 +41,16 @@ def tiny(dim=16, seed=0):
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     torch.manual_seed(seed)
     layer = StaticEmbedding(words, embedding_dim=dim)
-    return SentenceTransformer(modules=[layer], device="cpu")
+    return SentenceTransformer(modules=[layer, *ends], device="cpu")
 
 
-def gallery(count=60, seed=0):
+def gallery(count=60, seed=0, space=OLD):
     """Texts of three words, and what an older model stored of them: a mean of its own words."""
     rng = np.random.default_rng(seed)
     stored = rng.normal(size=(len(WORDS), OLD.dim))
     chosen = np.stack([rng.permutation(len(WORDS))[:3] for _ in range(count)])
     texts = [" ".join(WORDS[n] for n in row) for row in chosen]
-    return texts, as_vectors(stored[chosen].mean(1).astype(np.float32), OLD, "test")
+    return texts, as_vectors(stored[chosen].mean(1).astype(np.float32), space, "test")
 
 
 def agreement(encoder, texts, vectors):
@@ -73,6 +73,20 @@ def test_it_learns_to_answer_what_is_stored(dim, capsys):
     assert agreement(made, texts[40:], vectors.take(slice(40, 60))) > 0.95
     assert relation(made.space, OLD) == "same"
     check_encoder(lambda: made, texts[:5])
+
+
+@needs_trainer
+def test_where_lengths_count_they_are_learned_too():
+    """Also by a model that ends in vectors of length one."""
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    texts, vectors = gallery(space=Space("old@1", 6, "euclidean"))
+    recipe = SentenceRecipe(epochs=120, batch=16, rate=0.05, device="cpu")
+    for ends in ((), (Normalize(),)):
+        made = follow(tiny(6, ends=ends), texts[:40], vectors.take(slice(0, 40)), recipe=recipe)
+        rows, stored = made.encode(texts[40:], "document").array, vectors.array[40:]
+        apart = np.linalg.norm(rows - stored, axis=1) / np.linalg.norm(stored, axis=1)
+        assert np.median(apart) < 0.15
 
 
 @needs_trainer
@@ -106,6 +120,8 @@ def test_what_cannot_be_followed_is_refused(tmp_path):
         follow(None, texts, vectors, ["far"], [])
     with pytest.raises(InvalidInput, match="answers from 0 to 3"):
         follow(None, texts, vectors, ["far"], [4])
+    with pytest.raises(InvalidInput, match="NoneType at place 3"):
+        follow(None, [*texts[:3], None], vectors)
     with pytest.raises(InvalidInput, match="rate above 0"):
         SentenceRecipe(rate=0.0)
     with pytest.raises(ArtifactError, match="a fine-tuned text model"):

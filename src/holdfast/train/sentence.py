@@ -156,13 +156,15 @@ def follow(
     with ExitStack() as held:
         held.enter_context(_undisturbed())
         torch.manual_seed(recipe.seed)
-        _fitted(model, vectors.space.dim)
+        # Only where the cosine compares them do lengths not matter.
+        kind = "cosine" if vectors.space.metric == "cosine" else "l2"
+        _fitted(model, vectors.space)
         folder = held.enter_context(tempfile.TemporaryDirectory())
         run = library.SentenceTransformerTrainer(
             model=model,
             args=_arguments(library, folder, recipe),
             train_dataset=data,
-            loss=losses.EmbedDistillLoss(model, distance_metric="cosine"),
+            loss=losses.EmbedDistillLoss(model, distance_metric=kind),
         )
         for one in list(run.callback_handler.callbacks):
             if type(one).__name__ == "PrinterCallback":  # prints to stdout
@@ -197,7 +199,10 @@ def _pairs(
         )
     if len(places) and not 0 <= places.min() <= places.max() < len(texts):
         raise InvalidInput("follow", f"answers from 0 to {len(texts) - 1}", str(places.max()))
-    return [*texts, *questions], np.concatenate([vectors.array, vectors.array[places]])
+    for place, text in enumerate(asked := [*texts, *questions]):
+        if not isinstance(text, str):
+            raise InvalidInput("follow", "texts", f"{type(text).__name__} at place {place}")
+    return asked, np.concatenate([vectors.array, vectors.array[places]])
 
 
 def _trainer() -> Any:
@@ -212,13 +217,14 @@ def _trainer() -> Any:
     return need("sentence_transformers.base.trainer")
 
 
-def _fitted(model: Any, dim: int) -> None:
-    """End the model in `dim` coordinates of any length."""
-    given = int(model.get_embedding_dimension())
-    if given == dim:
-        return
+def _fitted(model: Any, space: Space) -> None:
+    """End the model in as many coordinates as the space has, of any length where that matters."""
     modules = need("sentence_transformers.sentence_transformer.modules")
-    layer = modules.Dense(given, dim, bias=False, activation_function=nn.Identity())
+    given = int(model.get_embedding_dimension())
+    short = space.metric != "cosine" and isinstance(model[-1], modules.Normalize)
+    if given == space.dim and not short:
+        return
+    layer = modules.Dense(given, space.dim, bias=False, activation_function=nn.Identity())
     model.append(layer.to(model.device))
 
 
