@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..errors import DimensionMismatch, InvalidInput
 from ..optional import need
 
@@ -15,6 +17,7 @@ __all__ = [
     "Tensor",
     "as_labels",
     "as_rows",
+    "as_tensor",
     "at_least_float32",
     "cosines",
     "functional",
@@ -68,7 +71,7 @@ def as_rows(values: object, owner: str) -> Tensor:
     Raises:
         InvalidInput: Another shape, or numbers that are not finite.
     """
-    rows = torch.as_tensor(values).detach()
+    rows = as_tensor(values).detach()
     rows = rows if rows.is_floating_point() else rows.float()
     if rows.ndim != 2 or not bool(torch.isfinite(rows).all()):
         raise InvalidInput(owner, "finite rows (n, d)", f"shape {tuple(rows.shape)}, or NaN")
@@ -81,10 +84,21 @@ def as_labels(values: object, count: int, owner: str) -> Tensor:
     Raises:
         InvalidInput: Another number of them, or no integers from 0.
     """
-    labels = torch.as_tensor(values)
+    labels = as_tensor(values)
+    labels = labels if labels.is_floating_point() or labels.is_complex() else labels.long()
     whole = not labels.is_floating_point() and not labels.is_complex()
     if labels.shape != (count,) or not whole or (count and int(labels.min()) < 0):
         raise InvalidInput(
             owner, f"{count} class numbers from 0", f"{labels.dtype} of {tuple(labels.shape)}"
         )
-    return labels.long()
+    return labels
+
+
+def as_tensor(values: object) -> Tensor:
+    """A tensor of anything; of arrays that torch takes with a warning or not at all, a copy.
+
+    Those are read-only ones, reversed ones, and ones of another order of bytes.
+    """
+    if isinstance(values, np.ndarray):
+        values = np.require(values, values.dtype.newbyteorder("="), ["C", "W"])
+    return torch.as_tensor(values)

@@ -11,6 +11,7 @@ from holdfast.errors import InvalidInput
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
+from holdfast.train.losses.advbct import AdvBCT  # noqa: E402
 from holdfast.train.losses.prototypes import (  # noqa: E402
     class_floors,
     class_means,
@@ -50,6 +51,26 @@ def test_the_nearest_of_each_class_are_believed(share):
         expected = np.zeros(len(rows), dtype=bool)
         expected[np.argsort(distance)[:count]] = True
         np.testing.assert_array_equal(got[rows], expected)
+
+
+def test_any_array_is_read_and_none_is_changed(recwarn):
+    """Slices, mapped files and what another machine wrote: torch alone refuses some of them."""
+    expected = class_means(ROWS[::-1].copy(), LABELS[::-1].copy(), 6)
+    fixed, numbers = ROWS[::-1].copy(), LABELS[::-1].astype(np.uint16)
+    fixed.flags.writeable = numbers.flags.writeable = False
+    wide = np.repeat(ROWS, 2, axis=1)
+    for rows, labels in (
+        (ROWS[::-1], LABELS[::-1]),
+        (fixed, numbers),
+        (ROWS[::-1].astype(">f8"), LABELS[::-1].astype(">i4")),
+        (wide[::-1, ::2], LABELS[::-1].tolist()),
+        (torch.from_numpy(fixed.copy()).T.contiguous().T, numbers),
+    ):
+        torch.testing.assert_close(class_means(rows, labels, 6), expected, rtol=1e-12, atol=0)
+        radii = class_radii(rows, labels, expected)
+        bounds = AdvBCT(expected.numpy()[::-1], radii.numpy()[::-1], known=np.ones(6, bool)[::-1])
+        torch.testing.assert_close(bounds.radii.flip(0), radii, rtol=1e-12, atol=0)
+    assert not list(recwarn)
 
 
 def test_what_makes_no_sense_is_refused():

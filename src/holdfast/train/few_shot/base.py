@@ -13,7 +13,7 @@ from ...arrays import FloatArray, IntArray
 from ...errors import InvalidInput, NotFitted
 from ..model import Inputs, taken
 from ..scenarios import Scenario
-from ..tensors import Tensor, torch, unit
+from ..tensors import Tensor, as_tensor, torch, unit
 
 
 class Towers(Protocol):
@@ -113,7 +113,7 @@ class SessionClassifier(ABC):
         if not self.sessions:
             raise NotFitted(type(self).__name__, "a session", "none", "Call fit_session first.")
         known = self.class_vectors().float().cpu()
-        found: IntArray = (torch.from_numpy(rows) @ known.T).argmax(dim=1).numpy()
+        found: IntArray = (as_tensor(rows).float() @ known.T).argmax(dim=1).numpy()
         return found
 
     def vectors(self, images: Inputs) -> FloatArray:

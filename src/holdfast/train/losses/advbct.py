@@ -8,6 +8,7 @@ from ...errors import InvalidInput
 from ..tensors import (
     Tensor,
     as_rows,
+    as_tensor,
     at_least_float32,
     functional,
     mean_where,
@@ -61,8 +62,8 @@ class AdvBCT(Loss):
         rows = at_least_float32(as_rows(centres, "AdvBCT"))
         counted = torch.ones(len(rows), dtype=torch.bool) if known is None else known
         self.register_buffer("centres", rows)
-        self.register_buffer("radii", torch.as_tensor(radii).detach().to(rows))
-        self.register_buffer("known", torch.as_tensor(counted).bool())
+        self.register_buffer("radii", as_tensor(radii).detach().to(rows))
+        self.register_buffer("known", as_tensor(counted).bool())
         if self.radii.shape != (len(rows),) or self.known.shape != (len(rows),):
             raise InvalidInput("AdvBCT", f"{len(rows)} radii and known", str(self.radii.shape))
         middle = float(mean_where(self.radii, self.known))

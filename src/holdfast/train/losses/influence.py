@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from ...errors import DimensionMismatch, InvalidInput
-from ..tensors import Tensor, as_rows, at_least_float32, functional, mean_where, torch, unit
+from ..tensors import (
+    Tensor,
+    as_rows,
+    as_tensor,
+    at_least_float32,
+    functional,
+    mean_where,
+    torch,
+    unit,
+)
 from .base import Batch, Loss
 
 
@@ -39,10 +48,10 @@ class Influence(Loss):
         self.register_buffer("rows", unit(table) if scale else table)
         if bias is not None and scale:
             raise InvalidInput("Influence", "a bias or a scale", "both", "Cosines have no bias.")
-        shift = None if bias is None else torch.as_tensor(bias).detach()
+        shift = None if bias is None else as_tensor(bias).detach()
         self.register_buffer("bias", shift)
         counted = torch.ones(len(table), dtype=torch.bool) if known is None else known
-        self.register_buffer("known", torch.as_tensor(counted).bool())
+        self.register_buffer("known", as_tensor(counted).bool())
         if len(self.known) != len(table) or (shift is not None and len(shift) != len(table)):
             raise InvalidInput("Influence", f"{len(table)} entries of known and bias", "others")
         self.scale = scale

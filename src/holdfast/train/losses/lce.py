@@ -6,6 +6,7 @@ from ...errors import InvalidInput
 from ..tensors import (
     Tensor,
     as_rows,
+    as_tensor,
     at_least_float32,
     cosines,
     functional,
@@ -105,8 +106,8 @@ class LCE(Loss):
             raise InvalidInput("LCE", "both transforms or none", "one")
         counted = torch.ones(len(rows), dtype=torch.bool) if known is None else known
         self.register_buffer("centres", rows)
-        self.register_buffer("floors", torch.as_tensor(floors).detach().to(rows))
-        self.register_buffer("known", torch.as_tensor(counted).bool())
+        self.register_buffer("floors", as_tensor(floors).detach().to(rows))
+        self.register_buffer("known", as_tensor(counted).bool())
         if self.floors.shape != (len(rows),) or self.known.shape != (len(rows),):
             raise InvalidInput("LCE", f"{len(rows)} floors and known", str(self.floors.shape))
         self.onward, self.back = onward, back

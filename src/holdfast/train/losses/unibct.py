@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import InvalidInput
-from ..tensors import Tensor, as_labels, as_rows, same_dim, torch, unit
+from ..tensors import Tensor, as_labels, as_rows, as_tensor, same_dim, torch, unit
 from .base import Batch
 from .influence import Influence
 
@@ -97,5 +97,5 @@ class UniBCT(Influence):
         same_dim(made, self.rows, "UniBCT")
         made = unit(made) if self.scale else made
         there = torch.zeros_like(self.known)
-        there[torch.as_tensor(labels).to(there.device)] = True
+        there[as_tensor(labels).to(there.device)] = True
         self.rows = torch.where(there[:, None], made, self.rows)
