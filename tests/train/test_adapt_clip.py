@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="needs holdfast[clip]")
 transformers = pytest.importorskip("transformers", reason="needs holdfast[clip]")
 pytest.importorskip("peft", reason="needs holdfast[clip]")
 
+from holdfast.train import adapt_clip  # noqa: E402
 from holdfast.train.adapt_clip import Adapting, Projector, adapt  # noqa: E402
 
 COUNT = 120
@@ -162,6 +163,46 @@ def test_stored_captions_stand_for_the_old_model_where_there_are_some(model, pai
     own = adapt(copy.deepcopy(model), first.get_state(), *pairs, settings=Adapting(epochs=0))
     other = adapt(model, first.get_state(), *pairs, stored=stored, settings=Adapting(epochs=0))
     assert own.scores != other.scores
+    double = adapt(
+        copy.deepcopy(model),
+        first.get_state(),
+        *pairs,
+        stored=stored[::-1].astype(np.float64)[::-1],
+        settings=Adapting(epochs=0),
+    )
+    assert double.scores == other.scores
+    for wrong in (stored[:, 1:], stored * np.nan):
+        with pytest.raises(InvalidInput, match=r"a projection from|finite rows"):
+            adapt(copy.deepcopy(model), first.get_state(), *pairs, stored=wrong)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])  # the second stands for any that is no CPU
+def test_all_of_it_happens_where_the_model_is(model, pairs, first, monkeypatch, device):
+    class Begun(Exception):
+        pass
+
+    def begin(wrapped, phi, given, how, _listener):
+        assert {value.device.type for value in phi.parameters()} == {device}
+        assert {part.device.type for part in (given.captions, given.own)} == {device}
+        value = adapt_clip._loss(wrapped, phi, given, np.arange(8), how)
+        assert value.device.type == device
+        raise Begun
+
+    monkeypatch.setattr(adapt_clip, "_descend", begin)
+    pixels, tokens = pairs[0].to(device), {"input_ids": pairs[1]["input_ids"].to(device)}
+    stored = np.ones((COUNT, OLD.dim), np.float32)
+    for given in (None, stored):
+        with pytest.raises(Begun):
+            adapt(copy.deepcopy(model).to(device), first.get_state(), pixels, tokens, stored=given)
+
+
+def test_settings_that_cannot_be_are_refused(model, pairs, first):
+    for wrong in ({"batch": 0}, {"rank": 0}, {"held_out": 1.0}, {"temperature": 0.0}):
+        with pytest.raises(InvalidInput, match="from 1"):
+            Adapting(**wrong)
+    # one pair at least is left to learn from
+    most = adapt(model, first.get_state(), *pairs, settings=Adapting(epochs=1, held_out=0.999))
+    assert len(most.scores) == 2
 
 
 def test_the_projector_is_the_projection(first, model, pairs):

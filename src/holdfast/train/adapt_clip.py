@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InvalidInput, NotEnoughPairs
+from ..errors import DimensionMismatch, InvalidInput, NotEnoughPairs
 from ..optional import need
-from .tensors import Tensor, functional, nn, torch, unit
+from .tensors import Tensor, as_rows, functional, nn, torch, unit
 
 FEWEST = 40  # pairs; below, those that judge are too few to say anything
 _ROUND = 256  # pairs encoded at once where no gradient is kept
@@ -65,6 +65,17 @@ class Adapting:
     keep: float = 1.0
     held_out: float = 0.25
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = min(self.rank, self.patience, self.batch) >= 1 and self.epochs >= 0
+        if not sizes or not 0.0 < self.held_out < 1.0 or not self.temperature > 0.0:
+            raise InvalidInput(
+                "Adapting",
+                "rank, patience and batch from 1, epochs from 0, held_out in (0, 1), "
+                "temperature > 0",
+                f"{self.rank}, {self.patience}, {self.batch}, {self.epochs}, {self.held_out}, "
+                f"{self.temperature}",
+            )
 
 
 class Projector(nn.Module):
@@ -137,7 +148,7 @@ def adapt(
         model: Of transformers, with `get_text_features` and `get_image_features`. The adapter is
             put into it: encode with what is returned, or with that one's adapter off.
         projection: State of the fitted `Projection` of the first stage.
-        pixels: (n, ...) prepared pictures.
+        pixels: (n, ...) prepared pictures, on the device of the model.
         tokens: Prepared captions, (n, ...) each; row i belongs to picture i.
         stored: (n, d_old) captions as the old gallery holds them, where it does; else the
             projected captions of the new model stand for them.
@@ -145,7 +156,8 @@ def adapt(
         listener: Told each epoch and its held-out score.
     Raises:
         NotEnoughPairs: Fewer than 40.
-        InvalidInput: Not as many pictures as captions, or no state of a projection.
+        InvalidInput: Not as many pictures as captions, no state of a projection, or one between
+            other lengths.
         MissingExtra: peft is not installed.
     Source: Jang and Lim 2024 (XBT), its second stage. Departs from it: the loss is not known
         from there; the target does not move, pictures alone are adapted, since projected
@@ -153,12 +165,13 @@ def adapt(
     """
     how = settings or Adapting()
     count = _checked(pixels, tokens, stored)
-    phi = Projector(projection)
     with torch.no_grad():
         captions = _all_rows(model.get_text_features, tokens, count)
-        own = unit(phi(captions)) if stored is None else unit(torch.from_numpy(stored))
+        phi = Projector(projection).to(captions.device)
+        _fits(phi, captions, stored)
+        own = unit(phi(captions)) if stored is None else unit(as_rows(stored, "adapt").to(captions))
     pairs = _Pairs(pixels, captions, own)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(how.seed)
         wrapped = _with_adapter(model, how)
         epoch, scores, trained = _descend(wrapped, phi, pairs, how, listener)
@@ -193,7 +206,7 @@ class _Pairs:
 
     def split(self, share: float, seed: int) -> tuple[npt.NDArray[np.int64], ...]:
         order = np.random.default_rng(seed).permutation(len(self.own))
-        held = max(10, round(share * len(order)))
+        held = min(max(10, round(share * len(order))), len(order) - 1)
         return order[held:], np.sort(order[:held])
 
 
@@ -208,6 +221,18 @@ def _checked(
         fix = "Few pairs do harm; keep the first stage."
         raise NotEnoughPairs("adapt", f"at least {FEWEST} pairs", str(counts[0]), fix)
     return counts[0]
+
+
+def _fits(phi: Projector, captions: Tensor, stored: npt.NDArray[np.float32] | None) -> None:
+    """From the length of the new model's captions to that of the stored ones."""
+    wanted, answers = phi.weight_.shape
+    given = captions.shape[1], answers if stored is None else stored.shape[-1]
+    if (wanted, answers) != given:
+        raise DimensionMismatch(
+            "adapt",
+            f"a projection from {given[0]} to {given[1]} coordinates",
+            f"one from {wanted} to {answers}",
+        )
 
 
 def _all_rows(answer: Callable[..., Any], given: Mapping[str, Tensor], count: int) -> Tensor:
@@ -269,7 +294,7 @@ def _loss(
     own = pairs.own[rows]
     seen = unit(phi(unit(_rows(model.get_image_features(pixel_values=pairs.pixels[rows])))))
     table = seen @ own.T / how.temperature
-    goal = torch.arange(len(rows))
+    goal = torch.arange(len(rows), device=table.device)
     loss = functional.cross_entropy(table, goal) + functional.cross_entropy(table.T, goal)
     loss = 0.5 * loss
     if how.keep and how.projection_rate:
