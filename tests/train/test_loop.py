@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -26,6 +27,7 @@ from holdfast.train.memory import Memory  # noqa: E402
 from holdfast.train.model import Model, vectors_of  # noqa: E402
 from holdfast.train.recipe import Recipe, adam, sgd  # noqa: E402
 from holdfast.train.scenarios import asynchronous, incremental, retrain  # noqa: E402
+from holdfast.train.session import settled  # noqa: E402
 from holdfast.train.simplex import OneHotHead  # noqa: E402
 from holdfast.train.teachers import StoredVectors  # noqa: E402
 from tests.train.toys import (  # noqa: E402
@@ -227,6 +229,22 @@ def test_listeners_and_callers_do_not_disturb_each_other():
     heard = Training(INPUTS, scenario(), simplex_model, hoc, QUICK, listeners=[draws]).run()
     assert same_bits(quiet[-1], heard[-1])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_generators_of_all_gpus_are_put_back(monkeypatch):
+    """A seed for one of them is a seed for all that a machine has."""
+    asked = []
+
+    def fork(devices):
+        asked.append(list(devices))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.random, "fork_rng", fork)
+    for device in ("cpu", "cuda:1"):
+        with settled(Recipe(device=device)):
+            pass
+    assert asked == [[], [0, 1, 2]]
 
 
 def test_events_tell_where_the_run_is(tmp_path):

@@ -156,6 +156,10 @@ def test_few_shots_of_new_classes():
     assert lists(of(listed, "items"))[1:] == [[4, 5, 13], [6, 7]]
     with pytest.raises(InvalidInput, match="11 items of each class"):
         few_shot(classes, SHARED, steps, shots=11)
+    with pytest.raises(InvalidInput, match="shots from 1, got 0"):
+        few_shot(classes, SHARED, steps, shots=0)
+    with pytest.raises(InvalidInput, match="3 items of each class, got 0 of 'nobody'"):
+        few_shot(classes, SHARED, [["c0"], ["c5", "nobody"]], shots=3)
     with pytest.raises(InvalidInput, match="items of its classes"):
         few_shot(classes, SHARED, steps, chosen=[[5, 4, 0], [7, 6]])
     with pytest.raises(InvalidInput, match="items of 2 tasks"):
@@ -165,6 +169,8 @@ def test_few_shots_of_new_classes():
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(InvalidInput, match="new classes in every step"):
         retrain(CLASSES, SHARED, [["a"], ["a", "b"]])
+    with pytest.raises(InvalidInput, match="new classes in every step"):
+        retrain(CLASSES, SHARED, [["a", "a"], ["b"]])
     with pytest.raises(InvalidInput, match="items whose classes are known"):
         retrain(CLASSES, SHARED, [["nobody"]])
     with pytest.raises(InvalidInput, match="names of classes"):

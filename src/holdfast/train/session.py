@@ -40,7 +40,7 @@ def seeded(device: str, seed: int, *where: int) -> None:
 def settled(recipe: Recipe) -> Iterator[None]:
     """Torch's generators and its choice of algorithms, put back afterwards."""
     cuda = torch.device(recipe.device).type == "cuda"
-    devices = [torch.device(recipe.device)] if cuda else []
+    devices = range(torch.cuda.device_count()) if cuda else []  # `seeded` reaches all of them
     strict = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
     with torch.random.fork_rng(devices=devices):

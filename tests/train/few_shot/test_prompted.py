@@ -171,3 +171,31 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(InvalidInput, match="a finite loss"):
         method.fit_session(*SHOWN[0], SESSIONS[0])
     assert method.classes == ()
+
+
+def test_a_session_that_fails_leaves_the_prompts_as_they_were():
+    made = towers()
+    start = learned(made)
+    for recipe, message in (
+        (PromptRecipe(rate=constant(1e30)), "a finite loss"),
+        # a single step, after which no loss is asked for any more
+        (PromptRecipe(base_epochs=1, rate=constant(float("inf"))), "finite prompts"),
+    ):
+        method = Prompted(made, recipe, template="{}")
+        with pytest.raises(InvalidInput, match=message):
+            method.fit_session(*SHOWN[0], SESSIONS[0])
+        assert torch.equal(learned(made), start)
+    trained(made)  # and another rate may be tried
+    expected = towers()
+    trained(expected)
+    assert torch.equal(learned(made), learned(expected))
+
+
+def test_making_prompts_draws_from_nobodys_generator_and_from_none_but_the_cpus(monkeypatch):
+    """On a GPU the same seed gives the same prompts, and the program's own draws go on."""
+    model, state, seeds = clip(), torch.get_rng_state(), []
+    expected = learned(towers())
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    assert torch.equal(learned(PromptedClip(model, tokenize, depth=LAYERS, seed=1)), expected)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not seeds  # it gives the generators of all GPUs a new state

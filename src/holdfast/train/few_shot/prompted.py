@@ -102,8 +102,20 @@ class Prompted(SessionClassifier):
         return self._names_rows(self.classes)
 
     def _learn(self, images: Inputs, labels: Tensor) -> None:
+        learned = list(self.towers.learned().values())
+        before = [value.detach().clone() for value in learned]
+        try:
+            self._descend(learned, images, labels)
+            if not all(bool(torch.isfinite(value).all()) for value in learned):
+                raise self._astray("finite prompts", "NaN or infinity")
+        except BaseException:  # a session that fails leaves the towers as it found them
+            with torch.no_grad():
+                for value, was in zip(learned, before, strict=True):
+                    value.copy_(was)
+            raise
+
+    def _descend(self, learned: Sequence[Any], images: Inputs, labels: Tensor) -> None:
         number, towers = len(self.sessions) - 1, self.towers
-        learned = list(towers.learned().values())
         optimiser, scale = self.recipe.made(learned), self._scale()
         tokens = towers.tokens([self.templates[0].format(name) for name in self.sessions[-1]])
         still = None if towers.bridge is not None else self._rows(images).to(self.device)
@@ -120,12 +132,13 @@ class Prompted(SessionClassifier):
             logits = towers.scale * rows @ towers.text_vectors(tokens).T
             loss = functional.cross_entropy(logits, labels[chosen])
             if not bool(torch.isfinite(loss)):
-                raise InvalidInput(
-                    f"session {number + 1}", "a finite loss", str(loss.item()), "Lower the rate."
-                )
+                raise self._astray("a finite loss", str(loss.item()))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
+
+    def _astray(self, expected: str, got: str) -> InvalidInput:
+        return InvalidInput(f"session {len(self.sessions)}", expected, got, "Lower the rate.")
 
     def _scale(self) -> float:
         ratio = class_ratios([len(names) for names in self.sessions])[-1]

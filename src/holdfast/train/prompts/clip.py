@@ -60,13 +60,13 @@ class PromptedClip(nn.Module):
         positions = clip.text_model.embeddings.position_embedding.weight
         width, wide = positions.shape[1], clip.visual_projection.in_features
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            rows = torch.empty(depth, prompts, width, device=positions.device)
+            torch.default_generator.manual_seed(seed)  # the CPU's: a GPU's stay as they are
             bound = math.sqrt(6.0 / ((prompts + depth) * width))  # Glorot's, for this shape
-            self.prompts = nn.Parameter(rows.uniform_(-bound, bound))
+            rows = torch.empty(depth, prompts, width).uniform_(-bound, bound)
+            self.prompts = nn.Parameter(rows.to(positions.device))
             self.bridge = None
             if image_mode is not None:
-                self.bridge = nn.Linear(width, wide, device=positions.device)
+                self.bridge = nn.Linear(width, wide).to(positions.device)
 
     def train(self, mode: bool = True) -> PromptedClip:
         """The frozen model stays in evaluation mode."""

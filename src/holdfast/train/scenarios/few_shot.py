@@ -43,6 +43,8 @@ def few_shot(
         >>> [len(task.items) for task in found.tasks]
         [4, 1]
     """
+    if shots < 1:
+        raise InvalidInput("few_shot", "shots from 1", str(shots))
     names, tables = names_of(classes), tables_of(interface, steps, "front")
     if chosen is not None and len(chosen) != len(steps) - 1:
         raise InvalidInput("few_shot", f"items of {len(steps) - 1} tasks", str(len(chosen)))
@@ -52,7 +54,7 @@ def few_shot(
         if t and chosen is not None:
             items = _listed(chosen[t - 1], items, str(t + 1))
         elif t:
-            items = _drawn(names, items, shots, seed)
+            items = _drawn(names, items, steps[t], shots, seed)
         start: Start = "deployed" if t else "fresh"
         tasks.append(
             Task(str(t + 1), items, labels_of(names, table), table, tuple(steps[t]), start)
@@ -60,13 +62,16 @@ def few_shot(
     return Scenario(names, tuple(tasks))
 
 
-def _drawn(names: npt.NDArray[np.str_], items: IntArray, shots: int, seed: int) -> IntArray:
+def _drawn(
+    names: npt.NDArray[np.str_], items: IntArray, classes: Sequence[str], shots: int, seed: int
+) -> IntArray:
     _, numbers = np.unique(names, return_inverse=True)
     places, _ = ranks(numbers, generator(seed).permutation(len(names)))
     kept = items[places[items] < shots]
-    _, counts = np.unique(names[kept], return_counts=True)
-    if shots < 1 or counts.min(initial=shots) < shots:
-        raise InvalidInput("few_shot", f"{shots} items of each class", f"{counts.min()} of one")
+    for name in classes:
+        count = int((names[kept] == name).sum())
+        if count < shots:
+            raise InvalidInput("few_shot", f"{shots} items of each class", f"{count} of {name!r}")
     return kept
 
 

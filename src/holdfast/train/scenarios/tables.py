@@ -25,7 +25,7 @@ def tables_of(interface: Interface, steps: Steps, side: Side) -> list[Interface]
     tables: list[Interface] = []
     for new in steps:
         known = [name for name in new if any(name in step for step in steps[: len(tables)])]
-        if known or not new:
+        if known or not new or len(set(new)) < len(new):
             raise InvalidInput("a scenario", "new classes in every step", f"{list(new)[:5]}")
         interface = interface.filled(new, side)
         tables.append(interface)
