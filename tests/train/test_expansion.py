@@ -43,6 +43,21 @@ def test_the_absorbed_classifier_answers_the_same(rotation):
     assert float(absorbed.norm()) == pytest.approx(float(W.norm()), rel=1e-5)
 
 
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("rotation", ["exponential", "cayley", "householder", None])
+def test_heads_of_half_precision_answer_nearly_the_same(rotation, half):
+    """No machine solves or turns in half precision, and nobody has to."""
+    for head in (AlignedHead(20, 12, 4, 7, rotation), TransformedHead(20, 10, 8, 4, 7)):
+        whole, rows = shaken(head).to(half).float(), torch.randn(9, 20).to(half)
+        expected = whole(rows.float())
+        answer = head.to(half)(rows)
+        answer.logits.sum().backward()
+        for got, wanted in ((answer.vectors, expected.vectors), (answer.logits, expected.logits)):
+            np.testing.assert_allclose(got.detach().float(), wanted.detach(), atol=0.08)
+    exported = AlignedHead(20, 12, 4, 7, rotation).to(half).absorbed()
+    assert exported.weight.dtype == half
+
+
 def test_the_aligned_head_is_its_formula():
     head = shaken(AlignedHead(20, 12, 4, 7))
     rows = torch.randn(9, 20)

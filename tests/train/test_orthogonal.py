@@ -137,6 +137,15 @@ def test_the_exponential_is_that_of_scipy(norm):
     np.testing.assert_allclose(got, expm(skew), rtol=0.0, atol=2e-14)
 
 
+@pytest.mark.parametrize("rotation", ROTATIONS)
+@pytest.mark.parametrize("wild", [math.nan, math.inf])
+def test_a_training_that_diverged_is_for_the_loop_to_refuse(rotation, wild):
+    layer = OrthogonalLayer(6, rotation)
+    with torch.no_grad():
+        layer.free[0, 1] = wild
+    assert not bool(torch.isfinite(layer(torch.randn(9, 6))).all())
+
+
 def test_half_precision_around_it_does_not_bend_it():
     layer = away("cayley", 16)
     rows = torch.randn(5, 16)

@@ -103,7 +103,8 @@ class AlignedHead(nn.Module):
 
     def classify(self, vectors: Tensor) -> Tensor:
         """(b, classes) logits of unit vectors."""
-        return self.classifier(vectors if self.turn is None else self.turn(vectors))
+        turned = vectors if self.turn is None else self.turn(vectors)
+        return self.classifier(turned.to(self.classifier.weight.dtype))
 
     def absorbed(self) -> nn.Linear:
         """The classifier with the orthogonal layer inside, as it is exported."""
@@ -111,8 +112,10 @@ class AlignedHead(nn.Module):
         made = made.to(self.classifier.weight)
         with torch.no_grad():
             weight = self.classifier.weight
-            made.weight.copy_(weight if self.turn is None else weight @ self.turn.matrix())
+            made.weight.copy_(weight)
             if self.turn is not None:
+                Q = self.turn.matrix()
+                made.weight.copy_(weight.to(Q.dtype) @ Q)
                 made.bias.copy_(self.classifier(self.turn.bias))
         return made
 
@@ -170,4 +173,5 @@ class TransformedHead(nn.Module):
         z = torch.cat([unit(self.branch(rows)), self.spread(self.reach * native)], 1)
         shared = self.turn(z[:, : self.old_dim])
         vectors = torch.cat([shared, z[:, self.old_dim :]], 1)
-        return Answer(vectors, self.classifier(native), shared, native)
+        logits = self.classifier(native.to(self.classifier.weight.dtype))
+        return Answer(vectors, logits, shared, native)

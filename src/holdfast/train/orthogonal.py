@@ -20,7 +20,7 @@ import math
 from typing import Literal, get_args
 
 from ..errors import InvalidInput
-from .tensors import Tensor, functional, nn, torch
+from .tensors import Tensor, at_least_float32, functional, nn, torch
 
 Rotation = Literal["exponential", "cayley", "householder"]
 
@@ -64,30 +64,31 @@ class OrthogonalLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(dim)) if bias else None
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(..., dim) rows, turned."""
+        """(..., dim) rows, turned, in float32 at least."""
         with torch.autocast(rows.device.type, enabled=False):  # half precision turns crookedly
-            turned = self._turned(rows.to(self.free.dtype))
+            turned = self._turned(rows.to(at_least_float32(self.free).dtype))
         return turned if self.bias is None else turned + self.bias
 
     def _turned(self, rows: Tensor) -> Tensor:
         if self.rotation == "householder":
-            return _reflected(rows, self.free)
+            return _reflected(rows, at_least_float32(self.free))
         if self.rotation == "cayley" and rows.ndim == 2 and len(rows) < self.dim:
             return _cayley_rows(rows, self._skew())
         return rows @ self.matrix().T
 
     def matrix(self) -> Tensor:
         """(dim, dim) the matrix Q."""
-        eye = torch.eye(self.dim, dtype=self.free.dtype, device=self.free.device)
+        free = at_least_float32(self.free)
+        eye = torch.eye(self.dim, dtype=free.dtype, device=free.device)
         if self.rotation == "householder":
-            return _reflected(eye, self.free).T
+            return _reflected(eye, free).T
         skew = self._skew()
         if self.rotation == "cayley":
             return torch.linalg.solve(eye + skew, eye - skew)
         return exponential(skew)
 
     def _skew(self) -> Tensor:
-        upper = self.free.triu(1)
+        upper = at_least_float32(self.free).triu(1)
         return upper - upper.T
 
 
@@ -125,7 +126,8 @@ def exponential(skew: Tensor) -> Tensor:
     """
     norm = float(skew.detach().abs().sum(0).max())
     reach = _REACH.get(skew.dtype, 0.5)
-    squarings = max(0, math.ceil(math.log2(norm / reach))) if norm > reach else 0
+    far = reach < norm < math.inf  # what is not finite stays so, for the loop to refuse
+    squarings = max(0, math.ceil(math.log2(norm / reach))) if far else 0
     a = skew / 2.0**squarings
     eye = torch.eye(len(a), dtype=a.dtype, device=a.device)
     a2 = a @ a
