@@ -67,13 +67,13 @@ def test_stages_that_cannot_be_are_refused(planned):
 
 
 def test_a_holdover_keeps_the_old_side(home):
-    home.configure(more="holdover_hours = 2.0")
+    home.configure(more="holdover_hours = 1.0")
     for command in ("build", "plan", "backfill", "cutover"):
         home.done(command)
     words = "finish", "--yes-give-up-the-old-side"
     refused = home.run(*words)
     assert refused.exit_code == 2
-    assert "2 hours after the cut-over, as planned, got 2.0 of them still to go" in refused.stderr
+    assert "1 hour after the cut-over, as planned, got 1.0 of them still to go" in refused.stderr
     assert home.data("status")["state"] == "cut over"
     home.done(*words, "--early", "--why", "disk is full")
 

@@ -304,7 +304,8 @@ class Turns:
             if hours > 0.0:
                 raise UpgradeError(
                     "finish",
-                    f"{self._holdover:g} hours after the cut-over, as planned",
+                    f"{self._holdover:g} {'hour' if self._holdover == 1 else 'hours'} after the "
+                    "cut-over, as planned",
                     f"{hours:.1f} of them still to go",
                     "Wait, or say that it shall be early: --early, over HTTP early.",
                 )
