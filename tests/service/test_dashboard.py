@@ -230,8 +230,10 @@ def test_it_says_when_the_service_is_gone_and_comes_back(planned, served, visit)
     here = visit(running.address)
     assert here.page.is_hidden("#lost")
     here.away = True
+    here.page.evaluate("scrollTo(0, document.body.scrollHeight)")
     running.stop()
     here.page.wait_for_selector("#lost", state="visible")
+    assert here.page.evaluate("document.getElementById('lost').getBoundingClientRect().top") >= 0
     again = served(planned, "--port", port)
     assert again.address == running.address
     here.page.wait_for_selector("#lost", state="hidden")

@@ -165,6 +165,7 @@ function showStage({ share, tenants, where }) {
 function typedStage() {
   const lines = at("stage-tenants").value.split("\n").map((line) => line.trim());
   const where = JSON.parse(at("stage-where").value.trim() || "{}");
+  if (!where || typeof where !== "object" || Array.isArray(where)) throw new TypeError("no filter");
   const share = Number((Number(at("stage-share").value) / 100).toPrecision(12));
   return { share, tenants: lines.filter((line) => line), where };
 }
