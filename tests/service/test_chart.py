@@ -10,7 +10,7 @@ from holdfast.report.build import Moment
 from holdfast.service import chart
 from holdfast.service.answers import answers, excerpt
 from holdfast.service.compare import Column, Place
-from holdfast.service.panels import history, millis
+from holdfast.service.panels import head, history, millis
 
 POINTS = [
     chart.Point(0.0, 0.40, 0.35, 0.45),
@@ -125,3 +125,18 @@ def test_what_happened_on_another_day_says_on_which():
     assert re.findall(r"<time[^>]*>([^<]*)</time>", long_ago) == ["2023-11-14 22:13"]
     today = history([Moment(time.time(), "copying", {})], [])
     assert re.search(r"<time[^>]*>\d\d:\d\d:\d\d</time>", today)
+
+
+@pytest.mark.parametrize(
+    ("whole", "held", "words"),
+    [
+        (True, True, "Searches read the old side for now. Both sides are kept up to date."),
+        (False, False, "Searches read the new side until the old one is whole again."),
+        (True, False, "as the report has it"),
+    ],
+)
+def test_the_head_says_who_reads_what_in_a_stage(whole, held, words):
+    told = {"state": "cutting over", "whole": whole, "stage": {"held": held}, "running": False}
+    told |= dict.fromkeys(("old", "trouble", "silent", "breach"))
+    drawn = head({**told, "serves": [{"name": "m"}]}, "as the report has it")
+    assert re.findall(r"<p>([^<]*)</p>", drawn) == [words]

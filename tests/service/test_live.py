@@ -29,6 +29,26 @@ def test_the_title_of_the_page_says_the_state(still):
     assert "<title>Planned · Holdfast</title>" in still.get("/").text
 
 
+def test_the_limit_of_the_plan_is_shown_until_another_is_asked_for(home, opened):
+    home.configure(more="rate = 0.01")
+    home.done("build")
+    home.done("plan")
+    client = opened(home)
+    for limit in (0.01, 0.02, 0.0):
+        assert client.status()["rate_limit"] == limit
+        page = client.get("/").text
+        assert re.search(r'<input id="rate"[^>]* value="([^"]*)"', page)[1] == f"{limit:g}"
+        assert (f"{limit:g} a second" in page) == bool(limit)
+        client.command("throttle", items_per_second=0.02 if limit == 0.01 else 0.0)
+
+
+def test_nothing_is_to_move_after_a_rollback(planned, opened):
+    planned.done("backfill", "--until", "10%")
+    planned.done("rollback")
+    client = opened(planned)
+    assert client.status()["todo"] == numbers(client)["holdfast_rows_lag"] == 0.0
+
+
 def test_metrics_are_the_ledgers_and_the_searches_own(client, planned):
     before = numbers(client)
     assert before["holdfast_items"] == 120.0

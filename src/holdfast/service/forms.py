@@ -32,8 +32,8 @@ def top(signed: str, can_sign: bool, version: str) -> Html:
     return element("header", skip, brand, element("div", who, class_="who"), class_="top")
 
 
-def throttle_form() -> Html:
-    """How fast items may move."""
+def throttle_form(limit: float) -> Html:
+    """How fast items may move, and may at present."""
     number = field(
         "rate",
         "Items a second, 0 for no limit",
@@ -41,7 +41,7 @@ def throttle_form() -> Html:
         min="0",
         step="any",
         inputmode="decimal",
-        value="0",
+        value=f"{limit:g}",
         required="",
     )
     button = element("button", "Throttle", type="submit", class_="button")

@@ -105,7 +105,7 @@ class Office:
         with self._steward.using() as gallery:
             told["items"] = len(gallery)
             told["whole"] = gallery.whole
-            told["silent"] = scrubbed(gallery.silent)
+            told["silent"] = {half: scrubbed(why) for half, why in gallery.silent.items()}
             told["reads"] = _reads(told) or self._steward.reads(gallery)
             if gallery.new is not None:
                 told["share"] = gallery.share
@@ -114,6 +114,8 @@ class Office:
             ]
         if told["state"] == "planned" and not told["queued"]:
             told["todo"] = told["items"]  # they are queued at the start
+        if told["state"] == "rolled back":
+            told["todo"] = 0  # what waited then is not going to move
         rate = self._steward.tempo.rate if told["running"] else 0.0
         told["rate"] = round(rate, 3) if rate else None
         told["seconds_left"] = told["todo"] / rate if rate else None

@@ -158,7 +158,8 @@ class Page:
             return element("body", header, main, dialogs, class_="shut")
         parts = self.parts()
         state = element("section", Html(parts["head"]), id="part-head", class_="head")
-        sections = [_section(name, title, parts) for name, title in _PANELS]
+        limit = self._steward.rate_limit or 0.0
+        sections = [_section(name, title, parts, limit) for name, title in _PANELS]
         said = element("p", parts["say"], id="part-say", class_="unseen", role="status")
         lost = element("p", "Connection lost. Trying again …", id="lost", role="status", hidden="")
         grid = element("div", *sections, class_="grid")
@@ -174,7 +175,7 @@ class Page:
         return (_file(name), _MEDIA[name]) if name in _MEDIA else None
 
 
-def _section(name: str, title: str, parts: Mapping[str, str]) -> Html:
+def _section(name: str, title: str, parts: Mapping[str, str], limit: float) -> Html:
     heading = element("h2", title, id=f"title-{name}")
     inner: list[Html] = [heading]
     if name == "compare":
@@ -182,7 +183,7 @@ def _section(name: str, title: str, parts: Mapping[str, str]) -> Html:
     else:
         inner.append(element("div", Html(parts[name]), id=f"part-{name}"))
     if name == "controls":
-        inner.append(throttle_form())
+        inner.append(throttle_form(limit))
     return element("section", *inner, class_=f"card {name}", aria_labelledby=f"title-{name}")
 
 

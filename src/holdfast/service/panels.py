@@ -42,6 +42,10 @@ def head(told: Mapping[str, Any], words: str) -> Html:
     state = told["state"] or "no upgrade"
     if measuring(told):
         state, words = "measuring", "Quality is being measured; then items go on moving."
+    elif told["stage"] and not told["whole"]:
+        words = "Searches read the new side until the old one is whole again."
+    elif told["stage"] and told["stage"]["held"]:
+        words = "Searches read the old side for now. Both sides are kept up to date."
     pill = element("span", state, class_=f"pill {state.replace(' ', '-')}")
     if told["old"]:
         names = (told["old"]["name"], told["new"]["name"])
@@ -53,9 +57,9 @@ def head(told: Mapping[str, Any], words: str) -> Html:
         parts.append(
             element("p", element("strong", "It stopped: "), told["trouble"], class_="trouble")
         )
-    if told["silent"]:
-        words = "The new model gives no answer, the old one serves searches alone: "
-        parts.append(element("p", element("strong", words), told["silent"], class_="trouble"))
+    for half, why in told["silent"].items():
+        words = f"The {half} model gives no answer, the other one serves searches alone: "
+        parts.append(element("p", element("strong", words), why, class_="trouble"))
     if told["breach"]:
         parts.append(_breach(told["breach"]))
     return joined(parts)
@@ -94,7 +98,7 @@ def progress(told: Mapping[str, Any]) -> Html:
         ("Rate", f"{told['rate']:,.0f} a second" if told["rate"] else "–"),
         ("Time left", f"about {duration(left)}" if left else "–"),
     ]
-    if told["rate_limit"]:
+    if told["rate_limit"] and not DEEDS["throttle"].refusal(told):
         pairs.append(("Limit", f"{told['rate_limit']:g} a second"))
     if told["held_over"]:
         pairs.append(("Old side held over", f"another {duration(3600.0 * told['held_over'])}"))

@@ -94,7 +94,8 @@ class Steward:
 
     def _open(self) -> None:
         self._gallery = self.project.gallery()
-        self._gallery.silence.patience = PATIENCE
+        for silence in self._gallery.silences.values():
+            silence.patience = PATIENCE
         if self._gallery.follower is not None:
             self._gallery.follower.start()
         self._ledger = self._ledger or self.project.ledger()
@@ -257,12 +258,18 @@ class Steward:
 
     def _go_easy(self) -> None:
         """The rate that was asked for last holds for the whole upgrade."""
-        rate = self.rate_limit
+        rate = self._asked_rate
         if rate is not None:
             self.ledger.ask("rate", rate=rate, by=SERVICE)
 
     @property
     def rate_limit(self) -> float | None:
+        """Items a second at most, by the plan or asked for since; None where nobody has."""
+        asked, upgrade = self._asked_rate, self.ledger.upgrade()
+        return asked if asked is not None or upgrade is None else upgrade.plan["rate"] or None
+
+    @property
+    def _asked_rate(self) -> float | None:
         """Items a second that were asked for since the plan; None where nobody has."""
         return asked_rate(self.ledger)
 
