@@ -478,6 +478,26 @@ def test_losses_that_draw_and_losses_that_believe():
     assert same_bits(a, b)
 
 
+def test_a_gallery_that_has_none_of_the_items_says_nothing():
+    """As on the first day of a gallery, or where others' items are stored."""
+    plan = retrain(CLASSES, Interface("c", "one-hot"), STEPS[:2], teacher="stored")
+    everything = np.arange(len(INPUTS))
+    elsewhere = StoredVectors([10**6], np.ones((1, WIDTH)), partial=True)
+    somewhere = StoredVectors(everything, np.ones((len(INPUTS), WIDTH)))
+
+    def run(stored, compares):
+        def loss(stage):
+            return compares(stage) if stage.teacher else Classification()
+
+        return Training(INPUTS, plan, learned_model, loss, QUICK, lambda task: stored).run()[1]
+
+    none, ignored = run(elsewhere, lambda _: MixBCT()), run(somewhere, lambda _: MixBCT(share=0.0))
+    assert same_bits(none, ignored)
+    rows = np.ones((4, WIDTH))  # from elsewhere, and never refined
+    first = run(elsewhere, lambda _: UniBCT(rows, warm_up=0.0))
+    assert same_bits(first, run(elsewhere, lambda _: Influence(rows)))
+
+
 def test_only_what_is_needed_is_computed():
     class Counting(torch.nn.Module):
         calls = 0

@@ -50,7 +50,8 @@ def load(path: Path, kind: str, run: str) -> Any:
             str(path),
             f"the run {run}",
             f"a state of the run {read.meta.get('run')}",
-            "Take another folder, or the data, tasks and settings it was begun with.",
+            "Take another folder, or the data, tasks and settings it was begun with; or delete "
+            "this one to begin anew.",
         )
     return restored(read.meta["state"], read.arrays)
 

@@ -129,6 +129,8 @@ class Session:
         for part in self._refined:
             if any(math.ceil(share * self.steps) == self.step for share in part.refine_at):
                 old, labels = self.stage.old_vectors()
+                if not len(labels):  # a gallery may have none of these items
+                    continue
                 part.refine(self.stage.new_vectors(), old, labels)
 
     def _summed(self, terms: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

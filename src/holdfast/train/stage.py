@@ -98,7 +98,8 @@ class Stage:
     def believed(self) -> Tensor:
         """(N,) whether the old vector of an item is among the credible ones."""
         rows, labels = self.old_vectors()
-        chosen = credible_rows(rows, labels, int(labels.max()) + 1, self.credible)
+        count = int(labels.max()) + 1 if len(labels) else 0  # a gallery may have none of them
+        chosen = credible_rows(rows, labels, count, self.credible)
         table = torch.zeros(len(self.task.labels), dtype=torch.bool)
         table[torch.from_numpy(self.old[0])] = chosen
         return table
