@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.store.columns import Columns
 from holdfast.store.where import And, Equals, Not, OneOf, Or, Range, matches
 
-scalars = st.sampled_from(["a", "b", "1", "", 0, 1, 2, 1.0, 2.5, -1, True, False, 2**60])
+# Whole numbers next to each other that are one float, and some beyond the largest.
+LARGE = [2**53 + 1, 2**53 + 3, 2**60, 2**60 + 1, 1e300, 10**400, -(10**400)]
+scalars = st.sampled_from(["a", "b", "1", "", 0, 1, 2, 1.0, 2.5, -1, True, False, *LARGE])
 values = scalars | st.none() | st.lists(scalars | st.none(), max_size=3) | st.just({"a": 1})
 payloads = st.dictionaries(st.sampled_from(["x", "y"]), values)
 names = st.sampled_from(["x", "y", "z"])
-bounds = st.none() | st.sampled_from([0, 1, 1.5, 2])
+bounds = st.none() | st.sampled_from([0, 1, 1.5, 2, 2**53 + 2, *LARGE, float("inf")])
 leaves = st.one_of(
     st.builds(Equals, names, scalars),
     st.builds(OneOf, names, st.lists(scalars, max_size=3).map(tuple)),
@@ -67,12 +70,20 @@ def test_dead_slots_are_no_rows_and_a_field_is_read_once():
     assert asked == [(0, 5)]
 
 
-def test_many_ranges_are_decided_rightly_beyond_what_is_remembered():
-    columns = Columns(lambda first, last: [(slot, {"x": slot}) for slot in range(first, last)])
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_leaf_looks_at_no_value_one_by_one(listed, monkeypatch):
+    """A field of times, or of tags, has as many values as there are rows."""
+
+    def read(first, last):
+        return [(i, {"x": [i, f"tag {i}"] if listed else i}) for i in range(first, last)]
+
+    monkeypatch.setattr("holdfast.store.columns.matches", None)
+    columns = Columns(read)
     columns.prepare(Equals("x", 0), 50)
-    for _ in range(2):
-        for bound in range(40):
-            assert columns.passing(Range("x", gte=bound), 50).sum() == 50 - bound
+    for bound in range(40):
+        assert columns.passing(Range("x", gte=bound), 50).sum() == 50 - bound
+        assert columns.passing(Equals("x", bound), 50).nonzero()[0].tolist() == [bound]
+    assert columns.passing(OneOf("x", ("tag 3", "tag 7")), 50).sum() == 2 * listed
 
 
 def test_values_that_no_living_slot_has_are_forgotten():

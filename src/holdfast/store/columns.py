@@ -1,13 +1,14 @@
 """Payload fields as columns of codes, so that a filter costs a table look-up for each row.
 
 A field is read when a filter first names it: each slot gets the code of its value, and a
-leaf of a filter is decided once for each distinct value. What a filter means is decided by
-`where.matches` alone, so the answer is the same.
+leaf of a filter is decided for distinct values, without a look at each of them: a field may
+have as many as there are rows. The answer is that of `where.matches`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -22,7 +23,12 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Read: TypeAlias = Callable[[int, int], Sequence[tuple[int, Mapping[str, Any]]]]
 
 _PAGE = 50_000  # slots read at once
-_REMEMBERED = 16  # ranges decided lately, for each column
+_SIDES: Mapping[str, Callable[..., Any]] = {
+    "gt": np.greater,
+    "gte": np.greater_equal,
+    "lt": np.less,
+    "lte": np.less_equal,
+}
 
 
 class Columns:
@@ -90,14 +96,24 @@ class Columns:
 
 
 class _Column:
-    """One field: a code for each slot, a value for each code. Code 0 means no value."""
+    """One field: a code for each slot, a value for each code. Code 0 means no value.
+
+    What a leaf looks for stands beside the codes of all values that have it, a list being found
+    by its elements: a leaf costs as much as it finds, and a range one look at the numbers.
+    """
 
     def __init__(self) -> None:
         self.codes = np.zeros(0, dtype=np.int32)
+        self._forget()
+
+    def _forget(self) -> None:
         self._values: list[Any] = [None]
         self._code_of: dict[tuple[str, Any], int] = {}
-        self._lists: list[int] = []  # codes of lists, which match by any of their elements
-        self._ranges: dict[Range, BoolArray] = {}
+        self._listed: dict[tuple[str, Any], list[int]] = {}  # codes of lists, by their elements
+        self._fresh: list[tuple[float, int]] = []  # numbers with their codes, not yet in the arrays
+        self._numbers: npt.NDArray[np.float64] = np.zeros(0)
+        self._of: IntArray = np.zeros(0, dtype=np.int64)  # codes of the numbers
+        self._large: list[tuple[int, int]] = []  # numbers that no float equals, with their codes
 
     def extend(self, name: str, page: Sequence[tuple[int, Mapping[str, Any]]], last: int) -> None:
         """Take in the slots up to `last`."""
@@ -112,12 +128,12 @@ class _Column:
     def keep(self, alive: IntArray) -> None:
         """Go on with the codes of some slots, and forget values that none of them has."""
         used, codes = np.unique(self.codes[alive], return_inverse=True)
-        kept = [0, *used[used > 0].tolist()]
-        self.codes = (codes + (len(kept) - len(used))).astype(np.int32)
-        self._values = [self._values[code] for code in kept]
-        self._code_of = {_key(v): code for code, v in enumerate(self._values) if code}
-        self._lists = [c for c, v in enumerate(self._values) if isinstance(v, list | tuple)]
-        self._ranges = {}
+        kept = used[used > 0].tolist()
+        self.codes = (codes + (len(kept) + 1 - len(used))).astype(np.int32)
+        values = [self._values[code] for code in kept]
+        self._forget()
+        for value in values:
+            self._code(value)
 
     def _code(self, value: Any) -> int:
         key = _key(value)
@@ -126,8 +142,31 @@ class _Column:
             code = self._code_of[key] = len(self._values)
             self._values.append(value)
             if isinstance(value, list | tuple):
-                self._lists.append(code)
+                for element in value:
+                    if isinstance(element, str | int | float):  # nothing else is ever found
+                        self._listed.setdefault(_key(element), []).append(code)
+                        self._count(element, code)
+            else:
+                self._count(value, code)
         return code
+
+    def _count(self, value: Any, code: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return
+        if _near(value) == value:
+            self._fresh.append((value, code))
+            if len(self._fresh) >= _PAGE:
+                self._settle()
+        else:
+            self._large.append((int(value), code))
+
+    def _settle(self) -> None:
+        """Bring new numbers into the arrays."""
+        if self._fresh:
+            numbers, codes = zip(*self._fresh, strict=True)
+            self._numbers = np.concatenate([self._numbers, np.array(numbers, dtype=np.float64)])
+            self._of = np.concatenate([self._of, np.array(codes, dtype=np.int64)])
+            self._fresh = []
 
     def passing(self, leaf: Equals | OneOf | Range, count: int) -> BoolArray:
         truth = self._range(leaf) if isinstance(leaf, Range) else self._one_of(leaf)
@@ -137,19 +176,23 @@ class _Column:
     def _one_of(self, leaf: Equals | OneOf) -> BoolArray:
         truth = np.zeros(len(self._values), dtype=bool)
         for wanted in leaf.values if isinstance(leaf, OneOf) else (leaf.value,):
-            truth[self._code_of.get(_key(wanted), 0)] = True
+            key = _key(wanted)
+            truth[self._code_of.get(key, 0)] = True
+            truth[self._listed.get(key, [])] = True
         truth[0] = False
-        for code in self._lists:
-            truth[code] = matches(leaf, {leaf.field: self._values[code]})
         return truth
 
     def _range(self, leaf: Range) -> BoolArray:
-        known = self._ranges.pop(leaf, np.zeros(0, dtype=bool))
-        fresh = [matches(leaf, {leaf.field: value}) for value in self._values[len(known) :]]
-        truth = np.concatenate([known, np.array(fresh, dtype=bool)])
-        self._ranges[leaf] = truth  # last, as the one used latest
-        if len(self._ranges) > _REMEMBERED:
-            del self._ranges[next(iter(self._ranges))]
+        self._settle()
+        within = np.ones(len(self._numbers), dtype=bool)
+        for side in _SIDES:
+            bound = getattr(leaf, side)
+            if bound is not None:
+                within &= _beyond(self._numbers, side, bound)
+        truth = np.zeros(len(self._values), dtype=bool)
+        truth[self._of[within]] = True
+        for number, code in self._large:
+            truth[code] |= matches(leaf, {leaf.field: number})
         return truth
 
 
@@ -162,6 +205,26 @@ def _key(value: Any) -> tuple[str, Any]:
     if isinstance(value, int | float):
         return "number", value
     return "json", json.dumps(value)
+
+
+def _near(number: float) -> float:
+    """The nearest float; infinity for whole numbers beyond all of them."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _beyond(numbers: npt.NDArray[np.float64], side: str, bound: float) -> BoolArray:
+    """(n,) which numbers lie on the passing side of a bound, also of one that no float equals."""
+    near, above = _near(bound), side in ("gt", "gte")
+    if near == bound:
+        passing: BoolArray = _SIDES[side](numbers, near)
+    elif near > bound:  # no float lies between the two
+        passing = numbers >= near if above else numbers < near
+    else:
+        passing = numbers > near if above else numbers <= near
+    return passing
 
 
 def _fields(where: Where) -> set[str]:
