@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from holdfast.errors import ConfigError, InvalidInput, WrongSpace
+from holdfast.items import Item
 from holdfast.upgrade.stage import Stage
 from tests.cli import toys
 from tests.dropin.world import plain, upgrading
@@ -47,6 +48,13 @@ def test_texts_are_found_with_their_metadata(store):
     assert [d.page_content for d in even] == [
         text for text, _ in best(toys.old, "w3 w4", TEXTS[::2], 10)
     ]
+
+
+def test_items_of_others_are_documents_whatever_their_field_holds(store):
+    payloads = {"text": {"text": "w1"}, "number": {"text": 5}, "list": {"text": ["w"]}, "none": {}}
+    store.gallery.upsert([Item(name, "w1", payload) for name, payload in payloads.items()])
+    found = {one.id: one.page_content for one in store.similarity_search("w1", k=4)}
+    assert found == {"text": "w1", "number": "5", "list": '["w"]', "none": ""}
 
 
 def test_a_retriever_answers_the_same_through_the_whole_upgrade(tmp_path):

@@ -135,6 +135,9 @@ def test_no_document_allowed_is_nothing_found(store):
 def test_what_galleries_cannot_do_is_refused(store):
     with pytest.raises(InvalidFilter):
         where_of(filters(("text", FilterOperator.TEXT_MATCH.value, "w")))
+    for word in ("and", "or", "not"):  # a field of that name, not what joins filters
+        with pytest.raises(InvalidFilter, match=f"not named .*got '{word}'"):
+            where_of(filters((word, ">", 3)))
     with pytest.raises(ConfigError, match="mode 'default'"):
         ask(store, mode=VectorStoreQueryMode.MMR)
 
@@ -168,6 +171,17 @@ def test_items_that_did_not_come_from_llama_index_are_nodes_too(store):
     assert (got.nodes[0].node_id, got.nodes[0].text) == ("plain", "w3 w4")
     assert got.nodes[0].metadata == {"year": 1999}
     assert store.get_nodes(["gone", "plain"])[0] == got.nodes[0]
+    store.client.upsert([Item("numbers", "w3 w4", {"text": [3, "é"]}), Item("none", "w3 w4")])
+    assert [node.text for node in store.get_nodes(["numbers", "none"])] == ['[3, "é"]', ""]
+
+
+def test_a_vector_of_ones_own_asks_where_the_text_is_empty(store):
+    vector = toys.old(["w3 w4"])[0].tolist()
+    asked = {"similarity_top_k": 4, "query_embedding": vector}
+    for text in ("", None):
+        got = store.query(VectorStoreQuery(query_str=text, **asked))
+        assert got.ids == order(toys.old)[:4]
+    assert store.query(VectorStoreQuery(query_str="w9 w10", **asked)).ids != got.ids
 
 
 def test_a_node_deleted_while_it_is_found_is_left_out(store, monkeypatch):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,6 +30,14 @@ def held(gallery: Gallery, names: Sequence[str]) -> Payloads:
         half = len(wanted) // 2  # seldom more than one of them is gone
         return held(gallery, wanted[:half]) | held(gallery, wanted[half:])
     return dict(zip(rows.ids, rows.payloads, strict=True))
+
+
+def text_of(payload: Mapping[str, Any], field: str) -> str:
+    """The text of an item; of one whose field holds another value, that value as JSON."""
+    kept = payload.get(field)
+    if kept is None:
+        return ""
+    return kept if isinstance(kept, str) else json.dumps(kept, ensure_ascii=False)
 
 
 def asked_by(gallery: Gallery, vector: Any) -> Vectors:

@@ -21,7 +21,7 @@ from ..optional import need
 from ..store.where import WhereLike
 from ..upgrade.gallery import Gallery
 from ..upgrade.routes import Routes
-from .held import asked_by, held, in_one_space
+from .held import asked_by, held, in_one_space, text_of
 
 _vectorstores = need("langchain_core.vectorstores")
 _utils = need("langchain_core.vectorstores.utils")
@@ -133,9 +133,8 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
 
     def _document(self, name: str, payload: Any) -> Any:
         metadata = {key: value for key, value in payload.items() if key != self._text}
-        return _documents.Document(
-            id=name, page_content=payload.get(self._text) or "", metadata=metadata
-        )
+        text = text_of(payload, self._text)
+        return _documents.Document(id=name, page_content=text, metadata=metadata)
 
     def similarity_search(self, query: str, k: int = 4, **more: Any) -> list[Any]:
         """The k best documents; takes what `similarity_search_with_score` takes."""

@@ -14,13 +14,14 @@ from ..errors import ConfigError, InvalidFilter, InvalidInput
 from ..items import Item
 from ..optional import need
 from ..upgrade.gallery import Gallery
-from .held import asked_by, held
+from .held import asked_by, held, text_of
 
 _types = need("llama_index.core.vector_stores.types")
 _utils = need("llama_index.core.vector_stores.utils")
 _schema = need("llama_index.core.schema")
 
 _RANGES = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_WORDS = ("and", "or", "not")
 _NODE, _REFERENCE, _CONTENT = "node_id", "ref_doc_id", "_node_content"
 
 
@@ -119,9 +120,9 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
         """The node; of an item that did not come from LlamaIndex, one of its text and payload."""
         if _CONTENT in payload:
             return _utils.metadata_dict_to_node(dict(payload))
-        text = payload.get(self._kept[1])
+        text = text_of(payload, self._kept[1])
         metadata = {key: value for key, value in payload.items() if key != self._kept[1]}
-        return _schema.TextNode(id_=name, text=text or "", metadata=metadata)
+        return _schema.TextNode(id_=name, text=text, metadata=metadata)
 
     def query(self, query: Any, key: str | None = None, tenant: str | None = None, **_: Any) -> Any:
         """The best nodes for a text, or for a vector of the one space that is read.
@@ -153,7 +154,8 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
         )
 
     def _asked(self, query: Any) -> Any:
-        if query.query_str is not None:
+        # Who asks with a vector of their own leaves the text empty.
+        if query.query_str or (query.query_str is not None and query.query_embedding is None):
             return [query.query_str]
         return asked_by(self.client, query.query_embedding)
 
@@ -175,6 +177,8 @@ def where_of(filters: Any) -> dict[str, Any] | None:
 
 def _one(wanted: Any) -> dict[str, Any]:
     key, value, sign = wanted.key, wanted.value, wanted.operator.value
+    if key in _WORDS:  # it would be read as what joins filters, and pass something else
+        raise InvalidFilter("filter", f"a field not named {', '.join(_WORDS)}", repr(key))
     if sign in _RANGES:
         return {key: {_RANGES[sign]: value}}
     known: dict[str, Any] = {
