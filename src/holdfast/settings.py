@@ -32,7 +32,7 @@ def read_toml(path: Path, what: str, fix: str = "") -> dict[str, Any]:
         ConfigError: Not there, or not TOML.
     """
     try:
-        tables = toml_of(path.read_text(encoding="utf-8"))
+        tables = toml_of(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
     except FileNotFoundError as cause:
         raise ConfigError(str(path), what, "no file", fix) from cause
     except IsADirectoryError as cause:

@@ -130,7 +130,7 @@ def test_distillation_goes_beside_alignment_only(home):
     text = path.read_text(encoding="utf-8")
     told = 'kind = "higher-order"\ndistillation = 5.0'
     path.write_text(text.replace('kind = "higher-order"', told), encoding="utf-8")
-    with pytest.raises(ConfigError, match='got 5; it goes beside "alignment"'):
+    with pytest.raises(ConfigError, match=r'loss: expected no distillation beside .*"alignment"'):
         Job(path)
 
 
@@ -265,6 +265,7 @@ def test_recipes_that_cannot_be_are_refused(home, change, message):
         ("classes = []", ("", ""), "classes"),
         ('classes = ["c0"]', ('data = "blobs', 'data = "one'), "two items to train on, got 1"),
         (FIRST, ("rate = 0.01", "rate = inf"), "finite"),
+        (FIRST + '\nstart = "deployed"', ("", ""), "start: expected a model `before`"),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_the_words_of_the_recipe(home, first, change, message):
@@ -327,7 +328,7 @@ def test_only_what_fits_the_model_before_goes_on_from_it(home, heads, loss, chan
         ("alignment", ('"2.safetensors"', '""'), "model: expected a file, got the folder"),
         ("alignment", ("batch = 16", 'batch = 16\ndevice = "meta"'), "budget.device"),
         ("alignment", ("batch = 16", 'batch = 16\ndevice = "xla"'), "budget.device"),
-        ("alignment", ('"alignment"', '"alignment"\nweight = 2.0'), "no weight beside"),
+        ("alignment", ('"alignment"', '"alignment"\nweight = 2.0'), "expected no weight beside"),
     ],
 )
 def test_what_no_training_can_use_is_refused_before_it_begins(home, loss, change, message):
@@ -473,9 +474,26 @@ def test_json_lines_say_the_same_as_arrays(home):
     a, b = (read_data(home / f"blobs.{end}", PicturesConfig(), None) for end in ("npz", "jsonl"))
     assert torch.equal(a.inputs, b.inputs)
     assert a.names.tolist() == b.names.tolist()
-    (home / "bad.jsonl").write_text('{"vector": [1.0]}', encoding="utf-8")
-    with pytest.raises(ConfigError, match="keys `vector` and `label`"):
-        read_data(home / "bad.jsonl", PicturesConfig(), None)
+    for line in ('{"vector": [1.0]}', "[1.0]", '{"vector": [1.0], "label": '):
+        told = '{"vector": [1.0], "label": "a"}\n\n' + line
+        (home / "bad.jsonl").write_text(told, encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"bad.jsonl, line 3: .*keys `vector` and `label`"):
+            read_data(home / "bad.jsonl", PicturesConfig(), None)
+
+
+def test_a_text_may_hold_any_sign_and_a_file_begin_with_a_mark(home):
+    label = "sea\u2028side\u0085"  # ends of lines for Python, not for JSON
+    half = '{"vector": [1.0], "label": "\\ud800"}'
+    (home / "half.jsonl").write_text("\n".join([half] * 4), encoding="utf-8")
+    kept, judges = read_data(home / "half.jsonl", PicturesConfig(), None).split(0.25, 0)
+    assert (len(kept), len(judges)) == (3, 1)
+    line = json.dumps({"vector": [1.0], "label": label}, ensure_ascii=False)
+    (home / "signs.jsonl").write_text(f"{line}\n{line}\n", encoding="utf-8-sig")
+    read = read_data(home / "signs.jsonl", PicturesConfig(), None)
+    assert read.names.tolist() == [label] * 2
+    path = recipe(home, 1, FIRST)
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert Job(path).config.name == "blobs"
 
 
 def test_pictures_become_numbers(tmp_path):
@@ -484,6 +502,10 @@ def test_pictures_become_numbers(tmp_path):
         (tmp_path / name).mkdir()
         Image.fromarray(pixels).save(tmp_path / name / "x.png")
         (tmp_path / name / "notes.txt").write_text("no picture")
+        (tmp_path / name / "._x.png").write_text("what a Mac adds")
+        (tmp_path / name / "more.png").mkdir()
+        (tmp_path / ".kept").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / ".kept" / "x.png")
     read = read_data(tmp_path, PicturesConfig(size=4), opened)
     assert read.names.tolist() == ["a", "b"]
     expected = (pixels.transpose(2, 0, 1).astype(np.float32) - 127.5) / 64.0
@@ -493,7 +515,7 @@ def test_pictures_become_numbers(tmp_path):
     with pytest.raises(ConfigError, match="cnn or resnet"):
         backbone(BackboneConfig(kind="mlp"), (3, 4, 4))
     shutil.rmtree(tmp_path / "a")
-    shutil.rmtree(tmp_path / "b")
+    shutil.rmtree(tmp_path / "b")  # and what is hidden is no class
     with pytest.raises(ConfigError, match="no picture"):
         read_data(tmp_path, PicturesConfig(), opened)
 

@@ -112,13 +112,13 @@ class LossConfig(_Strict):
     def _fits(self) -> Self:
         if self.distillation and self.kind != "alignment":
             raise ValueError(
-                f'expected no distillation beside kind = "{self.kind}", got '
-                f'{self.distillation:g}; it goes beside "alignment", or is a kind of its own'
+                f'no distillation beside kind = "{self.kind}" (it goes beside "alignment", '
+                "or is a kind of its own)"
             )
         if self.weight != 1.0 and self.kind not in _ADDED:
             raise ValueError(
-                f'expected no weight beside kind = "{self.kind}", got {self.weight:g}; '
-                f"it goes beside {', '.join(_ADDED)}, which are added to the cross-entropy"
+                f'no weight beside kind = "{self.kind}" (it goes beside {", ".join(_ADDED)}, '
+                "which are added to the cross-entropy)"
             )
         return self
 

@@ -21,6 +21,7 @@ from .memory import Names
 from .tensors import Tensor, torch
 from .trained import Opened, as_inputs
 
+_FIX = "An .npz has arrays `vectors` and `labels`, a line of JSON keys `vector` and `label`."
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -78,7 +79,8 @@ class Labelled:
         for name in self.known:
             places = np.flatnonzero(self.names == name)
             count = min(round(share * len(places)), len(places) - 1)
-            drawn = generator(seed, 1, *name.encode()).random(len(places))
+            own = name.encode("utf-8", "surrogatepass")
+            drawn = generator(seed, 1, *own).random(len(places))
             judging.append(places[np.argsort(drawn, kind="stable")[:count]])
         judges = np.sort(np.concatenate(judging)).astype(np.int64)
         return np.setdiff1d(np.arange(len(self.names)), judges), judges
@@ -101,9 +103,8 @@ def read_data(path: Path, pictures: PicturesConfig, opened: Opened | None) -> La
             with np.load(path, allow_pickle=False) as read:
                 return _vectors(read["vectors"], read["labels"].tolist(), path)
         if path.suffix == ".jsonl":
-            lines = path.read_text(encoding="utf-8").splitlines()
-            records = [json_of(line) for line in lines if line.strip()]
-            rows = np.array([record["vector"] for record in records], dtype=np.float32)
+            records = _records(path)
+            rows = [record["vector"] for record in records]
             return _vectors(rows, [record["label"] for record in records], path)
     except ConfigError:
         raise
@@ -112,9 +113,27 @@ def read_data(path: Path, pictures: PicturesConfig, opened: Opened | None) -> La
             str(path),
             "vectors and labels",
             f"{type(cause).__name__}: {cause}",
-            "An .npz has arrays `vectors` and `labels`, a line of JSON keys `vector` and `label`.",
+            _FIX,
         ) from cause
     raise ConfigError(str(path), "a folder of pictures, an .npz or a .jsonl file", "neither")
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """An object with a vector and a label of each line."""
+    found = []
+    # not splitlines, which also cuts at signs that a text may hold
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        who = f"{path}, line {number}"
+        try:
+            record = json_of(line)
+        except ValueError as cause:
+            raise ConfigError(who, "JSON", str(cause), _FIX) from cause
+        if not isinstance(record, dict) or not {"vector", "label"} <= set(record):
+            raise ConfigError(who, "an object with a vector and a label", line[:60], _FIX)
+        found.append(record)
+    return found
 
 
 def _vectors(rows: Any, labels: list[Any], path: Path) -> Labelled:
@@ -147,9 +166,9 @@ def _folder(path: Path, config: PicturesConfig, opened: Opened | None) -> Labell
     files = [
         (file, folder.name)
         for folder in sorted(path.iterdir())
-        if folder.is_dir()
+        if folder.is_dir() and not folder.name.startswith(".")
         for file in sorted(folder.iterdir())
-        if file.suffix.lower() in PICTURES
+        if file.suffix.lower() in PICTURES and not file.name.startswith(".") and file.is_file()
     ]
     if not files:
         raise ConfigError(str(path), "a folder of pictures for each class", "no picture")

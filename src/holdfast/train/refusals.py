@@ -27,6 +27,8 @@ def refuse(job: Job) -> None:
         raise ConfigError(f"{who}: data", "two items to train on", str(len(job.split[0])))
     _device(job.config.budget.device, f"{who}: budget.device")
     if job.before is None:
+        if job.config.start == "deployed":
+            raise ConfigError(f"{who}: start", "a model `before` to go on from", "none")
         return
     _pictured(job, who)
     if job.config.start == "deployed":
