@@ -162,6 +162,32 @@ def test_it_is_read_back_as_it_was(tmp_path, kind):
     assert "2 of" in repr(read)
 
 
+def test_numbers_and_texts_of_numpy_make_the_same_table(tmp_path):
+    plain = Interface("animals", capacity=8, places={"a": 0, "b": 1})
+    places = dict(zip(np.array(["a", "b"]), np.arange(2), strict=True))
+    made = Interface("animals", capacity=np.int64(8), places=places)
+    assert (made.digest, made.fingerprint) == (plain.digest, plain.fingerprint)
+    assert repr(made.to_json()) == repr(plain.to_json())
+    made.save(tmp_path / "table")
+    assert Interface.load(tmp_path / "table") == plain
+    assert repr(dict(animals().filled(np.array(["a", "b"])).places)) == repr(dict(plain.places))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"places": {"a": 1.0}}, {"places": {1: 1}}, {"places": {"": 1}}, {"capacity": 4.5}]
+)
+def test_a_table_that_its_file_could_not_say_is_refused(wrong):
+    with pytest.raises(InvalidInput, match=r"whole numbers|names of classes"):
+        Interface("animals", **{"capacity": 8, **wrong})
+
+
+def test_a_gallery_of_other_classes_on_the_same_vertices_is_no_gallery_of_ours():
+    ours = animals("a", "b")
+    assert ours.space("m", animals("a")) == ours.space("m", animals("z", side="back"))
+    with pytest.raises(WrongSpace, match="'a' on vertex 0, got 'z' there"):
+        ours.space("m", animals("z"))
+
+
 def test_an_edited_table_is_refused(tmp_path):
     data = animals("a", "b").to_json()
     data["places"] = {"a": 1, "b": 0}

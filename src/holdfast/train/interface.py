@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from operator import index
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -67,8 +68,11 @@ class Interface:
         version: int = 0,
     ) -> None:
         self.name, self.kind, self.version = name, kind, version
-        self.places: Mapping[str, int] = MappingProxyType(dict(places or {}))
-        self.capacity = len(self.places) if capacity is None else capacity
+        # As JSON says them, whose text is digested: numpy's integers and texts are made plain.
+        who, given = f"Interface {name!r}", dict(places or {})
+        table = {text: _whole(given[text], who) for text in _names(given, who)}
+        self.places: Mapping[str, int] = MappingProxyType(table)
+        self.capacity = len(self.places) if capacity is None else _whole(capacity, who)
         self._check(capacity)
 
     def _check(self, capacity: int | None) -> None:
@@ -82,7 +86,7 @@ class Interface:
                 raise InvalidInput(
                     who, "a capacity", "none", "A simplex does not grow: choose it large."
                 )
-            coefficients(capacity)
+            coefficients(self.capacity)
         elif self.capacity != len(self.places):
             raise InvalidInput(who, f"a capacity of {len(self.places)}", str(self.capacity))
         used = sorted(self.places.values())
@@ -231,11 +235,13 @@ class Interface:
             gallery: The smaller interface that stored vectors were made with, where it grew;
                 the space then extends theirs.
         Raises:
-            WrongSpace: `gallery` is not an earlier state of this interface.
+            WrongSpace: `gallery` is not an earlier state of this interface, or on a simplex has
+                other classes on its vertices.
         """
         extends = None
+        both = self if gallery is None else self.joined(gallery)  # or they contradict each other
         if gallery is not None and gallery.fingerprint != self.fingerprint:
-            if self.joined(gallery).digest != self.digest:
+            if both.digest != self.digest:
                 raise WrongSpace(
                     f"Interface {self.name!r}", "an earlier state of it", repr(gallery)
                 )
@@ -291,4 +297,11 @@ def _names(classes: Iterable[str], who: str) -> list[str]:
     names = [classes] if isinstance(classes, str) else list(classes)
     if isinstance(classes, str) or not all(isinstance(n, str) and n for n in names):
         raise InvalidInput(who, "a list of non-empty names of classes", repr(classes)[:80])
-    return names
+    return [str(name) for name in names]
+
+
+def _whole(value: Any, who: str) -> int:
+    try:
+        return int(index(value))
+    except TypeError as cause:
+        raise InvalidInput(who, "whole numbers of vertices", repr(value)) from cause
