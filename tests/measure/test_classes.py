@@ -179,3 +179,14 @@ def test_distances_far_from_the_origin_keep_their_digits():
     labels = list(range(100))
     measure = ByClass("CMC@1", labels, labels, distance="euclidean")
     assert measure(near + 8192.0, rows + 8192.0).mean() == 1.0
+
+
+@pytest.mark.parametrize("length", [1e20, 1e300])
+@pytest.mark.parametrize("metric", ["CMC@1", "NCM", "mAP"])
+def test_rows_too_long_to_be_compared_are_refused(metric, length):
+    """Their similarities would all be one, and every metric that of a guess."""
+    queries, gallery, asked, stored = data()
+    with pytest.raises(NotFinite, match="lengths above 1e18"):
+        ByClass(metric, asked, stored)(queries * length, gallery * length)
+    measure = ByClass(metric, asked, stored)
+    assert np.array_equal(measure(queries * 1e16, gallery * 1e16), measure(queries, gallery))

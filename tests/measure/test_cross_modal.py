@@ -181,6 +181,16 @@ def test_captions_of_one_picture_are_drawn_together():
     np.testing.assert_array_equal(found("x", 1).pictures, np.repeat(np.arange(40), 5))
 
 
+def test_pictures_that_share_their_captions_are_no_more_queries():
+    """Twenty pictures in pairs, ten captions: ten that are drawn, too few to show anything."""
+    pairs = Pairing([[at // 2] for at in range(20)], 10)
+    pictures = Found.of("x", vectors(20, 1), vectors(10, 2), pairs).pictures
+    cells = [Found(f"{at}", {"T2I": np.full(10, at), "I2T": np.full(20, at)}, pictures)
+             for at in (9, 1)]  # fmt: skip
+    assert CrossTest(*cells).gain("T2I", 1).n == 10
+    assert CrossTest(*cells).compatible() == {"I2T": True, "T2I": False}
+
+
 def test_the_part_of_the_possible_gain():
     ranks_at = lambda hits: {d: np.where(np.arange(100) < hits, 1, 50) for d in DIRECTIONS}  # noqa: E731
     cells = [Found(str(h), ranks_at(h)) for h in (20, 50, 80)]

@@ -253,7 +253,8 @@ class CrossTest:
         pictures = self.before.pictures if self.after.pictures is None else self.after.pictures
         if direction == "I2T" or pictures is None:
             return rows
-        return np.array([np.bincount(pictures, weights=row) for row in rows])
+        drawn: Floats = np.array([np.bincount(pictures, weights=row) for row in rows])
+        return drawn[:, drawn[-1] > 0]  # a picture may share all its captions with earlier ones
 
     def findings(self, k: int = 1, seed: int = 0) -> list[Finding]:
         """The verdict of each direction, NFR and PFR, and what the cell finds."""

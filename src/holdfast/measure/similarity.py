@@ -12,12 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import FloatArray, about_mean, squared_norms, unit_rows
+from ..arrays import FloatArray, about_mean, quiet_squares, squared_norms, unit_rows
 from ..errors import DimensionMismatch, InvalidInput, NotFinite
 from ..space import METRICS, Metric
 
 CELLS = 4_000_000  # similarities held at once: 16 MB
 _ROUNDING = np.float32(1e-6)  # of the lengths behind a similarity
+_LARGEST_SQUARE = 1e36  # sums of a few of them are still numbers in float32
 
 
 def as_rows(values: npt.ArrayLike, who: str) -> FloatArray:
@@ -26,16 +27,19 @@ def as_rows(values: npt.ArrayLike, who: str) -> FloatArray:
     Raises:
         InvalidInput: Not numbers.
         DimensionMismatch: Not two-dimensional.
-        NotFinite: NaN or infinity.
+        NotFinite: NaN or infinity; or rows so long that their products would be, as a model
+            makes them whose training went astray: every similarity would be the same.
     """
     try:
-        rows = np.ascontiguousarray(values, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity
+            rows = np.ascontiguousarray(values, dtype=np.float32)
     except (TypeError, ValueError) as cause:
         raise InvalidInput(who, "(n, d) rows of numbers", str(cause)) from cause
     if rows.ndim != 2:
         raise DimensionMismatch(who, "(n, d) rows", f"shape {rows.shape}")
-    if not np.isfinite(rows).all():
-        raise NotFinite(who, "finite numbers", "NaN or infinity")
+    squares = quiet_squares(rows)
+    if not (squares < _LARGEST_SQUARE).all():
+        raise NotFinite(who, "finite numbers", "NaN or infinity, or lengths above 1e18")
     return rows
 
 
