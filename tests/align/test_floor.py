@@ -43,11 +43,12 @@ def slow_ndcg(table, right, alone):
     return np.array(values)
 
 
+@pytest.mark.parametrize("unit", [2.0**-24, 2.0**50])
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])
-def test_the_unit_of_length_does_not_matter(metric):
+def test_the_unit_of_length_does_not_matter(metric, unit):
     X, Y = pairs(metric)
-    small = Vectors(Y.space, Y.array * np.float32(2.0**-24))
-    plain, other = Floor.agreement(X, Y, "query"), Floor.agreement(X, small, "query")
+    scaled = Vectors(Y.space, Y.array * np.float32(unit))
+    plain, other = Floor.agreement(X, Y, "query"), Floor.agreement(X, scaled, "query")
     np.testing.assert_array_equal(np.sort(other.gains, axis=1), np.sort(plain.gains, axis=1))
     np.testing.assert_array_equal(other.status_quo, plain.status_quo)
 

@@ -167,9 +167,12 @@ def _tables(asking: Vectors, stored: Vectors) -> Iterator[tuple[slice, FloatArra
 
 def _standard(table: FloatArray) -> FloatArray:
     """Mean 0 and deviation 1 along each row; 0 where nothing but rounding tells scores apart."""
-    spread: npt.NDArray[np.float32] = table.std(axis=1, keepdims=True)
-    rounding = _ROUNDING * np.abs(table).max(axis=1, keepdims=True)
-    centred: FloatArray = table - table.mean(axis=1, keepdims=True)
+    largest = np.abs(table).max(axis=1, keepdims=True)
+    # By a power of two, which rounds nothing: squares of products may be beyond float32.
+    scaled: FloatArray = np.ldexp(table, -np.frexp(largest)[1])
+    spread: npt.NDArray[np.float32] = scaled.std(axis=1, keepdims=True)
+    rounding = _ROUNDING * np.abs(scaled).max(axis=1, keepdims=True)
+    centred: FloatArray = scaled - scaled.mean(axis=1, keepdims=True)
     return np.divide(centred, spread, out=np.zeros_like(table), where=spread > rounding)
 
 
