@@ -15,6 +15,7 @@ from holdfast.train.batches import balanced, generator  # noqa: E402
 from holdfast.train.heads import LearnedHead  # noqa: E402
 from holdfast.train.interface import Interface  # noqa: E402
 from holdfast.train.loop import Training  # noqa: E402
+from holdfast.train.losses.advbct import AdvBCT  # noqa: E402
 from holdfast.train.losses.base import Loss, WeightedSum  # noqa: E402
 from holdfast.train.losses.classification import Classification  # noqa: E402
 from holdfast.train.losses.distillation import FeatureDistillation  # noqa: E402
@@ -28,9 +29,10 @@ from holdfast.train.model import Model, vectors_of  # noqa: E402
 from holdfast.train.recipe import Recipe, adam, sgd  # noqa: E402
 from holdfast.train.scenarios import asynchronous, incremental, retrain  # noqa: E402
 from holdfast.train.session import settled  # noqa: E402
-from holdfast.train.simplex import OneHotHead  # noqa: E402
+from holdfast.train.simplex import OneHotHead, SimplexHead  # noqa: E402
 from holdfast.train.teachers import StoredVectors  # noqa: E402
 from tests.train.toys import (  # noqa: E402
+    CAPACITY,
     WIDTH,
     blobs,
     hoc,
@@ -553,6 +555,41 @@ def test_what_cannot_be_trained_is_refused():
 
 class Stiff(torch.nn.Module):
     capacity = 1
+
+
+def test_what_is_built_otherwise_than_it_should_be_is_named():
+    def told(build, recipe=QUICK):
+        with pytest.raises(InvalidInput) as caught:
+            Training(INPUTS, scenario(), build, hoc, recipe).run()
+        return str(caught.value)
+
+    assert "a Model of a backbone and a head, got Sequential" in told(lambda task: network())
+    plain = Model(network(), torch.nn.Linear(WIDTH, 16))
+    assert "Linear: expected a head that answers an Answer, got Tensor" in told(lambda task: plain)
+    assert "batches of two items or more" in told(simplex_model, Recipe(size=1))
+    for device in ("cuda:999", "meta"):
+        there = told(simplex_model, Recipe(device=device))
+        assert f"a device that is there, got '{device}'" in there
+    with pytest.raises(InvalidInput, match="Recipe: expected device"):
+        Recipe(device="abacus")
+
+
+def test_a_run_does_not_go_on_with_another_kind_of_model_or_loss(tmp_path):
+    listeners = [stop_at(1, 7)]
+    with pytest.raises(Stopped):
+        Training(INPUTS, scenario(), simplex_model, hoc, QUICK, listeners=listeners).run(tmp_path)
+
+    def other(task):
+        return Model(torch.nn.Linear(8, 4), SimplexHead(4, CAPACITY))
+
+    def learning(stage):
+        if stage.teacher is None:
+            return Classification()
+        return AdvBCT(np.ones((CAPACITY, CAPACITY - 1)), np.ones(CAPACITY))
+
+    for build, loss in ((other, hoc), (simplex_model, learning)):
+        with pytest.raises(ArtifactError, match=r"such a|an optimiser with"):
+            Training(INPUTS, scenario(), build, loss, QUICK).run(tmp_path)
 
 
 def test_a_loss_is_a_loss():

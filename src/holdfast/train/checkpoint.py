@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .. import artifact
 from ..errors import ArtifactError, InvalidInput
-from .tensors import Tensor, torch
+from .tensors import Tensor, nn, torch
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -54,6 +54,20 @@ def load(path: Path, kind: str, run: str) -> Any:
             "this one to begin anew.",
         )
     return restored(read.meta["state"], read.arrays)
+
+
+def fill(module: nn.Module, state: Mapping[str, Any], who: str) -> None:
+    """Give a module the state that one like it had.
+
+    Raises:
+        ArtifactError: It is built in another way.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as cause:
+        raise ArtifactError(
+            who, f"a state of such a {type(module).__name__}", str(cause)
+        ) from cause
 
 
 def flat(tree: Any, name: str, arrays: Arrays) -> Any:

@@ -25,6 +25,7 @@ from .scenarios import Scenario, Task
 from .session import Session, seeded, settled
 from .stage import Stage
 from .teachers import ModelTeacher, StoredVectors, Teaches
+from .tensors import is_there
 
 Build: TypeAlias = Callable[[Task], Model]
 MakeLoss: TypeAlias = Callable[[Stage], Loss]
@@ -88,6 +89,8 @@ class Training:
         """
         if len(trained) >= len(self.scenario.tasks):
             raise InvalidInput("Training", "a task left to train", f"{len(trained)} trained")
+        if not is_there(self.recipe.device):
+            raise InvalidInput("Training", "a device that is there", repr(self.recipe.device))
         self.trained = tuple(frozen(model).to(self.recipe.device) for model in trained)
         place = None if folder is None else Path(folder)
         with settled(self.recipe):
@@ -113,7 +116,12 @@ class Training:
         """The model of a task as it is before its first step."""
         seeded(self.recipe.device, self.recipe.seed, number, _BUILD)
         went = deployed if task.start == "deployed" else None
-        model = grown(self.build(task) if went is None else went, task.interface)
+        made = self.build(task) if went is None else went
+        if not isinstance(made, Model):
+            raise InvalidInput(
+                "Training", "build to answer a Model of a backbone and a head", type(made).__name__
+            )
+        model = grown(made, task.interface)
         placed: Model = model.to(self.recipe.device)
         return placed
 
@@ -259,7 +267,7 @@ class Training:
 
     def _read(self, place: Path | None, number: int, model: Model) -> Model:
         path = _model_of(place or Path(), number)
-        model.load_state_dict(checkpoint.load(path, "model", self.digest))
+        checkpoint.fill(model, checkpoint.load(path, "model", self.digest), str(path))
         return frozen(model)
 
 

@@ -45,7 +45,14 @@ class Model(nn.Module):
 
     def forward(self, inputs: Tensor) -> Answer:
         """(b, ...) inputs to an `Answer`."""
-        answer: Answer = self.head(self.backbone(inputs))
+        answer = self.head(self.backbone(inputs))
+        if not isinstance(answer, Answer):
+            raise InvalidInput(
+                type(self.head).__name__,
+                "a head that answers an Answer",
+                type(answer).__name__,
+                "Take LearnedHead, or another of holdfast.train.",
+            )
         return answer
 
     @property

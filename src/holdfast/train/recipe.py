@@ -98,6 +98,10 @@ class Recipe:
         sizes = (self.epochs, self.size, self.tell_every)
         if min(sizes) < 1 or self.save_every < 0 or self.seed < 0:
             raise InvalidInput("Recipe", "epochs, size and tell_every from 1", str(sizes))
+        try:
+            torch.device(self.device)
+        except RuntimeError as cause:
+            raise InvalidInput("Recipe", 'device as "cpu" or "cuda"', repr(self.device)) from cause
         if self.amp not in {None, "bfloat16", "float16"}:
             raise InvalidInput("Recipe", "amp as bfloat16, float16 or None", repr(self.amp))
         if self.amp == "float16" and not self.device.startswith("cuda"):

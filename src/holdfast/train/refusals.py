@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from .blueprint import FIXED
-from .tensors import torch
+from .tensors import is_there, torch
 
 if TYPE_CHECKING:
     from .job import Job
@@ -44,20 +44,8 @@ def _device(named: str, who: str) -> None:
         device = torch.device(named)
     except RuntimeError as cause:
         raise ConfigError(who, '"cpu" or "cuda"', repr(named)) from cause
-    if device.type == "cuda":
-        there = (device.index or 0) in range(torch.cuda.device_count())
-    else:
-        there = device.type != "meta" and _answers(device)
-    if not there:
+    if not is_there(device):
         raise ConfigError(who, '"cpu", or a GPU that is there', repr(str(device)))
-
-
-def _answers(device: torch.device) -> bool:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, ImportError):  # each kind has its own way to be missing
-        return False
-    return True
 
 
 def _goes_on(job: Job, who: str) -> None:

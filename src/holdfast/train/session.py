@@ -13,6 +13,7 @@ import numpy as np
 from ..arrays import IntArray
 from ..errors import ArtifactError, InvalidInput
 from .batches import Epoch, Mask, balanced, count, generator
+from .checkpoint import fill
 from .losses.base import Batch, Loss, WeightedSum
 from .model import taken
 from .recipe import Recipe
@@ -87,7 +88,16 @@ class Session:
         if not self.stage.model.training:  # asking costs nothing, telling every part does
             self.stage.model.train()
         self.optimiser.zero_grad(set_to_none=True)
-        batch = self._batch(items, mask)
+        try:
+            batch = self._batch(items, mask)
+        except ValueError as cause:
+            if "more than 1 value per channel" not in str(cause):
+                raise
+            raise InvalidInput(
+                f"Task {self.stage.task.name!r}",
+                "batches of two items or more, for a layer that looks at a whole batch",
+                str(len(items)),
+            ) from cause
         terms = self.loss.terms(batch) if isinstance(self.loss, WeightedSum) else {}
         value = self.loss.total(terms) if isinstance(self.loss, WeightedSum) else self.loss(batch)
         self.scaler.scale(value).backward()
@@ -212,8 +222,9 @@ class Session:
                 str(mine.get(name)),
                 "Take another folder, or what it was begun with.",
             )
-        self.stage.model.load_state_dict(state["model"])
-        self.loss.load_state_dict(state["loss"])
+        who = f"Task {self.stage.task.name!r}"
+        fill(self.stage.model, state["model"], who)
+        fill(self.loss, state["loss"], who)
         self.optimiser.load_state_dict(state["optimiser"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])

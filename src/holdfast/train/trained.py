@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import artifact
-from ..errors import ArtifactError, EncoderError
+from ..errors import EncoderError
 from ..items import Content
 from ..space import Space
 from . import blueprint
 from .blueprint import BackboneConfig, HeadConfig, PicturesConfig
-from .checkpoint import Arrays, flat, restored
+from .checkpoint import Arrays, fill, flat, restored
 from .encoder import ModelEncoder
 from .interface import Interface
 from .model import Model, frozen
@@ -82,12 +82,7 @@ class Trained:
         parts = BackboneConfig(**meta["backbone"]), HeadConfig(**meta["head"])
         shape, old_dim = tuple(meta["shape"]), meta["old_dim"]
         made = blueprint.model(parts, shape, table, old_dim)
-        try:
-            made.load_state_dict(restored(meta["weights"], read.arrays))
-        except RuntimeError as cause:
-            raise ArtifactError(
-                str(path), "weights of the model it describes", str(cause)
-            ) from cause
+        fill(made, restored(meta["weights"], read.arrays), str(path))
         pictures = meta["pictures"]
         return cls(
             frozen(made),
