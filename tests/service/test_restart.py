@@ -106,3 +106,21 @@ def test_a_rollback_that_was_cut_off_waits_when_told_not_to_resume(planned):
         assert client.command("roll-back").json()["state"] == "rolled back"
     finally:
         client.close()
+
+
+def test_a_finish_that_was_cut_off_leaves_no_store_behind(planned, opened):
+    planned.done("backfill")
+    planned.done("cutover")
+    project = Project(planned.config)
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).finish()  # and the process was gone
+    stores = planned.folder / "gallery" / "stores"
+    assert len(list(stores.iterdir())) == 2
+    client = composed(planned)
+    assert len(list(stores.iterdir())) == 1
+    assert sorted(client.ids("w1", 200)) == sorted(planned.documents)
+    deeds = client.get("/api/audit").json()["deeds"]
+    assert [deed["what"] for deed in deeds[-2:]] == ["serve", "delete the old store"]
+    client.close()
+    again = opened(planned).get("/api/audit").json()["deeds"]
+    assert [deed["what"] for deed in again[len(deeds) :]] == ["stop", "serve"]

@@ -55,6 +55,8 @@ class Office:
         with self._steward.using() as gallery:
             _make_ready(gallery)
         self._audit().record("serve", "the service started")
+        if self._steward.cleared:
+            self._audit().record("delete the old store", "it was cut off")
         if self._steward.turning_back:
             self._begin("roll-back", bodies.Command(why="it was cut off"), SERVICE)
 

@@ -14,7 +14,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from ..errors import HoldfastError, StoreError, UpgradeError
@@ -61,6 +61,7 @@ class Steward:
 
     def __init__(self, project: Project, resume: bool = True, grace: float = GRACE_SECONDS) -> None:
         self.project = project
+        self.cleared = False  # whether it deleted an old store that a finish had left
         self.trouble = ""  # why the last backfill ended, if it did not end well
         self.tempo = Tempo()
         self._resume, self._grace = resume, grace
@@ -79,6 +80,7 @@ class Steward:
 
     def open(self) -> None:
         """Open the stores, learn what searches need; go on with what was cut off."""
+        self.cleared = self._cleared()
         self._open()
         try:
             with self.using() as gallery:
@@ -91,6 +93,22 @@ class Steward:
             except StoreError as error:  # no room: searches are answered all the same
                 self.trouble = str(error)
                 _LOG.warning("backfill: %s", scrubbed(str(error)))
+
+    def _cleared(self) -> bool:
+        """Delete the old store if a finish that was cut off left it; nothing leads back to it."""
+        with closing(self.project.ledger()) as ledger:
+            upgrade, events = ledger.upgrade(), ledger.events()
+        if upgrade is None or upgrade.state != "finished":
+            return False
+        ends = [kind for _, kind, _ in events if kind in ("finished", "dropped")]
+        if ends[-1:] == ["dropped"]:
+            return False
+        try:
+            self.project.drop_old()
+        except HoldfastError as error:
+            _LOG.warning("the old store is still there: %s", error)
+            return False
+        return True
 
     def _open(self) -> None:
         self._gallery = self.project.gallery()
