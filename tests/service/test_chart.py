@@ -137,6 +137,6 @@ def test_what_happened_on_another_day_says_on_which():
 )
 def test_the_head_says_who_reads_what_in_a_stage(whole, held, words):
     told = {"state": "cutting over", "whole": whole, "stage": {"held": held}, "running": False}
-    told |= dict.fromkeys(("old", "trouble", "silent", "breach"))
+    told |= {**dict.fromkeys(("old", "trouble", "breach")), "silent": {}}
     drawn = head({**told, "serves": [{"name": "m"}]}, "as the report has it")
     assert re.findall(r"<p>([^<]*)</p>", drawn) == [words]

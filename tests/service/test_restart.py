@@ -84,11 +84,10 @@ def test_what_was_asked_for_is_kept_to_where_the_end_comes_first(
 
 
 def test_a_backfill_that_was_cut_off_does_not_begin_that_of_the_next_plan(planned, opened):
-    client = composed(planned)
-    client.command("throttle", items_per_second=0.01)
-    client.command("start")
-    client.until_moved(0.01)
-    client.close()
+    with closing(composed(planned)) as client:
+        client.command("throttle", items_per_second=0.01)
+        client.command("start")
+        client.until_moved(0.01)
     planned.done("rollback")
     planned.done("plan")
     told = opened(planned).status()
@@ -99,13 +98,10 @@ def test_a_rollback_that_was_cut_off_waits_when_told_not_to_resume(planned):
     planned.done("backfill")
     with closing(Project(planned.config).gallery()) as gallery:
         assert gallery.set_state("rolling back", "ready")
-    client = composed(planned, resume=False)
-    try:
+    with closing(composed(planned, resume=False)) as client:
         told = client.status()
         assert (told["state"], told["command"]) == ("rolling back", None)
         assert client.command("roll-back").json()["state"] == "rolled back"
-    finally:
-        client.close()
 
 
 def test_a_finish_that_was_cut_off_leaves_no_store_behind(planned, opened):
@@ -116,11 +112,10 @@ def test_a_finish_that_was_cut_off_leaves_no_store_behind(planned, opened):
         project.engine(gallery).finish()  # and the process was gone
     stores = planned.folder / "gallery" / "stores"
     assert len(list(stores.iterdir())) == 2
-    client = composed(planned)
-    assert len(list(stores.iterdir())) == 1
-    assert sorted(client.ids("w1", 200)) == sorted(planned.documents)
-    deeds = client.get("/api/audit").json()["deeds"]
-    assert [deed["what"] for deed in deeds[-2:]] == ["serve", "delete the old store"]
-    client.close()
+    with closing(composed(planned)) as client:
+        assert len(list(stores.iterdir())) == 1
+        assert sorted(client.ids("w1", 200)) == sorted(planned.documents)
+        deeds = client.get("/api/audit").json()["deeds"]
+        assert [deed["what"] for deed in deeds[-2:]] == ["serve", "delete the old store"]
     again = opened(planned).get("/api/audit").json()["deeds"]
     assert [deed["what"] for deed in again[len(deeds) :]] == ["stop", "serve"]
