@@ -1,9 +1,11 @@
-"""What searches lose while the new model does not answer, in the middle of an upgrade.
+"""What searches lose while one of the two models does not answer, in the middle of an upgrade.
 
     python -m bench.outage
 
-The old model's scores rank all items then; what has moved is found by queries that a map brings
-over. Held against the old side in full: what the old model would answer had nothing moved.
+Without the new model the old one's scores rank all items, and what has moved is found by queries
+that a map brings over. Without the old one the new one's queries go over a bridge, and what waits
+is ranked by predicted scores. Held against the old model over all items, as if nothing had moved,
+and against the mixture with both.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
+from holdfast.upgrade.stand_in import Half
 
+HALVES: tuple[Half, ...] = ("new", "old")
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 
@@ -49,36 +53,38 @@ class Lookup:
 
 
 class World:
-    """A gallery of one set, whose new model fails when it is told to."""
+    """A gallery of one set, whose models fail when they are told to."""
 
     def __init__(self, data: Judged, folder: Path, seed: int) -> None:
         self.data, self.names = data, [f"d{row}" for row in range(len(data.ids))]
-        old = Lookup(data.old_docs, data.old_queries)
-        self.new = Lookup(data.new_docs, data.new_queries)
-        stores = MemoryStore(old.space), MemoryStore(self.new.space)
+        old, new = Lookup(data.old_docs, data.old_queries), Lookup(data.new_docs, data.new_queries)
+        self.models = {"old": old, "new": new}
+        stores = MemoryStore(old.space), MemoryStore(new.space)
         stores[0].upsert(self.names, data.old_docs, None, [1] * len(self.names))
         ledger = Ledger(folder / "ledger.sqlite", lambda: 0.0)
         plan = Plan(seed=seed)
-        ledger.begin(plan.model_dump(), old.space, self.new.space)
+        ledger.begin(plan.model_dump(), old.space, new.space)
         clock = itertools.count(2)
-        sides = Side(stores[0], old), Side(stores[1], self.new)
+        sides = Side(stores[0], old), Side(stores[1], new)
         self.gallery = Gallery(*sides, ledger, mode=plan.merge, clock=lambda: next(clock))
         source = MemorySource([Item(n, str(row)) for row, n in enumerate(self.names)])
-        self.engine = Engine(self.gallery, ReEmbed(source, self.new), plan)
+        self.engine = Engine(self.gallery, ReEmbed(source, new), plan)
         self.queries = [str(row) for row in range(len(data.old_queries))]
 
-    def without(self, share: float) -> tuple[Hits, Hits]:
-        """Answers without the new model, and those of the old side in full."""
-        self.engine.run(until=share)
-        self.new.down = True
-        # One that was silent is asked again after a second only.
-        self.gallery.silence.why = ""
-        found = self.gallery.search(self.queries, K)
-        assert found.without
-        full = self.gallery.search(self.queries, K, side="old")
-        self.new.down = False
-        self.gallery.silence.why = ""
-        return found, full
+    def search(self, silent: Half | None = None) -> Hits | None:
+        """Answers while one model is down, or none; None where they are refused."""
+        if silent is None:
+            return self.gallery.search(self.queries, K)
+        self.models[silent].down = True
+        try:
+            found = self.gallery.search(self.queries, K)
+        except EncoderUnavailable:
+            return None
+        finally:
+            self.models[silent].down = False
+            self.gallery.silences[silent].error = None  # it would be asked again in a second
+        assert found.without or silent == "old"  # which nobody asks once all has moved
+        return found
 
     def ndcg(self, hits: Hits) -> FloatArray:
         """(q,) nDCG@10."""
@@ -96,19 +102,31 @@ def overlap(found: Hits, full: Hits) -> float:
 def measure(record: Record, name: str, part: Part, seeds: int) -> None:
     """All shares of one set."""
     data = read(name, part)
-    lost = {share: list[float]() for share in SHARES}
-    same = {share: list[float]() for share in SHARES}
+    runs: dict[tuple[str, str], list[float]] = {}
+
+    def note(metric: str, cell: str, value: float) -> None:
+        runs.setdefault((metric, f"{name}, {cell}"), []).append(value)
+
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
             world = World(data, Path(folder), seed)
+            full = world.gallery.search(world.queries, K)  # nothing has moved
             for share in SHARES:
-                found, full = world.without(share)
-                lost[share].append(float((world.ndcg(found) - world.ndcg(full)).mean()))
-                same[share].append(overlap(found, full))
+                world.engine.run(until=share)
+                both = world.search()
+                assert both is not None
+                for half in HALVES:
+                    found, cell = world.search(half), f"without the {half} model, share {share:.0%}"
+                    if found is None:
+                        continue
+                    values = world.ndcg(found)
+                    note("nDCG@10 - old/old", cell, float((values - world.ndcg(full)).mean()))
+                    note("nDCG@10 - both models", cell, float((values - world.ndcg(both)).mean()))
+                    if half == "new":
+                        note("R@10 of the old model's answers", cell, overlap(found, full))
             world.gallery.close()
-    for share in SHARES:
-        record.mean("R@10 of the old side in full", f"{name}, share {share:.0%}", same[share])
-        record.mean("nDCG@10 - old/old", f"{name}, share {share:.0%}", lost[share])
+    for (metric, cell), values in sorted(runs.items(), key=lambda run: run[0][1].split(",")[1]):
+        record.mean(metric, cell, values)
 
 
 def main() -> int:
@@ -123,15 +141,16 @@ def main() -> int:
     seeds = options.seeds or (1 if options.quick else 5)
     record = Record(
         "outage",
-        "what searches lose while the new model does not answer",
+        "what searches lose while one of the two models does not answer",
         f"scifact, cranfield, cosqa (part {options.part}), WordLlama 256 to MiniLM 384",
         0,
         notes=[
             (
-                "Items move in a random order; at each share the new model is down for all "
-                f"queries of the set, which are answered by `Gallery.search`. {seeds} seeds: "
-                "their mean, and their ends. The peer is the old model over all items, as if "
-                "nothing had moved; 0 loses nothing. Memory stores, exact searches."
+                "Items move in a random order; at each share one model is down for all queries of "
+                f"the set, which are answered by `Gallery.search`. {seeds} seeds: their mean, and "
+                "their ends. `old/old` is the old model over all items before anything has moved, "
+                "`both models` the fused mixture at that share. Without the old model searches "
+                "are refused before a quarter has moved. Memory stores, exact searches."
             )
         ],
     )

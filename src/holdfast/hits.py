@@ -22,8 +22,8 @@ class Hits:
     Args:
         ids: (q, k) object array of ids; `""` where a query has fewer than k hits.
         scores: (q, k) float32, falling along a row, higher is better; -inf where empty.
-        without: Why the new model has no part in this, in the middle of an upgrade; empty
-            where it has its part.
+        without: Why one of the two models of an upgrade has no part in this; empty where each
+            that was needed has.
     Example:
         >>> Hits.of([[("a", 0.9), ("b", 0.5)], [("c", 0.7)]]).ids.tolist()
         [['a', 'b'], ['c', '']]

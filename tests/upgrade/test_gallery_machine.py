@@ -510,6 +510,27 @@ class Machine(RuleBasedStateMachine):
         wrong = difference(got, self._oracle(QUERIES, where, side="old"))
         assert wrong is None, f"{wrong} in state {self.state}"
 
+    @invariant()
+    def the_new_model_answers_alone_where_both_sides_are_whole(self) -> None:
+        if not hasattr(self, "gallery") or self.dead or self.mode == "compatible":
+            return
+        where = {"group": "a"}
+        self.old_model.fail = [EncoderError("model", "an answer", "none")] * 2
+        try:
+            got = self.gallery.search(QUERIES, 3, where, key="user-1")
+        except EncoderError:
+            assert self.gallery.reads != "new"
+            assert not self.gallery.whole
+        else:
+            asked = len(self.old_model.fail) < 2
+            assert bool(got.without) == asked
+            assert self.gallery.whole or not asked
+            if asked:
+                wrong = difference(got, self._oracle(QUERIES, where, side="new"))
+                assert wrong is None, f"{wrong} in state {self.state}"
+        finally:
+            self.old_model.fail = []
+
     def _shown(self, store: MemoryStore) -> set[str]:
         rows = store.scan(limit=1000).rows
         return {name for name, hidden in zip(rows.ids, rows.hidden, strict=True) if not hidden}

@@ -600,7 +600,7 @@ def test_an_old_model_that_dies_in_the_midst_is_left_by_a_rollback_and_another_p
     with closing(project.gallery()) as gallery:
         project.engine(gallery).run(0.5)
         moved = gallery.new.store.visible
-    with pytest.raises(ConfigError, match="no bridge in its place"):
+    with pytest.raises(ConfigError, match="too little has moved to fit a bridge on"):
         home.project(old="none").gallery()
     project = home.project()
     project.old_encoder.encode = project.new_encoder.encode = None  # are not asked
@@ -614,6 +614,28 @@ def test_an_old_model_that_dies_in_the_midst_is_left_by_a_rollback_and_another_p
     with closing(project.gallery()) as gallery:
         assert project.engine(gallery).run().state == "ready"
     assert (moved, sum(asked)) == (200, 200)
+
+
+def test_an_old_model_that_dies_after_much_has_moved_is_replaced_by_a_bridge(home):
+    home.grow(400)
+    home.project().build()
+    project = home.project()
+    project.plan()
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).run(0.75)
+    project = home.project(old="none")
+    with closing(project.gallery()) as gallery:
+        bridge, new = gallery.old.bridge, gallery.new.store
+        assert (gallery.state, bridge.evidence.pairs) == ("paused", new.visible)
+        names = gallery.new.store.scan(limit=400).rows.ids
+        pairs = [store.get(names).vectors for store in (new, gallery.old.store)]
+        table = bridge.transform(pairs[0]).array @ pairs[1].array.T
+        assert np.mean((table > np.diag(table)[:, None]).sum(axis=1) < 30) > 0.9  # of 300
+        gallery.upsert([Item("late", "w1 w2 w3")])
+        assert gallery.old.store.revisions(["late"])[0] > 0  # the way back knows it too
+        assert project.engine(gallery).run().state == "ready"
+    with closing(home.project(old="none").gallery()) as gallery:  # and is not fitted twice
+        assert gallery.old.bridge.evidence.pairs == bridge.evidence.pairs
 
 
 def test_a_start_that_was_cut_off_works_its_order_out_again(home, monkeypatch):

@@ -8,10 +8,13 @@ import threading
 import numpy as np
 import pytest
 
+from holdfast.align.bridge import Bridge
+from holdfast.align.procrustes import Procrustes
 from holdfast.errors import ConfigError, EncoderError, EncoderMisconfigured, EncoderUnavailable
 from holdfast.hits import Hits, difference
 from holdfast.items import Item
 from holdfast.upgrade.gallery import Gallery
+from holdfast.upgrade.mixed import CANDIDATES
 from holdfast.upgrade.side import Side
 from holdfast.upgrade.stage import Stage
 from tests.upgrade.setup import Setup
@@ -46,8 +49,8 @@ def ready(tmp_path, count, share=0.5, mode="calibrated", **plan):
     if share:
         world.engine().run(until=share)
     world.time = Time()
-    world.gallery.silence._clock = world.time
-    world.told = heard(world.gallery.silence)
+    world.gallery.silences["new"]._clock = world.time
+    world.told = heard(world.gallery.silences["new"])
     return world
 
 
@@ -104,7 +107,7 @@ def test_everything_is_ranked_by_the_old_model_at_any_share(tmp_path, mode, shar
     assert not usual.without
     down(world)
     found = world.gallery.search(asked, 10)
-    assert found.without == "new model: expected an answer, got none."
+    assert found.without == "the new model gave no answer: new model: expected an answer, got none."
     assert difference(found, by_old(world, asked, 10)) is None
     assert difference(usual, by_old(world, asked, 10)) is not None
 
@@ -182,17 +185,17 @@ def test_a_silent_model_is_not_waited_for_and_asked_again_after_rests_that_grow(
 
 
 def test_a_model_that_takes_too_long_is_not_waited_for(made):
-    made.gallery.silence.patience = 0.01
+    made.gallery.silences["new"].patience = 0.01
     encode, let_go = made.new_model.encode, threading.Event()
     made.new_model.encode = lambda c, r: (let_go.wait(240), encode(c, r))[1]
     found = made.gallery.search(queries(), 10)
-    assert found.without == "the model of new: expected an answer within 0.01 s, got none."
+    assert found.without.endswith("the model of new: expected an answer within 0.01 s, got none.")
     assert difference(found, by_old(made, queries(), 10)) is None
     let_go.set()
 
 
 def test_an_answer_that_comes_too_late_does_not_end_the_silence(made):
-    made.gallery.silence.patience = 5.0
+    made.gallery.silences["new"].patience = 5.0
     _, mend = down(made)
     made.gallery.search(queries(), 3)
     mend()
@@ -221,7 +224,73 @@ def test_one_query_that_it_refuses_silences_no_model(made):
     for _ in range(2):
         found = made.gallery.search(queries(), 10)
         assert difference(found, by_old(made, queries(), 10)) is None
-    assert (len(calls), made.told[0], made.gallery.silence.why) == (2, [], "")
+    assert (len(calls), made.told[0], made.gallery.silences["new"].error) == (2, [], None)
+
+
+def without_old(world, error=DOWN):
+    """The old model answers no query."""
+    encode, calls = world.old_model.encode, []
+
+    def fail(contents, role):
+        if role != "query":
+            return encode(contents, role)
+        calls.append(list(contents))
+        raise error
+
+    world.old_model.encode = fail
+    return calls
+
+
+def test_before_a_quarter_has_moved_nobody_stands_in_for_the_old_model(tmp_path):
+    world = ready(tmp_path, 1_200, 0.2)
+    calls = without_old(world)
+    for asked in (1, 2, 3):  # it is asked each time, and is not taken for silent
+        with pytest.raises(EncoderUnavailable):
+            world.gallery.search(queries(1), 10)
+        assert len(calls) == asked
+    world.engine().run(until=0.25)
+    found = world.gallery.search(queries(1), 10)
+    assert found.without == "the old model gave no answer: new model: expected an answer, got none."
+
+
+@pytest.mark.parametrize("mode", ["calibrated", "fused"])
+def test_the_new_model_answers_as_it_does_where_the_old_one_is_dead(tmp_path, mode, monkeypatch):
+    world = ready(tmp_path, 600, 0.6, mode)
+    without_old(world)
+    found = world.gallery.search(queries(), 10)
+    monkeypatch.setitem(CANDIDATES, "fused", 200)
+    names = list(world.items)[:60]
+    few = [world.items[name] for name in names]
+    old, new = (m.encode(few, "document") for m in (world.old_model, world.new_model))
+    bridge = Bridge.fit(Procrustes(), new, old)  # fitted again on all that has moved
+    dead = Gallery(
+        Side(world.old, None, bridge),
+        Side(world.new, world.new_model),
+        world.ledger,
+        mode="fused",
+        clock=Clock(2000),
+    )
+    assert difference(found, dead.search(queries(), 11)) is None
+
+
+def test_in_a_stage_the_new_model_answers_for_the_old_one_too(made):
+    engine = made.engine()
+    engine.run()
+    engine.stage(Stage(0.0, ("acme",)))
+    usual = made.gallery.search(queries(), 10, tenant="acme")
+    without_old(made)
+    found = made.gallery.search(queries(), 10, tenant="other")
+    assert found.without.startswith("the old model gave no answer")
+    assert difference(found, usual) is None
+
+
+def test_where_both_models_are_down_the_error_is_told(tmp_path):
+    world = ready(tmp_path, 600)
+    without_old(world)
+    down(world)
+    for _ in range(2):
+        with pytest.raises(EncoderUnavailable, match="new model: expected an answer"):
+            world.gallery.search(queries(), 3)
 
 
 def test_the_old_model_does_not_stand_in_where_a_side_was_asked_for(made):
@@ -270,10 +339,10 @@ def test_a_ledger_that_cannot_be_written_fails_no_search(made):
 def test_after_a_rollback_nobody_misses_it(made):
     down(made)
     made.gallery.search(queries(), 3)
-    assert made.gallery.silent == str(DOWN)
+    assert made.gallery.silent == {"new": str(DOWN)}
     made.engine().roll_back()
     assert not made.gallery.search(queries(), 3).without
-    assert made.gallery.silent == ""
+    assert made.gallery.silent == {}
 
 
 def test_hits_carry_the_word_along(made):

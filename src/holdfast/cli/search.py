@@ -69,7 +69,7 @@ def search(
     }
     face.answer(data, *(word for answer in answers for word in _words(answer)))
     if without and not face.as_json:
-        told = f"The new model gave no answer, the old one ranked all items. {without}"
+        told = f"One model ranked all items: {without}"
         face.side.print(visible(told), soft_wrap=True, markup=False)
 
 

@@ -51,8 +51,8 @@ _EVENTS: Mapping[str, str] = MappingProxyType(
         "rolled back": "Rolled back: searches read the old side alone",
         "finished": "Finished: the old side was given up",
         "dropped": "Deleted the store of {space}",
-        "silent": "The new model gives no answer, the old one serves searches alone",
-        "answers again": "The new model answers searches again",
+        "silent": "{model} gives no answer, the other model serves searches alone",
+        "answers again": "{model} answers searches again",
     }
 )
 _BACKFILL = "holdfast backfill"

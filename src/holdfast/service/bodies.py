@@ -107,7 +107,7 @@ class Found(BaseModel):
     state: str | None
     reads: str
     without: str | None = Field(
-        description="Why the new model had no part in this, and the old one ranked all items."
+        description="Why one of the two models had no part in this, and the other ranked all."
     )
     share: float
     seconds: float

@@ -48,9 +48,9 @@ class Metrics:
         self._queries = prometheus.Counter(
             "holdfast_queries", "Queries in these calls", ["side"], **kept
         )
-        self._without = prometheus.Counter(
-            "holdfast_searches_without_new_model",
-            "Calls of search that the old model answered alone, since the new one did not",
+        self._alone = prometheus.Counter(
+            "holdfast_searches_alone",
+            "Calls of search that one model of two answered alone, since the other did not",
             **kept,
         )
         self._seconds = prometheus.Histogram(
@@ -75,17 +75,17 @@ class Metrics:
         gauge = need("prometheus_client.core").GaugeMetricFamily
         self._registry.register(_Read(gauge, read))
 
-    def searched(self, side: str, queries: int, seconds: float, without: bool) -> None:
+    def searched(self, side: str, queries: int, seconds: float, alone: bool) -> None:
         """One call of search.
 
         Args:
             side: That was read.
             queries: In it.
             seconds: That it took.
-            without: Whether the new model gave no answer.
+            alone: Whether one model stood in for the other.
         """
         self._searches.labels(side).inc()
-        self._without.inc(without)
+        self._alone.inc(alone)
         self._queries.labels(side).inc(queries)
         self._seconds.labels(side).observe(seconds)
 

@@ -107,7 +107,7 @@ class Office:
         with self._steward.using() as gallery:
             told["items"] = len(gallery)
             told["whole"] = gallery.whole
-            told["silent"] = scrubbed(gallery.silent)
+            told["silent"] = {half: scrubbed(why) for half, why in gallery.silent.items()}
             told["reads"] = _reads(told) or self._steward.reads(gallery)
             if gallery.new is not None:
                 told["share"] = gallery.share

@@ -57,9 +57,9 @@ def head(told: Mapping[str, Any], words: str) -> Html:
         parts.append(
             element("p", element("strong", "It stopped: "), told["trouble"], class_="trouble")
         )
-    if told["silent"]:
-        words = "The new model gives no answer, the old one serves searches alone: "
-        parts.append(element("p", element("strong", words), told["silent"], class_="trouble"))
+    for half, why in told["silent"].items():
+        words = f"The {half} model gives no answer, the other one serves searches alone: "
+        parts.append(element("p", element("strong", words), why, class_="trouble"))
     if told["breach"]:
         parts.append(_breach(told["breach"]))
     return joined(parts)

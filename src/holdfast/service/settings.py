@@ -31,7 +31,7 @@ GRACE_SECONDS = 20.0  # for what is under way when the service stops
 CONNECTIONS = 256
 ASKED = 192  # of these, requests that wait for a model at once: the rest is for whoever looks on
 STREAMS = 64  # dashboards that look on at once
-PATIENCE = 10.0  # seconds that a search waits for a new model while the old one can stand in
+PATIENCE = 10.0  # seconds that a search waits for a model while another one can stand in
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 

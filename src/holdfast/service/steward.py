@@ -112,7 +112,8 @@ class Steward:
 
     def _open(self) -> None:
         self._gallery = self.project.gallery()
-        self._gallery.silence.patience = PATIENCE
+        for silence in self._gallery.silences.values():
+            silence.patience = PATIENCE
         if self._gallery.follower is not None:
             self._gallery.follower.start()
         self._ledger = self._ledger or self.project.ledger()

@@ -13,8 +13,8 @@ What a search costs beyond one encoding of the query and one search:
                  + up to c documents by the new one, once each; the fewer the more have moved
 
 c is the number of candidates of a side. Both models are asked at the same time. Where the old model
-is dead, a bridge takes the place of its encoding, so every mode can do with one encoder. While the
-new one does not answer, `by_old` serves in every mode.
+is dead, a bridge takes the place of its encoding, so every mode can do with one encoder. While one
+does not answer, `stand_in.py` serves in every mode.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -31,23 +31,20 @@ from ..arrays import IntArray, Vectors
 from ..errors import EncoderError, SourceError
 from ..hits import Hits, merge
 from ..space import relation
-from ..store.base import NO_REVISION, VectorStore
+from ..store.base import VectorStore
 from .candidates import Candidates
 from .each_once import each_once
 from .extend import search_extended
-from .fuse import LEAST, PAIRS, Fusion, fidelity, predicted
+from .fuse import LEAST, PAIRS, Fusion, fidelity
 from .ledger import Ledger
 from .merge import Calibrator, Mode, ZScore, by_rank, check_mode
 from .mover import Moved, Mover
+from .pairs import shared_pairs
 from .reference import Reference
 from .side import Maps
 
-if TYPE_CHECKING:
-    from ..align.base import Aligner
-
 # Of each side; at least twice as many as hits are asked for.
 CANDIDATES = {"fused": 32, "cascade": 50}
-_BY_OLD = 200  # of each side, while the new model does not answer
 _GROWTH = 1.5  # what the new side must have grown by to learn again
 
 
@@ -86,9 +83,6 @@ class Mixed:
         self._fusion: Fusion | None = None
         self._learned_at = 0
         self._learning = threading.Lock()
-        self._way: Aligner | None = None  # into the new space, where there is no fusion
-        self._way_at = 0
-        self._finding = threading.Lock()
         self._moves = moves
         self.taught = False  # whether somebody else sees to it that it learns
 
@@ -109,62 +103,6 @@ class Mixed:
         if self.mode == "calibrated":
             old = self._reference.calibrate(old, *queries)
         return merge(new, old, k)
-
-    def by_old(self, queries: Vectors, k: int, where: Any) -> Hits:
-        """The k best items by the old model's scores alone, for when the new one does not answer.
-
-        What has moved is asked for by mapped queries, and ranked by its old vectors: as if
-        nothing had moved, but for what such queries do not find among the first.
-
-        Args:
-            queries: In the old space.
-            k: At least 1.
-            where: Filter over payloads.
-        """
-        both = queries, self._brought(queries)
-        count = max(_BY_OLD, 2 * k)
-        # Compared whether or not something moves: what goes back is visible on both for a while.
-        found = each_once(
-            lambda c: self._old.search(queries, c, where),
-            lambda c: self._new.search(both[1], c, where),
-            count,
-            lambda: None,
-        )
-        return Candidates.read(self._old, both, *found).by_old_alone(k)
-
-    def _brought(self, queries: Vectors) -> Vectors:
-        """Old queries in the new space, as far as can be told."""
-        if self._fusion is not None:
-            return self._fusion.predict(queries.array)
-        space = self._new.space
-        if self._way is not None:
-            return Vectors(space, predicted(self._way, queries.array, space.metric))
-        # Of so few moved items all are found, whatever is asked for.
-        rows = np.zeros((len(queries), space.dim), dtype=np.float32)
-        rows[:, 0] = 1.0
-        return Vectors(space, rows)
-
-    def find_way(
-        self, reading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
-    ) -> None:
-        """Fit the map that `by_old` needs, if what was learned has none.
-
-        Args:
-            reading: See `learn`.
-        """
-        with self._finding:
-            grown = self._new.visible
-            enough = self._way_at >= PAIRS or grown < max(LEAST, _GROWTH * self._way_at)
-            if self._fusion is not None or enough:
-                return
-            with reading():
-                pairs = self._pairs(grown)
-            if pairs is not None:
-                from ..align.kernel import Kernel
-
-                old, new = pairs
-                self._way = Kernel(single=True).fit(old.array, new.array)
-                self._way_at = grown
 
     def _both(self, queries: tuple[Vectors, Vectors], count: int, where: Any) -> tuple[Hits, Hits]:
         """What each side answers, without a common item."""
@@ -219,27 +157,12 @@ class Mixed:
             return  # another thread is at it
         try:
             with reading():
-                pairs = self._pairs(grown)
+                pairs = shared_pairs(self._ledger, self._old, self._new, PAIRS, LEAST)
             if pairs is not None:
                 self._fusion = Fusion(*pairs, self._bridged(*pairs))
                 self._learned_at = grown
         finally:
             self._learning.release()
-
-    def _pairs(self, moved: int) -> tuple[Vectors, Vectors] | None:
-        """The same items on both sides; None where there are too few.
-
-        A backfill moves a fair sample first, and so do these begin; what searches had embedded
-        ahead of it comes behind.
-        """
-        ids = self._ledger.first_done(PAIRS)
-        if len(ids) < min(moved, PAIRS):
-            ids = list(dict.fromkeys([*ids, *self._new.scan(limit=PAIRS).rows.ids]))
-        ids = self._shared(ids)[:PAIRS]
-        if len(ids) < LEAST:
-            return None
-        old, new = (side.get(ids).vectors for side in (self._old, self._new))
-        return None if old is None or new is None else (old, new)
 
     def _bridged(self, old: Vectors, new: Vectors) -> float:
         """Fit the bridge again where there is more to fit it on; answers its fidelity."""
@@ -250,11 +173,6 @@ class Mixed:
         if len(old) > self.bridge.evidence.pairs:
             self.bridge = Bridge.fit(self.bridge.aligner, new, old)
         return fidelity(self.bridge.aligner, old, new)
-
-    def _shared(self, ids: list[str]) -> list[str]:
-        old, new = self._old.revisions(ids), self._new.revisions(ids)
-        both = (old == new) & (old != NO_REVISION)
-        return [ids[i] for i in np.flatnonzero(both)]
 
     def cascaded(self, found: Candidates, mover: Mover, k: int) -> tuple[Hits, Moved | None]:
         """Rank candidates with the true new vectors of those that wait.

@@ -1,7 +1,7 @@
 """Searches over one side or two, in whatever state they are.
 
 Models are asked outside of the turnstile, so what is read may have changed meanwhile; then it is
-seen to anew. Where the new model gives no answer the old one stands in, see `silence.py`.
+seen to anew. Where one model gives no answer the other stands in, see `silence.py`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from ..arrays import Vectors
-from ..errors import HoldfastError, InvalidInput
+from ..errors import EncoderError, HoldfastError, InvalidInput
 from ..hits import Hits
 from ..store.memory import check_k
 from ..store.where import Where, WhereLike, parse
@@ -30,12 +31,29 @@ from .routes import Queries, Routes, some
 from .side import Side
 from .sides import Sides
 from .silence import Silence, Tell
+from .stand_in import Half, StandIn
 from .turnstile import Turnstile
 
 Which: TypeAlias = Literal["old", "both", "new"]
 
-# States in which the new side is read and the old one has every item, hidden or not.
+# States in which the old side has every item, hidden or not, and the new one is read as well.
 _KEPT = ("copying", "paused", "ready", "cutting over", "cut over", "rolling back")
+
+
+@dataclass(frozen=True, slots=True)
+class _Silent:
+    """Whose model gave no answer, and what it said instead."""
+
+    half: Half
+    error: EncoderError
+
+    def __str__(self) -> str:
+        return f"the {self.half} model gave no answer: {self.error}"
+
+    @property
+    def said(self) -> EncoderError:
+        """For whoever asks now; one error raised again and again would remember every caller."""
+        return copy(self.error)
 
 
 class Searches(Sides):
@@ -60,6 +78,7 @@ class Searches(Sides):
         mover: Mover | None,
     ) -> None:
         mixed: Mixed | None = None
+        self._stand_in: StandIn | None = None
         gate = Turnstile()
         if new is not None and ledger is not None:
             bridge = old.bridge if old.encoder is None else None
@@ -67,12 +86,14 @@ class Searches(Sides):
                 old.store, new.store, ledger, mode, calibrator, bridge, lambda: gate.moves
             )
             mixed.taught = True
+            self._stand_in = StandIn(old.store, new.store, ledger)
         super().__init__(old, new, ledger, gate)
         self.mode, self._mixed = mode, mixed
         self._mover = mover if mode == "cascade" else None
         self._moves = False  # whether this process moves items, and learns from them as it does
         self.meter = Meter()  # of live searches
-        self.silence = Silence(_told_to(ledger))  # of the new model, while it can be done without
+        tell = _told_to(ledger)
+        self.silences: dict[Half, Silence] = {"old": Silence(tell), "new": Silence(tell)}
         self.watch: Hears | None = None
 
     def search(
@@ -87,8 +108,8 @@ class Searches(Sides):
     ) -> Hits:
         """The k best items for each query.
 
-        A new model that gives no answer does not fail the search before the upgrade is finished:
-        the old one's scores rank all items then, and `Hits.without` says so.
+        A model that gives no answer need not fail the search before the upgrade is finished: the
+        other one stands in, if it can, and `Hits.without` says so.
 
         Args:
             queries: Contents for the encoders; or `Vectors` in a space that is read, one
@@ -119,9 +140,10 @@ class Searches(Sides):
         return hits
 
     @property
-    def silent(self) -> str:
-        """Why the old model answers searches alone just now; empty where it does not."""
-        return self.silence.why if self._state in _KEPT else ""
+    def silent(self) -> dict[Half, str]:
+        """Why a model answers no searches just now, by its side, while the other one stands in."""
+        kept = self._state in _KEPT
+        return {half: str(s.error) for half, s in self.silences.items() if kept and s.error}
 
     def _compared(self, queries: Queries, k: int, tree: Where | None, side: Which) -> Hits:
         if side not in get_args(Which):
@@ -157,11 +179,11 @@ class Searches(Sides):
             # Encoding happens outside the gate, so what is read may have changed meanwhile.
             needed = self._needed(side)
             asked = self._asked(routes, needed, strict)
-            if isinstance(asked, str):
-                hits = self._by_old(routes, k, tree)
+            if isinstance(asked, _Silent):
+                hits = self._stood_in(asked, routes, k, tree)
                 if hits is None:
-                    continue  # the old side is read no longer
-                return replace(hits, without=asked)
+                    continue
+                return hits
             if len(needed) == 2 and self._mixed and not (self._moves and self._mixed.learned):
                 self._learn(self._mixed)
             with self._gate.shared():
@@ -197,37 +219,70 @@ class Searches(Sides):
         new = self._mover is not None or self._gate.moves is None or self.new.store.visible
         return [self.old, self.new] if new else [self.old]
 
-    def _asked(self, routes: Routes, sides: list[Side], strict: bool) -> list[Vectors] | str:
-        """The queries for each side, or why the new model gave none and the old one stands in."""
-        last, others = sides[-1], sides[:-1]
-        if others and self._mixed is not None and self._mixed.extends:
-            others = []  # new queries serve both sides
-        spare = last is self.new and self.old.encoder is not None
-        if strict or not spare or not routes.plain or self._state not in _KEPT:
-            if others and spare:
-                routes.begin(last)
-            asked = [routes.into(side) for side in [*others, last]]
+    def _asked(self, routes: Routes, sides: list[Side], strict: bool) -> list[Vectors] | _Silent:
+        """The queries for each side, or whose model gave none, where the other may stand in."""
+        pair = len(sides) == 2
+        # New queries serve both sides where their space extends the old one.
+        asked = sides[1:] if pair and self._mixed and self._mixed.extends else sides
+        alive = self.old.encoder is not None
+        found: list[Vectors] = []
+        if strict or not alive or not routes.plain or self._state not in _KEPT:
+            if alive and len(asked) == 2:
+                routes.begin(asked[1])
+            found = [routes.into(side) for side in asked]
         else:
-            self.silence.begin(routes, last, beside=bool(others))
-            asked = [routes.into(side) for side in others]
-            told = self.silence.ask(routes, last)
-            if isinstance(told, str):
-                return told
-            asked.append(told)
-        return asked if len(asked) == len(sides) else asked * 2
+            for side in reversed(asked):
+                beside = len(asked) == 2 and side is self.new
+                self.silences[self._half(side)].begin(routes, side, beside)
+            for side in asked:
+                half = self._half(side)
+                if not self._has_spare(half):
+                    found.append(routes.into(side))
+                    continue
+                answer = self.silences[half].ask(routes, side)
+                if isinstance(answer, EncoderError):
+                    return _Silent(half, answer)
+                found.append(answer)
+        return found if len(found) == len(sides) else found * 2
 
-    def _by_old(self, routes: Routes, k: int, tree: Where | None) -> Hits | None:
-        """The best by the old model's scores; None where the old side is kept no longer."""
-        queries = routes.into(self.old)
-        if self._mixed is not None and not self._whole:
-            self._learn(self._mixed)
-            self._mixed.find_way(self._gate.steady)
+    def _half(self, side: Side) -> Half:
+        # Not by the old side: a newly fitted bridge may have replaced it meanwhile.
+        return "new" if side is self.new else "old"
+
+    def _has_spare(self, half: Half) -> bool:
+        """Whether the other model can stand in for that of a side."""
+        if self._stand_in is None:
+            return False
+        return self._whole or half == "new" or self._stand_in.bridged
+
+    def _stood_in(self, silent: _Silent, routes: Routes, k: int, tree: Where | None) -> Hits | None:
+        """The best by the other model; None where what is read has changed meanwhile.
+
+        Raises:
+            EncoderError: What the silent one said, where the other does not answer or cannot.
+        """
+        stand_in, whole = self._stand_in, self._whole
+        if stand_in is None:
+            raise silent.said
+        spare = self.old if silent.half == "new" else self._new()
+        queries = self.silences[self._half(spare)].ask(routes, spare)
+        if isinstance(queries, EncoderError):
+            raise silent.said
+        if not whole:
+            stand_in.learn(silent.half, self._gate.steady)
         with self._gate.shared():
-            if self._state not in _KEPT or self._mixed is None:
+            if self._state not in _KEPT or self._whole != whole:
                 return None
-            if self._whole:
-                return self.old.store.search(queries, k, tree)
-            return self._mixed.by_old(queries, k, tree)
+            found: Hits | None
+            if whole:
+                found = spare.store.search(queries, k, tree)
+            elif silent.half == "new":
+                found = stand_in.by_old(queries, k, tree)
+            else:
+                found = stand_in.by_new(queries, k, tree)
+        if found is None:
+            raise silent.said
+        return replace(found, without=str(silent))
 
     def learn(self) -> None:
         """Learn from what has moved, for a second or two, so that no search has to."""

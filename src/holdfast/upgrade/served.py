@@ -16,14 +16,17 @@ from ..items import Content, Item, Role
 from ..space import Space
 from ..store.base import VectorStore
 from .config import DEAD
+from .fuse import PAIRS
 from .gallery import Gallery
 from .ledger import Ledger
 from .merge import calibrator
 from .mover import Copy, Mover, Reads, ReEmbed, Translate
+from .pairs import shared_pairs
 from .parts import PAYLOAD, Parts
 from .plan import Plan
 from .records import Upgrade
 from .side import Bridged, Encodes, Side
+from .stand_in import BRIDGED, enough_to_bridge
 
 if TYPE_CHECKING:
     from ..align.bridge import Bridge
@@ -116,24 +119,34 @@ class Served(Parts):
             f"To begin again with another model, {_LEAVE if dead else _ROLL_BACK}.",
         )
 
-    def _bridge(self, origin: Space, target: Space, encoder: Any) -> Bridge | None:
+    def _bridge(self, ledger: Ledger, new: VectorStore, old: VectorStore) -> Bridge:
         """Leads into the space of a dead model.
 
+        One that was alive when the upgrade was planned has none yet: it is fitted on what has
+        moved since.
+
         Raises:
-            ConfigError: It was alive when the upgrade was planned, so none was fitted.
+            ConfigError: Too little has.
         """
-        if encoder:
-            return None
-        path = self.bridge_path(origin, target)
-        if not path.exists():
+        path = self.bridge_path(new.space, old.space)
+        if path.exists():
+            return _bridge_at(path)
+        pairs = None
+        if enough_to_bridge(new, len(old)):
+            pairs = shared_pairs(ledger, old, new, PAIRS, BRIDGED)
+        if pairs is None:
             raise ConfigError(
                 f"{self.path.name}: old.encoder",
-                f"the model of {target}, with which this upgrade was planned",
-                "'none', and no bridge in its place",
+                f"the model of {old.space}, with which this upgrade was planned",
+                "'none', and too little has moved to fit a bridge on",
                 "Name it as it was, and roll back, which asks no model. Then say 'none' and plan "
                 "again, which fits a bridge; what has moved is not embedded twice.",
             )
-        return _bridge_at(path)
+        from ..align.choose import choose
+
+        bridge = choose(pairs[1], pairs[0], side="query", floor=False).bridge
+        bridge.save(path)
+        return bridge
 
     def _stand_in(self, space: Space) -> Bridged | None:
         """After a rollback to a dead model the bridge is still what leads into its space."""
@@ -201,13 +214,13 @@ class Served(Parts):
             if needs_new:
                 raise
             new_encoder = _Absent(upgrade.new, error)
-        bridge = self._bridge(upgrade.new, upgrade.old, encoder)
         new = opened.enter_context(closing(self.store(upgrade.new)))
         now = _under_way(ledger)
         if now is None or now.number != upgrade.number:
             return None  # before an old store that was dropped is made anew
         old = opened.enter_context(closing(self.store(upgrade.old)))
         self._refuse_other_kind(ledger, old)
+        bridge = None if encoder else self._bridge(ledger, new, old)
         return Gallery(
             Side(old, encoder, bridge),
             Side(new, new_encoder),

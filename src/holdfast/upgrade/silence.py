@@ -1,9 +1,8 @@
-"""Silence: a new model that does not answer searches, and when it is asked again.
+"""Silence: a model that does not answer searches, and when it is asked again.
 
-A search need not fail with it: until an upgrade is finished the old side has every item, and the
-old model scores them (`Mixed.by_old`). Once the new model has fallen silent no search waits for
-it. Now and then it is sent one query, beside the search; the first answer that comes in time ends
-the silence.
+In the middle of an upgrade a search need not fail with one of its two models: the other one
+stands in, see `stand_in.py`. Once a model has fallen silent no search waits for it. Now and then
+it is sent one query, beside the search; the first answer that comes in time ends the silence.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ class Silence:
         tell: Told when it begins and when it ends: what, and the details.
         clock: Answers seconds.
     Attributes:
-        why: The model's last error, while it is silent; empty otherwise.
+        error: The model's last one, while it is silent; None otherwise.
         patience: Seconds that a search waits for the model; None for as long as it takes.
         searches: So many were answered without it since it fell silent.
     """
 
     def __init__(self, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
-        self.why = ""
+        self.error: EncoderError | None = None
         self.patience: float | None = None
         self.searches = 0
         self._tell, self._clock = tell, clock
@@ -55,23 +54,32 @@ class Silence:
             side: Whose model.
             beside: Whether another model is asked meanwhile.
         """
-        if not self.why and (beside or self.patience is not None):
+        if self.error is None and (beside or self.patience is not None):
             routes.begin(side)
 
-    def ask(self, routes: Routes, side: Side) -> Vectors | str:
+    def ask(self, routes: Routes, side: Side) -> Vectors | EncoderError:
         """The contents in the space of a side, or why they are not."""
-        if self.why and not routes.knows(side):
+        silent = self.error
+        if silent is not None and not routes.knows(side):
             with self._lock:
                 self.searches += 1
             self._ask_again(routes, side)
-            with self._lock:
-                return self.why or f"{side.space.name} answers again, from the next search on"
+            return silent
         try:
             return routes.into(side, self.patience)
         except EncoderError as error:
             if error.transient or isinstance(error, EncoderMisconfigured):
-                self._fell_silent(side.space.name, str(error))
-            return str(error)
+                self._fell_silent(side.space.name, error)
+            return error
+
+    def _fell_silent(self, name: str, error: EncoderError) -> None:
+        with self._lock:
+            self.searches += 1
+            if self.error is not None:
+                return
+            self.error, self._since = error, self._clock()
+            self._next = self._since + self._rest
+        self._tell("silent", {"model": name, "why": str(error)})
 
     def _ask_again(self, routes: Routes, side: Side) -> None:
         content = routes.first
@@ -87,28 +95,24 @@ class Silence:
         ).start()
 
     def _try(self, encoder: Encodes, name: str, content: Content) -> None:
-        begun, why = self._clock(), ""
+        begun = self._clock()
         try:
             # What a cache remembers says nothing of the model.
             uncached(encoder).encode([content], "query")
         except Exception as error:  # noqa: BLE001 - whatever it is, the model does not answer
-            why = str(error) or type(error).__name__
+            self._still_silent(error)
+            return
+        if self.patience is not None and self._clock() - begun > self.patience:
+            self._still_silent()
+            return
         with self._lock:
-            now = self._clock()
-            if why or (self.patience is not None and now - begun > self.patience):
-                self.why = why or self.why
-                self._rest = min(2.0 * self._rest, _LONGEST)
-                self._next = now + self._rest
-                return
-            told = {"model": name, "seconds": now - self._since, "searches": self.searches}
-            self.why, self.searches, self._rest = "", 0, _FIRST
-        self._tell("answers again", told)
+            seconds, searches = self._clock() - self._since, self.searches
+            self.error, self.searches, self._rest = None, 0, _FIRST
+        self._tell("answers again", {"model": name, "seconds": seconds, "searches": searches})
 
-    def _fell_silent(self, name: str, why: str) -> None:
+    def _still_silent(self, error: Exception | None = None) -> None:
         with self._lock:
-            self.searches += 1
-            if self.why:
-                return
-            self.why, self._since = why, self._clock()
-            self._next = self._since + self._rest
-        self._tell("silent", {"model": name, "why": why})
+            if isinstance(error, EncoderError):
+                self.error = error
+            self._rest = min(2.0 * self._rest, _LONGEST)
+            self._next = self._clock() + self._rest
