@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from uuid import UUID
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from qdrant_client import models
 
 from holdfast.errors import ConfigError, InvalidInput, OccupiedStore, StoreError, StoreHeld
 from holdfast.space import Space
@@ -154,6 +156,35 @@ def test_the_side_that_is_given_up_goes_and_the_other_stays(open_at):
     again = open_at(OLD, "a", pair=True)
     assert (len(again), again.visible) == (0, 0)
     assert again.revisions(NAMES).tolist() == [-1] * 20
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_points_of_other_programs_are_not_seen_and_stay(open_at, pair):
+    def opened(folder, space=OLD):
+        return open_at(space, folder, collection="shared", pair=pair)
+
+    def written(store, number, payload):
+        vector = {store._points.vector: rows(OLD)[0].tolist()}
+        one = models.PointStruct(id=str(UUID(int=number)), vector=vector, payload=payload)
+        store._points._call("upsert", [one], wait=True)
+
+    store = opened("a")
+    store.upsert(NAMES, rows(OLD), [{"n": i} for i in range(20)])
+    written(store, 1, {"foreign": 1})
+    assert found(store, rows(OLD)[:1]) == sorted(NAMES)
+    assert store.search(rows(OLD)[:1], 3).ids[0].tolist()[0] == "n0"
+    written(store, 2**128 - 1, None)
+    assert found(store, rows(OLD)[:1], where={"not": {"n": 3}}) == sorted({*NAMES} - {"n3"})
+    again = opened("a")
+    for one in (store, again):
+        pages = [one.scan(limit=19)]
+        pages += [one.scan(pages[0].after, limit=19)]
+        assert sorted(name for page in pages for name in page.rows.ids) == sorted(NAMES)
+        assert (pages[1].after, len(one), one.visible) == (None, 20, 20)
+    if pair:
+        other = opened("b", NEW)
+        again.drop()
+        assert (len(other), other._points.count({})) == (0, 2)
 
 
 def test_what_died_while_it_deleted_from_a_pair_is_mended_when_it_is_opened(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,7 @@ _PIECE = 1_000  # rows that are read, changed and written back at once
 _FRESH = 1.0  # seconds for which counts are believed: others may write too
 _TRIES = 5  # of a write beside which another program changed the same points
 _SAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_STRANGE: Plain = {"is_empty": {"key": ID}}  # a point that Holdfast has not written
 
 
 class QdrantStore:
@@ -120,6 +121,8 @@ class QdrantStore:
         self._writing = threading.RLock()
         self._counts = Lately(self._count, _FRESH)
         self._wanted: set[str] = set()
+        # Whether points of others are known to be here: leaving them out costs a look at each.
+        self._strangers = self._collection.count({"must": [_STRANGE]}) > 0
         if pair:
             self._collection.mend([self._revision, self._mark])
         if url is not None:
@@ -136,7 +139,8 @@ class QdrantStore:
     @property
     def _mine(self) -> Plain:
         """Which points have a row of this store."""
-        return {"must": [{"has_vector": self._points.vector}]} if self._pair else {}
+        mine: dict[str, Any] = {"must_not": [_STRANGE]} if self._strangers else {}
+        return {**mine, "must": [{"has_vector": self._points.vector}]} if self._pair else mine
 
     @property
     def _hidden(self) -> Plain:
@@ -281,14 +285,14 @@ class QdrantStore:
     # reading
 
     def revisions(self, ids: Sequence[str]) -> IntArray:
-        names = list(ids_given(ids, self._owner))
+        names = ids_given(ids, self._owner)
         keys = [key_of(name) for name in dict.fromkeys(names)]
         found = self._points.read(keys, [ID, self._revision], ())
         known = {record.payload[ID]: self._number(record) for record in found}
         return np.array([known.get(name, NO_REVISION) for name in names], dtype=np.int64)
 
     def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
-        names = list(ids_given(ids, self._owner))
+        names = ids_given(ids, self._owner)
         unique = list(dict.fromkeys(names))
         wanted = [self._points.vector] if vectors else []
         records = self._points.read([key_of(name) for name in unique], True, wanted)
@@ -313,19 +317,34 @@ class QdrantStore:
     def search(self, queries: VectorsLike, k: int, where: WhereLike = None) -> Hits:
         owner = f"search in {self.space.name}"
         asked, k, tree = as_vectors(queries, self.space, owner), check_k(k, owner), parse(where)
-        passing: dict[str, Any] = {}
+        passing: dict[str, Any] = {"must_not": []}
         if self._shared or self._counts.now()[1]:
-            passing["must_not"] = self._hidden["must"]
+            passing["must_not"] += self._hidden["must"]
         if tree is not None:
             passing["must"] = [condition(tree, self._wanted)]
-        answers = self._points.search(asked.array, k, passing, self._exact, self._ef)
+        answers = self._seen(lambda: self._found(asked.array, k, passing))
         return as_hits(answers, len(asked), k, self.space.metric)
+
+    def _found(self, queries: FloatArray, k: int, where: dict[str, Any]) -> list[list[Any]]:
+        left_out = [*where["must_not"], *([_STRANGE] if self._strangers else [])]
+        some = {**where, "must_not": left_out} if left_out or len(where) > 1 else {}
+        return list(self._points.search(queries, k, some, self._exact, self._ef))
+
+    def _seen(self, ask: Callable[[], list[list[Any]]]) -> list[list[Any]]:
+        """Groups of points that are ours: asked for again where others' were among them."""
+        found = ask()
+        if all(point.payload and ID in point.payload for group in found for point in group):
+            return found
+        self._strangers = True
+        self._counts.forget()
+        return ask()
 
     def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
         """See the protocol. The order is that of the ids' digests."""
         owner = f"scan of {self.space.name}"
         limit = check_k(limit, owner, "limit")
-        records = self._points.scroll(start_of(after, owner), limit + 2, vectors, self._mine)
+        start, scroll = start_of(after, owner), self._points.scroll
+        [records] = self._seen(lambda: [scroll(start, limit + 2, vectors, self._mine)])
         records = [r for r in records if after is None or place_of(r.payload[ID]) > after]
         found = self._rows(records[:limit], vectors)
         return Page(found, place_of(found.ids[-1]) if len(records) > limit else None)
@@ -355,6 +374,7 @@ class QdrantStore:
 
     def close(self) -> None:
         collection, self._collection = self._collection, None
+        self._counts.forget()  # of a closed store nothing is told
         if collection is not None:
             collection.close()
 

@@ -276,13 +276,14 @@ class Collection:
         """Remove the vector of this space, or the whole collection when no other is in it.
 
         Args:
-            mine: Fields that belong to this vector.
+            mine: Fields that belong to this vector; the first one is there while it is.
             others: Fields of which a point has one when it has another vector.
         """
         if not others:
             self._call("delete_collection")
             return
-        alone = rendered({"must": [{"is_empty": {"key": field}} for field in others]})
+        empty = [{"is_empty": {"key": field}} for field in (mine[0], *others)]
+        alone = rendered({"must": empty[1:], "must_not": empty[:1]})  # others' points stay
         self._call("delete", alone, wait=True)
         self._call("delete_vector_name", vector_name=self.vector)
         self._call("delete_payload", mine, points=rendered({"must": []}), wait=True)
