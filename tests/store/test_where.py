@@ -140,6 +140,18 @@ def test_refused_with_a_hint(where):
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("wrap", [lambda inner: {"not": inner}, lambda inner: {"and": [inner]}])
+def test_what_is_nested_too_deeply_is_refused(wrap):
+    where = {"a": 1}
+    for _ in range(40):
+        where = wrap(where)
+    assert matches(parse(where), {"a": 1})  # an even number of negations
+    for _ in range(5_000):
+        where = wrap(where)
+    with pytest.raises(InvalidFilter, match="nested at most 100 deep"):
+        parse(where)
+
+
 def test_parse_leaves_its_argument_alone():
     where = {"a": [1, 2], "b": {"gte": 1}, "not": {"c": [3]}}
     tree = parse(where)

@@ -71,7 +71,7 @@ def _range(where: Range) -> Condition:
         bound = getattr(where, name)
         if bound is None:
             continue
-        if math.isinf(bound):
+        if bound in (math.inf, -math.inf):  # `isinf` fails beyond the largest float
             if (bound > 0) == name.startswith("g"):
                 return sql("FALSE"), []  # nothing is beyond it
             continue

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..errors import InvalidFilter
+from ..settings import NESTED, too_deep
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -85,11 +86,17 @@ def parse(where: WhereLike) -> Where | None:
     """Read a filter from JSON; a tree passes through.
 
     Raises:
-        InvalidFilter: Not of the form in the module's docstring.
+        InvalidFilter: Not of the form in the module's docstring, or nested too deeply.
     Example:
         >>> parse({"lang": ["en", "de"]})
         OneOf(field='lang', values=('en', 'de'))
     """
+    if too_deep(where):
+        raise InvalidFilter("where", f"filters nested at most {NESTED} deep", "deeper ones", _HELP)
+    return _parse(where)
+
+
+def _parse(where: WhereLike) -> Where | None:
     if where is None or isinstance(where, Equals | OneOf | Range | And | Or | Not):
         return where
     if not isinstance(where, Mapping):
@@ -114,7 +121,7 @@ def _parse_entry(key: str, value: Any) -> Where:
 
 
 def _parse_part(value: Any, key: str) -> Where:
-    part = parse(value)
+    part = _parse(value)
     if part is None:
         raise InvalidFilter(f"where.{key}", "a filter", "null", _HELP)
     return part
@@ -125,7 +132,9 @@ def _parse_range(key: str, value: Mapping[str, Any]) -> Range:
     if unknown or not value:
         raise InvalidFilter(f"where.{key}", "gt, gte, lt or lte", str(dict(value)), _HELP)
     for bound in value.values():
-        if isinstance(bound, bool) or not isinstance(bound, int | float) or math.isnan(bound):
+        # Not `isnan`, which fails for whole numbers beyond the largest float.
+        number = isinstance(bound, int | float) and not isinstance(bound, bool)
+        if not number or not bound <= math.inf:
             raise InvalidFilter(f"where.{key}", "numbers as bounds", repr(bound), _HELP)
     return Range(key, **value)
 

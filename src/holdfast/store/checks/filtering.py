@@ -68,7 +68,8 @@ def check_filter_range(bench: Bench) -> None:
          {"year": {"lte": 1990}}, {"year": {"gte": 1990, "lt": 1995}},
          {"year": {"gt": 1995, "lt": 1990}}, {"price": {"gt": 0.25, "lte": 1.5}},
          {"lang": {"gte": 0}}, {"sold": {"gte": 0}}, {"tags": {"gte": 0}}, {"absent": {"lt": 1}},
-         {"price": {"gte": -1e9, "lte": 1e9}}],
+         {"price": {"gte": -1e9, "lte": 1e9}}, {"year": {"lt": 10**400}},
+         {"year": {"gt": -(10**400), "lte": 1990}}, {"year": {"gte": 10**400}}],
     )  # fmt: skip
 
 
