@@ -99,6 +99,21 @@ ONE = np.ones((1, 4))
             errors.InvalidFilter,
             r"where\.n: expected gt, gte, lt or lte",
         ),
+        (
+            lambda s: s.upsert(["a"], ONE, None, [2**62 + 1]),
+            errors.InvalidInput,
+            r"expected revisions that are integers from 0 to 2\*\*62",
+        ),
+        (
+            lambda s: s.search(ONE, sys.maxsize),
+            errors.InvalidInput,
+            "expected k of at most 2,147,483,647, got 9223372036854775807",
+        ),
+        (
+            lambda s: s.scan(limit=sys.maxsize),
+            errors.InvalidInput,
+            "limit of at most 2,147,483,647, got 9223372036854775807",
+        ),
     ],
 )
 def test_a_store_refuses_and_stays_as_it_was(store, call, error, message):
@@ -114,6 +129,26 @@ def test_one_string_is_no_list_of_ids(store, method):
     with pytest.raises(errors.InvalidInput, match=r"sequence of ids, got one string"):
         getattr(store, method)("ab")
     assert everything(store) == before
+
+
+@pytest.mark.parametrize("method", ["delete", "hide", "unhide", "get", "revisions"])
+def test_a_number_is_no_id_that_is_absent(store, method):
+    before = everything(store)
+    with pytest.raises(errors.InvalidInput, match=r"ids that are strings, got 3\. Use str"):
+        getattr(store, method)(["a", 3])
+    assert everything(store) == before
+
+
+@pytest.mark.parametrize(("kind", "options"), [*KINDS[1:], ("qdrant", {})], ids=str)
+def test_a_closed_store_tells_nothing(kind, options, tmp_path):
+    store = open_store(kind, tmp_path / "store", SPACE, **options)
+    store.upsert(["a"], ONE)
+    assert (len(store), store.visible) == (1, 1)
+    store.close()
+    asks = (len, lambda s: s.visible, lambda s: s.search(ONE, 1), lambda s: s.tend())
+    for ask in (*asks, lambda s: s.get(["a"]), lambda s: s.scan()):
+        with pytest.raises(errors.StoreError, match=r"expected an open store, got .*Open it again"):
+            ask(store)
 
 
 @pytest.mark.parametrize("kind", KINDS[1:], ids=lambda kind: kind[0])

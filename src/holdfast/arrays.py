@@ -184,7 +184,8 @@ def check_squares(squares: FloatArray, space: Space, owner: str) -> None:
             owner,
             "finite numbers",
             f"NaN or infinity in row {bad[0]} ({len(bad)} of {len(squares)} rows)",
-            "Look at what the encoder answered for these items.",
+            "Look at what the encoder answered for these items; a length above 1e19 counts as"
+            " infinite.",
         )
     if space.metric == "cosine":
         zero = np.flatnonzero(squares < _SHORTEST_SQUARE)
@@ -198,15 +199,21 @@ def check_squares(squares: FloatArray, space: Space, owner: str) -> None:
             )
 
 
-def ids_given(ids: Sequence[str], owner: str) -> Sequence[str]:
+def ids_given(ids: Sequence[str], owner: str) -> list[str]:
     """The ids of one call; one string would pass for the list of its letters.
 
     Raises:
-        InvalidInput: A string.
+        InvalidInput: A string, or ids that are none: the number 3 is not the row "3", and must
+            not pass for a row that is absent.
     """
     if isinstance(ids, str):
         raise InvalidInput(owner, "a sequence of ids", "one string", "Put it in a list.")
-    return ids
+    names = list(ids)
+    if not set(map(type, names)) <= {str}:
+        for value in names:
+            if not isinstance(value, str):
+                raise InvalidInput(owner, "ids that are strings", repr(value), "Use str(id).")
+    return names
 
 
 def check_ids(ids: Sequence[str], owner: str, count: int | None = None) -> list[str]:
@@ -220,12 +227,11 @@ def check_ids(ids: Sequence[str], owner: str, count: int | None = None) -> list[
         DuplicateIds: One id twice.
         InvalidInput: Not strings, empty, not Unicode, or a wrong number of them.
     """
-    checked = list(ids_given(ids, owner))
+    checked = ids_given(ids, owner)
     if count is not None and len(checked) != count:
         raise InvalidInput(owner, f"{count} ids, one per row", str(len(checked)))
-    for value in checked:
-        if not isinstance(value, str) or not value:
-            raise InvalidInput(owner, "ids that are non-empty strings", repr(value), "Use str(id).")
+    if "" in checked:
+        raise InvalidInput(owner, "ids that are not empty", repr(""), "Give each row an id.")
     try:
         "".join(checked).encode()
     except UnicodeEncodeError as cause:  # half of a surrogate pair

@@ -55,6 +55,7 @@ def test_items_of_others_are_documents_whatever_their_field_holds(store):
     store.gallery.upsert([Item(name, "w1", payload) for name, payload in payloads.items()])
     found = {one.id: one.page_content for one in store.similarity_search("w1", k=4)}
     assert found == {"text": "w1", "number": "5", "list": '["w"]', "none": ""}
+    assert [one.id for one in store.get_by_ids(["", "list", "gone", "list"])] == ["list"]
 
 
 def test_a_retriever_answers_the_same_through_the_whole_upgrade(tmp_path):

@@ -30,7 +30,7 @@ def test_what_is_no_item_is_refused_and_nothing_is_added():
         (Item("b", 2), "expected a list of items, got one Item"),
         ([Item("b", 2), ("c", 3)], "expected items, got tuple at place 1"),
         ("bc", "expected items, got str at place 0"),
-        ([Item("b", 2), Item(3, 4)], "ids that are non-empty strings, got 3"),
+        ([Item("b", 2), Item(3, 4)], "ids that are strings, got 3"),
     ):
         with pytest.raises(InvalidInput, match=got):
             source.upsert(given)

@@ -145,7 +145,9 @@ def test_half_a_surrogate_is_refused_and_never_found(rows):
         rows.upsert(["a", "\ud800"], vectors(1, 2), [{}] * 2, None)
     assert rows.total == 0
     assert rows.revisions(["\ud800"]).tolist() == [-1]
-    assert len(rows.delete(["\ud800", 5])) == 0
+    assert len(rows.delete(["\ud800"])) == 0
+    with pytest.raises(InvalidInput, match="what the page before answered"):
+        rows.scan("\ud800")
 
 
 def test_compaction_moves_the_living_and_changes_nothing_else(rows):

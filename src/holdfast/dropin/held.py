@@ -19,7 +19,7 @@ Payloads: TypeAlias = dict[str, Any]
 
 def held(gallery: Gallery, names: Sequence[str]) -> Payloads:
     """Payloads by id, in the order asked; without those that are not, or no longer, there."""
-    wanted = list(dict.fromkeys(names))
+    wanted = [name for name in dict.fromkeys(names) if name]
     if not wanted:
         return {}
     try:

@@ -12,6 +12,8 @@ from typing import Protocol, runtime_checkable
 from ..errors import InvalidInput
 from ..items import Item
 
+MOST = 2**31 - 1  # items in a page: databases fail at larger limits
+
 
 @dataclass(frozen=True, slots=True)
 class ItemPage:
@@ -65,6 +67,6 @@ class Source(Protocol):
 
 def check_limit(limit: int) -> int:
     """A number of items that can be asked for."""
-    if limit < 1:
-        raise InvalidInput("scan", "a limit of at least 1", str(limit))
+    if not 1 <= limit <= MOST:
+        raise InvalidInput("scan", f"a limit of at least 1 and at most {MOST:,}", str(limit))
     return limit

@@ -63,7 +63,7 @@ class Database:
 
     def __init__(self, path: Path, space: Space) -> None:
         self.path = path
-        self.counts = Counts()
+        self._counts: Counts | None = Counts()
         with self.reported():
             self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self.reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -88,11 +88,19 @@ class Database:
                 self.connection.execute(TABLE)
                 self.connection.executemany("INSERT INTO meta VALUES (?, ?)", [*meta.items()])
         self._check(space)
-        self.counts = self._read_counts()
+        self._counts = self._read_counts()
         self.flags = Flags(self.connection)
+
+    @property
+    def counts(self) -> Counts:
+        """What is known of the rows. Another process may change it once this one has closed."""
+        if self._counts is None:
+            raise StoreError(str(self.path), "an open store", "a closed one", "Open it again.")
+        return self._counts
 
     def close(self) -> None:
         """Let go of the file. Calling it twice is fine."""
+        self._counts = None
         self.reader.close()
         self.connection.close()
 
@@ -153,13 +161,13 @@ class Database:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             with suppress(sqlite3.Error):  # the error on its way says it already
-                self.counts = self._read_counts()
+                self._counts = self._read_counts()
                 self.flags.load()
             raise
 
     def count(self, **changed: int) -> None:
         """Write new counts, inside a transaction."""
-        self.counts = replace(self.counts, **changed)
+        self._counts = replace(self.counts, **changed)
         self.connection.executemany(
             "UPDATE meta SET value = ? WHERE key = ?",
             [(value, name) for name, value in changed.items()],

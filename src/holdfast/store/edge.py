@@ -267,10 +267,10 @@ class EdgeStore:
 
     def revisions(self, ids: Sequence[str]) -> IntArray:
         with self._lock:
-            return self._stored(list(ids_given(ids, self._owner)))[0]
+            return self._stored(ids_given(ids, self._owner))[0]
 
     def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
-        names = list(ids_given(ids, self._owner))
+        names = ids_given(ids, self._owner)
         unique = list(dict.fromkeys(names))
         # Writing waits for disks and reading need not. Rows that are hidden meanwhile are found
         # in one part or the other; those that are shown may be missed, so that counts only alone.

@@ -256,6 +256,8 @@ class FaissStore:
     def search(self, queries: VectorsLike, k: int, where: WhereLike = None) -> Hits:
         owner = f"search in {self.space.name}"
         asked, k, tree = as_vectors(queries, self.space, owner), check_k(k, owner), parse(where)
+        if not len(self):  # a closed store says so: what is left in memory grows old
+            return Hits.empty(len(asked), k)
         if tree is not None and not self._columns.ready(tree):
             with self._changes:
                 self._columns.prepare(tree, self._known)

@@ -29,6 +29,9 @@ from .where import WhereLike, matches, parse
 
 __all__ = ["MemoryStore", "as_payloads", "best", "check_batch", "check_k", "scores"]
 
+MOST = 2**31 - 1  # rows asked for at once: beyond it arrays and databases fail, each in its way
+_LATEST = 2**62  # a write without a revision counts on from the stored one, and must not wrap
+
 
 def check_batch(
     owner: str,
@@ -80,9 +83,11 @@ def _as_revisions(revisions: Sequence[int] | IntArray, owner: str, count: int) -
     if numbers.shape != (count,):
         raise InvalidInput(owner, f"{count} revisions, one per row", f"shape {numbers.shape}")
     if count and (
-        numbers.dtype.kind not in "iu" or not 0 <= numbers.min() <= numbers.max() < 2**63
+        numbers.dtype.kind not in "iu" or not 0 <= numbers.min() <= numbers.max() <= _LATEST
     ):
-        raise InvalidInput(owner, "revisions that are integers from 0", repr(revisions)[:80])
+        raise InvalidInput(
+            owner, "revisions that are integers from 0 to 2**62", repr(revisions)[:80]
+        )
     whole: IntArray = numbers.astype(np.int64)
     return whole
 
@@ -91,6 +96,8 @@ def check_k(k: int, owner: str, name: str = "k") -> int:
     """A number of hits, or of rows, that can be asked for."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise InvalidInput(owner, f"{name} of at least 1", repr(k))
+    if k > MOST:
+        raise InvalidInput(owner, f"{name} of at most {MOST:,}", repr(k))
     return int(k)
 
 

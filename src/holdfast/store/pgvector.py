@@ -309,7 +309,7 @@ class PgvectorStore:
         return np.array(known, dtype=np.int64)
 
     def get(self, ids: Sequence[str], vectors: bool = True) -> Rows:
-        names = list(ids_given(ids, self._owner))
+        names = ids_given(ids, self._owner)
         query = self._table.sql(f"SELECT {_columns(vectors)} FROM {{table}} WHERE id = ANY(%s)")
         found = self._rows(self._fetch(query, [[escaped(name) for name in names]]), vectors)
         return found.ordered(names, self.space.name)

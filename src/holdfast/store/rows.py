@@ -202,10 +202,11 @@ class RowFile:
     def set_hidden(self, ids: Sequence[str], hidden: bool) -> IntArray:
         """Flag rows; absent ids are fine. Returns the slots of rows whose flag changed."""
         with self._lock, self._data.reported():
-            seen = [self._seen.get(name, NO_SLOT) for name in ids_given(ids, self.space.name)]
+            names = ids_given(ids, self.space.name)
+            seen = [self._seen.get(name, NO_SLOT) for name in names]
             slots = np.unique(np.array(seen, dtype=np.int64))
             if NO_SLOT in seen:
-                slots = np.unique(self._slots("SELECT slot FROM rows WHERE id IN ({})", ids))
+                slots = np.unique(self._slots("SELECT slot FROM rows WHERE id IN ({})", names))
             changed: IntArray = slots[self._data.flags.of(slots) != hidden]
             if len(changed):
                 change = len(changed) if hidden else -len(changed)
@@ -276,7 +277,10 @@ class RowFile:
 
     def scan(self, after: str | None = None, limit: int = 1000, vectors: bool = False) -> Page:
         """Rows ordered by id, piece by piece; see `VectorStore.scan`."""
-        limit = check_k(limit, f"scan of {self.space.name}", "a limit")
+        owner = f"scan of {self.space.name}"
+        limit = check_k(limit, owner, "a limit")
+        if after is not None and not _is_text(after):
+            raise InvalidInput(owner, "what the page before answered", ascii(after)[:80])
         with self._beside() as reader:
             found = reader.execute(
                 f"SELECT id, {_FIELDS} FROM rows WHERE id > ? ORDER BY id LIMIT ?",
@@ -379,8 +383,8 @@ def _storable(ids: Sequence[str]) -> list[str]:
     names = list(ids)
     try:
         "".join(names).encode()
-    except (TypeError, UnicodeEncodeError):
-        return [name for name in names if isinstance(name, str) and _is_text(name)]
+    except UnicodeEncodeError:
+        return [name for name in names if _is_text(name)]
     return names
 
 
