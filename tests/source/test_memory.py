@@ -19,6 +19,12 @@ def test_a_scan_goes_on_after_its_cursor_was_deleted():
     assert len(source) == 4
 
 
+@pytest.mark.parametrize("limit", [0, 2**31])
+def test_a_page_of_no_items_or_of_more_than_there_can_be_is_refused(limit):
+    with pytest.raises(InvalidInput, match="a limit of at least 1 and at most 2,147,483,647"):
+        MemorySource().scan(limit=limit)
+
+
 def test_an_id_twice_is_refused():
     with pytest.raises(DuplicateIds, match="'a' twice"):
         MemorySource([Item("a", 1), Item("a", 2)])

@@ -172,7 +172,7 @@ class VectorStore(Protocol):
             ids: n distinct non-empty strings.
             vectors: (n, d) rows of this store's space.
             payloads: n JSON objects; without them the rows have empty ones.
-            revisions: n integers from 0; a row older than the stored one is ignored.
+            revisions: n integers from 0 to 2**62; a row older than the stored one is ignored.
                 Without them each row gets the stored revision plus one.
 
         A hidden row that is replaced stays hidden; a new row is visible.
@@ -234,7 +234,11 @@ class VectorStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Write what is pending and let go of the folder. Calling it twice is fine."""
+        """Write what is pending and let go of the folder. Calling it twice is fine.
+
+        A closed store that leaves files answers by `StoreError`: another process may write to
+        them now.
+        """
         ...
 
 
