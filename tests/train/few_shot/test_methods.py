@@ -159,13 +159,24 @@ def test_what_cannot_be_learned_is_refused():
         ([0, 1], ["a", "c"], "new classes"),
         ([0, 1], ["c", "c"], "new classes"),
         ([], [], "new classes"),
+        ([0, 1], "cd", "new classes"),
         ([0, 0], ["c", "d"], "pictures of 2 classes"),
         ([0, 1, 1], ["c", "d"], "2 labels"),
         ([0.0, 1.0], ["c", "d"], "2 labels"),
     ]:
         with pytest.raises(InvalidInput, match=what):
             method.fit_session(torch.eye(6)[:2], labels, names)
+    wild = torch.eye(6)[:2]
+    wild[1, 3] = torch.nan  # every class would have been the first one from here on
+    with pytest.raises(InvalidInput, match="others of picture 1"):
+        method.fit_session(wild, [0, 1], ["c", "d"])
     assert method.classes == ("a", "b")
+    with pytest.raises(InvalidInput, match="others of picture 1"):
+        method.predict(wild)
+    with pytest.raises(InvalidInput, match="rows of 6 numbers"):
+        method.nearest(np.eye(4, dtype=np.float32))
+    with pytest.raises(InvalidInput, match="a list of texts about each class, got 'a': 'small'"):
+        Blend(Table(WORDS), descriptions={"a": "small"})
     with pytest.raises(InvalidInput, match="templates"):
         ZeroShot(Table(WORDS), templates=("a photo",))
     with pytest.raises(InvalidInput, match="pull"):

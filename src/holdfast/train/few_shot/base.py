@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...arrays import FloatArray, IntArray
-from ...errors import InvalidInput, NotFitted
+from ...errors import DimensionMismatch, InvalidInput, NotFitted
 from ..model import Inputs, taken
 from ..scenarios import Scenario
 from ..tensors import Tensor, as_tensor, torch, unit
@@ -70,8 +70,9 @@ class SessionClassifier(ABC):
             InvalidInput: Known classes, one without pictures, or other numbers of labels.
         """
         who, numbers = type(self).__name__, np.asarray(labels)
-        if not names or len({*self.classes, *names}) != len(self.classes) + len(names):
-            raise InvalidInput(who, "names of new classes", f"{list(names)[:5]}")
+        new = len({*self.classes, *names}) == len(self.classes) + len(names)
+        if not names or isinstance(names, str) or not new:
+            raise InvalidInput(who, "names of new classes", f"{names!r}"[:80])
         whole = numbers.dtype.kind in "iu" and numbers.shape == (len(images),)
         if not whole or not np.array_equal(np.unique(numbers), np.arange(len(names))):
             raise InvalidInput(
@@ -113,6 +114,10 @@ class SessionClassifier(ABC):
         if not self.sessions:
             raise NotFitted(type(self).__name__, "a session", "none", "Call fit_session first.")
         known = self.class_vectors().float().cpu()
+        if rows.shape[-1] != known.shape[1]:
+            raise DimensionMismatch(
+                type(self).__name__, f"rows of {known.shape[1]} numbers", str(rows.shape)
+            )
         found: IntArray = (as_tensor(rows).float() @ known.T).argmax(dim=1).numpy()
         return found
 
@@ -130,7 +135,13 @@ class SessionClassifier(ABC):
             parts.append(part.float().cpu())
         if not parts:
             raise InvalidInput(type(self).__name__, "at least one picture", "none")
-        return torch.cat(parts)
+        rows = torch.cat(parts)
+        wild = torch.nonzero(~torch.isfinite(rows).all(1))
+        if len(wild):
+            raise InvalidInput(
+                type(self).__name__, "finite rows of pictures", f"others of picture {int(wild[0])}"
+            )
+        return rows
 
     def _names_rows(self, names: Sequence[str]) -> Tensor:
         """(c, d) unit rows of names: the mean over the templates."""

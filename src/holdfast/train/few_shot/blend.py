@@ -50,6 +50,11 @@ class Blend(SessionClassifier):
         super().__init__(towers, templates, device, size)
         if weight is not None and not 0.0 <= weight <= 1.0:
             raise InvalidInput("Blend", "a weight from 0 to 1", str(weight))
+        for name, texts in (descriptions or {}).items():
+            if isinstance(texts, str):
+                raise InvalidInput(
+                    "Blend", "a list of texts about each class", f"{name!r}: {texts!r}"
+                )
         self.weight, self.descriptions = weight, dict(descriptions or {})
         self.pull, self.sharpness = pull, sharpness
 
