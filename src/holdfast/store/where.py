@@ -12,8 +12,7 @@ What matches, in every store alike: numbers compare as numbers, true and false a
 numbers, strings compare whole. A list in a payload matches when any of its elements does. A missing
 field, or null, matches nothing, so its negation matches. One exception: `edge` and `qdrant` hold
 whole numbers from 2^52 on against a range as floats, in which they differ from their neighbours
-by no more than the sixteenth digit; equality is exact. Keep times in nanoseconds, and long ids
-that are compared, as seconds and text.
+by no more than the sixteenth digit; equality is exact. Keep times in seconds, not nanoseconds.
 """
 
 from __future__ import annotations
