@@ -46,6 +46,20 @@ def said(cause: BaseException) -> str:
     return getattr(cause, "strerror", None) or str(cause)
 
 
+def no_memory(cause: BaseException) -> bool:
+    """Whether a failure only says that a device, or the machine, has too little memory now.
+
+    Example:
+        >>> no_memory(RuntimeError("MPS backend out of memory (18 GB)")), no_memory(TypeError())
+        (True, False)
+    """
+    # CUDA's error has a name of its own; other devices answer a plain RuntimeError of these words.
+    if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":
+        return True
+    text = str(cause).lower()
+    return "out of memory" in text or "can't allocate memory" in text
+
+
 def spelled(text: str) -> str:
     r"""Text that UTF-8 can write: half of a surrogate pair, which it cannot, is spelled out.
 

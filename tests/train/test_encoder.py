@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from holdfast.encode.check import check_encoder  # noqa: E402
-from holdfast.errors import EncoderError, InvalidInput  # noqa: E402
+from holdfast.errors import EncoderError, EncoderUnavailable, InvalidInput  # noqa: E402
 from holdfast.space import Space, relation  # noqa: E402
 from holdfast.train.encoder import ModelEncoder, space_of  # noqa: E402
 from holdfast.train.expansion import AlignedHead  # noqa: E402
@@ -83,6 +83,23 @@ def test_spaces_that_do_not_fit_are_refused():
         space_of(model(SimplexHead(WIDTH, 8)), "a", simplex())
     with pytest.raises(InvalidInput, match="9 shared coordinates"):
         space_of(model(LearnedHead(WIDTH, 3)), "a", before=Space("old", 9))
+
+
+@pytest.mark.parametrize(
+    "cause", [MemoryError(), torch.OutOfMemoryError("CUDA"), RuntimeError("can't allocate memory")]
+)
+def test_too_little_memory_is_no_fault_of_the_contents(cause, monkeypatch):
+    """Or an upgrade would set the items of a batch aside, one by one, while a GPU is full."""
+    made = simplex_model(None)
+    encoder = ModelEncoder(made, space_of(made, "toy@1", simplex()))
+
+    def full(_):
+        raise cause
+
+    monkeypatch.setattr(encoder.model, "forward", full)
+    with pytest.raises(EncoderUnavailable, match="memory for a batch") as caught:
+        encoder.encode([[1.0] * 8], "query")
+    assert caught.value.transient
 
 
 def test_contents_that_cannot_be_taken_are_refused():

@@ -10,7 +10,13 @@ pytest.importorskip("sentence_transformers", reason="needs holdfast[sentence-tra
 
 from holdfast.arrays import as_vectors  # noqa: E402
 from holdfast.encode.check import check_encoder  # noqa: E402
-from holdfast.errors import ArtifactError, EncoderError, InvalidInput, MissingExtra  # noqa: E402
+from holdfast.errors import (  # noqa: E402
+    ArtifactError,
+    EncoderError,
+    EncoderUnavailable,
+    InvalidInput,
+    MissingExtra,
+)
 from holdfast.space import Space, relation  # noqa: E402
 from holdfast.train.sentence import SentenceFollower, SentenceRecipe, _trainer, follow  # noqa: E402
 from holdfast.upgrade.models import open_model  # noqa: E402
@@ -138,6 +144,17 @@ def test_the_prompt_that_a_model_declares_is_left_out_as_in_training():
     for role in ("query", "document"):
         made = SentenceFollower(model, OLD).encode(["blue"], role).array
         np.testing.assert_allclose(made[0], row / np.linalg.norm(row), atol=1e-6)
+
+
+def test_too_little_memory_is_no_fault_of_a_text(monkeypatch):
+    made = SentenceFollower(tiny(6), OLD)
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA")
+
+    monkeypatch.setattr(made.model, "encode", full)
+    with pytest.raises(EncoderUnavailable, match="memory for a batch"):
+        made.encode(["red"], "query")
 
 
 def test_what_cannot_be_encoded_says_which_one_and_why():

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import EncoderUnavailable
-
-# CUDA's error has a name of its own; other devices answer a plain RuntimeError of these words.
-_WORDS = ("out of memory", "can't allocate memory")
+from ..errors import EncoderUnavailable, no_memory
 
 
 @contextmanager
@@ -24,7 +21,7 @@ def room_for(batch_size: int, owner: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as cause:
-        if not _is_memory(cause):
+        if not no_memory(cause):
             raise
         raise EncoderUnavailable(
             owner,
@@ -32,10 +29,3 @@ def room_for(batch_size: int, owner: str) -> Iterator[None]:
             str(cause)[:200] or type(cause).__name__,
             f"Lower batch_size, which is {batch_size}.",
         ) from cause
-
-
-def _is_memory(cause: Exception) -> bool:
-    if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":
-        return True
-    text = str(cause).lower()
-    return any(words in text for words in _WORDS)

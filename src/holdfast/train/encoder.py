@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..arrays import FloatArray, Vectors, as_vectors
-from ..errors import EncoderError, InvalidInput, WrongCount
+from ..errors import EncoderError, EncoderUnavailable, InvalidInput, WrongCount, no_memory
 from ..items import Content, Role, as_contents
 from ..space import Space, fingerprint
 from .expansion import extended_space
@@ -94,7 +94,9 @@ class ModelEncoder:
             inputs = self.prepare(contents)
             with torch.inference_mode():
                 vectors = self.model(inputs.to(self.device)).vectors
-        except (RuntimeError, TypeError, ValueError, IndexError) as cause:
+        except (RuntimeError, MemoryError, TypeError, ValueError, IndexError) as cause:
+            if no_memory(cause):
+                raise unavailable(owner, cause) from cause
             raise EncoderError(
                 owner, "contents that the model takes", f"{type(cause).__name__}: {cause}"
             ) from cause
@@ -105,6 +107,16 @@ class ModelEncoder:
 
     def __repr__(self) -> str:
         return f"ModelEncoder({self.space})"
+
+
+def unavailable(owner: str, cause: BaseException) -> EncoderUnavailable:
+    """No memory for a batch: no fault of what is in it, and over when others are done."""
+    return EncoderUnavailable(
+        owner,
+        "memory for a batch",
+        str(cause)[:200] or type(cause).__name__,
+        "Leave it more room, or let it answer on another device.",
+    )
 
 
 def answered(rows: list[FloatArray], space: Space, owner: str) -> Vectors:

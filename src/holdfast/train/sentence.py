@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Vectors
-from ..errors import ArtifactError, EncoderError, InvalidInput, MissingExtra
+from ..errors import ArtifactError, EncoderError, InvalidInput, MissingExtra, no_memory
 from ..items import Content, Role, as_contents
 from ..optional import need
 from ..space import Space
-from .encoder import answered
+from .encoder import answered, unavailable
 from .tensors import nn, torch
 
 SPACE = "holdfast-space.json"  # beside the files of the library
@@ -92,15 +92,23 @@ class SentenceFollower:
                 raise EncoderError(owner, "texts", f"{type(text).__name__} at place {place}")
         rows = []
         if texts:
-            with self._lock:  # tokenizers are changed while they work
-                made = self.model.encode(
-                    texts,
-                    prompt="",  # it was trained without the one that the model may declare
-                    show_progress_bar=False,
-                    convert_to_numpy=True,
-                )
+            try:
+                made = self._made(texts)
+            except (RuntimeError, MemoryError) as cause:
+                if not no_memory(cause):
+                    raise
+                raise unavailable(owner, cause) from cause
             rows = [np.asarray(made, dtype=np.float32)]
         return answered(rows, self.space, owner)
+
+    def _made(self, texts: list[Any]) -> Any:
+        with self._lock:  # tokenizers are changed while they work
+            return self.model.encode(
+                texts,
+                prompt="",  # it was trained without the one that the model may declare
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
 
     def save(self, folder: Path | str) -> None:
         """Write to a folder that sentence-transformers reads as well."""
