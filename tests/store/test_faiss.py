@@ -329,6 +329,19 @@ def test_an_effort_that_nearly_suffices_is_kept(both, monkeypatch):
     assert index.effort > least
 
 
+@pytest.mark.parametrize("metric", ["dot", "euclidean"])
+def test_the_effort_does_not_depend_on_the_unit_of_length(metric):
+    """In small units all scores are near each other, and none of them is the right one."""
+    rows = np.random.default_rng(0).normal(size=(1500, DIM)).astype(np.float32)
+    nobody, efforts = np.zeros((0, DIM), dtype=np.float32), []
+    for unit in (1.0, 2.0**-20, 2.0**40):
+        scaled = rows * np.float32(unit)
+        index = faiss_build.build("ivf", np.arange(1500), scaled.__getitem__, metric, nobody)
+        efforts.append(index.effort)
+    assert efforts == efforts[:1] * 3
+    assert efforts[0] > 8  # of rows in no cluster most lists are read
+
+
 def test_the_least_effort_is_found_to_a_sixteenth():
     for needed in (1, 2, 9, 29, 70, 500):
         for failed, reached in ((0, needed), (needed - 1, needed), (needed // 2, needed + 40)):

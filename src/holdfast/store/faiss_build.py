@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..arrays import FloatArray, IntArray, unit_rows
+from ..arrays import FloatArray, IntArray, squared_norms, unit_rows
 from ..space import Metric
 from .faiss_index import Graph, Kind, Lists, Read, scan
 
@@ -126,12 +126,13 @@ def tune(
     kinds = np.repeat([0, 1, 2], [len(rows), len(between), len(asked)])
     own = np.where(kinds == 0, np.resize(held, len(queries)), _NOBODY)
     worst = _tenth_best(queries, own, living, read, metric)
+    near = worst - _rounding(queries, rows, worst, metric)
     index.tuned = index.added
 
     def reaches(effort: int, targets: tuple[float, ...] = _TARGETS) -> bool:
         index.effort, targets = effort, (FLOOR, *targets[1:]) if known else targets
         scores, found = index.search(queries, min(_K + 1, len(living)))
-        recalls = _recalls(scores, found, own, worst)
+        recalls = _recalls(scores, found, own, near)
         return all(recalls[kinds == kind].mean() >= targets[kind] for kind in np.unique(kinds))
 
     if keep and reaches(index.effort, _KEPT):
@@ -166,11 +167,32 @@ def _tenth_best(
     return descending[:, min(_K, scores.shape[1]) - 1]
 
 
-def _recalls(scores: FloatArray, found: IntArray, own: IntArray, worst: FloatArray) -> FloatArray:
-    """(q,) R@10; a row as near as the tenth counts, whichever it is."""
-    slack = 1e-5 * np.maximum(np.abs(worst), 1.0)
-    near = (found >= 0) & (found != own[:, None]) & (scores >= (worst - slack)[:, None])
-    recalls: FloatArray = (np.minimum(near.sum(axis=1), _K) / _K).astype(np.float32)
+def _rounding(
+    queries: FloatArray, rows: FloatArray, worst: FloatArray, metric: Metric
+) -> FloatArray:
+    """(q,) by how much two scores of one row may differ, as far as they are computed apart.
+
+    It is a part of what is added up, not of one: in small units all scores are near each other.
+    """
+    size = np.abs(worst)
+    if metric != "euclidean":  # products of lengths, of which a score may be a small rest
+        typical = np.float32(np.sqrt(squared_norms(rows).mean(dtype=np.float64)))
+        size = np.maximum(size, np.sqrt(squared_norms(queries)) * typical)
+    slack: FloatArray = np.float32(1e-5) * size
+    return slack
+
+
+def _recalls(scores: FloatArray, found: IntArray, own: IntArray, near: FloatArray) -> FloatArray:
+    """(q,) R@10; a row as near as the tenth counts, whichever it is.
+
+    Args:
+        scores: (q, k) of what was found.
+        found: (q, k) slots.
+        own: (q,) slots that do not count.
+        near: (q,) scores from which a row counts.
+    """
+    right = (found >= 0) & (found != own[:, None]) & (scores >= near[:, None])
+    recalls: FloatArray = (np.minimum(right.sum(axis=1), _K) / _K).astype(np.float32)
     return recalls
 
 
