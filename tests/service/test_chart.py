@@ -10,7 +10,8 @@ from holdfast.report.build import Moment
 from holdfast.service import chart
 from holdfast.service.answers import answers, excerpt
 from holdfast.service.compare import Column, Place
-from holdfast.service.panels import head, history, millis
+from holdfast.service.panels import head, millis
+from holdfast.service.past import history
 
 POINTS = [
     chart.Point(0.0, 0.40, 0.35, 0.45),

@@ -293,7 +293,7 @@ class Office:
         return "Cut over: searches read the new side alone."
 
     def _roll_back(self, body: bodies.Command, who: str) -> str:
-        self._steward.turn_back()
+        self._steward.unfinished.turn_back()
         self._steward.halt("a rollback was asked for", who=who)
         self._with_engine(who, lambda engine: engine.roll_back(why=body.why, by=who))
         return "Rolled back: searches read the old side alone."

@@ -23,6 +23,7 @@ from .caller import ANYBODY, CALLER
 from .compare import Column
 from .forms import confirm_dialog, search_form, sign_in_dialog, throttle_form, top
 from .office import Office, read_new
+from .past import history
 from .settings import Settings
 from .steward import Steward
 from .tempo import Latency
@@ -76,7 +77,7 @@ class Page:
             "gates": self._gates(),
             "watch": self._watch(told),
             "quarantine": panels.quarantine(told, self._reasons()),
-            "history": panels.history(happened[-_MOMENTS:], self._deeds()),
+            "history": history(happened[-_MOMENTS:], self._deeds()),
         }
         return {**found, "title": _title(told), "say": _spoken(told)}
 

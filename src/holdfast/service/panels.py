@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from ..measure.finding import Finding
-from ..report.build import Moment
 from ..report.markup import Html, element, facts, joined, table
-from ..report.words import cell_name, counted, duration, event_words, percent, utc
+from ..report.words import cell_name, counted, duration, percent, utc
 from . import chart
 from .deeds import DEEDS
 from .office import read_new
+from .past import clock
 from .tempo import WINDOW, Spell
 
 _SIDES = {"old": "Old side", "both": "Both sides", "new": "New side"}
@@ -28,7 +27,6 @@ _DID = {
     "told": "Nothing was stopped.",
 }
 _READ = " of the gallery is read from the new side"
-_EVENTS = 10
 _SHOWN = 8  # rows of a list before it is folded
 
 
@@ -69,7 +67,7 @@ def _breach(breach: Mapping[str, Any]) -> Html:
     """What the watch found, and what it did."""
     did = _DID.get(breach["did"], "")
     when = utc(breach["time"])
-    moment = element("time", f"{_clock(when)} UTC", datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}")
+    moment = element("time", f"{clock(when)} UTC", datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}")
     words = (element("strong", "Breach, "), moment, f": {breach['why']}. {did}")
     return element("p", *words, class_="trouble")
 
@@ -333,68 +331,3 @@ def folding(grid: Html, rows: int, name: str) -> Html:
         return grid
     summary = element("summary", f"All {rows}")
     return element("details", summary, grid, id=name)
-
-
-def history(moments: Sequence[Moment], deeds: Sequence[Mapping[str, Any]]) -> Html:
-    """What happened when, newest first, and who told it to."""
-    if not moments and not deeds:
-        return note("Nothing has happened yet.")
-    parts = []
-    if moments:
-        rows = [(_time(m.time), event_words(m)) for m in reversed(_joined(moments)[-_EVENTS:])]
-        parts.append(table("Events, newest first", ("UTC", "Event"), rows, "history"))
-    if deeds:
-        told = [
-            (_time(d["time"]), d["who"], joined((d["what"], _because(d["why"]))), _outcome(d))
-            for d in reversed(deeds)
-        ]
-        header = ("UTC", "Who", "What", "Outcome")
-        grid = table("Commands, newest first", header, told, "audit")
-        summary = element("summary", f"Audit: the last {counted(len(told), 'command')}")
-        parts.append(element("details", summary, grid, id="audit-table"))
-    return joined(parts)
-
-
-def _joined(moments: Sequence[Moment]) -> list[Moment]:
-    """Without pauses for a measurement, which copying follows at once, and limits told twice."""
-    kept: list[Moment] = []
-    measured = False  # whether copying goes on after a measurement
-    for place, moment in enumerate(moments):
-        after = next((m.kind for m in moments[place + 1 :] if m.kind != "rate"), "")
-        reached = str(moment.detail.get("why", "")).startswith("reached ")
-        if moment.kind == "paused" and reached and after == "copying":
-            measured = True
-            continue
-        if not (kept and _again(moment, kept[-1], measured)):
-            kept.append(moment)
-        measured = measured and moment.kind != "copying"
-    return kept
-
-
-def _again(moment: Moment, last: Moment, measured: bool) -> bool:
-    """Whether a moment tells nothing that is not told already."""
-    if moment.kind == "copying":
-        return measured or last.kind == "copying"
-    key = "items_per_second"
-    return moment.kind == last.kind == "rate" and moment.detail.get(key) == last.detail.get(key)
-
-
-def _because(why: str) -> str:
-    return f": {why}" if why else ""
-
-
-def _outcome(deed: Mapping[str, Any]) -> str:
-    gate = f" (gate: {deed['gate']})" if deed["gate"] else ""
-    return f"{deed['outcome']}{gate}"
-
-
-def _time(moment: float) -> Html:
-    when = utc(moment)
-    return element("time", _clock(when), datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}")
-
-
-def _clock(when: datetime) -> str:
-    """The time of today, the day and the time of any other."""
-    if when.date() == datetime.now(UTC).date():
-        return f"{when:%H:%M:%S}"
-    return f"{when:%Y-%m-%d %H:%M}"

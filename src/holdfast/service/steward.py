@@ -14,7 +14,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import HoldfastError, StoreError, UpgradeError
@@ -35,12 +35,11 @@ from ..upgrade.turnstile import Turnstile
 from .lasting import set_apart_new
 from .settings import GRACE_SECONDS, PATIENCE
 from .tempo import Tempo
+from .unfinished import Unfinished, cleared
 from .warm import warm
 
 SERVICE = "service"  # in the audit, for what nobody told it
 STOPPED = "the service stopped"
-MOVING = "serve: moving"  # key of the ledger: what goes on at the next start, of which upgrade
-_ON, _BACK, _NOT = "on", "back", "not"
 _LOG = logging.getLogger("holdfast.service")
 
 
@@ -80,35 +79,19 @@ class Steward:
 
     def open(self) -> None:
         """Open the stores, learn what searches need; go on with what was cut off."""
-        self.cleared = self._cleared()
+        self.cleared = cleared(self.project)
         self._open()
         try:
             with self.using() as gallery:
                 gallery.learn()
         except HoldfastError as error:  # a search will try again
             _LOG.warning("nothing was learned from what has moved: %s", scrubbed(str(error)))
-        if self._resume and self._cut_off():
+        if self._resume and self.unfinished.moving:
             try:
                 self.start(why="it was cut off")
             except StoreError as error:  # no room: searches are answered all the same
                 self.trouble = str(error)
                 _LOG.warning("backfill: %s", scrubbed(str(error)))
-
-    def _cleared(self) -> bool:
-        """Delete the old store if a finish that was cut off left it; nothing leads back to it."""
-        with closing(self.project.ledger()) as ledger:
-            upgrade, events = ledger.upgrade(), ledger.events()
-        if upgrade is None or upgrade.state != "finished":
-            return False
-        ends = [kind for _, kind, _ in events if kind in ("finished", "dropped")]
-        if ends[-1:] == ["dropped"]:
-            return False
-        try:
-            self.project.drop_old()
-        except HoldfastError as error:
-            _LOG.warning("the old store is still there: %s", error)
-            return False
-        return True
 
     def _open(self) -> None:
         self._gallery = self.project.gallery()
@@ -122,36 +105,15 @@ class Steward:
         if self._gallery.new is not None and self.project.config.watch is not None:
             self.engine(self._gallery, SERVICE)  # live searches are watched from now on
 
-    def _cut_off(self) -> bool:
-        """Whether items were moving when the last process ended, however it did."""
-        moving = self._noted(_ON) and self.state in ("planned", "paused")
-        return moving or (self.state == "copying" and not self._noted(_BACK))
+    @property
+    def unfinished(self) -> Unfinished:
+        """What the next service goes on with."""
+        return Unfinished(self.ledger)
 
     @property
     def turning_back(self) -> bool:
-        """Whether a rollback was asked for when the last process ended, and is to go on."""
-        asked = self._noted(_BACK) and self.state in ("planned", "copying", "paused", "ready")
-        return self._resume and (asked or self.state == "rolling back")
-
-    def turn_back(self) -> None:
-        """Note that a rollback is asked for: the batch under way may outlive this process."""
-        self._note(_BACK)
-
-    def _note(self, what: str) -> None:
-        self.ledger.set_meta(MOVING, f"{what} {self._number}")
-
-    def _noted(self, what: str) -> bool:
-        return self.ledger.meta(MOVING) == f"{what} {self._number}"
-
-    def _rest(self) -> None:
-        """Note that nothing goes on at the next start, unless it is to turn back."""
-        if not self._noted(_BACK):
-            self._note(_NOT)
-
-    @property
-    def _number(self) -> int:
-        upgrade = self.ledger.upgrade()
-        return upgrade.number if upgrade else 0
+        """Whether a rollback goes on that was cut off."""
+        return self._resume and self.unfinished.turning_back
 
     def close(self) -> None:
         """Stop after the batch under way and let go of the stores."""
@@ -266,7 +228,7 @@ class Steward:
                 pace.end()
                 raise
             self._go_easy()
-            self._note(_ON)
+            self.unfinished.move()
         self._mover = threading.Thread(
             target=self._move,
             args=(engine, gallery, pace, lambda: engine.start(why=why, by=who)),
@@ -306,7 +268,7 @@ class Steward:
         if not asked:
             self._why = why  # a pause that was asked for stays one, although the service stops
         if why != STOPPED:
-            self._rest()
+            self.unfinished.rest()
         self._wish.set()
         self._nudge.set()
         if not asked:
@@ -359,7 +321,7 @@ class Steward:
         with suppress(HoldfastError, sqlite3.Error):
             gallery.set_state("paused", "copying", why=why)
             if self._why != STOPPED:
-                self._rest()
+                self.unfinished.rest()
 
     def _measured(self, engine: Engine, gallery: Gallery, begin: Callable[[], None]) -> None:
         """Run; where there are judged queries, measure before it begins and at every tenth."""
