@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,10 +26,13 @@ from holdfast.errors import (  # noqa: E402
     InvalidInput,
 )
 from holdfast.space import relation  # noqa: E402
+from holdfast.train import blueprint  # noqa: E402
 from holdfast.train.blueprint import BackboneConfig, PicturesConfig, backbone  # noqa: E402
 from holdfast.train.dataset import read_data  # noqa: E402
 from holdfast.train.interface import Interface  # noqa: E402
 from holdfast.train.job import Job  # noqa: E402
+from holdfast.train.losses.lce import LCE  # noqa: E402
+from holdfast.train.losses.prototypes import class_floors, class_means  # noqa: E402
 from holdfast.train.model import vectors_of  # noqa: E402
 from holdfast.train.trained import Trained, as_inputs  # noqa: E402
 from holdfast.upgrade.models import open_model  # noqa: E402
@@ -444,6 +448,19 @@ epochs = 1
     Job(home / "1.toml", opened).run()
     with pytest.raises(ConfigError, match=r"pictures: .*size=4.*got size=8"):
         Job(home / "2.toml", opened).run()
+
+
+def test_classes_that_are_gone_do_not_dilute_what_is_left_of_lce():
+    """The second of three classes has no items any more."""
+    rng = np.random.default_rng(0)
+    rows, labels = torch.from_numpy(rng.normal(size=(8, 5))), torch.tensor([0, 2] * 4)
+    stage = SimpleNamespace(teacher=1, labels=labels, old_vectors=lambda: (rows, labels))
+    made = blueprint.loss(blueprint.LossConfig(kind="lce"))(stage).losses["lce"]
+    classifier = torch.from_numpy(rng.normal(size=(3, 5)))
+    centres = class_means(rows, labels // 2, 2)
+    left = LCE(centres, class_floors(rows, labels // 2, centres))
+    expected = left.alignment(classifier[[0, 2]])
+    assert float(made.alignment(classifier)) == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_models_of_another_interface_do_not_follow(home):

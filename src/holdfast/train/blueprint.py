@@ -187,7 +187,9 @@ def _means(stage: Stage) -> Tensor:
 
 def _lce(stage: Stage) -> Loss:
     centres = _means(stage)
-    return LCE(centres, class_floors(*stage.old_vectors(), centres))
+    # A class of the table without items has no centre to sit on.
+    known = centres.square().sum(1) > 0
+    return LCE(centres, class_floors(*stage.old_vectors(), centres), known)
 
 
 _ADDED: dict[str, Callable[[Stage], Loss]] = {
