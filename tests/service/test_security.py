@@ -182,7 +182,11 @@ def test_a_private_service_tells_nothing_without_a_token(planned, opened):
     for path in ("/api/status", "/metrics", "/events", "/openapi.json", "/api/items/d1"):
         assert client.get(path).status_code == 401, path
     body = {"texts": ["w1"]}
-    assert client("POST", "/api/search", body, token=False).status_code == 401
+    refused = client("POST", "/api/search", body, token=False)
+    assert (refused.status_code, refused.json()["expected"]) == (
+        401,
+        "a token, to read, write or command",
+    )
     assert client("POST", "/api/search", body).status_code == 200
     assert client.get("/health").status_code == 200
     page = client.get("/").text

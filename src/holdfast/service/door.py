@@ -145,7 +145,7 @@ class Door:
             401,
             "NoToken",
             "holdfast serve",
-            "a token, to write or command",
+            f"a token, to {'read, ' if self._settings.private else ''}write or command",
             "none",
             "Send the header: Authorization: Bearer TOKEN",
         )
