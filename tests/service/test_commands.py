@@ -145,6 +145,12 @@ def test_quarantine_is_told_tried_again_and_left_behind(home, opened, monkeypatc
     assert client.until("ready")["quarantined"] == 0
 
 
+def test_one_item_is_told_as_one():
+    stand = {"todo": 1, "quarantined": 1}
+    assert DEEDS["resume"].tells(stand) == "Moving goes on, with 1 item left."
+    assert DEEDS["retry"].tells(stand) == "Another try for 1 quarantined item."
+
+
 def test_a_gate_that_fails_pauses_and_says_so(home, opened):
     home.configure(new="awful", judged=True)
     with home.config.open("a") as file:
@@ -156,7 +162,7 @@ def test_a_gate_that_fails_pauses_and_says_so(home, opened):
     told = client.until("paused")
     assert 0.0 < told["share"] < 1.0
     found = client.get("/api/findings").json()
-    assert found["rules"] == ["* mixed@*"]
+    assert found["rules"] == ["* mixed@*: not worse"]
     failed = [one for one in found["gate"] if one["verdict"] == "fail"]
     assert len(failed) == 1
     assert found["findings"][0]["cell"] == "old/old"

@@ -75,7 +75,7 @@ def _start(stand: Stand) -> str:
 
 
 def _resume(stand: Stand) -> str:
-    return f"The remaining {counted(stand['todo'], 'item')} go on moving."
+    return f"Moving goes on, with {counted(stand['todo'], 'item')} left."
 
 
 def _cut_over(stand: Stand) -> str:
@@ -192,7 +192,7 @@ DEEDS = {
             "retry",
             "Try again",
             _OPEN,
-            lambda stand: f"{counted(stand['quarantined'], 'quarantined item')} get another try.",
+            lambda stand: f"Another try for {counted(stand['quarantined'], 'quarantined item')}.",
             unless=lambda stand: "" if stand["quarantined"] else "no item is quarantined",
         ),
         Deed("stage", "Cut over in part", ("ready", "cutting over"), _stage, READ_PART),

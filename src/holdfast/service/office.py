@@ -270,7 +270,7 @@ class Office:
 
     def _retry(self, body: bodies.Command, who: str) -> str:
         count = self._with_engine(who, lambda engine: engine.retry(why=body.why, by=who))
-        return f"{count:,} items get another try."
+        return f"Another try for {counted(count, 'item')}."
 
     def _stage(self, body: bodies.Command, who: str) -> str:
         stage = Stage(body.share, tuple(body.tenants), body.where)

@@ -270,7 +270,7 @@ def gates(rules: Sequence[str], judged: Sequence[Finding]) -> Html:
         words = "Nothing that a rule speaks of has been measured yet."
     line = element("p", words, class_="fail" if failed else "pass" if judged else "note")
     if not rows:
-        return joined((line, note(f"Rules: {', '.join(rules)}.")))
+        return joined((line, note(f"Rules: {'; '.join(rules)}.")))
     header = ("Finding", "Value", "Verdict", "Why")
     return joined(
         (

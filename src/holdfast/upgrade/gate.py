@@ -54,7 +54,12 @@ class Rule(BaseModel):
 
     def __str__(self) -> str:
         part = "" if self.slice == "all" else f" of {self.slice}"
-        return f"{self.metric} {self.cell}{part}"
+        bounds = [
+            *([] if self.at_least is None else [f"at least {self.at_least:g}"]),
+            *([] if self.at_most is None else [f"at most {self.at_most:g}"]),
+            *(["not worse"] if self.not_worse else []),
+        ]
+        return f"{self.metric} {self.cell}{part}: {' and '.join(bounds)}"
 
     def speaks_of(self, finding: Finding) -> bool:
         """Whether it judges a finding."""
