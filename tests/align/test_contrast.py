@@ -110,6 +110,13 @@ def test_distances_are_those_of_a_loop_and_have_slopes(metric):
     assert torch.isfinite(rows.grad).all()
 
 
+def test_distances_far_from_the_origin_keep_their_digits():
+    a, b = np.random.default_rng(0).normal(size=(2, 6, 4)).astype(np.float32) + np.float32(8192)
+    wanted = np.linalg.norm(a[:, None].astype(np.float64) - b[None], axis=2)
+    got = distances(torch.from_numpy(a), torch.from_numpy(b), "euclidean")
+    np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-3)
+
+
 def test_partners_are_of_the_anchors_class_and_all_of_it():
     labels = np.array([2, 0, 1, 0, 2, 0])
     likeness, rng = SameLabel(labels), np.random.default_rng(0)

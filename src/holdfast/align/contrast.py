@@ -32,6 +32,9 @@ def distances(a: Tensor, b: Tensor, metric: Metric) -> Tensor:
     functional = need("torch.nn.functional")
     if metric == "cosine":
         return 1.0 - functional.normalize(a) @ functional.normalize(b).T
+    # About a point near the rows: squares of near rows far from the origin differ in no digit.
+    middle = b.detach().mean(0)
+    a, b = a - middle, b - middle
     squares = a.square().sum(1)[:, None] + b.square().sum(1)[None, :] - 2.0 * (a @ b.T)
     # The slope of the root is infinite at zero, where a row meets itself.
     return squares.clamp(min=1e-12).sqrt()

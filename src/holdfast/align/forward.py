@@ -184,7 +184,7 @@ class Likelihood(Regression):
         self._mean = torch.from_numpy(mean.astype(np.float32))
         if pairs.labels is not None:
             self._labels = torch.from_numpy(pairs.labels)
-            self._prototypes = torch.from_numpy(prototypes(pairs.Y, pairs.labels))
+            self._prototypes = torch.from_numpy(prototypes(pairs.Y, pairs.labels)) - self._mean
         with torch.no_grad():
             losses = self.losses(self.settled_on, held=False, settled=True)[0]
             start = losses.mean().clamp(min=1e-12).log()
@@ -214,6 +214,8 @@ class Likelihood(Regression):
     def _misclassified(self, mapped: Tensor, places: IntArray) -> Tensor:
         """(b,) cross-entropy, with smoothed labels, of the nearest prototypes."""
         torch = need("torch")
+        # About the mean: squares of near rows far from the origin differ in no digit.
+        mapped = mapped - self._mean
         squares = mapped.square().sum(1)[:, None] + self._prototypes.square().sum(1)[None, :]
         gaps = squares - 2.0 * (mapped @ self._prototypes.T)
         return torch.nn.functional.cross_entropy(
