@@ -285,7 +285,7 @@ def test_what_cannot_be_trained_is_said_in_the_words_of_the_recipe(home, first, 
     ("head", "loss", "message"),
     [
         ("simplex", "lce", 'head.kind = "learned" beside "lce", got "simplex"'),
-        ("one-hot", "higher-order", "vectors of 3 numbers.*, got 6"),
+        ("one-hot", "higher-order", "vectors of 3 numbers.*, got 6.*for each class"),
         ("learned", "influence", "vectors of 12 numbers.*, got 9"),
     ],
 )

@@ -118,11 +118,17 @@ def _compared(job: Job, who: str) -> None:
         )
     length = _length(job)
     if length != old.space.dim:
+        fix = 'Keep their length, or compare with nothing: loss.kind = "classification".'
+        if head == "one-hot":  # whose length is the number of classes, which nobody chooses
+            fix = (
+                "It has a number for each class. Compare with nothing: loss.kind = "
+                '"classification"; or begin anew with the head "simplex", whose length stays.'
+            )
         raise ConfigError(
             f"{who}: loss.kind",
             f"vectors of {old.space.dim} numbers, as the model before has, to compare with",
             f"{length}",
-            'Keep their length, or compare with nothing: loss.kind = "classification".',
+            fix,
         )
 
 
