@@ -311,6 +311,15 @@ def test_no_width_makes_it_scroll_sideways(standing, visit):
             "all => all.map(one => one.getBoundingClientRect().height).filter(h => h > 0)",
         )
         assert min(sizes) >= 43.0  # for fingers
+        here.page.evaluate("document.getElementById('audit-table').open = true")
+        assert here.page.eval_on_selector(".audit td", LINES) == 1  # no word in pieces
+
+
+LINES = """cell => {
+    const text = document.createRange();
+    text.selectNodeContents(cell);
+    return text.getClientRects().length;
+}"""
 
 
 def test_a_session_that_has_ended_is_asked_for_anew(planned, served, visit):
