@@ -94,6 +94,21 @@ def test_a_backfill_that_was_cut_off_does_not_begin_that_of_the_next_plan(planne
     assert (told["state"], told["running"]) == ("planned", False)
 
 
+def test_a_pause_that_another_process_asked_for_is_kept_to(planned, opened):
+    with closing(composed(planned)) as client:
+        client.command("throttle", items_per_second=0.01)
+        client.command("start")
+        client.until_moved(0.01)
+    with closing(Project(planned.config).ledger()) as ledger:
+        ledger.ask("pause", why="asked for", by="bob")  # and nobody was there any more
+    client = opened(planned)
+    told = client.status()
+    assert (told["state"], told["running"]) == ("paused", False)
+    client.command("throttle", items_per_second=0.0)
+    client.command("resume")
+    assert client.until("ready")["todo"] == 0
+
+
 def test_a_rollback_that_was_cut_off_waits_when_told_not_to_resume(planned):
     planned.done("backfill")
     with closing(Project(planned.config).gallery()) as gallery:

@@ -29,8 +29,10 @@ class Unfinished:
 
     @property
     def moving(self) -> bool:
-        """Whether items were moving."""
+        """Whether items were moving, and no other process asked for a pause by then."""
         state = self._state
+        if any(name == "pause" for _, name, _ in self._ledger.asked()):
+            return False
         moving = self._noted(_ON) and state in ("planned", "paused")
         return moving or (state == "copying" and not self._noted(_BACK))
 
