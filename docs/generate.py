@@ -113,7 +113,7 @@ EXITS = """
 | exit code | means |
 | --- | --- |
 | 0 | what was asked is done |
-| 1 | it is done, and a measured gate failed |
+| 1 | it is done, and a measured gate failed, or a build left items out |
 | 2 | it was not done: wrong usage, or the environment |
 | 130 | interrupted at the keyboard |
 
