@@ -1,4 +1,4 @@
-"""While the new model does not answer, the old one serves alone: with values."""
+"""While one of two models does not answer, the other one serves alone: with values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import pytest
 
 from holdfast.align.bridge import Bridge
 from holdfast.align.procrustes import Procrustes
-from holdfast.errors import ConfigError, EncoderError, EncoderMisconfigured, EncoderUnavailable
+from holdfast.errors import (
+    ConfigError,
+    EncoderError,
+    EncoderMisconfigured,
+    EncoderUnavailable,
+    Throttled,
+)
 from holdfast.hits import Hits, difference
 from holdfast.items import Item
 from holdfast.upgrade.gallery import Gallery
@@ -343,6 +349,28 @@ def test_after_a_rollback_nobody_misses_it(made):
     made.engine().roll_back()
     assert not made.gallery.search(queries(), 3).without
     assert made.gallery.silent == {}
+
+
+class Own(EncoderUnavailable):
+    """As somebody writes one who knows nothing of its parts."""
+
+    def __init__(self, code):
+        super().__init__("own model", "an answer", f"code {code}")
+
+
+@pytest.mark.parametrize("error", [Own(7), Throttled("own model", "patience", "code 7", "", 3.0)])
+def test_a_silence_keeps_nobody_alive_who_met_it(tmp_path, error):
+    world = ready(tmp_path, 600)
+    without_old(world, error)
+    down(world, error)
+    for _ in range(2):
+        with pytest.raises(type(error).__mro__[1], match="code 7") as told:
+            world.gallery.search(queries(), 3)
+        assert told.value.transient
+        assert getattr(told.value, "retry_after", None) == getattr(error, "retry_after", None)
+    kept = world.gallery.silences["old"].error
+    assert kept is not error
+    assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
 
 
 def test_hits_carry_the_word_along(made):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -30,7 +29,7 @@ from .mover import Moved, Mover
 from .routes import Queries, Routes, some
 from .side import Side
 from .sides import Sides
-from .silence import Silence, Tell
+from .silence import Silence, Tell, afresh
 from .stand_in import Half, StandIn
 from .turnstile import Turnstile
 
@@ -52,8 +51,8 @@ class _Silent:
 
     @property
     def said(self) -> EncoderError:
-        """For whoever asks now; one error raised again and again would remember every caller."""
-        return copy(self.error)
+        """For whoever asks now."""
+        return afresh(self.error)
 
 
 class Searches(Sides):

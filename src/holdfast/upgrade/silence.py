@@ -11,11 +11,12 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 from ..arrays import Vectors
 from ..encode.cache import uncached
-from ..errors import EncoderError, EncoderMisconfigured
+from ..errors import EncoderError, EncoderMisconfigured, EncoderUnavailable
 from ..items import Content
 from .routes import Routes
 from .side import Encodes, Side
@@ -23,6 +24,15 @@ from .side import Encodes, Side
 _FIRST, _LONGEST = 1.0, 30.0  # seconds between two tries
 
 Tell = Callable[[str, Mapping[str, Any]], None]
+
+
+def afresh(error: EncoderError) -> EncoderError:
+    """The same error without its traceback, which keeps alive all that was there when it came."""
+    try:
+        return copy(error)
+    except TypeError:  # of a class of somebody's own, made of other things
+        kind = EncoderUnavailable if error.transient else EncoderError
+        return kind(error.who, error.expected, error.got, error.fix)
 
 
 class Silence:
@@ -77,7 +87,7 @@ class Silence:
             self.searches += 1
             if self.error is not None:
                 return
-            self.error, self._since = error, self._clock()
+            self.error, self._since = afresh(error), self._clock()
             self._next = self._since + self._rest
         self._tell("silent", {"model": name, "why": str(error)})
 
@@ -113,6 +123,6 @@ class Silence:
     def _still_silent(self, error: Exception | None = None) -> None:
         with self._lock:
             if isinstance(error, EncoderError):
-                self.error = error
+                self.error = afresh(error)
             self._rest = min(2.0 * self._rest, _LONGEST)
             self._next = self._clock() + self._rest
