@@ -134,7 +134,10 @@ def test_a_command_that_fails_when_nobody_waits_any_more_is_told(planned, opened
     told = patiently(client.status, lambda told: told["trouble"])
     assert told["trouble"].startswith("Start: store: expected room, got a full disk")
     assert "a full disk &lt;b&gt;" in client.get("/").text
+    assert client.command("roll-back").json()["state"] == "rolled back"
+    assert client.status()["trouble"] == ""  # which no start could take away any more
     monkeypatch.setattr(office, "_start", start)
+    client.command("plan")
     client.command("start")
     assert client.until("ready")["trouble"] == ""
 

@@ -242,8 +242,8 @@ class Office:
         except HoldfastError as error:
             _LOG.warning("%s: %s", name, scrubbed(str(error)))
             raise
-        if self._steward.trouble.startswith(f"{deed.label}: "):
-            self._steward.trouble = ""
+        if self._steward.trouble.startswith(tuple(f"{one.label}: " for one in DEEDS.values())):
+            self._steward.trouble = ""  # a later command went well
         _LOG.info("%s by %s: %s", name, who, words)
         return words
 
