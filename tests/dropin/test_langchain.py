@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from holdfast.errors import ConfigError, InvalidInput, WrongSpace
+from holdfast.errors import ConfigError, EncoderUnavailable, InvalidInput, WrongSpace
 from holdfast.items import Item
 from holdfast.upgrade.stage import Stage
 from tests.cli import toys
@@ -85,6 +85,28 @@ def test_a_retriever_answers_the_same_through_the_whole_upgrade(tmp_path):
     engine.cut_over()
     engine.finish()
     assert asked() == new
+    gallery.close()
+
+
+def test_the_log_says_where_one_model_answers_alone(tmp_path, caplog, monkeypatch):
+    gallery, engine = upgrading(tmp_path)
+    store = HoldfastVectorStore(gallery)
+    store.add_texts(list(TEXTS), ids=list(TEXTS))
+    engine.run(0.5)
+    assert store.similarity_search("w3 w4", k=3)
+    assert not caplog.records
+    old = [text for text, _ in best(toys.old, "w3 w4", TEXTS, 3)]
+
+    def fail(texts, role):
+        raise EncoderUnavailable("new model", "an answer", "none")
+
+    monkeypatch.setattr(gallery.new.encoder, "encode", fail, raising=False)
+    assert [d.page_content for d in store.similarity_search("w3 w4", k=3)] == old
+    (told,) = caplog.messages
+    assert told == (
+        "one model ranked all items: the new model gave no answer: new model: "
+        "expected an answer, got none."
+    )
     gallery.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,10 +12,29 @@ import numpy as np
 from ..arrays import FloatArray, Vectors, as_vectors
 from ..errors import MissingIds
 from ..store.base import get_known
+from ..store.where import WhereLike
 from ..upgrade.gallery import Gallery
+from ..upgrade.routes import Queries
 from ..upgrade.side import Side
 
 Payloads: TypeAlias = dict[str, Any]
+
+_LOG = logging.getLogger("holdfast.dropin")
+
+
+def searched(
+    gallery: Gallery,
+    asked: Queries,
+    k: int,
+    where: WhereLike,
+    key: str | None = None,
+    tenant: str | None = None,
+) -> list[tuple[str, float]]:
+    """Ids and scores for one query; where a model had no part in it, the log says so."""
+    hits = gallery.search(asked, k, where, key=key, tenant=tenant)
+    if hits.without:
+        _LOG.warning("one model ranked all items: %s", hits.without)
+    return hits.row(0)
 
 
 def held(gallery: Gallery, names: Sequence[str]) -> Payloads:

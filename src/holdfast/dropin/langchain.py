@@ -21,7 +21,7 @@ from ..optional import need
 from ..store.where import WhereLike
 from ..upgrade.gallery import Gallery
 from ..upgrade.routes import Routes
-from .held import asked_by, held, in_one_space, text_of
+from .held import asked_by, held, in_one_space, searched, text_of
 
 _vectorstores = need("langchain_core.vectorstores")
 _utils = need("langchain_core.vectorstores.utils")
@@ -162,8 +162,7 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
             InvalidInput: An unknown keyword.
         """
         _refuse_unknown("similarity_search", more, _SEARCH)
-        hits = self.gallery.search([query], k, filter, key=key, tenant=tenant)
-        return self._found(hits.row(0))
+        return self._found(searched(self.gallery, [query], k, filter, key, tenant))
 
     def similarity_search_by_vector(
         self,
@@ -182,8 +181,8 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         """
         _refuse_unknown("similarity_search_by_vector", more, _SEARCH)
         asked = asked_by(self.gallery, embedding)
-        hits = self.gallery.search(asked, k, filter, key=key, tenant=tenant)
-        return [document for document, _ in self._found(hits.row(0))]
+        row = searched(self.gallery, asked, k, filter, key, tenant)
+        return [document for document, _ in self._found(row)]
 
     def max_marginal_relevance_search(
         self,

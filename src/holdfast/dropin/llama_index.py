@@ -14,7 +14,7 @@ from ..errors import ConfigError, InvalidFilter, InvalidInput
 from ..items import Item
 from ..optional import need
 from ..upgrade.gallery import Gallery
-from .held import asked_by, held, text_of
+from .held import asked_by, held, searched, text_of
 
 _types = need("llama_index.core.vector_stores.types")
 _utils = need("llama_index.core.vector_stores.utils")
@@ -142,11 +142,10 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
         parts += [{_NODE: list(query.node_ids)}] if query.node_ids else []
         parts += [{_REFERENCE: list(query.doc_ids)}] if query.doc_ids is not None else []
         where = {"and": parts} if parts else None
-        hits = self.client.search(
-            self._asked(query), query.similarity_top_k, where, key=key, tenant=tenant
-        )
-        kept = held(self.client, [name for name, _ in hits.row(0)])
-        row = [(name, score) for name, score in hits.row(0) if name in kept]
+        asked, k = self._asked(query), query.similarity_top_k
+        found = searched(self.client, asked, k, where, key, tenant)
+        kept = held(self.client, [name for name, _ in found])
+        row = [(name, score) for name, score in found if name in kept]
         return _types.VectorStoreQueryResult(
             nodes=[self._node(name, kept[name]) for name, _ in row],
             similarities=[score for _, score in row],
