@@ -19,6 +19,7 @@
     ├── ConfigError (ValueError)      holdfast.toml or a plan
     ├── SourceError                   the content of items cannot be read
     ├── EncoderError                  a model gave no usable answer
+    │   ├── UnfitContent              a content that no model of its kind can read
     │   ├── WrongCount                more or fewer vectors than items
     │   ├── EncoderMisconfigured      no item can be encoded until a setting changes
     │   ├── EncoderUnavailable        no answer now; the same call may succeed later
@@ -168,6 +169,10 @@ class EncoderError(HoldfastError):
     """
 
     transient = False
+
+
+class UnfitContent(EncoderError):
+    """A content that no model of its kind can read; nobody was asked."""
 
 
 class WrongCount(EncoderError):

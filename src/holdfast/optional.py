@@ -32,6 +32,7 @@ EXTRAS = MappingProxyType(
         "qdrant_client": ("qdrant", "Qdrant servers"),
         "ray": ("ray", "backfills on a Ray cluster"),
         "sentence_transformers": ("sentence-transformers", "sentence-transformers encoders"),
+        "starlette": ("serve", "the HTTP service"),
         "torch": ("train", "training and transformer encoders"),
         "transformers": ("clip", "CLIP encoders"),
         "uvicorn": ("serve", "the HTTP service"),

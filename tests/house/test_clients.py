@@ -48,6 +48,7 @@ HOMES = {
     "scipy": ("align/", "encode/", "measure/", "upgrade/priority/"),
     "sentence_transformers": ("encode/sentence_transformers.py", "train/sentence.py"),
     "sklearn": ("align/", "measure/"),
+    "starlette": ONE_FILE,
     "threadpoolctl": ONE_FILE,
     "torch": ("align/", "encode/", "train/"),  # numbers, not a client: it goes with the methods
     "transformers": ONE_FILE,

@@ -1,11 +1,15 @@
 """Searching and writing over HTTP answers what the gallery itself answers."""
 
 import json
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
 from holdfast import Item
+from holdfast.encode.base import as_texts
+from holdfast.errors import UnfitContent
+from holdfast.service import problem
 from holdfast.upgrade.project import Project
 from tests.cli import toys
 from tests.service.conftest import patiently
@@ -59,6 +63,30 @@ def test_what_is_written_is_found_and_what_is_deleted_is_not(client, planned):
     assert "a/b c" not in client.ids("w1 w2 w3", 200)
     assert client("POST", "/api/items/delete", {"ids": ["d0", "d1", "gone"]}).json() == {"items": 3}
     assert sorted(client.ids("w1", 200)) == sorted(set(planned.documents) - {"d0", "d1"})
+
+
+def test_an_id_may_end_with_a_line_break_and_is_no_other_id(client):
+    for name in ("d1\n", "a\nb/c\n"):
+        path = f"/api/items/{quote(name, safe='')}"
+        assert client("DELETE", path).status_code == 200
+        assert client.get("/api/items/d1").status_code == 200
+        assert client.get(path).status_code == 404
+        body = {"items": [{"id": name, "content": "w1 w2"}]}
+        assert client("PUT", "/api/items", body).status_code == 200
+        assert client.get(path).json()["id"] == name
+
+
+def test_probes_may_ask_for_the_head_alone(still):
+    for path in ("/health", "/ready"):
+        assert still("HEAD", path, token=False).status_code == 200
+    assert still("HEAD", "/api/status", token=False).status_code == 405
+
+
+@pytest.mark.parametrize("content", [None, 7, ["w1"], "kelp \ud800"])
+def test_a_content_that_no_model_reads_is_the_fault_of_who_sent_it(content):
+    with pytest.raises(UnfitContent) as told:
+        as_texts(["w1", content], "document", "a model")
+    assert problem.of_error(told.value)["status"] == 422
 
 
 def test_a_stored_text_that_was_cut_in_half_does_not_break_answers(home, opened):

@@ -22,6 +22,7 @@ from ..errors import (
     EncoderError,
     EncoderMisconfigured,
     InvalidInput,
+    UnfitContent,
     WrongCount,
     WrongSpace,
 )
@@ -59,12 +60,12 @@ def as_texts(contents: Sequence[Content], role: Role, owner: str) -> list[str]:
     """`as_contents` for a model that reads text only.
 
     Raises:
-        EncoderError: A content is not text, or text that no encoding of characters can carry.
+        UnfitContent: A content is not text, or text that no encoding of characters can carry.
     """
     texts = as_contents(contents, role, owner)
     for place, text in enumerate(texts):
         if not isinstance(text, str):
-            raise EncoderError(
+            raise UnfitContent(
                 owner,
                 "texts",
                 f"{type(text).__name__} at place {place}",
@@ -82,14 +83,14 @@ def check_characters(text: str, place: int, owner: str) -> None:
         place: Where it stands in the call, for the message.
         owner: Who asks, for the message.
     Raises:
-        EncoderError: It holds half of a surrogate pair.
+        UnfitContent: It holds half of a surrogate pair.
     """
     if text.isascii():
         return
     try:
         text.encode()
     except UnicodeEncodeError as cause:
-        raise EncoderError(
+        raise UnfitContent(
             owner,
             "text of whole characters",
             f"half of a surrogate pair at place {place}",

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import EncoderError
+from ..errors import UnfitContent
 from ..items import Content, Role, as_contents
 from ..optional import need
 from .base import check_characters
@@ -44,14 +44,14 @@ def as_texts_and_pictures(contents: Sequence[Content], role: Role, owner: str) -
     """`as_contents` for a model that reads both.
 
     Raises:
-        EncoderError: A content is neither.
+        UnfitContent: A content is neither.
     """
     given = as_contents(contents, role, owner)
     for place, content in enumerate(given):
         if isinstance(content, str):
             check_characters(content, place, owner)
         elif not is_picture(content):
-            raise EncoderError(
+            raise UnfitContent(
                 owner,
                 "texts and pictures",
                 f"{type(content).__name__} at place {place}",
@@ -67,7 +67,7 @@ def opened(content: Content, owner: str) -> Picture:
         content: A path, bytes, or an open picture, which is not changed.
         owner: Who asks, for the message.
     Raises:
-        EncoderError: It cannot be read as a picture.
+        UnfitContent: It cannot be read as a picture.
     """
     library = need("PIL.Image")
     turned = need("PIL.ImageOps").exif_transpose
@@ -81,7 +81,7 @@ def opened(content: Content, owner: str) -> Picture:
     except MemoryError:  # no fault of the file
         raise
     except Exception as cause:  # damaged files raise whatever their decoder does
-        raise EncoderError(
+        raise UnfitContent(
             owner,
             "a picture that can be opened",
             f"{name}: {cause}",

@@ -130,8 +130,9 @@ class Api:
         route("PUT", "/api/items", desk.upsert, 401, 403, 409, 413, 422, 502, 503)
         route("POST", "/api/items/delete", desk.delete, 401, 403, 413, 422, 503)
         route("POST", "/api/items/get", desk.get, 404, 413, 422, 503)
-        route("GET", "/api/items/{name:path}", desk.get_one, 404, 422, 503)
-        route("DELETE", "/api/items/{name:path}", desk.delete_one, 401, 403, 422, 503)
+        _know_whole_paths()
+        route("GET", "/api/items/{name:whole}", desk.get_one, 404, 422, 503)
+        route("DELETE", "/api/items/{name:whole}", desk.delete_one, 401, 403, 422, 503)
         route("POST", "/api/compare", self._compare, 422, 503)
 
     def _compare(self, body: bodies.Compare) -> dict[str, Any]:
@@ -161,6 +162,8 @@ class Api:
         route, look = _router(app, "service"), self._looks.of
         route("GET", "/health", self._health)
         route("GET", "/ready", look(self._ready), 503)
+        app.add_api_route("/health", self._health, methods=["HEAD"], **hidden)  # as probes ask
+        app.add_api_route("/ready", look(self._ready), methods=["HEAD"], **hidden)
         app.add_api_route("/metrics", look(self._read_metrics), methods=["GET"], **hidden)
         app.add_api_route("/", look(self._whole), methods=["GET"], **hidden)
         app.add_api_route("/static/{name}", look(self._static), methods=["GET"], **hidden)
@@ -258,6 +261,14 @@ _SAID = {
     503: "Not now; it may pass",
 }
 _ANY = (408, 413, 500)  # whatever is asked for
+
+
+def _know_whole_paths() -> None:
+    """Let ids hold line breaks; `path` drops the last one, and means another item then."""
+    convertors = need("starlette.convertors")
+    whole = convertors.PathConvertor()
+    whole.regex = "(?s:.*)"
+    convertors.register_url_convertor("whole", whole)
 
 
 def _router(app: Any, tag: str) -> Callable[..., None]:

@@ -61,11 +61,18 @@ def carried(payload: Mapping[str, Any]) -> dict[str, Any]:
     return dict(payload)
 
 
+def _worded(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a question with words")
+    return text
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 Text = Annotated[str, StringConstraints(max_length=TEXT), AfterValidator(_readable)]
+Question = Annotated[Text, AfterValidator(_worded)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME), AfterValidator(_readable)]
 Fields = Annotated[dict[str, Any], AfterValidator(plain)]
 Limit = Annotated[int, Field(ge=1, le=LISTED)]
@@ -76,7 +83,7 @@ Row = Annotated[list[float], Field(min_length=1, max_length=DIM)]
 class Search(_Strict):
     """Queries as text, or as vectors of each space that is read."""
 
-    texts: list[Text] | None = Field(default=None, min_length=1, max_length=QUERIES)
+    texts: list[Question] | None = Field(default=None, min_length=1, max_length=QUERIES)
     vectors: dict[str, Annotated[list[Row], Field(min_length=1, max_length=QUERIES)]] | None = (
         Field(default=None, description="Rows by the name or fingerprint of their space.")
     )
@@ -117,7 +124,7 @@ class Found(BaseModel):
 class Compare(_Strict):
     """One question to the old side, to both, and to the new side."""
 
-    text: Text
+    text: Question
     k: int = Field(default=10, ge=1, le=50)
     where: Fields | None = None
 

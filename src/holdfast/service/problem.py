@@ -17,6 +17,7 @@ from ..errors import (
     SourceError,
     StoreError,
     Throttled,
+    UnfitContent,
     UpgradeError,
     WrongSpace,
 )
@@ -33,6 +34,7 @@ _STATUS: tuple[tuple[type[HoldfastError], int], ...] = (
     (WrongSpace, 422),
     (UpgradeError, 409),
     (ConfigError, 409),
+    (UnfitContent, 422),
     (Throttled, 503),
     (EncoderUnavailable, 503),
     (EncoderError, 502),
