@@ -5,11 +5,12 @@ from contextlib import closing
 
 import pytest
 
-from holdfast.errors import StoreError
+from holdfast.errors import StoreError, UpgradeError
 from holdfast.service.serve import compose
 from holdfast.service.settings import Settings
 from holdfast.service.tokens import Tokens
 from holdfast.upgrade import mixed
+from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.project import Project
 from tests.cli import toys
@@ -119,18 +120,54 @@ def test_a_rollback_that_was_cut_off_waits_when_told_not_to_resume(planned):
         assert client.command("roll-back").json()["state"] == "rolled back"
 
 
-def test_a_finish_that_was_cut_off_leaves_no_store_behind(planned, opened):
+def over(planned):
     planned.done("backfill")
     planned.done("cutover")
-    project = Project(planned.config)
-    with closing(project.gallery()) as gallery:
-        project.engine(gallery).finish()  # and the process was gone
-    stores = planned.folder / "gallery" / "stores"
+    return planned.folder / "gallery" / "stores"
+
+
+def test_a_finish_that_was_cut_off_leaves_no_store_behind(planned, opened, monkeypatch):
+    stores, client = over(planned), composed(planned)
+
+    def dies(project):
+        raise OSError("and the process was gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Project, "drop_old", dies)
+        client.command("finish")
+    client.close()
     assert len(list(stores.iterdir())) == 2
-    with closing(composed(planned)) as client:
-        assert len(list(stores.iterdir())) == 1
-        assert sorted(client.ids("w1", 200)) == sorted(planned.documents)
-        deeds = client.get("/api/audit").json()["deeds"]
-        assert [deed["what"] for deed in deeds[-2:]] == ["serve", "delete the old store"]
+    client = composed(planned)
+    assert len(list(stores.iterdir())) == 1
+    assert sorted(client.ids("w1", 200)) == sorted(planned.documents)
+    deeds = client.get("/api/audit").json()["deeds"]
+    assert [deed["what"] for deed in deeds[-2:]] == ["serve", "delete the old store"]
+    client.close()
     again = opened(planned).get("/api/audit").json()["deeds"]
     assert [deed["what"] for deed in again[len(deeds) :]] == ["stop", "serve"]
+
+
+def test_an_old_store_that_a_program_kept_is_left_to_it(planned, opened):
+    stores, project = over(planned), Project(planned.config)
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).finish()
+    assert sorted(opened(planned).ids("w1", 200)) == sorted(planned.documents)
+    assert len(list(stores.iterdir())) == 2
+
+
+def test_a_finish_that_is_refused_deletes_nothing_later(planned, opened, monkeypatch):
+    stores, client = over(planned), composed(planned)
+
+    def refuses(engine, **said):
+        raise UpgradeError("finish", "an hour more", "none")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "finish", refuses)
+        assert client.command("finish").status_code == 409
+    client.close()
+    project = Project(planned.config)
+    with closing(project.gallery()) as gallery:
+        project.engine(gallery).finish()
+    assert len(list(stores.iterdir())) == 2
+    opened(planned)
+    assert len(list(stores.iterdir())) == 2

@@ -97,13 +97,15 @@ class Office:
 
     def status(self) -> dict[str, Any]:
         """Where the upgrade stands, now."""
+        # First, or what ends meanwhile would be told as over in the state that it was to end.
+        busy, running = self._busy(), self._steward.running
         told = stand(self._steward.ledger)
         for heavy in ("findings", "events"):
             del told[heavy]
-        told["running"] = self._steward.running
+        told["running"] = running
         told["trouble"] = scrubbed(self._steward.trouble)
         told["rate_limit"] = self._steward.rate_limit
-        told["command"] = self._busy()
+        told["command"] = busy
         with self._steward.using() as gallery:
             told["items"] = len(gallery)
             told["whole"] = gallery.whole
@@ -304,9 +306,11 @@ class Office:
         def finish(engine: Engine) -> None:
             engine.finish(**said, why=body.why, by=who)
 
-        self._with_engine(who, finish)
+        with self._steward.unfinished.finishing():
+            self._with_engine(who, finish)
         with self._steward.reopened():
             self._steward.project.drop_old()
+        self._steward.unfinished.dropped()
         self._audit().record("delete the old store", body.why, who)
         return "Finished: the new side is the gallery, the old store is deleted."
 

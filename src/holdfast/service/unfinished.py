@@ -6,14 +6,15 @@ It is noted in the ledger, of one upgrade: what was cut off must not begin that 
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 from ..errors import HoldfastError
 from ..upgrade.ledger import Ledger
 from ..upgrade.project import Project
 
 _KEY = "serve: moving"  # of the ledger
-_ON, _BACK, _NOT = "on", "back", "not"
+_ON, _BACK, _DROP, _NOT = "on", "back", "drop", "not"
 _LOG = logging.getLogger("holdfast.service")
 
 
@@ -51,6 +52,26 @@ class Unfinished:
         """Note that a rollback is asked for: the batch under way may outlive the process."""
         self._note(_BACK)
 
+    @property
+    def dropping(self) -> bool:
+        """Whether the old store was about to be deleted. A program may finish, and keep it."""
+        return self._noted(_DROP) and self._state == "finished"
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """What is done within gives the old side up, and what comes after it deletes its store."""
+        self._note(_DROP)
+        try:
+            yield
+        except BaseException:
+            if not self.dropping:
+                self._note(_NOT)
+            raise
+
+    def dropped(self) -> None:
+        """Note that the old store is deleted."""
+        self._note(_NOT)
+
     def rest(self) -> None:
         """Note that nothing goes on, unless it is to turn back."""
         if not self._noted(_BACK):
@@ -74,15 +95,15 @@ class Unfinished:
 
 
 def cleared(project: Project) -> bool:
-    """Delete the old store if a finish that was cut off left it; nothing leads back to it."""
+    """Delete the old store if a service was about to; answers whether it did now."""
     with closing(project.ledger()) as ledger:
-        upgrade, events = ledger.upgrade(), ledger.events()
-    ends = [kind for _, kind, _ in events if kind in ("finished", "dropped")]
-    if upgrade is None or upgrade.state != "finished" or ends[-1:] == ["dropped"]:
-        return False
-    try:
-        project.drop_old()
-    except HoldfastError as error:
-        _LOG.warning("the old store is still there: %s", error)
-        return False
-    return True
+        unfinished = Unfinished(ledger)
+        if not unfinished.dropping:
+            return False
+        try:
+            project.drop_old()
+        except HoldfastError as error:
+            _LOG.warning("the old store is still there: %s", error)
+            return False
+        unfinished.dropped()
+        return True
