@@ -348,14 +348,19 @@ def worker(path, turn):
             ask(encoder, [f"text {(turn + i + j) % 20}" for j in range(5)])
 
 
-def test_processes_share_one_file(path):
+def workers_at(path):
+    """Exit codes of three processes that ask at the same time."""
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=worker, args=(path, turn)) for turn in range(3)]
     for process in workers:
         process.start()
     for process in workers:
         process.join()
-    assert [process.exitcode for process in workers] == [0, 0, 0]
+    return [process.exitcode for process in workers]
+
+
+def test_processes_share_one_file(path):
+    assert workers_at(path) == [0, 0, 0]
     assert stored(path) == 16
 
 
@@ -466,13 +471,7 @@ def test_who_had_it_open_goes_on_with_the_new_one(path):
 def test_processes_that_find_it_damaged_all_come_through(path):
     filled(path)
     damage(path, "pages")
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=worker, args=(path, turn)) for turn in range(3)]
-    for process in workers:
-        process.start()
-    for process in workers:
-        process.join()
-    assert [process.exitcode for process in workers] == [0, 0, 0]
+    assert workers_at(path) == [0, 0, 0]
     assert (stored(path), aside(path)) == (16, ["cache.sqlite.damaged"])
 
 

@@ -73,9 +73,9 @@ def heard(silence):
     return told, came
 
 
-def down(world, error=DOWN):
-    """The new model answers no query; documents it does."""
-    encode, calls = world.new_model.encode, []
+def down(model, error=DOWN):
+    """It answers no query; documents it does."""
+    encode, calls = model.encode, []
 
     def fail(contents, role):
         if role != "query":
@@ -83,8 +83,8 @@ def down(world, error=DOWN):
         calls.append(list(contents))
         raise error
 
-    world.new_model.encode = fail
-    return calls, lambda: setattr(world.new_model, "encode", encode)
+    model.encode = fail
+    return calls, lambda: setattr(model, "encode", encode)
 
 
 def queries(count=5, seed=9):
@@ -111,7 +111,7 @@ def test_everything_is_ranked_by_the_old_model_at_any_share(tmp_path, mode, shar
     asked = queries()
     usual = world.gallery.search(asked, 10)
     assert not usual.without
-    down(world)
+    down(world.new_model)
     found = world.gallery.search(asked, 10)
     assert found.without == "the new model gave no answer: new model: expected an answer, got none."
     assert difference(found, by_old(world, asked, 10)) is None
@@ -121,7 +121,7 @@ def test_everything_is_ranked_by_the_old_model_at_any_share(tmp_path, mode, shar
 def test_of_many_moved_items_the_mapped_queries_find_nearly_all(tmp_path):
     world = ready(tmp_path, 900, 0.9, "fused")
     asked = queries(40)
-    down(world)
+    down(world.new_model)
     found, truth = world.gallery.search(asked, 10), by_old(world, asked, 10).top(10)
     pairs = zip(found.ids.tolist(), truth.ids.tolist(), strict=True)
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in pairs]) > 0.9
@@ -131,13 +131,13 @@ def test_before_a_handful_has_moved_nothing_needs_to_be_learned(tmp_path):
     world = ready(tmp_path, 60, 0.0, batch_size=3, max_batch_size=3)
     world.engine().step()
     assert len(world.new) == 3
-    down(world)
+    down(world.new_model)
     assert difference(world.gallery.search(queries(), 10), by_old(world, queries(), 10)) is None
 
 
 def test_payload_filters_hold(made):
     made.gallery.upsert([Item("i3", made.items["i3"], {"lang": "en"})])
-    down(made)
+    down(made.new_model)
     assert made.gallery.search(queries(1), 10, {"lang": "en"}).ids[0].tolist() == ["i3", *[""] * 9]
 
 
@@ -145,7 +145,7 @@ def test_after_the_cut_over_too_until_the_old_side_is_given_up(made):
     engine = made.engine()
     engine.run()
     engine.cut_over()
-    calls, _ = down(made)
+    calls, _ = down(made.new_model)
     assert difference(made.gallery.search(queries(), 10), by_old(made, queries(), 10)) is None
     engine.finish()
     made.time.now += 1_000.0
@@ -158,7 +158,7 @@ def test_in_a_stage_those_who_read_the_new_side_get_the_old_one(made):
     engine = made.engine()
     engine.run()
     engine.stage(Stage(0.0, ("acme",)))
-    down(made)
+    down(made.new_model)
     for tenant in ("acme", "other"):
         found = made.gallery.search(queries(), 10, tenant=tenant)
         assert bool(found.without) is (tenant == "acme")
@@ -166,7 +166,7 @@ def test_in_a_stage_those_who_read_the_new_side_get_the_old_one(made):
 
 
 def test_a_silent_model_is_not_waited_for_and_asked_again_after_rests_that_grow(made):
-    calls, mend = down(made)
+    calls, mend = down(made.new_model)
     told, came = made.told
     for second, count in ((0.0, 1), (0.5, 1), (1.0, 2), (2.5, 2), (3.0, 3), (6.9, 3)):
         made.time.now = 100.0 + second
@@ -202,7 +202,7 @@ def test_a_model_that_takes_too_long_is_not_waited_for(made):
 
 def test_an_answer_that_comes_too_late_does_not_end_the_silence(made):
     made.gallery.silences["new"].patience = 5.0
-    _, mend = down(made)
+    _, mend = down(made.new_model)
     made.gallery.search(queries(), 3)
     mend()
     encode, late = made.new_model.encode, threading.Event()
@@ -220,36 +220,22 @@ def test_an_answer_that_comes_too_late_does_not_end_the_silence(made):
 
 
 def test_a_setting_that_is_wrong_silences_a_model_too(made):
-    down(made, EncoderMisconfigured("new model", "a token", "none"))
+    down(made.new_model, EncoderMisconfigured("new model", "a token", "none"))
     assert made.gallery.search(queries(), 3).without
     assert made.told[0][0][0] == "silent"
 
 
 def test_one_query_that_it_refuses_silences_no_model(made):
-    calls, _ = down(made, EncoderError("new model", "a shorter text", "a long one"))
+    calls, _ = down(made.new_model, EncoderError("new model", "a shorter text", "a long one"))
     for _ in range(2):
         found = made.gallery.search(queries(), 10)
         assert difference(found, by_old(made, queries(), 10)) is None
     assert (len(calls), made.told[0], made.gallery.silences["new"].error) == (2, [], None)
 
 
-def without_old(world, error=DOWN):
-    """The old model answers no query."""
-    encode, calls = world.old_model.encode, []
-
-    def fail(contents, role):
-        if role != "query":
-            return encode(contents, role)
-        calls.append(list(contents))
-        raise error
-
-    world.old_model.encode = fail
-    return calls
-
-
 def test_before_a_quarter_has_moved_nobody_stands_in_for_the_old_model(tmp_path):
     world = ready(tmp_path, 1_200, 0.2)
-    calls = without_old(world)
+    calls, _ = down(world.old_model)
     for asked in (1, 2, 3):  # it is asked each time, and is not taken for silent
         with pytest.raises(EncoderUnavailable):
             world.gallery.search(queries(1), 10)
@@ -262,7 +248,7 @@ def test_before_a_quarter_has_moved_nobody_stands_in_for_the_old_model(tmp_path)
 @pytest.mark.parametrize("mode", ["calibrated", "fused"])
 def test_the_new_model_answers_as_it_does_where_the_old_one_is_dead(tmp_path, mode, monkeypatch):
     world = ready(tmp_path, 600, 0.6, mode)
-    without_old(world)
+    down(world.old_model)
     found = world.gallery.search(queries(), 10)
     monkeypatch.setitem(CANDIDATES, "fused", 200)
     names = list(world.items)[:60]
@@ -284,7 +270,7 @@ def test_in_a_stage_the_new_model_answers_for_the_old_one_too(made):
     engine.run()
     engine.stage(Stage(0.0, ("acme",)))
     usual = made.gallery.search(queries(), 10, tenant="acme")
-    without_old(made)
+    down(made.old_model)
     found = made.gallery.search(queries(), 10, tenant="other")
     assert found.without.startswith("the old model gave no answer")
     assert difference(found, usual) is None
@@ -292,15 +278,15 @@ def test_in_a_stage_the_new_model_answers_for_the_old_one_too(made):
 
 def test_where_both_models_are_down_the_error_is_told(tmp_path):
     world = ready(tmp_path, 600)
-    without_old(world)
-    down(world)
+    down(world.old_model)
+    down(world.new_model)
     for _ in range(2):
         with pytest.raises(EncoderUnavailable, match="new model: expected an answer"):
             world.gallery.search(queries(), 3)
 
 
 def test_the_old_model_does_not_stand_in_where_a_side_was_asked_for(made):
-    down(made)
+    down(made.new_model)
     for side in ("both", "new"):
         with pytest.raises(EncoderUnavailable):
             made.gallery.search(queries(), 3, side=side)
@@ -310,7 +296,7 @@ def test_the_old_model_does_not_stand_in_where_a_side_was_asked_for(made):
 def test_without_an_old_model_the_error_is_told(tmp_path):
     world = ready(tmp_path, 60)
     world.gallery.old = Side(world.old)
-    down(world)
+    down(world.new_model)
     with pytest.raises((EncoderUnavailable, ConfigError)):
         world.gallery.search(queries(), 3)
 
@@ -327,7 +313,7 @@ def test_a_watch_does_not_hear_of_it(made):
 
     made.gallery.watch = Ear()
     made.gallery.search(queries(), 3)
-    down(made)
+    down(made.new_model)
     made.gallery.search(queries(), 3)
     assert made.gallery.watch.heard == 1
 
@@ -337,13 +323,13 @@ def test_a_ledger_that_cannot_be_written_fails_no_search(made):
         raise sqlite3.OperationalError("database or disk is full")
 
     made.ledger.event = full
-    down(made)
+    down(made.new_model)
     found = made.gallery.search(queries(), 10)
     assert difference(found, by_old(made, queries(), 10)) is None
 
 
 def test_after_a_rollback_nobody_misses_it(made):
-    down(made)
+    down(made.new_model)
     made.gallery.search(queries(), 3)
     assert made.gallery.silent == {"new": str(DOWN)}
     made.engine().roll_back()
@@ -361,8 +347,8 @@ class Own(EncoderUnavailable):
 @pytest.mark.parametrize("error", [Own(7), Throttled("own model", "patience", "code 7", "", 3.0)])
 def test_a_silence_keeps_nobody_alive_who_met_it(tmp_path, error):
     world = ready(tmp_path, 600)
-    without_old(world, error)
-    down(world, error)
+    down(world.old_model, error)
+    down(world.new_model, error)
     for _ in range(2):
         with pytest.raises(type(error).__mro__[1], match="code 7") as told:
             world.gallery.search(queries(), 3)
@@ -374,7 +360,7 @@ def test_a_silence_keeps_nobody_alive_who_met_it(tmp_path, error):
 
 
 def test_hits_carry_the_word_along(made):
-    down(made)
+    down(made.new_model)
     found = made.gallery.search(queries(), 3)
     for part in (found.take(slice(0, 2)), found.top(2), Hits.concat([Hits.empty(1, 3), found])):
         assert part.without == found.without

@@ -82,9 +82,7 @@ class Candidates:
 
     def by_old(self, k: int) -> Hits:
         """Ranked by the old scores of all."""
-        metric = self.old_queries.space.metric
-        scores = self._pairs(self.old_queries.array, self.vectors.array, 1, metric)
-        return self._joined(self.waiting.scores, scores, k)
+        return self._joined(self.waiting.scores, self._moved_old, k)
 
     def by_old_alone(self, k: int) -> Hits:
         """Ranked by the old scores of all, also where everything has moved.
@@ -92,10 +90,8 @@ class Candidates:
         Unlike `by_old` it leaves nothing to the new side's own order, and so nothing to the
         queries that asked it.
         """
-        metric = self.old_queries.space.metric
-        scores = self._pairs(self.old_queries.array, self.vectors.array, 1, metric)
         waiting = _resorted(self.waiting, self.waiting.scores)
-        return merge(waiting, _resorted(self.moved, scores), k)
+        return merge(waiting, _resorted(self.moved, self._moved_old), k)
 
     def by_new(self, vectors: Vectors, k: int) -> Hits:
         """Ranked by the new scores of all.

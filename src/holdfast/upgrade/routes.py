@@ -127,11 +127,8 @@ class Routes:
         else:
             # An error of the model may be a TimeoutError too.
             if not wait([begun], patience).done:
-                owner, within = (
-                    f"the model of {side.space.name}",
-                    f"an answer within {patience:g} s",
-                )
-                raise EncoderUnavailable(owner, within, "none")
+                owner = f"the model of {side.space.name}"
+                raise EncoderUnavailable(owner, f"an answer within {patience:g} s", "none")
             made = begun.result()
         self._ready.append(made)
         return made

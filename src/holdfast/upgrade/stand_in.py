@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..align.base import Aligner
     from ..align.bridge import Bridge
 
-CANDIDATES = 200  # of each side; at least twice as many as hits are asked for
+_CANDIDATES = 200  # of each side; at least twice as many as hits are asked for
 BRIDGED, _QUARTER = 256, 0.25  # items, and part of all, that must have moved for a bridge
 _GROWTH = 1.5  # what the new side must have grown by to learn again
 
@@ -100,7 +100,7 @@ class StandIn:
         found = each_once(
             lambda count: self._old.search(queries[0], count, where),
             lambda count: self._new.search(queries[1], count, where),
-            max(CANDIDATES, 2 * k),
+            max(_CANDIDATES, 2 * k),
             lambda: None,
         )
         return Candidates.read(self._old, queries, *found)
