@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from typing import IO
 
-from holdfast.upgrade.records import BEFORE_FINISHED
+from holdfast.upgrade.record.records import BEFORE_FINISHED
 
 STATES: tuple[str, ...] = BEFORE_FINISHED
 ANYWHERE = ""  # the moment alone is drawn, before the process is up too

@@ -19,7 +19,7 @@ from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.executor import Inline, Threads
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.mover import ReEmbed
-from holdfast.upgrade.stage import Stage
+from holdfast.upgrade.sides.stage import Stage
 
 from .crash_world import OUTSIDE, WRITERS, Log, World, item, outside, put
 

@@ -22,9 +22,9 @@ from holdfast.arrays import IntArray
 from holdfast.store.topk import best
 from holdfast.upgrade import mixture
 from holdfast.upgrade.assess import decide
-from holdfast.upgrade.forecast import Forecast, Forecaster, Measure, at_random
-from holdfast.upgrade.sampling import first_sample, gather
-from holdfast.upgrade.unseen import Known
+from holdfast.upgrade.foresight.forecast import Forecast, Forecaster, Measure, at_random
+from holdfast.upgrade.foresight.sampling import first_sample, gather
+from holdfast.upgrade.foresight.unseen import Known
 
 from .record import Record, arguments, say, writes
 

@@ -21,10 +21,10 @@ from holdfast.align.procrustes import Procrustes
 from holdfast.align.spherical import Interpolation
 from holdfast.arrays import FloatArray, IntArray, Vectors, unit_rows
 from holdfast.store.topk import best, scores
-from holdfast.upgrade.fuse import LEAST, PAIRS, Fusion, fidelity
-from holdfast.upgrade.fuse import SAMPLE as FUSED_SAMPLE
-from holdfast.upgrade.fusion_rule import FusionRule
 from holdfast.upgrade.merge import Quantile, ScoreSample, ZScore
+from holdfast.upgrade.search.fuse import LEAST, PAIRS, Fusion, fidelity
+from holdfast.upgrade.search.fuse import SAMPLE as FUSED_SAMPLE
+from holdfast.upgrade.search.fusion_rule import FusionRule
 
 SHARES = tuple(tenth / 10 for tenth in range(11))
 SAMPLE = 256
@@ -42,7 +42,7 @@ class World:
         new: (q, n) scores of the new model.
         planned: Items, the first in every order, that the new model saw at plan time: maps
             are fitted on them even before they move.
-        fidelity: Of the old queries, see `holdfast.upgrade.fuse.fidelity`.
+        fidelity: Of the old queries, see `holdfast.upgrade.search.fuse.fidelity`.
         learned: Maps by what they were fitted on, the latest few.
     """
 

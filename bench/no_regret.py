@@ -22,7 +22,7 @@ from holdfast.align.low_rank import LowRank
 from holdfast.align.procrustes import Procrustes
 from holdfast.measure.curve import Curve, trapezoid_weights
 from holdfast.plots import quality_curve
-from holdfast.upgrade.fuse import Fusion
+from holdfast.upgrade.search.fuse import Fusion
 
 from .judged import NAMES, present, read
 from .mixture import (

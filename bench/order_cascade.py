@@ -18,9 +18,9 @@ from holdfast.align.base import Aligner
 from holdfast.arrays import FloatArray, IntArray
 from holdfast.measure.curve import Curve
 from holdfast.store.topk import best, scores
-from holdfast.upgrade.fuse import LEAST, PAIRS, Fusion
-from holdfast.upgrade.mixed import CANDIDATES
 from holdfast.upgrade.priority.searched import Floats
+from holdfast.upgrade.search.fuse import LEAST, PAIRS, Fusion
+from holdfast.upgrade.search.mixed import CANDIDATES
 
 from .at_once import at_once
 from .judged import K

@@ -12,7 +12,7 @@ import numpy as np
 
 from holdfast.align.kernel import Kernel
 from holdfast.arrays import FloatArray, IntArray
-from holdfast.upgrade.mixed import CANDIDATES
+from holdfast.upgrade.search.mixed import CANDIDATES
 
 from .at_once import at_once
 from .mixture import World, curve, fused

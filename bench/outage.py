@@ -31,8 +31,8 @@ from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.search.stand_in import Half
 from holdfast.upgrade.side import Side
-from holdfast.upgrade.stand_in import Half
 
 HALVES: tuple[Half, ...] = ("new", "old")
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)

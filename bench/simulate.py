@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from holdfast.upgrade.price import Prices
-from holdfast.upgrade.probe import measure
 from holdfast.upgrade.project import Project
-from holdfast.upgrade.simulate import Asked, simulate
+from holdfast.upgrade.simulation.probe import measure
+from holdfast.upgrade.simulation.simulate import Asked, simulate
 
 from .record import Record, arguments, say, writes
 

@@ -32,8 +32,8 @@ from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
-from holdfast.upgrade.watch import Watch
 from holdfast.upgrade.watched import WatchConfig
+from holdfast.upgrade.watching.watch import Watch
 
 from .record import ROOT, Record, arguments, held_to, say, writes
 

@@ -275,7 +275,7 @@ def picture(demo: Path) -> str:
     """The quality curve of a demo that ran to its end."""
     from holdfast.plots import quality_curve
     from holdfast.upgrade.ledger import Ledger
-    from holdfast.upgrade.quality import curve
+    from holdfast.upgrade.watching.quality import curve
 
     ledger = Ledger(demo / "gallery" / "ledger.sqlite", time.time, readonly=True)
     measured = curve(ledger)

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.errors import EncoderUnavailable
 from holdfast.upgrade.gate import UNCOMPARED
-from holdfast.upgrade.quality import Quality
+from holdfast.upgrade.watching.quality import Quality
 from tests.cli import toys
 
 

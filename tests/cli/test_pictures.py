@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from holdfast.cli import main
 from holdfast.errors import InvalidInput
-from holdfast.upgrade.routes import Routes
+from holdfast.upgrade.search.routes import Routes
 from tests.encode.tiny import KINDS, NEW, OLD, photographs, trained_folder
 
 CONFIG = """\

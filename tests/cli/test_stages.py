@@ -6,9 +6,9 @@ import json
 import re
 import sqlite3
 
-from holdfast.upgrade.audit import person
 from holdfast.upgrade.project import Project
-from holdfast.upgrade.stage import Stage, place
+from holdfast.upgrade.record.audit import person
+from holdfast.upgrade.sides.stage import Stage, place
 from tests.cli import toys
 from tests.cli.conftest import ITEMS
 from tests.cli.test_life import QUERY, agree, exact

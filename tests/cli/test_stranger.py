@@ -20,7 +20,7 @@ from holdfast.cli.assess import _cost
 from holdfast.cli.face import Face
 from holdfast.cli.progress import _Pace, waiting
 from holdfast.cli.tables import cut, facts, grid
-from holdfast.upgrade.room import LEAST
+from holdfast.upgrade.backfill.room import LEAST
 from tests.cli.conftest import ITEMS
 from tests.house.tree import ROOT
 

@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.errors import ConfigError, EncoderUnavailable, InvalidInput, WrongSpace
 from holdfast.items import Item
-from holdfast.upgrade.stage import Stage
+from holdfast.upgrade.sides.stage import Stage
 from tests.cli import toys
 from tests.dropin.world import plain, upgrading
 

@@ -10,7 +10,7 @@ from holdfast.encode.registry import open_encoder
 from holdfast.errors import ConfigError, EncoderError
 from holdfast.space import relation
 from holdfast.store.memory import MemoryStore
-from holdfast.upgrade.extend import search_extended
+from holdfast.upgrade.search.extend import search_extended
 
 RNG = np.random.default_rng(0)
 TOKENS = [RNG.normal(size=(t, 5)) for t in (4, 9, 3, 6, 5)]

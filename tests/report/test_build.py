@@ -8,7 +8,7 @@ import pytest
 from holdfast.measure.interval import paired_difference
 from holdfast.report.build import MOMENTS, REASONS, Report, moments, scrubbed
 from holdfast.upgrade.plan import Plan
-from holdfast.upgrade.quality import curve
+from holdfast.upgrade.watching.quality import curve
 from tests.report.conftest import NEW, OLD, START, answered, record
 
 

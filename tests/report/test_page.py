@@ -21,9 +21,9 @@ from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
-from holdfast.upgrade.quality import Quality, curve, run_measured
-from holdfast.upgrade.records import State
+from holdfast.upgrade.record.records import State
 from holdfast.upgrade.side import Side
+from holdfast.upgrade.watching.quality import Quality, curve, run_measured
 from tests.report.conftest import NEW, OLD, answered, record
 from tests.report.read import Page
 from tests.upgrade.toys import Clock, ToyEncoder, ToySource, contents

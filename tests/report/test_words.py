@@ -17,7 +17,7 @@ from holdfast.report.words import (
     state_words,
     utc,
 )
-from holdfast.upgrade.records import State
+from holdfast.upgrade.record.records import State
 from tests.report.conftest import NEW, OLD, START, answered, record
 
 

@@ -5,7 +5,7 @@ from collections import namedtuple
 
 import pytest
 
-from holdfast.upgrade.room import LEAST
+from holdfast.upgrade.backfill.room import LEAST
 from tests.cli.conftest import ITEMS
 from tests.service.conftest import patiently
 

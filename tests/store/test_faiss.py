@@ -20,7 +20,7 @@ from holdfast.store.faiss_build import lists_for
 from holdfast.store.faiss_flat import Flat
 from holdfast.store.faiss_index import Graph, Lists, nearest, prepare
 from holdfast.store.memory import MemoryStore
-from holdfast.upgrade.upkeep import Upkeep
+from holdfast.upgrade.backfill.upkeep import Upkeep
 
 pytest.importorskip("faiss", reason="needs holdfast[faiss]")
 

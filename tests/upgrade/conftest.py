@@ -2,8 +2,8 @@
 
 import pytest
 
-from holdfast.upgrade.forecast import Measure
-from holdfast.upgrade.sampling import first_sample, gather
+from holdfast.upgrade.foresight.forecast import Measure
+from holdfast.upgrade.foresight.sampling import first_sample, gather
 from tests.upgrade.setup import Setup
 from tests.upgrade.worlds import World
 

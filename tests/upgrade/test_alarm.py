@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from holdfast.upgrade.alarm import POWERS, SIZES, Alarm, AtMost, Ranks
+from holdfast.upgrade.watching.alarm import POWERS, SIZES, Alarm, AtMost, Ranks
 
 
 def test_power_bets_are_fair_for_a_place_that_is_spread_evenly():

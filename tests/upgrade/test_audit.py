@@ -12,12 +12,12 @@ import pytest
 
 from holdfast.errors import UpgradeError
 from holdfast.space import Space
-from holdfast.upgrade.audit import NOTHING, Audit, person
-from holdfast.upgrade.deed import Deed
 from holdfast.upgrade.gate import Rule
 from holdfast.upgrade.ledger import Ledger
-from holdfast.upgrade.stage import Stage
-from holdfast.upgrade.verdict import verdict
+from holdfast.upgrade.record.audit import NOTHING, Audit, person
+from holdfast.upgrade.record.deed import Deed
+from holdfast.upgrade.sides.stage import Stage
+from holdfast.upgrade.watching.verdict import verdict
 from tests.upgrade.setup import Setup
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from holdfast.errors import InvalidInput, UpgradeError
 from holdfast.items import Item
-from holdfast.upgrade.audit import NOTHING
-from holdfast.upgrade.breach import standing
-from holdfast.upgrade.quality import run_measured
-from holdfast.upgrade.stage import Stage
-from holdfast.upgrade.stand import stand
-from holdfast.upgrade.turns import paused_by_somebody
+from holdfast.upgrade.backfill.stand import stand
+from holdfast.upgrade.backfill.turns import paused_by_somebody
+from holdfast.upgrade.record.audit import NOTHING
+from holdfast.upgrade.record.breach import standing
+from holdfast.upgrade.sides.stage import Stage
 from holdfast.upgrade.watched import WatchConfig
+from holdfast.upgrade.watching.quality import run_measured
 from tests.upgrade.test_watch import COUNT, World, spoil_new, texts, world  # noqa: F401
 
 KEYS = [f"user-{n}" for n in range(20)]

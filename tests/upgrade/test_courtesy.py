@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-import holdfast.upgrade.mixed as mixed_module
+import holdfast.upgrade.search.mixed as mixed_module
 from holdfast.items import Item
-from holdfast.upgrade.meter import Meter
-from holdfast.upgrade.pace import Courtesy
+from holdfast.upgrade.backfill.pace import Courtesy
+from holdfast.upgrade.search.meter import Meter
 
 
 class Time:

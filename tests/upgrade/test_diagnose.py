@@ -9,9 +9,9 @@ from holdfast.measure.finding import Finding
 from holdfast.measure.judgements import Judgements
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.assess import held
-from holdfast.upgrade.diagnose import diagnosed
-from holdfast.upgrade.scope import Scope
-from holdfast.upgrade.unseen import Known
+from holdfast.upgrade.foresight.diagnose import diagnosed
+from holdfast.upgrade.foresight.scope import Scope
+from holdfast.upgrade.foresight.unseen import Known
 from tests.measure.diagnose.worlds import OLD, world
 
 SEEDS = range(20)

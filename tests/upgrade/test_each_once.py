@@ -15,14 +15,14 @@ from holdfast.space import Space
 from holdfast.store.edge import EdgeStore
 from holdfast.store.faiss import FaissStore
 from holdfast.store.memory import MemoryStore
-from holdfast.upgrade.each_once import each_once
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import Moved
 from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.search.each_once import each_once
 from holdfast.upgrade.side import Side
-from holdfast.upgrade.turnstile import Turnstile
+from holdfast.upgrade.sides.turnstile import Turnstile
 from tests.background import beside
 
 K = 4

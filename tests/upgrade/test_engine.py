@@ -19,13 +19,13 @@ from holdfast.errors import (
 )
 from holdfast.items import Item
 from holdfast.store.memory import MemoryStore
+from holdfast.upgrade.backfill.pace import BatchSize, RateLimit, delay
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.executor import Inline, Threads
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import GONE, Copy, ReEmbed, Translate
 from holdfast.upgrade.order import arrange
-from holdfast.upgrade.pace import BatchSize, RateLimit, delay
 from holdfast.upgrade.side import Bridged, Side
 from tests.upgrade.setup import NEW, OLD, Setup
 from tests.upgrade.toys import Clock, ToyEncoder

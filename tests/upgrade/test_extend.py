@@ -10,9 +10,9 @@ from holdfast.errors import ConfigError
 from holdfast.hits import difference
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
-from holdfast.upgrade.extend import search_extended
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.search.extend import search_extended
 from holdfast.upgrade.side import Side
 
 

@@ -10,7 +10,7 @@ from holdfast.align.choose import choose
 from holdfast.errors import ConfigError, InvalidInput
 from holdfast.store.topk import best
 from holdfast.upgrade.assess import decide
-from holdfast.upgrade.forecast import (
+from holdfast.upgrade.foresight.forecast import (
     SHARES,
     Forecast,
     Forecaster,
@@ -18,7 +18,7 @@ from holdfast.upgrade.forecast import (
     at_random,
     total_interval,
 )
-from holdfast.upgrade.mixture import (
+from holdfast.upgrade.foresight.mixture import (
     Learning,
     _folds,
     by_rank,
@@ -28,8 +28,8 @@ from holdfast.upgrade.mixture import (
     serving_of,
     zscore,
 )
-from holdfast.upgrade.sampling import first_sample, gather
-from holdfast.upgrade.unseen import Known, Unseen
+from holdfast.upgrade.foresight.sampling import first_sample, gather
+from holdfast.upgrade.foresight.unseen import Known, Unseen
 from tests.upgrade.worlds import World
 
 CLEAR, NOISY = (0.02, 0.02), (0.12, 0.12)

@@ -9,8 +9,8 @@ from holdfast.align.procrustes import Procrustes
 from holdfast.arrays import as_vectors
 from holdfast.errors import InvalidInput
 from holdfast.space import Space
-from holdfast.upgrade.fuse import Fusion, fidelity
-from holdfast.upgrade.fusion_rule import ALONE, LATE, OLD, PREDICTED, SURE, FusionRule
+from holdfast.upgrade.search.fuse import Fusion, fidelity
+from holdfast.upgrade.search.fusion_rule import ALONE, LATE, OLD, PREDICTED, SURE, FusionRule
 
 OLD_SPACE, NEW_SPACE = Space("old", 6), Space("new", 8)
 

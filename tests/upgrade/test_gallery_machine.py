@@ -34,14 +34,14 @@ from holdfast.hits import Hits, difference
 from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
+from holdfast.upgrade.backfill.reconcile import reconcile
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
-from holdfast.upgrade.reconcile import reconcile
 from holdfast.upgrade.side import Bridged, Side
-from holdfast.upgrade.stage import Stage
+from holdfast.upgrade.sides.stage import Stage
 from tests.upgrade.toys import Clock, ToyEncoder, ToySource
 
 SPACES = [Space("one", 3), Space("two", 5, "euclidean"), Space("three", 4, "dot")]

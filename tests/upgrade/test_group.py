@@ -10,8 +10,8 @@ from holdfast.errors import StoreError
 from holdfast.space import Space
 from holdfast.store.base import Rows
 from holdfast.store.payloads import TEXT, Payloads
-from holdfast.upgrade.batch import Batch
-from holdfast.upgrade.group import Group
+from holdfast.upgrade.backfill.batch import Batch
+from holdfast.upgrade.backfill.group import Group
 from holdfast.upgrade.mover import Moved
 
 SPACE = Space("group", 2, "dot")

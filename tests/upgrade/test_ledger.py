@@ -17,9 +17,9 @@ import pytest
 
 from holdfast.errors import LedgerError, UpgradeError
 from holdfast.space import Space
+from holdfast.upgrade.backfill.stand import stand
 from holdfast.upgrade.ledger import Ledger
-from holdfast.upgrade.records import State, runs
-from holdfast.upgrade.stand import stand
+from holdfast.upgrade.record.records import State, runs
 
 OLD, NEW = Space("old", 3), Space("new", 5, "dot", extends="0123")
 
@@ -261,7 +261,7 @@ import sys
 from pathlib import Path
 from holdfast.errors import LedgerError
 from holdfast.upgrade.ledger import Ledger
-from holdfast.upgrade.stand import stand
+from holdfast.upgrade.backfill.stand import stand
 
 for line in sys.stdin:
     if not Path(sys.argv[1]).exists():

@@ -13,12 +13,12 @@ from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.engine import Engine
-from holdfast.upgrade.fuse import Fusion, fidelity
-from holdfast.upgrade.fusion_rule import SURE, FusionRule
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.search.fuse import Fusion, fidelity
+from holdfast.upgrade.search.fusion_rule import SURE, FusionRule
 from holdfast.upgrade.side import Side
 from tests.upgrade.toys import Clock, ToyEncoder, ToySource, contents
 

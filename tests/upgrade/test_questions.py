@@ -3,7 +3,7 @@
 import pytest
 
 from holdfast.items import Item
-from holdfast.upgrade.questions import question, questions
+from holdfast.upgrade.foresight.questions import question, questions
 
 BODY = "It is the part of a kelp that stays while the rest of the plant is renewed."
 

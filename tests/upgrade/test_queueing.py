@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from holdfast.upgrade.queueing import (
+from holdfast.upgrade.simulation.queueing import (
     PLAYED,
     Times,
     Works,

@@ -17,11 +17,11 @@ from holdfast.store.edge import EdgeStore
 from holdfast.store.faiss import FaissStore
 from holdfast.store.memory import MemoryStore
 from holdfast.store.pgvector import PgvectorStore
+from holdfast.upgrade.backfill.reconcile import reconcile
 from holdfast.upgrade.gallery import Gallery
-from holdfast.upgrade.halving import halve
 from holdfast.upgrade.mover import Translate
-from holdfast.upgrade.reconcile import reconcile
 from holdfast.upgrade.side import Side
+from holdfast.upgrade.sides.halving import halve
 from tests.upgrade.setup import NEW, OLD
 from tests.upgrade.toys import Clock
 

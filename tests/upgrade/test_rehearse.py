@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from holdfast.store.topk import best
-from holdfast.upgrade.forecast import Forecaster, Measure, at_random
-from holdfast.upgrade.mixture import zscore
-from holdfast.upgrade.rehearse import REPLAYS, lowered, posterior
-from holdfast.upgrade.rivals import Rivals
-from holdfast.upgrade.unseen import Unseen
+from holdfast.upgrade.foresight.forecast import Forecaster, Measure, at_random
+from holdfast.upgrade.foresight.mixture import zscore
+from holdfast.upgrade.foresight.rehearse import REPLAYS, lowered, posterior
+from holdfast.upgrade.foresight.rivals import Rivals
+from holdfast.upgrade.foresight.unseen import Unseen
 
 FIRST = 3  # places: among ten, all answers of a sample would be found
 

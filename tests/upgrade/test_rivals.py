@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from holdfast.upgrade.rivals import _SHARED, Pairs, Shared, Steps
+from holdfast.upgrade.foresight.rivals import _SHARED, Pairs, Shared, Steps
 
 LEVELS = len(_SHARED)
 

@@ -7,12 +7,12 @@ import pytest
 
 from holdfast.errors import InvalidInput
 from holdfast.store.topk import best
-from holdfast.upgrade.forecast import Forecaster, Measure, at_random
-from holdfast.upgrade.mixture import zscore
-from holdfast.upgrade.rehearse import lowered
-from holdfast.upgrade.rounds import Rounds
-from holdfast.upgrade.sampling import ROUNDS
-from holdfast.upgrade.unseen import Unseen
+from holdfast.upgrade.foresight.forecast import Forecaster, Measure, at_random
+from holdfast.upgrade.foresight.mixture import zscore
+from holdfast.upgrade.foresight.rehearse import lowered
+from holdfast.upgrade.foresight.rounds import Rounds
+from holdfast.upgrade.foresight.sampling import ROUNDS
+from holdfast.upgrade.foresight.unseen import Unseen
 
 
 def test_every_play_keeps_all_that_was_read_and_draws_the_rest_as_its_round_would(world, known):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from holdfast.store.topk import best
-from holdfast.upgrade.forecast import Forecaster, Measure, at_random
-from holdfast.upgrade.mixture import zscore
-from holdfast.upgrade.sampling import ANSWERS, PLAYS, RANDOM, first_sample, gather, worths
-from holdfast.upgrade.unseen import LEAST, Unseen
+from holdfast.upgrade.foresight.forecast import Forecaster, Measure, at_random
+from holdfast.upgrade.foresight.mixture import zscore
+from holdfast.upgrade.foresight.sampling import ANSWERS, PLAYS, RANDOM, first_sample, gather, worths
+from holdfast.upgrade.foresight.unseen import LEAST, Unseen
 from tests.upgrade.worlds import World
 
 CLEAR, NOISY = (0.02, 0.02), (0.12, 0.12)

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.measure.judgements import Judgements
 from holdfast.upgrade import scope
-from holdfast.upgrade.scope import scope_of
+from holdfast.upgrade.foresight.scope import scope_of
 
 COUNT = 2_000
 IDS = np.array([f"d{at}" for at in range(COUNT)], dtype=object)

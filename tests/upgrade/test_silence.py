@@ -20,9 +20,9 @@ from holdfast.errors import (
 from holdfast.hits import Hits, difference
 from holdfast.items import Item
 from holdfast.upgrade.gallery import Gallery
-from holdfast.upgrade.mixed import CANDIDATES
+from holdfast.upgrade.search.mixed import CANDIDATES
 from holdfast.upgrade.side import Side
-from holdfast.upgrade.stage import Stage
+from holdfast.upgrade.sides.stage import Stage
 from tests.upgrade.setup import Setup
 from tests.upgrade.toys import Clock
 

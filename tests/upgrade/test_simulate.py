@@ -12,10 +12,10 @@ import pytest
 from holdfast.errors import UpgradeError
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.price import ModelPrice, Prices, Storage
-from holdfast.upgrade.probe import Measured, _fitted, measure
 from holdfast.upgrade.project import Project
-from holdfast.upgrade.queueing import Times, Works, backfill_seconds
-from holdfast.upgrade.simulate import Asked, grown, simulate, times_of, works_of
+from holdfast.upgrade.simulation.probe import Measured, _fitted, measure
+from holdfast.upgrade.simulation.queueing import Times, Works, backfill_seconds
+from holdfast.upgrade.simulation.simulate import Asked, grown, simulate, times_of, works_of
 from tests.cli.conftest import snapshot
 from tests.upgrade.test_project import Home
 

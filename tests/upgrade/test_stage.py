@@ -11,8 +11,8 @@ from holdfast.errors import InvalidInput, Throttled, UpgradeError
 from holdfast.items import Item
 from holdfast.store.where import parse
 from holdfast.upgrade import in_full
-from holdfast.upgrade.in_full import search_in_full
-from holdfast.upgrade.stage import Stage, keys_of, place
+from holdfast.upgrade.search.in_full import search_in_full
+from holdfast.upgrade.sides.stage import Stage, keys_of, place
 from tests.upgrade.setup import NEW, OLD
 
 QUERIES = [(0.1, 0.2, 0.3, 0.4), (-1.0, 0.0, 1.0, 0.5), (0.7, -0.7, 0.2, 0.1)]

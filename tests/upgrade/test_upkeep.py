@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.errors import StoreError
 from holdfast.space import Space
-from holdfast.upgrade.upkeep import LEAST, Upkeep
+from holdfast.upgrade.backfill.upkeep import LEAST, Upkeep
 
 
 class Store:

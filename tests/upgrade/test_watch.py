@@ -14,19 +14,19 @@ from holdfast.errors import ConfigError, EncoderError
 from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
-from holdfast.upgrade.attend import judged_texts
 from holdfast.upgrade.config import Config
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
-from holdfast.upgrade.panel import Panel
 from holdfast.upgrade.plan import Plan, read_plan
 from holdfast.upgrade.project import Project
 from holdfast.upgrade.side import Side
-from holdfast.upgrade.stage import Stage, place
-from holdfast.upgrade.watch import Watch
+from holdfast.upgrade.sides.stage import Stage, place
 from holdfast.upgrade.watched import WatchConfig
+from holdfast.upgrade.watching.attend import judged_texts
+from holdfast.upgrade.watching.panel import Panel
+from holdfast.upgrade.watching.watch import Watch
 from tests.upgrade.toys import Clock, ToySource
 
 TRUE, COUNT = 8, 600

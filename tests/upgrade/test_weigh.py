@@ -5,8 +5,8 @@ import pytest
 
 from holdfast.arrays import as_vectors
 from holdfast.space import Space
-from holdfast.upgrade.unseen import Known
-from holdfast.upgrade.weigh import STEPS, weighed
+from holdfast.upgrade.foresight.unseen import Known
+from holdfast.upgrade.foresight.weigh import STEPS, weighed
 
 
 def known(old_noise, new_noise, queries=120, paired=True, answered=None):

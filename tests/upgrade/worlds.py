@@ -8,7 +8,7 @@ import numpy as np
 
 from holdfast.arrays import as_vectors
 from holdfast.space import Space
-from holdfast.upgrade.unseen import Known
+from holdfast.upgrade.foresight.unseen import Known
 
 DIM = 16
 OLD, NEW = Space("old", DIM), Space("new", DIM)

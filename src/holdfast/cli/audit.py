@@ -25,7 +25,7 @@ def audit(face: Face, check: bool, limit: int | None) -> None:
     all before it. Note the last hash down elsewhere to be able to show that none was taken from
     the end.
     """
-    from ..upgrade.audit import Audit
+    from ..upgrade.record.audit import Audit
 
     with face.ledger() as ledger:
         record = Audit(ledger)

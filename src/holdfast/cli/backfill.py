@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..measure.finding import Finding
+    from ..upgrade.backfill.status import Status
     from ..upgrade.engine import Engine
     from ..upgrade.gallery import Gallery
     from ..upgrade.project import Project
-    from ..upgrade.status import Status
 
 _POLL = 0.2  # seconds between two looks for an answer
 
@@ -51,7 +51,7 @@ def backfill(face: Face, until: float, grace: float) -> None:
     the exit code is 1 when a share answers worse than the old side did. A [[gate]] there
     pauses the upgrade when one of its rules fails.
     """
-    from ..upgrade.room import refuse_short
+    from ..upgrade.backfill.room import refuse_short
 
     refuse_short("backfill", face.project.folder)
     with (
@@ -99,13 +99,13 @@ def move(
     face: Face, gallery: Gallery, until: float, wish: Wish, show: Callable[[int, int], None]
 ) -> tuple[Status, list[Finding]]:
     """Run the engine of an open gallery; measures where the project has judgements."""
-    from ..upgrade.audit import person
+    from ..upgrade.record.audit import person
 
     project = face.project
     if gallery.ledger is None:
         raise UpgradeError("backfill", "a plan", "none", "Write one with: holdfast plan.")
-    from ..upgrade.room import Room
-    from ..upgrade.stand import Pace, drop_stale
+    from ..upgrade.backfill.room import Room
+    from ..upgrade.backfill.stand import Pace, drop_stale
 
     upgrade = gallery.ledger.upgrade()
     if upgrade is not None and upgrade.plan["mover"] == "re-embed":
@@ -136,7 +136,7 @@ def _run(
     if quality is None:
         return engine.run(until), []
     from ..upgrade.guard import Guard
-    from ..upgrade.quality import run_measured
+    from ..upgrade.watching.quality import run_measured
 
     status, findings = run_measured(
         engine,
@@ -180,7 +180,7 @@ def _outcome(status: Status, stopped: str) -> str:
 )
 def pause(face: Face, wait: float) -> None:
     """Ask the running backfill to pause after the batch under way."""
-    from ..upgrade.audit import person
+    from ..upgrade.record.audit import person
 
     _refuse_without_backfill(face)
     with face.ledger(readonly=False) as ledger:
@@ -202,7 +202,7 @@ def pause(face: Face, wait: float) -> None:
 
 def _refuse_without_backfill(face: Face) -> None:
     """A command that nobody reads would stop the next run instead."""
-    from ..upgrade.stand import alive, read_pace
+    from ..upgrade.backfill.stand import alive, read_pace
 
     with face.ledger() as ledger:
         upgrade, pace = ledger.upgrade(), read_pace(ledger)
@@ -221,8 +221,8 @@ def _refuse_without_backfill(face: Face) -> None:
 @command("status")
 def status(face: Face) -> None:
     """Say where the upgrade stands, also while a backfill runs."""
-    from ..upgrade.quality import cells
-    from ..upgrade.stand import stand
+    from ..upgrade.backfill.stand import stand
+    from ..upgrade.watching.quality import cells
 
     with face.ledger() as ledger:
         data = stand(ledger)

@@ -16,7 +16,7 @@ _LINES, _TOLD = 5, 1_000  # items left out: shown, and told with --json
 @command("build")
 def build(face: Face) -> None:
     """Embed the source with the old model; goes on where it stopped."""
-    from ..upgrade.room import refuse_short
+    from ..upgrade.backfill.room import refuse_short
 
     project = face.project
     refuse_short("build", project.folder)

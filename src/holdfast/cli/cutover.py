@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ..measure.finding import Finding
     from ..upgrade.engine import Engine
     from ..upgrade.gallery import Gallery
-    from ..upgrade.quality import Quality
-    from ..upgrade.records import State
-    from ..upgrade.stage import Stage
+    from ..upgrade.record.records import State
+    from ..upgrade.sides.stage import Stage
+    from ..upgrade.watching.quality import Quality
 
 WORD = "give up the old side"
 _WHY = click.option("--why", default="", metavar="TEXT", help="The reason, kept in the audit.")
@@ -115,7 +115,7 @@ def _measured(quality: Quality | None) -> Finding | None:
 
 def _stage(share: float | None, tenants: tuple[str, ...], where: str | None) -> Stage | None:
     """Who reads the new side; None for everybody."""
-    from ..upgrade.stage import Stage
+    from ..upgrade.sides.stage import Stage
 
     slices = read_where(where) if where else {}
     if share is None and not tenants and not slices:
@@ -146,7 +146,7 @@ def _to_stage(face: Face, stage: Stage, leave_behind: bool, why: str) -> None:
 
 def _engine(face: Face, gallery: Gallery, **more: Any) -> Engine:
     """The engine, in the name of who runs this."""
-    from ..upgrade.audit import person
+    from ..upgrade.record.audit import person
 
     return face.project.engine(gallery, by=person(), **more)
 
@@ -214,7 +214,7 @@ def finish(face: Face, word: bool, leave_behind_quarantined: bool, early: bool, 
 
 
 def _record(face: Face, what: str, why: str) -> None:
-    from ..upgrade.audit import Audit, person
+    from ..upgrade.record.audit import Audit, person
 
     with face.ledger(readonly=False) as ledger:
         Audit(ledger, person()).record(what, why)

@@ -111,7 +111,7 @@ def _show_measured(face: Face) -> None:
 
 def _findings(ledger: Ledger) -> list[Finding]:
     """The latest measurement of each cell, in the order of an upgrade."""
-    from ..upgrade.quality import cells
+    from ..upgrade.watching.quality import cells
 
     return cells(ledger)
 

@@ -68,7 +68,7 @@ def _told(summary: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _record(face: Face) -> None:
-    from ..upgrade.audit import Audit, person
+    from ..upgrade.record.audit import Audit, person
 
     with face.ledger(readonly=False) as ledger:
         Audit(ledger, person()).record("plan")

@@ -27,7 +27,7 @@ def quarantine(face: Face, retry: bool, limit: int) -> None:
         total, rows = ledger.counts()["quarantined"], ledger.quarantined(limit)
     released = 0
     if retry and total:
-        from ..upgrade.audit import person
+        from ..upgrade.record.audit import person
 
         with face.gallery() as gallery:
             released = face.project.engine(gallery, by=person()).retry()

@@ -16,8 +16,8 @@ from .progress import waiting
 from .tables import facts, grid
 
 if TYPE_CHECKING:
-    from ..upgrade.probe import Measured
-    from ..upgrade.simulate import Outlook
+    from ..upgrade.simulation.probe import Measured
+    from ..upgrade.simulation.simulate import Outlook
 
 _SIZES = "1e6,1e7,1e8,1e9"
 _OPTIONS = (
@@ -72,8 +72,8 @@ def outlook(
 ) -> None:
     """Measure, simulate, print."""
     from ..upgrade.price import Prices, read_prices
-    from ..upgrade.probe import measure
-    from ..upgrade.simulate import ASSUMED, Asked, simulate, works_of
+    from ..upgrade.simulation.probe import measure
+    from ..upgrade.simulation.simulate import ASSUMED, Asked, simulate, works_of
 
     numbers = _numbers(sizes)
     if min(asked["searchers"], sample) < 1 or min(asked["searches"], losses_per_day) < 0:

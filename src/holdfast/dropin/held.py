@@ -14,7 +14,7 @@ from ..errors import MissingIds
 from ..store.base import get_known
 from ..store.where import WhereLike
 from ..upgrade.gallery import Gallery
-from ..upgrade.routes import Queries
+from ..upgrade.search.routes import Queries
 from ..upgrade.side import Side
 
 Payloads: TypeAlias = dict[str, Any]

@@ -20,7 +20,7 @@ from ..items import Item
 from ..optional import need
 from ..store.where import WhereLike
 from ..upgrade.gallery import Gallery
-from ..upgrade.routes import Routes
+from ..upgrade.search.routes import Routes
 from .held import asked_by, held, in_one_space, searched, text_of
 
 _vectorstores = need("langchain_core.vectorstores")

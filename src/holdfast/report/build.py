@@ -20,8 +20,8 @@ from ..measure.finding import Finding
 from ..measure.interval import Interval, paired_difference
 from ..upgrade.assess import Assessment, latest
 from ..upgrade.ledger import Ledger
-from ..upgrade.quality import curve
-from ..upgrade.records import State, Upgrade
+from ..upgrade.record.records import State, Upgrade
+from ..upgrade.watching.quality import curve
 
 REASONS = 50  # quarantined items that are named
 MOMENTS = 200  # events that are told, the latest ones

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from ..upgrade.stage import Stage
+from ..upgrade.sides.stage import Stage
 from .build import Cell, Moment, Report
 
 _STATES: Mapping[str | None, str] = MappingProxyType(

@@ -9,7 +9,7 @@ from ..errors import HoldfastError
 from ..hits import Hits
 from ..report.build import scrubbed
 from ..upgrade.gallery import Gallery
-from ..upgrade.searches import Which
+from ..upgrade.search.searches import Which
 from . import bodies
 from .desk import payloads_of
 from .steward import Steward

@@ -13,10 +13,10 @@ from ..report.build import Report, moments
 from ..report.markup import Html, element, joined
 from ..report.words import percent, state_words
 from ..upgrade.assess import latest
+from ..upgrade.backfill.room import ROOM
 from ..upgrade.gate import judge
-from ..upgrade.quality import measured
-from ..upgrade.room import ROOM
-from ..upgrade.watch import Watch
+from ..upgrade.watching.quality import measured
+from ..upgrade.watching.watch import Watch
 from . import chart, panels
 from .answers import answers
 from .caller import ANYBODY, CALLER

@@ -21,17 +21,17 @@ from ..errors import HoldfastError, StoreError, UpgradeError
 from ..items import Content
 from ..measure.finding import Finding
 from ..report.build import scrubbed
+from ..upgrade.backfill.room import Room, refuse_short
+from ..upgrade.backfill.stand import Pace, asked_rate, drop_stale
+from ..upgrade.backfill.status import Status
+from ..upgrade.backfill.turns import paused_by_somebody
 from ..upgrade.engine import Engine
 from ..upgrade.gallery import Gallery
 from ..upgrade.guard import Guard
 from ..upgrade.ledger import Ledger
 from ..upgrade.project import Project
-from ..upgrade.quality import Quality, measured, run_measured
-from ..upgrade.room import Room, refuse_short
-from ..upgrade.stand import Pace, asked_rate, drop_stale
-from ..upgrade.status import Status
-from ..upgrade.turns import paused_by_somebody
-from ..upgrade.turnstile import Turnstile
+from ..upgrade.sides.turnstile import Turnstile
+from ..upgrade.watching.quality import Quality, measured, run_measured
 from .lasting import set_apart_new
 from .settings import GRACE_SECONDS, PATIENCE
 from .tempo import Tempo

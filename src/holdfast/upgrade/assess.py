@@ -32,20 +32,20 @@ from ..measure.slices import NONE, WORST, labels_of, regressed, slice_findings
 from ..measure.thresholds import thresholds
 from ..store.base import VectorStore
 from ..store.topk import best
-from .bill import bill, planned, within
-from .diagnose import diagnosed
-from .forecast import DRAWS, Forecast, Forecaster, Measure, Order
+from .foresight.bill import bill, planned, within
+from .foresight.diagnose import diagnosed
+from .foresight.forecast import DRAWS, Forecast, Forecaster, Measure, Order
+from .foresight.mixture import serving_of
+from .foresight.rivals import Floats
+from .foresight.scope import Scope, scope_of
+from .foresight.survey import Survey, conduct, hits_of, table_of
 from .ledger import Ledger
-from .mixture import serving_of
 from .order import RANKED, arrange
 from .parts import ASSESSED
 from .plan import Plan
 from .price import Prices, characters
 from .project import Project
-from .records import refuse_under_way
-from .rivals import Floats
-from .scope import Scope, scope_of
-from .survey import Survey, conduct, hits_of, table_of
+from .record.records import refuse_under_way
 
 Verdict: TypeAlias = Literal["keep", "bridge", "upgrade", "hold"]
 

@@ -43,22 +43,22 @@ import numpy as np
 
 from ..encode.retry import hearing, waited
 from ..errors import EncoderError, InvalidInput, UpgradeError
-from .audit import Draft
-from .batch import Batch, sort_out
-from .commands import obey
-from .deed import Deed
+from .backfill.batch import Batch, sort_out
+from .backfill.commands import obey
+from .backfill.group import Group
+from .backfill.pace import BatchSize, Courtesy, RateLimit, delay
+from .backfill.quarantine import refuse_many, set_aside, tolerated
+from .backfill.reconcile import give_up_mapped, note_mapped, reconcile
+from .backfill.status import Status
+from .backfill.turns import Turns
+from .backfill.upkeep import Upkeep
 from .executor import Done, Executor, Inline
 from .gallery import Gallery
-from .group import Group
 from .mover import Moved, Mover
 from .order import Given, queue_up
-from .pace import BatchSize, Courtesy, RateLimit, delay
 from .plan import Plan
-from .quarantine import refuse_many, set_aside, tolerated
-from .reconcile import give_up_mapped, note_mapped, reconcile
-from .status import Status
-from .turns import Turns
-from .upkeep import Upkeep
+from .record.audit import Draft
+from .record.deed import Deed
 
 _COUNT_EVERY = 1.0  # seconds: counting a long queue costs more than a batch
 

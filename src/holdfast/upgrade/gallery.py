@@ -21,13 +21,13 @@ from ..items import Item, Payload, as_items
 from ..store.base import Rows, VectorStore
 from ..store.memory import as_payloads
 from ..store.where import WhereLike, matches, parse
-from .beside import Follows
 from .ledger import Ledger
 from .merge import Calibrator, Mode
 from .mover import Moved, Mover
-from .records import State
-from .routes import Routes
-from .searches import Searches
+from .record.records import State
+from .search.beside import Follows
+from .search.routes import Routes
+from .search.searches import Searches
 from .side import Side
 
 _PAGE = 4_096  # rows of a scan

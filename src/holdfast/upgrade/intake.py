@@ -17,9 +17,9 @@ from ..encode.cache import uncached
 from ..errors import HoldfastError, SourceError
 from ..items import Item
 from ..store.base import Rows, VectorStore
-from .halving import halve
 from .mover import is_of_items
-from .refusal import NotTaken, put, refuses
+from .sides.halving import halve
+from .sides.refusal import NotTaken, put, refuses
 
 _APART = 8  # documents asked for alone; a model that can embed none of them is at fault
 _SHOWN = 60  # signs of a content in an error

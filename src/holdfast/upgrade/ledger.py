@@ -27,9 +27,9 @@ from typing import Any
 
 from ..errors import InvalidInput, LedgerError, spelled
 from ..space import Space
-from .deed import Deed
-from .ledger_file import LedgerFile
-from .records import Entry, State, Upgrade, refuse_given_up, refuse_under_way, runs
+from .record.deed import Deed
+from .record.ledger_file import LedgerFile
+from .record.records import Entry, State, Upgrade, refuse_given_up, refuse_under_way, runs
 
 _CHUNK = 900  # values in one statement; old SQLite takes 999
 

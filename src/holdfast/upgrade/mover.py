@@ -20,8 +20,8 @@ from ..errors import (
 from ..items import Item
 from ..space import Space
 from ..store.base import Rows
-from .halving import halve
 from .side import Encodes, Maps
+from .sides.halving import halve
 
 GONE = "the source no longer has its content"
 

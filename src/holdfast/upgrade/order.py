@@ -18,7 +18,7 @@ from ..errors import ConfigError
 from ..store.base import VectorStore
 from .ledger import Ledger
 from .merge import Mode
-from .reference import SIZE
+from .search.reference import SIZE
 
 Given: TypeAlias = Sequence[str] | Callable[[], Sequence[str]]  # ids, or what answers them
 

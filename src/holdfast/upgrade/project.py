@@ -19,7 +19,8 @@ from ..space import Space
 from ..store.base import Rows, VectorStore, get_known
 from ..store.hold import Hold
 from ..store.registry import drop_store
-from .attend import attended
+from .backfill.quarantine import tolerated
+from .backfill.status import Status
 from .engine import Engine
 from .gallery import Gallery
 from .intake import Built, Intake
@@ -29,11 +30,10 @@ from .order import RANKED, read_ids
 from .place import check_place, placed
 from .plan import Plan, fitting
 from .priority.rank import Ranking, check_order
-from .quality import Quality
-from .quarantine import tolerated
-from .records import Upgrade, refuse_under_way
+from .record.records import Upgrade, refuse_under_way
 from .served import Served, microseconds
-from .status import Status
+from .watching.attend import attended
+from .watching.quality import Quality
 
 if TYPE_CHECKING:
     from ..align.choose import Choice

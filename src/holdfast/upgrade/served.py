@@ -16,17 +16,17 @@ from ..items import Content, Item, Role
 from ..space import Space
 from ..store.base import VectorStore
 from .config import DEAD
-from .fuse import PAIRS
 from .gallery import Gallery
 from .ledger import Ledger
 from .merge import calibrator
 from .mover import Copy, Mover, Reads, ReEmbed, Translate
-from .pairs import shared_pairs
 from .parts import PAYLOAD, Parts
 from .plan import Plan
-from .records import Upgrade
+from .record.records import Upgrade
+from .search.fuse import PAIRS
+from .search.pairs import shared_pairs
+from .search.stand_in import BRIDGED, enough_to_bridge
 from .side import Bridged, Encodes, Side
-from .stand_in import BRIDGED, enough_to_bridge
 
 if TYPE_CHECKING:
     from ..align.bridge import Bridge

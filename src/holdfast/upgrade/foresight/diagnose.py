@@ -1,0 +1,83 @@
+"""Diagnoses of an assessment: what the sampled items say beside the queries.
+
+Vectors alone say how much a straight bridge could carry and how many neighbours are kept;
+judged answers among them, how far the weight of old scores is pinned down.
+Payload fields say which attributes are lost. A field that says what an item *is* says
+whether another one became a shortcut, and how far up the tree of labels answers go wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...arrays import IntArray, Vectors
+from ...errors import UpgradeError
+from ...measure.diagnose.attributes import attributes
+from ...measure.diagnose.columns import columns, levels_of
+from ...measure.diagnose.neighbours import drift
+from ...measure.diagnose.severity import severity
+from ...measure.diagnose.shortcut import shortcut
+from ...measure.diagnose.transfer import transfer
+from ...measure.finding import Finding
+from ...measure.interval import LEVEL
+from ...store.base import VectorStore
+from .scope import Scope
+from .unseen import Known
+from .weigh import weighed
+
+ITEMS = 2_000  # sampled items that are looked at, at most
+FIELDS = 16  # payload fields that are audited, at most
+
+
+def diagnosed(
+    store: VectorStore, scope: Scope, known: Known, label: Sequence[str] = ()
+) -> list[Finding]:
+    """All that can be said of the sampled items.
+
+    Args:
+        store: Holds their payloads.
+        scope: What was asked of what.
+        known: Their vectors in both spaces.
+        label: Payload fields that say what an item is, from the coarsest to the finest;
+            none where no field does.
+    Raises:
+        UpgradeError: A field that no sampled item has.
+    """
+    kept = np.sort(np.random.default_rng(0).permutation(len(known.rows))[:ITEMS])
+    old, new = known.old_docs.take(known.rows[kept]), known.new_docs.take(kept)
+    names = scope.ids[known.rows[kept]].tolist()
+    payloads = store.get(names, vectors=False).payloads
+    tree = levels_of(payloads, label)
+    if tree is None:
+        raise UpgradeError(
+            "assess", f"items with the fields {', '.join(label)}", "none", "Check --label."
+        )
+    found = columns(payloads)
+    audited = dict(list(found.items())[:FIELDS])
+    return [
+        *transfer(old, new).findings(),
+        drift(old, new).finding(),
+        *weighed(known),
+        *_fields(old, new, audited, tree, label),
+    ]
+
+
+def _fields(
+    old: Vectors,
+    new: Vectors,
+    audited: dict[str, IntArray],
+    tree: list[IntArray],
+    label: Sequence[str],
+) -> list[Finding]:
+    # The more fields are looked at, the more would be called lost by chance.
+    level = 1.0 - (1.0 - LEVEL) / max(1, 2 * len(audited))
+    found = [one.finding() for one in attributes(old, new, audited, level)]
+    if tree:
+        found += severity(old, new, tree, level).findings()
+        leaf = np.unique(np.stack(tree, axis=1), axis=0, return_inverse=True)[1].ravel()
+        cues = {name: numbers for name, numbers in audited.items() if name not in label}
+        probes = [shortcut(old, new, leaf, cue, name, level) for name, cue in cues.items()]
+        found += [probe.finding() for probe in probes if probe is not None]
+    return found

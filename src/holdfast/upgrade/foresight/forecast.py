@@ -1,0 +1,201 @@
+"""The forecast: the quality of every share, before anything moves.
+
+A plan is played through on drawn scores (`rounds.py`): items move in the order of the plan,
+and at each share every judged query is answered by the very rule of the plan's merge. Many
+such plays give the curve, and how far off it may be.
+
+What an interval covers is said by its name. `band` is for these queries: it covers what
+will be measured with them. `points` is for queries like these, of which there happen to be
+so many: it is the wider one, and the one that a verdict needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ...arrays import FloatArray, IntArray
+from ...measure.curve import trapezoid_weights
+from ...measure.interval import LEVEL, RESAMPLES, Interval, ends, resampled_means
+from ...store.topk import best
+from .mixture import Mixture, Serving, Stage
+from .rehearse import Judge
+from .rivals import Floats
+from .rounds import Rounds
+from .unseen import Known
+
+SHARES = tuple(tenth / 10 for tenth in range(11))
+DRAWS = 20
+
+# By how much forecasts were off on the benchmarks' fit parts in 19 of 20 cases, beyond what
+# plays differ by; a part of the range [0, 1] of the metric. See `bench.forecast`.
+MISFIT = 0.025
+
+# A seed to n places in the order in which they move.
+Order: TypeAlias = Callable[[int], IntArray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """A quality curve that was not measured.
+
+    Args:
+        metric: Its spelling.
+        order: The name of the order in which items move.
+        shares: s shares from 0 to 1.
+        points: For queries like these; at share 0 this is measured.
+        band: For these queries: ends at each share.
+        values: (draws, s, q) of every play.
+    """
+
+    metric: str
+    order: str
+    shares: tuple[float, ...]
+    points: tuple[Interval, ...]
+    band: tuple[tuple[float, float], ...]
+    values: Floats
+
+    @property
+    def means(self) -> Floats:
+        """(s,) the curve."""
+        return np.array([point.value for point in self.points])
+
+    @property
+    def area(self) -> float:
+        """What readers get on average while the share grows evenly."""
+        return float(trapezoid_weights(self.shares) @ self.means)
+
+    def difference(self, base: Floats, at: int = -1) -> Interval:
+        """A share against a system whose values of each query are known.
+
+        Args:
+            base: (q,) values.
+            at: Which share; the last one is new/new.
+        """
+        gap = total_interval(self.values[:, at] - base[None, :])
+        return _widened(gap, float(np.ptp(self.values[:, at].mean(axis=1))))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object, without the plays."""
+        return {
+            "metric": self.metric,
+            "order": self.order,
+            "shares": list(self.shares),
+            "points": [point.to_json() for point in self.points],
+            "band": [list(pair) for pair in self.band],
+            "area": self.area,
+            "draws": len(self.values),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is forecast.
+
+    Args:
+        judge: (q, k) ranked places to (q,) values; -1 is no hit.
+        metric: Its spelling.
+        k: Places that are ranked.
+    """
+
+    judge: Judge
+    metric: str = "nDCG@10"
+    k: int = 10
+
+
+class Forecaster:
+    """Plays plans through on drawn scores.
+
+    Args:
+        known: What is known, the sample above all.
+        measure: What is forecast.
+        draws: Plays of each plan.
+        seed: Of everything random here.
+    Raises:
+        InvalidInput: See `Known`.
+    """
+
+    def __init__(self, known: Known, measure: Measure, draws: int = DRAWS, seed: int = 0) -> None:
+        self.known, self.measure, self.draws, self.seed = known, measure, draws, seed
+        self._rounds = Rounds(known, measure.judge, measure.k, seed)
+        self._mixture = Mixture.of(known, self._rounds.fitted[0].rest)
+        self._old = known.old
+
+    def curve(
+        self,
+        serving: Serving,
+        order: Order,
+        name: str = "random",
+        shares: Sequence[float] = SHARES,
+    ) -> Forecast:
+        """The curve of one plan.
+
+        Args:
+            serving: How a mixed gallery answers, see `mixture.py`.
+            order: In which items move; asked with a seed for each play.
+            name: Of the order.
+            shares: Rising, from 0 to 1.
+        """
+        values = np.empty((self.draws, len(shares), len(self._old)))
+        for play in range(self.draws):
+            random = np.random.default_rng([self.seed, play])
+            stage = self._mixture.stage(self._old, self._rounds.draw(play, random), random)
+            moves = order(self.seed + play)
+            for at, share in enumerate(shares):
+                places = ranked(stage, serving, moves, share, self.measure.k)
+                values[play, at] = self.measure.judge(places)
+        means = values.mean(axis=2)
+        points = tuple(
+            _widened(total_interval(values[:, at], self.seed), float(np.ptp(means[:, at])))
+            for at in range(len(shares))
+        )
+        band = tuple(_band(means[:, at]) for at in range(len(shares)))
+        return Forecast(self.measure.metric, name, tuple(map(float, shares)), points, band, values)
+
+
+def _band(means: Floats) -> tuple[float, float]:
+    """Where the measured mean will lie: as plays differ, and as forecasts were off."""
+    low, high = (float(end[0]) for end in ends(means[:, None], LEVEL))
+    value = float(means.mean())
+    if low == high:  # measured, not forecast
+        return low, high
+    return value - np.hypot(value - low, MISFIT), value + np.hypot(high - value, MISFIT)
+
+
+def _widened(interval: Interval, spread: float) -> Interval:
+    if spread == 0.0:
+        return interval
+    low = interval.value - float(np.hypot(interval.value - interval.low, MISFIT))
+    high = interval.value + float(np.hypot(interval.high - interval.value, MISFIT))
+    return Interval(interval.value, low, high, interval.level, interval.n, interval.resamples)
+
+
+def ranked(stage: Stage, serving: Serving, moves: IntArray, share: float, k: int) -> IntArray:
+    """(q, k) places that a gallery answers of which a share has moved."""
+    cut = round(share * len(moves))
+    if cut == 0 or cut == len(moves):
+        table: FloatArray = stage.new if cut else stage.old
+    else:
+        table = serving(stage, moves[:cut], moves[cut:])
+    places: IntArray = best(table, k)[0]
+    return places
+
+
+def total_interval(values: Floats, seed: int = 0) -> Interval:
+    """Mean of (draws, q) values; its interval covers both the draw and the choice of queries."""
+    each = max(1, RESAMPLES // len(values))
+    drawn = np.concatenate(
+        [resampled_means(row[None], each, seed + at) for at, row in enumerate(values)]
+    )
+    lows, highs = ends(drawn, LEVEL)
+    mean, count = float(values.mean()), values.shape[1]
+    low, high = min(float(lows[0]), mean), max(float(highs[0]), mean)
+    return Interval(mean, low, high, LEVEL, count, len(drawn))
+
+
+def at_random(count: int) -> Order:
+    """The order "random"."""
+    return lambda seed: np.random.default_rng(seed).permutation(count)

@@ -1,0 +1,1 @@
+"""The record: rows of the ledger, its file, the audit, and what stopped an upgrade."""

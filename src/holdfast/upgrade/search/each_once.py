@@ -1,0 +1,64 @@
+"""Each item once, though items move while two sides are searched one after the other.
+
+An item that moves appears on the new side before it leaves the old one. A search that reads
+the old side first therefore never misses it, and may find it on both. Then the new side's
+copy counts. What it displaces from the old side's list is asked for as well, so that the answer
+is complete: it is as if each item had moved either just before the search or just after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...hits import Hits
+
+
+def each_once(
+    old: Callable[[int], Hits],
+    new: Callable[[int], Hits],
+    count: int,
+    moves: Callable[[], int | None],
+) -> tuple[Hits, Hits]:
+    """Search two sides that have no item in common but for those that move meanwhile.
+
+    Args:
+        old: Searches the side that items leave, for so many hits.
+        new: Searches the side on which they arrive.
+        count: Hits for each query.
+        moves: How many moves there have been; None while one goes on.
+    Returns:
+        Hits of the old side and of the new one, `count` columns each, without a common item.
+    """
+    before = moves()
+    first, second = old(count), new(count)
+    if before is not None and moves() == before:
+        return first, second
+    if not any(_common(first, second)):
+        return first, second
+    # At most `count` hits of the new side can displace one of the old side each.
+    first, second = old(2 * count), new(count)
+    return without(first, _common(first, second), count), second
+
+
+def _common(first: Hits, second: Hits) -> list[set[str]]:
+    """For each query the ids that both sides found."""
+    pairs = zip(first.ids.tolist(), second.ids.tolist(), strict=True)
+    return [(set(one) & set(other)) - {""} for one, other in pairs]
+
+
+def without(hits: Hits, left_out: list[set[str]], count: int) -> Hits:
+    """Hits less some ids, so many columns, filled from the left.
+
+    Args:
+        hits: What was found.
+        left_out: For each query.
+        count: Columns.
+    """
+    out = Hits.empty(len(hits), count)
+    for row, names in enumerate(left_out):
+        kept = np.flatnonzero([name not in names for name in hits.ids[row].tolist()])[:count]
+        out.ids[row, : len(kept)] = hits.ids[row, kept]
+        out.scores[row, : len(kept)] = hits.scores[row, kept]
+    return out
