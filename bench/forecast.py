@@ -20,8 +20,8 @@ from bench.mixture import SHARES, World, curve, fused, zscore
 from holdfast.align.choose import choose
 from holdfast.arrays import IntArray
 from holdfast.store.topk import best
-from holdfast.upgrade import mixture
 from holdfast.upgrade.assess import decide
+from holdfast.upgrade.foresight import mixture
 from holdfast.upgrade.foresight.forecast import Forecast, Forecaster, Measure, at_random
 from holdfast.upgrade.foresight.sampling import first_sample, gather
 from holdfast.upgrade.foresight.unseen import Known

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from holdfast.encode.cache import CachedEncoder
-from holdfast.upgrade import scope
+from holdfast.upgrade.foresight import scope
 from holdfast.upgrade.order import read_rows
 from holdfast.upgrade.project import Project
 from tests.cli import toys

@@ -9,10 +9,10 @@ from holdfast.errors import StoreError, UpgradeError
 from holdfast.service.serve import compose
 from holdfast.service.settings import Settings
 from holdfast.service.tokens import Tokens
-from holdfast.upgrade import mixed
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.project import Project
+from holdfast.upgrade.search import mixed
 from tests.cli import toys
 from tests.service.conftest import PATIENCE, TOKEN, Client, patiently
 

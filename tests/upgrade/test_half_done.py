@@ -20,7 +20,7 @@ from holdfast.errors import (
 from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
-from holdfast.upgrade import group
+from holdfast.upgrade.backfill import group
 from holdfast.upgrade.backfill.reconcile import reconcile
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery

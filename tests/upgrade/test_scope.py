@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from holdfast.measure.judgements import Judgements
-from holdfast.upgrade import scope
+from holdfast.upgrade.foresight import scope
 from holdfast.upgrade.foresight.scope import scope_of
 
 COUNT = 2_000

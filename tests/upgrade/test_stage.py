@@ -10,7 +10,7 @@ import pytest
 from holdfast.errors import InvalidInput, Throttled, UpgradeError
 from holdfast.items import Item
 from holdfast.store.where import parse
-from holdfast.upgrade import in_full
+from holdfast.upgrade.search import in_full
 from holdfast.upgrade.search.in_full import search_in_full
 from holdfast.upgrade.sides.stage import Stage, keys_of, place
 from tests.upgrade.setup import NEW, OLD
