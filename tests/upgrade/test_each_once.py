@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,13 +149,99 @@ def test_a_search_that_met_no_move_reads_each_side_once():
     assert asked == [("old", K), ("new", K)]
 
 
+def at_once(seed):
+    """Faults of one search that asks both sides at once, in either order, while items move."""
+    rng = np.random.default_rng(seed)
+    names = [f"i{n}" for n in range(int(rng.integers(1, 14)))]
+    scores = {name: np.float32(rng.normal(size=2)).tolist() for name in names}
+    arrives = rng.choice([-2.0, 0.1, 0.3, 0.5, 0.7, 0.9, 2.5, 9.0], len(names))
+    leaves = arrives + 0.1 * rng.integers(1, 4)
+    first, later = iter(rng.uniform(size=2)), iter([2.0, 3.0, 4.0, 5.0])
+    times = {0: [float(next(first))], 1: [float(next(first))]}
+    looks = iter([0.0, 1.0])
+
+    def side(number, there):
+        def ask(k):
+            now = times[number].pop() if times[number] else next(later)
+            return best({n: scores[n][number] for i, n in enumerate(names) if there(i, now)}, k)
+
+        return ask
+
+    def moves():
+        now = next(looks)
+        under_way = ((arrives <= now) & (now < leaves)).any()
+        return None if under_way else int((leaves <= now).sum())
+
+    old, new = side(0, lambda i, now: now < leaves[i]), side(1, lambda i, now: now >= arrives[i])
+    found = each_once(old, new, K, moves, at_once=True)
+    allowed = {}
+    for i, name in enumerate(names):
+        seen = ({0} if leaves[i] > 0.0 else set()) | ({1} if arrives[i] <= 5.0 else set())
+        allowed[name] = [scores[name][number] for number in sorted(seen)]
+    joined = sorted(found[0].row(0) + found[1].row(0), key=lambda pair: -pair[1])[:K]
+    return faults(joined, allowed, K)
+
+
+def test_sides_that_are_asked_at_once_lose_nothing_either():
+    assert not any(at_once(seed) for seed in range(2000))
+
+
+def test_sides_far_away_wait_for_each_other_only_while_something_moves():
+    threads = []
+    both = threading.Barrier(2, timeout=30.0)
+
+    def meet(k):
+        threads.append(threading.get_ident())
+        both.wait()
+        return best({str(len(threads)): 1.0}, k)
+
+    each_once(meet, meet, K, lambda: 3, at_once=True)
+    assert len(set(threads)) == 2
+    one = []
+
+    def note(k):
+        one.append(threading.get_ident())
+        return best({str(len(one)): 1.0}, k)
+
+    each_once(note, note, K, lambda: None, at_once=True)
+    assert one == [threading.get_ident()] * 2
+
+
+def test_a_failed_side_is_told_of_when_the_other_one_is_done():
+    """Else the other one would read a store that its caller closes."""
+    failed, done = threading.Event(), threading.Event()
+
+    def old(k):
+        failed.set()
+        raise StoreError("the old store", "an answer", "none")
+
+    def new(k):
+        assert failed.wait(30.0)
+        time.sleep(0.05)
+        done.set()
+        return best({"a": 1.0}, k)
+
+    with pytest.raises(StoreError, match="the old store"):
+        each_once(old, new, K, lambda: 3, at_once=True)
+    assert done.is_set()
+
+
 # Galleries. The new space extends the old one by coordinates that are all zero, so that an item
 # scores the same wherever it is: at any moment there is one right answer.
 
 OLD = Space("old", 16)
 NEW = Space("new", 18, extends=OLD.fingerprint)
+
+
+class Far(MemoryStore):
+    """As if it were another process."""
+
+    limits = replace(MemoryStore.limits, remote=True)
+
+
 STORES = {
     "memory": lambda folder, space: MemoryStore(space),
+    "far": lambda folder, space: Far(space),
     "edge": lambda folder, space: EdgeStore(folder / space.name, space, exact=True),
     "flat": lambda folder, space: FaissStore(folder / space.name, space, index="flat"),
 }
@@ -221,6 +308,21 @@ def test_every_answer_is_right_while_everything_moves(world):
         join()
     assert world.gallery.share == 1.0
     world.search()
+
+
+def test_two_stores_far_away_are_asked_at_once(tmp_path):
+    world = World(tmp_path, "far")
+    world.engine.run(until=0.5)
+    both = threading.Barrier(2, timeout=30.0)
+    for store in (world.old, world.new):
+
+        def meet(*given, search=store.search, **named):
+            both.wait()
+            return search(*given, **named)
+
+        store.search = meet
+    world.search()
+    world.gallery.close()
 
 
 class Held:

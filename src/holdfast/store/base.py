@@ -43,6 +43,7 @@ class Limits:
         persistent: Rows survive `close`, and the death of the process.
         threads: Searches may run while another thread writes.
         pair: Two stores of this kind in one place know that they are neighbours.
+        remote: A search waits for another process, so two of them are best asked at once.
     """
 
     exact: bool = True
@@ -51,6 +52,7 @@ class Limits:
     persistent: bool = False
     threads: bool = True
     pair: bool = False
+    remote: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,8 @@ class QdrantStore:
             exact=self._exact,
             recall_floor=1.0 if self._exact else 0.95,
             persistent=not memory,
-            threads=True,
             pair=pair,
+            remote=url is not None,
         )
         self._owner = f"QdrantStore of {space.name}"
         self._ef = check_k(ef, self._owner, "ef")

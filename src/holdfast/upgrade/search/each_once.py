@@ -1,4 +1,4 @@
-"""Each item once, though items move while two sides are searched one after the other.
+"""Each item once, though items move while two sides are searched.
 
 An item that moves appears on the new side before it leaves the old one. A search that reads
 the old side first therefore never misses it, and may find it on both. Then the new side's
@@ -9,10 +9,12 @@ is complete: it is as if each item had moved either just before the search or ju
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import wait
 
 import numpy as np
 
 from ...hits import Hits
+from .promise import begun
 
 
 def each_once(
@@ -20,6 +22,7 @@ def each_once(
     new: Callable[[int], Hits],
     count: int,
     moves: Callable[[], int | None],
+    at_once: bool = False,
 ) -> tuple[Hits, Hits]:
     """Search two sides that have no item in common but for those that move meanwhile.
 
@@ -28,13 +31,24 @@ def each_once(
         new: Searches the side on which they arrive.
         count: Hits for each query.
         moves: How many moves there have been; None while one goes on.
+        at_once: Whether a search of one side waits for something else than this processor, so that
+            the other side can be asked meanwhile.
     Returns:
         Hits of the old side and of the new one, `count` columns each, without a common item.
     """
     before = moves()
-    first, second = old(count), new(count)
+    together = at_once and before is not None
+    promise = begun(lambda: new(count)) if together else None
+    try:
+        first = old(count)
+    finally:
+        if promise is not None:  # even then: it reads a store that its caller may close
+            wait([promise])
+    second = new(count) if promise is None else promise.result()
     if before is not None and moves() == before:
         return first, second
+    if together:
+        second = new(count)
     if not any(_common(first, second)):
         return first, second
     # At most `count` hits of the new side can displace one of the old side each.

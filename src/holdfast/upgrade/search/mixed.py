@@ -12,9 +12,10 @@ What a search costs beyond one encoding of the query and one search:
     cascade      1 by the old model    c                 1 more     2 c
                  + up to c documents by the new one, once each; the fewer the more have moved
 
-c is the number of candidates of a side. Both models are asked at the same time. Where the old model
-is dead, a bridge takes the place of its encoding, so every mode can do with one encoder. While one
-does not answer, `stand_in.py` serves in every mode.
+c is the number of candidates of a side. Both models are asked at the same time, and so are both
+stores where they are other processes. Where the old model is dead, a bridge takes the place of its
+encoding, so every mode can do with one encoder. While one does not answer, `stand_in.py` serves in
+every mode.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ class Mixed:
             lambda k: self._new.search(queries[1], k, where),
             count,
             self._moves,
+            self._old.limits.remote and self._new.limits.remote,
         )
 
     def candidates(self, queries: tuple[Vectors, Vectors], k: int, where: Any) -> Candidates:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from pathlib import PurePath
@@ -14,6 +13,7 @@ from ...arrays import Vectors, as_vectors
 from ...errors import ConfigError, EncoderUnavailable, InvalidInput, WrongCount, WrongSpace
 from ...items import Content
 from ..side import Side
+from .promise import begun
 
 Queries: TypeAlias = Sequence[Content] | Vectors | Sequence[Vectors]
 
@@ -98,16 +98,7 @@ class Routes:
         """
         if self._contents is None or side.encoder is None or self.knows(side):
             return
-        promise: Future[Vectors] = Future()
-        self._begun.append((side, promise))
-        # Not one of a pool: a model that never answers would hold up the end of the process.
-        threading.Thread(target=self._keep, args=(promise, side), daemon=True).start()
-
-    def _keep(self, promise: Future[Vectors], side: Side) -> None:
-        try:
-            promise.set_result(self._made(side))
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            promise.set_exception(error)
+        self._begun.append((side, begun(lambda: self._made(side))))
 
     def into(self, side: Side, patience: float | None = None) -> Vectors:
         """The contents in the space of a side.
@@ -121,15 +112,15 @@ class Routes:
         ready = self._known(side)
         if ready is not None:
             return ready
-        begun = next((promise for known, promise in self._begun if known is side), None)
-        if begun is None:
+        promise = next((promise for known, promise in self._begun if known is side), None)
+        if promise is None:
             made = self._made(side)
         else:
             # An error of the model may be a TimeoutError too.
-            if not wait([begun], patience).done:
+            if not wait([promise], patience).done:
                 owner = f"the model of {side.space.name}"
                 raise EncoderUnavailable(owner, f"an answer within {patience:g} s", "none")
-            made = begun.result()
+            made = promise.result()
         self._ready.append(made)
         return made
 
