@@ -5,8 +5,11 @@ One test for each promise; every store that writes to disk is compared before an
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +228,35 @@ def test_an_unreadable_ledger_is_refused_and_left_alone(tmp_path):
     with pytest.raises(errors.LedgerError, match="expected a readable ledger"):
         Ledger(path, lambda: 0.0)
     assert digest(tmp_path) == before
+
+
+def test_what_the_machine_refuses_is_no_damage(tmp_path, monkeypatch):
+    """Nobody should put an old copy in the place of a ledger that is only locked."""
+    monkeypatch.setattr("holdfast.upgrade.record.ledger_file._BUSY_SECONDS", 0.05)
+    path = tmp_path / "ledger.sqlite"
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("holdfast.upgrade.record.ledger_file.write_whole", full)
+        with pytest.raises(errors.LedgerError) as told:
+            Ledger(path, lambda: 1.0)
+    room = "Make room, or let this process open and write it; then do the same again."
+    assert told.value.fix == room
+    Ledger(path, lambda: 1.0).close()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("UPDATE meta SET value = value")
+        other.commit()
+        with pytest.raises(errors.LedgerError, match="database is locked") as told:
+            Ledger(path, lambda: 1.0)
+        locked = "Another program has it locked: let that end, then do the same again."
+        assert told.value.fix == locked
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(errors.LedgerError) as told:
+        Ledger(path, lambda: 1.0)
+    assert told.value.fix.startswith("Restore it from a copy")
 
 
 def _upgrade(tmp_path, model, count=40):

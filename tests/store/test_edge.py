@@ -207,6 +207,28 @@ def test_a_folder_that_cannot_be_read_is_a_store_error(tmp_path, harm):
         EdgeStore(tmp_path, SPACE)
 
 
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        ("No space left on device (os error 28)", "Make room, or let this process"),
+        ("Too many open files (os error 24)", "Make room, or let this process"),
+        ("Not enough space available for optimization", "Make room, or let this process"),
+        ("No such file or directory (os error 2)", "Restore the folder from a copy"),
+        ("wrong magic number", "Restore the folder from a copy"),
+    ],
+)
+def test_nobody_is_told_to_delete_what_only_found_no_room(store, monkeypatch, said, fix):
+    def fails(_):
+        raise Exception(f"Service runtime error: {said}")
+
+    store.upsert(["a"], rows_of(1))
+    with monkeypatch.context() as patched:
+        patched.setattr("holdfast.store.edge_shard._retrieve", lambda *_: fails)
+        with pytest.raises(StoreError, match=said.split(" (", maxsplit=1)[0]) as told:
+            store.get(["a"])
+    assert told.value.fix.startswith(fix)
+
+
 def test_a_second_process_is_told_who_holds_the_folder(store):
     code = (
         "import sys; from holdfast.store.edge import EdgeStore; from holdfast.space import Space\n"

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from ..errors import HoldfastError
+from ..sqlite import way_out
 
 DONE, GATE_FAILED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
 _WAYS_OUT = {
@@ -101,6 +102,8 @@ class _Leaving:
             self._say(_parts(error, str(error), error.fix, error))
         elif isinstance(error, OSError | sqlite3.DatabaseError):
             fix = _WAYS_OUT.get(getattr(error, "errno", None) or 0, "")
+            if isinstance(error, sqlite3.Error):
+                fix = way_out(error, "Restore the file from a copy.")
             self._say(_parts(error, f"{_environment(error)} {fix}".rstrip(), fix))
         else:
             traceback.print_exception(error)

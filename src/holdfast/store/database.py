@@ -13,6 +13,7 @@ from typing import Any
 from ..arrays import IntArray
 from ..errors import InvalidInput, OccupiedStore, StoreError
 from ..space import Space
+from ..sqlite import way_out
 from .flags import TABLE, Flags
 
 FORMAT = 2
@@ -146,7 +147,9 @@ class Database:
         except sqlite3.DataError as cause:
             raise InvalidInput(who, "rows that SQLite can keep", f"{cause}", _TOO_LARGE) from cause
         except (sqlite3.OperationalError, OSError) as cause:
-            raise StoreError(who, "files that can be read and written", f"{cause}") from cause
+            raise StoreError(
+                who, "files that can be read and written", f"{cause}", way_out(cause, _RESTORE)
+            ) from cause
         except sqlite3.DatabaseError as cause:
             raise broken(self.path, "a database of Holdfast", f"{cause}") from cause
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +14,31 @@ from typing import Any
 
 from ..errors import OccupiedStore, StoreError, said
 from ..space import Space
+from ..sqlite import MACHINE
 from .vectorfile import write_lasting
 
 FORMAT = 1
 RESTORE = "Restore the folder from a copy, or delete it and fill it again."
+
+# What the machine refuses leaves the files as they are.
+_REFUSED = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+        *(errno.EROFS, errno.EACCES, errno.EPERM),
+    }
+)
+
+
+def way_out_of(said: str) -> str:
+    """What to do about a failure of the engine, by what it says.
+
+    Example:
+        >>> way_out_of("Failed to flush: No space left on device (os error 28)") == MACHINE
+        True
+    """
+    told = re.findall(r"\(os error (\d+)\)", said)
+    refused = "Not enough space" in said or (told and int(told[-1]) in _REFUSED)
+    return MACHINE if refused else RESTORE
 
 
 @contextmanager
@@ -28,7 +51,7 @@ def writing(path: Path) -> Iterator[None]:
             str(path),
             "a disk that takes it",
             said(cause),
-            "Make room, or let this process write there; then do the same again.",
+            MACHINE,
         ) from cause
 
 

@@ -29,7 +29,7 @@ from ..errors import StoreError, StoreHeld
 from ..space import Space
 from . import edge_build
 from .edge_payload import Plain, condition
-from .edge_pointer import RESTORE, Pointer, read_pointer, writing
+from .edge_pointer import Pointer, read_pointer, way_out_of, writing
 from .where import Where
 
 _GRAPH_KB = 10_000  # smaller parts are scanned: 0.3 ms for the 6,500 rows of 384-d it holds
@@ -366,4 +366,4 @@ def _translated(who: str) -> Iterator[None]:
             raise StoreHeld(
                 who, "a folder that no other process holds", "one held by another", "Stop it first."
             ) from cause
-        raise StoreError(who, "a shard that works", f"{cause}", RESTORE) from cause
+        raise StoreError(who, "a shard that works", f"{cause}", way_out_of(f"{cause}")) from cause

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...artifact import write_whole
 from ...errors import LedgerError
-from ...sqlite import write_ahead
+from ...sqlite import way_out, write_ahead
 from .deed import COLUMNS, Deed, deed_of
 from .deed import SCHEMA as AUDIT
 from .records import FORMAT, SCHEMA
@@ -53,7 +53,7 @@ class LedgerFile:
                 str(self.path),
                 "a ledger that can be written" if closed else "a readable ledger",
                 "a folder that is read-only" if closed else f"{_whose(cause)} word: {cause}",
-                _CLOSED if closed else _RESTORE,
+                _CLOSED if closed else way_out(cause, _RESTORE),
             ) from cause
 
     def _connect(self, readonly: bool) -> None:
