@@ -170,7 +170,8 @@ class Postgres:
         connection = self.connect()
         if self._greet is not None:
             try:
-                self._greet(connection)
+                with self.reported():
+                    self._greet(connection)
             except BaseException:
                 connection.close()
                 raise

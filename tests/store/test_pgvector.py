@@ -357,6 +357,39 @@ def test_a_lost_connection_is_opened_again(make, sql):
         make()
 
 
+def test_a_hold_that_alone_was_lost_is_taken_again_beside_work_that_goes_on(make, sql, monkeypatch):
+    """A server that ends idle connections ends the hold first: nobody works on it."""
+
+    def sleep(_):
+        raise TimeoutError("it waits for itself")
+
+    store = make()
+    store.upsert(names(5), sample(5, SPACE))
+    with store._postgres.transaction():  # another thread's, which goes on
+        lost = store._hold._connection
+        sql("SELECT pg_terminate_backend(%s, 60000)", store._hold._backend)
+        monkeypatch.setattr("holdfast.store.pgvector_hold.time.sleep", sleep)
+        with store._postgres.outside() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        monkeypatch.undo()
+        assert lost.closed
+        with pytest.raises(StoreHeld):
+            make()
+    assert len(store) == 5
+
+
+def test_what_a_server_says_while_a_connection_is_made_is_a_store_error(make, monkeypatch):
+    store = make()
+
+    def ended(_):
+        raise psycopg.errors.AdminShutdown("terminating connection")
+
+    monkeypatch.setattr(store._hold, "join", ended)
+    store._postgres._drop_idle()
+    with pytest.raises(StoreError, match="terminating connection"):
+        store.revisions(["a"])
+
+
 def test_counts_are_right_whoever_writes(make, tmp_path, sql):
     store, title = make(), table(tmp_path)
     store.upsert(names(300), sample(300, SPACE))

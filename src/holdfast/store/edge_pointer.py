@@ -29,15 +29,15 @@ _REFUSED = frozenset(
 )
 
 
-def way_out_of(said: str) -> str:
+def way_out_of(words: str) -> str:
     """What to do about a failure of the engine, by what it says.
 
     Example:
         >>> way_out_of("Failed to flush: No space left on device (os error 28)") == MACHINE
         True
     """
-    told = re.findall(r"\(os error (\d+)\)", said)
-    refused = "Not enough space" in said or (told and int(told[-1]) in _REFUSED)
+    told = re.findall(r"\(os error (\d+)\)", words)
+    refused = "Not enough space" in words or (told and int(told[-1]) in _REFUSED)
     return MACHINE if refused else RESTORE
 
 

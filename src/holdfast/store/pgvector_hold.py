@@ -18,8 +18,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from weakref import WeakSet
 
 from ..errors import StoreError, StoreHeld
 from ..postgres import Connection, Postgres
@@ -46,6 +47,7 @@ class Hold:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._backend = 0  # the server's process behind it
+        self._working: WeakSet[Connection] = WeakSet()  # the others of this store
         self._take()
 
     def _take(self) -> None:
@@ -61,11 +63,15 @@ class Hold:
 
     def _wait(self, connection: Connection) -> None:
         until = time.monotonic() + _PATIENCE
-        for key, ours in ((1, _OURS), (2, None)):
-            other = _lock(connection, self._table, key, ours, until)
-            if other is not None:
-                raise self._held(other[0])
-        connection.execute(f"SELECT pg_advisory_unlock({_KEY.format(2)})", [self._table])
+        other = _lock(connection, self._table, 1, _OURS, until)
+        if other is not None:
+            raise self._held(other[0])
+        # Where only the hold was lost, our own connections go on working.
+        ours = [c.info.backend_pid for c in self._working if not c.closed]
+        while (holder := _holder(connection, self._table, 2, ours))[1]:
+            if time.monotonic() > until:
+                raise self._held(holder[0])
+            time.sleep(_LOOK)
 
     def _held(self, holder: str) -> StoreHeld:
         return StoreHeld(
@@ -91,6 +97,8 @@ class Hold:
                 self._take()
         with self._postgres.reported():
             connection.execute(f"SELECT pg_advisory_lock_shared({_KEY.format(2)})", [self._table])
+        with self._lock:
+            self._working.add(connection)
 
     def release(self) -> None:
         """Let go. Calling it twice is fine."""
@@ -142,7 +150,7 @@ def upkeep(postgres: Postgres, connection: Connection, table: str) -> Iterator[b
 
 
 def _lock(
-    connection: Connection, table: str, key: int, ours: set[int] | None, until: float
+    connection: Connection, table: str, key: int, ours: set[int], until: float
 ) -> tuple[str, bool] | None:
     """Take a lock of a table; what a connection that was lost has left is waited for.
 
@@ -150,8 +158,7 @@ def _lock(
         connection: That takes it.
         table: Its name, with the schema.
         key: Which lock.
-        ours: Processes of the server that keep it for this one; None where whoever has it is
-            waited for.
+        ours: Processes of the server that keep it for this one.
         until: When waiting ends.
     Returns:
         None once it is taken, else who has it, and whether they are at it.
@@ -160,7 +167,7 @@ def _lock(
         f"SELECT pg_try_advisory_lock({_KEY.format(key)})", [table]
     ).fetchone()[0]:
         holder, backend = _holder(connection, table, key)
-        if ours is not None and _lives(holder) and (backend in ours or not _is_this(holder)):
+        if _lives(holder) and (backend in ours or not _is_this(holder)):
             return holder, True
         if time.monotonic() > until:
             return holder, False
@@ -168,17 +175,20 @@ def _lock(
     return None
 
 
-def _holder(connection: Connection, table: str, key: int) -> tuple[str, int]:
-    """What the connection calls itself that has a lock, and the server's process behind it;
-    "" when there is none any more.
+def _holder(
+    connection: Connection, table: str, key: int, but: Sequence[int] = ()
+) -> tuple[str, int]:
+    """What a connection calls itself that has a lock, and the server's process behind it;
+    "" and 0 when there is none any more but those that are left out.
     """
     query = (
         "SELECT a.application_name, pid FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
         " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
         f" AND (l.classid::bigint << 32) | l.objid::bigint = {_KEY.format(key)}"
         " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND pid <> ALL(%s)"
     )
-    found = connection.execute(query, [table]).fetchone()
+    found = connection.execute(query, [table, list(but)]).fetchone()
     return (str(found[0]), int(found[1])) if found else ("", 0)
 
 
