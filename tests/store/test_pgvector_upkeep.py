@@ -8,7 +8,7 @@ import pytest
 from holdfast.errors import InvalidInput
 from holdfast.space import Space
 from holdfast.store.checks.bench import names, sample
-from holdfast.store.pgvector_index import _SPARE, Graph
+from holdfast.store.pgvector_index import _SPARE, ALL, Graph
 from tests.store.conftest import SPACE, table
 
 
@@ -52,6 +52,27 @@ def settings(store, rows):
         index._equip(connection, index._graph, rows)
         query = "SHOW maintenance_work_mem", "SHOW max_parallel_maintenance_workers"
         return [connection.execute(each).fetchone()[0] for each in query]
+
+
+def test_a_limit_on_statements_does_not_end_upkeep(make, postgres, monkeypatch):
+    """Many servers have one; without its graph a large gallery would never be ready."""
+    store = make(exact_below=10)
+    store.upsert(names(50), sample(50, SPACE))
+    tend, told = store._index._tend, []
+
+    def ends(connection, growing):
+        told.append(connection.execute("SHOW statement_timeout").fetchone()[0])
+        tend(connection, growing)
+
+    monkeypatch.setattr(store._index, "_tend", ends)
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute("ALTER ROLE CURRENT_USER SET statement_timeout = '1h'")
+        try:
+            store.tend()
+        finally:
+            server.execute("ALTER ROLE CURRENT_USER RESET statement_timeout")
+    assert told == ["0"]
+    assert store._postgres.run(store._index.reach) == ALL
 
 
 def test_memory_and_processes_are_what_the_settings_say(make):

