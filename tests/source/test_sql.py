@@ -150,6 +150,24 @@ def test_the_feed_notes_what_plain_sql_does(sql, table):
     assert sorted(feed_of(again)) == ["b", "d"]
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "DROP TRIGGER feed_{0}_updated ON {0}",
+        "ALTER TABLE {0} DISABLE TRIGGER feed_{0}_deleted",
+        "ALTER TABLE {0} RENAME TO before_{0}; CREATE TABLE {0} (LIKE before_{0} INCLUDING ALL)",
+    ],
+)
+def test_a_feed_that_notes_no_more_is_not_taken_for_a_quiet_one(sql, table, harm):
+    source = opened(table)
+    with source.following() as mine:
+        assert mine
+    sql(harm.format(table))
+    for look in (lambda: source.following().__enter__(), lambda: opened(table)):
+        with pytest.raises(ConfigError, match="whose triggers are not on it"):
+            look()
+
+
 def test_a_feed_notes_the_columns_that_are_read_now(sql, table):
     first = opened(table)
     sql(f"INSERT INTO {table} (id, title) VALUES ('a', 'A')")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from holdfast.arrays import as_vectors
-from holdfast.errors import EncoderUnavailable, InvalidInput
+from holdfast.errors import EncoderUnavailable, InvalidInput, SourceError
 from holdfast.items import Item
 from holdfast.source.feed import Change
 from holdfast.space import Space
@@ -233,6 +233,27 @@ def test_a_thread_goes_on_after_a_failure_and_ends_when_told(world):
     wait(lambda: gallery.follower.error is None)
     gallery.follower.close()
     assert not any(t.name == "follower" for t in threading.enumerate())
+
+
+def test_what_cannot_be_followed_is_told_once(world, monkeypatch, caplog):
+    gallery, table, _ = world
+    tries = []
+
+    def latest():
+        tries.append(None)
+        raise SourceError("feed", "a feed", f"none, try {(len(tries) + 1) // 2}")
+
+    monkeypatch.setattr(gallery.follower, "_every", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "latest", latest)
+        gallery.follower.start()
+        wait(lambda: len(tries) > 4)
+    gallery.follower.close()
+    told = [record.message for record in caplog.records][:2]
+    assert told == [
+        f"the source is not followed just now: feed: expected a feed, got none, try {n}."
+        for n in (1, 2)
+    ]
 
 
 def test_a_disk_that_fails_does_not_end_the_thread(world, monkeypatch):

@@ -219,9 +219,14 @@ class SqlSource:
             return
         connection.execute(self._sql(_TABLE))
         connection.execute(function)
-        events = ("inserted", "updated", "deleted", "emptied")
-        triggers = {event: name(f"{self._feed}_{event}") for event in events}
+        triggers = {event: name(title) for event, title in self._triggers.items()}
         connection.execute(self._sql(_TRIGGERS, note=note, **triggers))
+
+    @property
+    def _triggers(self) -> dict[str, str]:
+        """Their names, by what happens to the table."""
+        events = ("inserted", "updated", "deleted", "emptied")
+        return {event: f"{self._feed}_{event}" for event in events}
 
     def _noted_by(self, connection: Connection, title: str) -> str:
         """The body of the function that notes changes."""
@@ -233,18 +238,21 @@ class SqlSource:
         return str(found[0]) if found else ""
 
     def _check_feed(self, connection: Connection) -> None:
+        """All triggers must be on the table that is there now: a swapped one has none."""
         query = (
-            "SELECT FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+            "SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
             " JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = %s AND c.relname = %s AND t.tgname = %s AND t.tgenabled <> 'D'"
+            " WHERE n.nspname = %s AND c.relname = %s AND t.tgname = ANY(%s)"
+            " AND t.tgenabled <> 'D'"
         )
-        values = [*self._place, f"{self._feed}_inserted"]
-        if connection.execute(query, values).fetchone() is None:
+        values = [*self._place, list(self._triggers.values())]
+        if connection.execute(query, values).fetchone()[0] < len(self._triggers):
             raise ConfigError(
                 "source: feed",
                 f"a feed of {self._who}",
                 f"{self._feed!r}, a table whose triggers are not on it",
-                "Choose another name, or drop that table.",
+                "Choose another name, or drop that table, and open it again: it is made with them. "
+                "What was written without them has to be written again.",
             )
 
     @contextmanager
@@ -255,6 +263,7 @@ class SqlSource:
         digest = hashlib.sha256(repr((self._place, self._feed)).encode()).digest()
         key = int.from_bytes(digest[:8], "big", signed=True)
         with self._postgres.outside() as connection:
+            self._check_feed(connection)
             (free,) = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
             try:
                 yield bool(free)

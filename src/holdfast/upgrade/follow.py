@@ -9,6 +9,7 @@ over again, and doing that twice changes nothing.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -18,6 +19,7 @@ from ..items import Item
 from ..source.feed import Change, Feed
 from .gallery import Gallery
 
+_LOG = logging.getLogger("holdfast.upgrade")
 _BATCH = 256  # changes taken over at once
 _EVERY = 1.0  # seconds between two looks
 _LONGEST = 60.0  # seconds between two tries while nothing works
@@ -119,6 +121,8 @@ class Follower:
             try:
                 arrived = self.catch_up()
             except Exception as error:  # noqa: BLE001 - it is kept, and tried again
+                if str(error) != str(self.error):
+                    _LOG.warning("the source is not followed just now: %s", error)
                 self.error, pause = error, min(2 * pause, _LONGEST)
             else:
                 self.error, pause = None, self._every
