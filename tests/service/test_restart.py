@@ -2,10 +2,12 @@
 
 import threading
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
 from holdfast.errors import StoreError, UpgradeError
+from holdfast.service import steward
 from holdfast.service.serve import compose
 from holdfast.service.settings import Settings
 from holdfast.service.tokens import Tokens
@@ -171,3 +173,29 @@ def test_a_finish_that_is_refused_deletes_nothing_later(planned, opened, monkeyp
     assert len(list(stores.iterdir())) == 2
     opened(planned)
     assert len(list(stores.iterdir())) == 2
+
+
+def test_a_store_that_was_away_while_a_service_opened_anew_is_opened_later(
+    home, opened, monkeypatch
+):
+    """A plan opens both stores; a database that is away just then must not end all searches."""
+    home.done("build")
+    client, now = opened(home), [0.0]
+    monkeypatch.setattr(steward, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def fails(project, *given):
+        raise StoreError("the new side", "a database", "one that is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Project, "gallery", fails)
+        assert client.command("plan").json()["got"] == "one that is away"
+        assert client.get("/ready").json()["got"] == "one that is not"  # within a second
+        now[0] += 1.0
+        assert client.get("/ready").json()["got"] == "one that is away"
+    now[0] += 0.5
+    assert client.get("/ready").status_code == 503
+    now[0] += 0.5
+    assert client.get("/ready").json() == {"ready": True}
+    assert client.ids(home.queries["q0"], 1) == ["d0"]
+    assert client.command("start").json()["done"]
+    client.until("ready")

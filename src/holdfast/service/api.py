@@ -178,6 +178,7 @@ class Api:
 
     def _ready(self) -> Any:
         """Whether searches are answered."""
+        self._steward.open_again()  # nobody sends searches to one that is not ready
         if self._steward.is_open:
             return {"ready": True}
         return self._refused(

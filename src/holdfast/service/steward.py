@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -63,9 +64,10 @@ class Steward:
         self.cleared = False  # whether it deleted an old store that a finish had left
         self.trouble = ""  # why the last backfill ended, if it did not end well
         self.tempo = Tempo()
-        self._resume, self._grace = resume, grace
+        self._resume, self._grace, self._why = resume, grace, ""
         self._gate = Turnstile()
         self._gallery: Gallery | None = None
+        self._owed: float | None = None  # when to try again to open it, if that failed
         self._ledger: Ledger | None = None
         self._finished = False
         self._quality: Quality | None = None
@@ -73,7 +75,6 @@ class Steward:
         self._mover: threading.Thread | None = None
         self._wish = threading.Event()  # that the backfill shall stop
         self._nudge = threading.Event()  # that it shall look up from its sleep
-        self._why = ""
 
     # open and close
 
@@ -94,7 +95,9 @@ class Steward:
                 _LOG.warning("backfill: %s", scrubbed(str(error)))
 
     def _open(self) -> None:
+        self._owed = time.monotonic() + 1.0
         self._gallery = self.project.gallery()
+        self._owed = None
         for silence in self._gallery.silences.values():
             silence.patience = PATIENCE
         if self._gallery.follower is not None:
@@ -117,6 +120,7 @@ class Steward:
 
     def close(self) -> None:
         """Stop after the batch under way and let go of the stores."""
+        self._owed = None
         if self._gallery is None:
             return
         self.halt(STOPPED, self._grace)
@@ -154,10 +158,18 @@ class Steward:
     @contextmanager
     def using(self) -> Iterator[Gallery]:
         """The gallery, for a search or a write; do not nest."""
+        self.open_again()
         with self._gate.shared():
             if self._gallery is None:
                 raise shut()
             yield self._gallery
+
+    def open_again(self) -> None:
+        """Open what could not be opened when it had been closed: a database may have been away."""
+        if self._owed is not None and time.monotonic() >= self._owed:
+            with self._gate.writing():
+                if self._owed is not None:
+                    self._open()
 
     def reads(self, gallery: Gallery) -> str:
         """Which side answers: "old", "new" or "both"; a gallery of one side knows no names."""
