@@ -215,6 +215,16 @@ def test_what_is_not_a_ledger_is_refused(tmp_path, spoil, message):
     assert path.read_bytes() == before
 
 
+def test_a_new_ledger_takes_no_other_disk(tmp_path, monkeypatch):
+    """A folder for temporary files that is full left one that nobody could read."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    ledger = Ledger(tmp_path / "ledger.sqlite", lambda: 1.0)
+    ledger.begin({}, OLD, NEW)
+    assert ledger._rows("PRAGMA journal_mode") == [("wal",)]
+    assert ledger._rows("PRAGMA integrity_check") == [("ok",)]
+    ledger.close()
+
+
 def _set_format(path, value):
     db = sqlite3.connect(path)
     db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (value,))
