@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +99,17 @@ def test_broken_bytes_files_and_packing_are_refused(tmp_path):
         (tmp_path / f"{name}.gz").write_bytes(data)
         with pytest.raises(SourceError, match="gzip"):
             JsonlSource(tmp_path / f"{name}.gz")
+
+
+def test_no_room_to_unpack_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "x.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"id": "a", "text": "x"}\n' * 9_000))
+    full = Path("/dev/full")
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda: full.open("wb+", buffering=0))
+    with pytest.raises(SourceError) as told:
+        JsonlSource(path)
+    assert told.value.expected == "room to unpack it among temporary files"
+    assert (told.value.got, told.value.fix.split()[0]) == ("No space left on device", "TMPDIR")
 
 
 def test_a_payload_field_that_never_occurs_is_refused(tmp_path):

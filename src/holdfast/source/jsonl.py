@@ -10,7 +10,7 @@ import weakref
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -128,16 +128,23 @@ def _lost(item: Item) -> bool:
 
 
 def _unpack(path: Path) -> IO[bytes]:
-    plain = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the source
-    try:
-        with gzip.open(path, "rb") as packed:
-            shutil.copyfileobj(packed, plain, 1 << 20)
-    except (OSError, EOFError, zlib.error) as cause:
-        plain.close()
-        raise SourceError(str(path), "a whole gzip file", str(cause)) from cause
-    plain.flush()
-    plain.seek(0)
-    return plain
+    with ExitStack() as opened:
+        try:
+            plain = opened.enter_context(tempfile.TemporaryFile())
+            with gzip.open(path, "rb") as packed:
+                shutil.copyfileobj(packed, plain, 1 << 20)
+            plain.seek(0)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as cause:
+            raise SourceError(str(path), "a whole gzip file", str(cause)) from cause
+        except OSError as cause:
+            raise SourceError(
+                str(path),
+                "room to unpack it among temporary files",
+                said(cause),
+                "TMPDIR names another folder for them.",
+            ) from cause
+        opened.pop_all()  # it lives as long as the source
+        return plain
 
 
 def _object(line: bytes, place: str) -> dict[str, Any]:
