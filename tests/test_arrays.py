@@ -115,6 +115,21 @@ def test_what_is_no_array_of_numbers(bad):
 
 
 @pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([[1, 2, 3], [1, 2, 3], [1, 2]], "3 in row 0 and 2 in row 2"),
+        ((np.ones(3), np.ones(4)), "3 in row 0 and 4 in row 1"),
+        ([[1, 2, 3], 4], "3 in row 0 and 1 in row 1"),
+    ],
+    ids=str,
+)
+def test_rows_of_different_lengths_are_named(rows, said):
+    with pytest.raises(InvalidInput) as told:
+        as_vectors(rows, DOT, "test")
+    assert told.value.got == said
+
+
+@pytest.mark.parametrize(
     "kind", [np.float64, np.float16, np.int64, np.int8, np.uint8, bool, object]
 )
 def test_every_real_dtype_becomes_float32(kind):

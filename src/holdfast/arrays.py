@@ -155,9 +155,18 @@ def _as_floats(values: Any, owner: str) -> FloatArray:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity: NotFinite
             return np.ascontiguousarray(raw, dtype=np.float32)
     except (TypeError, ValueError) as cause:
-        raise InvalidInput(
-            owner, "an (n, d) array of numbers", f"{type(values).__name__}: {cause}"
-        ) from cause
+        why = _uneven(values) or f"{type(values).__name__}: {cause}"
+        raise InvalidInput(owner, "an (n, d) array of numbers", why) from cause
+
+
+def _uneven(values: Any) -> str:
+    """Which row is not as long as the first one; empty where all are."""
+    rows = list(values) if isinstance(values, Sequence) else []
+    lengths = [len(row) if isinstance(row, Sequence | np.ndarray) else 1 for row in rows]
+    other = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
+    if other is None:
+        return ""
+    return f"{lengths[0]} in row 0 and {lengths[other]} in row {other}"
 
 
 def quiet_squares(array: FloatArray) -> FloatArray:
