@@ -1,6 +1,7 @@
 """Refusals where something is wrong with the service itself: going down, slow, or failing late."""
 
 import asyncio
+import json
 import threading
 import time
 
@@ -31,6 +32,10 @@ def test_a_name_that_cannot_be_in_a_path_is_the_fault_of_who_asks(still, method,
         ),
         (b'{"k": 0}', ("body.k", "a value greater than or equal to 1", "0")),
         (b'{"k": 1.5}', ("body.k", "a valid integer", "1.5")),
+        (b'{"k": true}', ("body.k", "a valid integer", "True")),
+        (b'{"k": "3"}', ("body.k", "a valid integer", "'3'")),
+        (b'{"payloads": "no"}', ("body.payloads", "a valid boolean", "'no'")),
+        (b'{"vectors": {"a": [[true]]}}', ("body.vectors.a.0.0", "a valid number", "True")),
         (b'{"texts": []}', ("body.texts", "a list of at least 1 item", "[]")),
         (b'{"texts": ["a"], "key": ""}', ("body.key", "text of at least 1 character", "''")),
         (b'{"texts": ["a", " "]}', ("body.texts.1", "a question with words", "' '")),
@@ -48,6 +53,33 @@ def test_what_is_wrong_with_a_request_is_said_in_our_words(still, body, said):
     told = post(still, body, "application/json")
     parts = told["who"], told["expected"], told["got"]
     assert (told["status"], parts[: len(said)]) == (422, said)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("leave_behind_quarantined", "yes", "a valid boolean"),
+        ("early", 1, "a valid boolean"),
+        ("share", "0.5", "a valid number"),
+        ("items_per_second", True, "a valid number"),
+        ("wait", "30", "a valid number"),
+    ],
+)
+def test_a_command_takes_no_word_for_a_number_and_no_number_for_a_yes(still, name, value, expected):
+    told = still("POST", "/api/commands/pause", {name: value})
+    parts = told.json()["who"], told.json()["expected"], told.json()["got"]
+    assert (told.status_code, parts) == (422, (f"body.{name}", expected, repr(value)))
+
+
+def test_a_whole_number_may_be_written_with_a_point(still):
+    told = post(still, b'{"texts": ["w1 w2"], "k": 3.0}', "application/json")
+    assert len(told["answers"][0]["hits"]) == 3
+
+
+def test_rows_of_different_lengths_are_refused_by_their_number(still):
+    name = still.status()["old"]["name"]
+    rows = json.dumps({"vectors": {name: [[1, 2], [1, 2, 3]]}}).encode()
+    assert post(still, rows, "application/json")["got"] == "2 in row 0 and 3 in row 1"
 
 
 def test_a_body_that_does_not_say_that_it_is_json_is_told_to(still):

@@ -6,7 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from .settings import DEPTH, DIM, HITS, ITEMS, LISTED, NAME, QUERIES, TEXT
 
@@ -67,8 +74,15 @@ def _worded(text: str) -> str:
     return text
 
 
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 3.0 is 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    """A body. The text "3" is no number, and true is not 1."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 Text = Annotated[str, StringConstraints(max_length=TEXT), AfterValidator(_readable)]
@@ -77,6 +91,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME), AfterVal
 Fields = Annotated[dict[str, Any], AfterValidator(plain)]
 Limit = Annotated[int, Field(ge=1, le=LISTED)]
 Number = Annotated[int, Field(ge=0, le=2**53)]
+Count = Annotated[int, BeforeValidator(_whole)]
 Row = Annotated[list[float], Field(min_length=1, max_length=DIM)]
 
 
@@ -87,7 +102,7 @@ class Search(_Strict):
     vectors: dict[str, Annotated[list[Row], Field(min_length=1, max_length=QUERIES)]] | None = (
         Field(default=None, description="Rows by the name or fingerprint of their space.")
     )
-    k: int = Field(default=10, ge=1, le=HITS)
+    k: Count = Field(default=10, ge=1, le=HITS)
     where: Fields | None = Field(default=None, description="A filter over payloads.")
     payloads: bool = Field(default=True, description="Whether hits carry their payloads.")
     key: Name | None = Field(default=None, description="Who asks: the same key, the same side.")
@@ -125,7 +140,7 @@ class Compare(_Strict):
     """One question to the old side, to both, and to the new side."""
 
     text: Question
-    k: int = Field(default=10, ge=1, le=50)
+    k: Count = Field(default=10, ge=1, le=50)
     where: Fields | None = None
 
 
