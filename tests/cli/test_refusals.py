@@ -87,11 +87,24 @@ def test_commands_without_a_gallery_or_a_plan(home):
 
 
 def test_commands_at_the_wrong_moment(planned):
-    assert "no upgrade under way" in planned.refused("plan")
     assert "no upgrade under way" in planned.refused("build")
-    assert "an upgrade that is cut over" in planned.refused("finish", "--yes-give-up-the-old-side")
-    assert "an upgrade that is ready" in planned.run("cutover").stderr
-    assert "a backfill that runs" in planned.refused("pause")
+    assert "no upgrade under way" in planned.refused("plan", "--dry-run")
+    rows = len(planned.data("audit")["deeds"])
+    wrong = {
+        "plan": "no upgrade under way",
+        "finish": "an upgrade that is cut over",
+        "cutover": "an upgrade that is ready",
+        "pause": "a backfill that runs",
+    }
+    for command, wanted in wrong.items():
+        word = ["--yes-give-up-the-old-side"] if command == "finish" else []
+        said = planned.run(command, *word)
+        assert (said.exit_code, said.stdout, wanted in said.stderr) == (2, "", True)
+    deeds = planned.data("audit")["deeds"][rows:]
+    assert [deed["what"] for deed in deeds] == ["plan", "finish", "cut over", "pause"]
+    for deed, wanted in zip(deeds, wrong.values(), strict=True):
+        assert deed["outcome"].startswith(f"refused: {deed['what']}: expected {wanted}")
+    assert planned.data("status")["state"] == "planned"
 
 
 def test_a_damaged_ledger_is_named_and_left_alone(planned):

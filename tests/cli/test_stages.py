@@ -80,16 +80,22 @@ def test_a_holdover_keeps_the_old_side(home):
 
 def test_the_audit_tells_who_did_what_and_why(planned):
     home = ready(planned)
-    home.run("finish", "--yes-give-up-the-old-side")  # refused before anything is opened
+    home.run("finish", "--yes-give-up-the-old-side", "--why", "no room")  # opens nothing
+    home.run("pause")
+    home.run("finish")  # the state forbids it before the word is asked for
     home.done("cutover", "--share", "0.2", "--why", "first stage")
     home.done("rollback", "--why", "Mr X complains")
     told = home.data("audit", "--check")
     assert told["whole"] is True
     rows = [(d["who"], d["what"], d["why"], d["outcome"]) for d in told["deeds"]]
-    me = person()
+    me, late = person(), "refused: finish: expected an upgrade that is cut over, got one that is"
+    idle = "refused: pause: expected a backfill that runs, got an upgrade that is ready."
     assert rows == [
         (me, "plan", "", "done"),
         (me, "start", "", "done"),
+        (me, "finish", "no room", f"{late} ready. Cut over first."),
+        (me, "pause", "", idle),
+        (me, "finish", "", f"{late} ready. Cut over first."),
         (me, "cut over 20 % of the traffic", "first stage", "done"),
         (me, "roll back", "Mr X complains", "done"),
     ]

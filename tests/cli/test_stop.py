@@ -174,7 +174,7 @@ def test_killed_in_the_middle_and_started_again(slow):
     status = slow.data("status")
     assert (status["state"], status["running"]) == ("copying", False)
     assert "cut off" in slow.done("status")
-    assert "is gone" in slow.refused("pause")
+    assert "is gone" in slow.run("pause").stderr
     found = [name for name, _ in slow.found("w1 w2", k=2 * ITEMS)]
     assert sorted(found) == sorted(slow.documents)
     complete(slow)

@@ -123,6 +123,29 @@ def test_the_audit_keeps_who_what_why_and_the_gate(client):
     assert client.get(f"/api/audit?after={numbers[-2]}").json()["deeds"] == deeds[-1:]
 
 
+def test_the_audit_keeps_what_the_state_forbids_as_the_command_line_does(client):
+    client("POST", "/api/commands/cut-over", {"confirm": READ_NEW, "why": "now"})
+    client("POST", "/api/commands/roll-back", {"confirm": "no"})  # is told the words: a question
+    client("POST", "/api/commands/pause", {}, token=False)  # nobody whom it knows
+    deed = client.get("/api/audit").json()["deeds"][-1]
+    known = [deed[part] for part in ("who", "what", "why", "gate")]
+    assert known == ["ALICE", "cut over", "now", "no gate"]
+    wanted = "an upgrade that is ready or cutting over, got the upgrade is planned."
+    assert deed["outcome"] == f"refused: cut over: expected {wanted}"
+
+
+def test_the_audit_keeps_the_gate_and_the_reason_also_where_no_engine_acts(planned, opened):
+    planned.configure(more="\n[[gate]]\nat_least = 0.1\n")
+    client = opened(planned)
+    client.command("throttle", items_per_second=SLOW, why="lunch")
+    client.command("start")
+    client.command("throttle", items_per_second=0.0, why="dinner")
+    client.until("ready")
+    rows = [(d["what"], d["why"], d["gate"]) for d in client.get("/api/audit").json()["deeds"]]
+    assert (f"rate {SLOW:g}", "lunch", "nothing measured") in rows
+    assert ("rate 0", "dinner", "nothing measured") in rows
+
+
 def test_quarantine_is_told_tried_again_and_left_behind(home, opened, monkeypatch):
     home.configure(new="picky")
     home.done("build")

@@ -6,9 +6,28 @@ from datetime import UTC, datetime
 
 import click
 
-from ..errors import LedgerError
+from ..errors import HoldfastError, LedgerError
 from .face import Face, command
 from .tables import grid
+
+
+def keep(face: Face, what: str, why: str = "", refused: HoldfastError | None = None) -> None:
+    """Add a command of this process that no engine has kept.
+
+    Args:
+        face: Of the command.
+        what: It is called.
+        why: The reason that was given.
+        refused: Why it was not done; None where it was.
+    """
+    from ..upgrade.record.audit import Audit, person
+    from ..upgrade.record.deed import DONE
+    from ..upgrade.watching.verdict import verdict
+
+    gate = face.project.config.gate
+    with face.ledger(readonly=False) as ledger:
+        record = Audit(ledger, person(), lambda: verdict(gate, ledger))
+        record.record(what, why, outcome=f"refused: {refused}" if refused else DONE)
 
 
 @command("audit")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UpgradeError
+from .audit import keep
 from .door import INTERRUPTED, leave_now
 from .face import Face, command, gate_failed
 from .progress import bar, lasting
@@ -208,14 +209,18 @@ def _refuse_without_backfill(face: Face) -> None:
         upgrade, pace = ledger.upgrade(), read_pace(ledger)
     state = upgrade.state if upgrade else "not planned"
     if state != "copying":
-        raise UpgradeError("pause", "a backfill that runs", f"an upgrade that is {state}")
-    if pace and not alive(pace):
-        raise UpgradeError(
+        error = UpgradeError("pause", "a backfill that runs", f"an upgrade that is {state}")
+    elif pace and not alive(pace):
+        error = UpgradeError(
             "pause",
             "a backfill that runs",
             f"one whose process {pace['pid']} is gone",
             "There is nothing to stop. To go on: holdfast backfill.",
         )
+    else:
+        return
+    keep(face, "pause", refused=error)
+    raise error
 
 
 @command("status")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from ..errors import HoldfastError, UpgradeError
+from .audit import keep
 from .face import Face, command, gate_failed
 from .progress import bar, waiting
 from .search import read_where
@@ -70,7 +71,7 @@ def cutover(
     if step_back:
         _step_back(face, stage, why)
         return
-    if _state(face, "cut over") == "cut over":
+    if _state(face, "cut over", why) == "cut over":
         _tell(face, {"state": "cut over", "changed": False}, "It is cut over already.")
         return
     if stage is not None:
@@ -126,7 +127,7 @@ def _stage(share: float | None, tenants: tuple[str, ...], where: str | None) -> 
 def _step_back(face: Face, stage: Stage | None, why: str) -> None:
     if stage is not None:
         raise UpgradeError("cut over", "a stage, or --step-back", "both", "Give one of them.")
-    _state(face, "step back")
+    _state(face, "step back", why)
     with face.gallery() as gallery:
         _engine(face, gallery).step_back(why=why)
         held = gallery.stage
@@ -155,7 +156,7 @@ def _engine(face: Face, gallery: Gallery, **more: Any) -> Engine:
 @_WHY
 def rollback(face: Face, why: str) -> None:
     """Answer from the old side again, with all written since."""
-    if _state(face, "roll back") == "rolled back":
+    if _state(face, "roll back", why) == "rolled back":
         _tell(face, {"state": "rolled back", "changed": False}, "It is rolled back already.")
         return
     with face.gallery(needs_new=False) as gallery, bar(face, "roll back") as show:
@@ -193,18 +194,19 @@ def rollback(face: Face, why: str) -> None:
 @_WHY
 def finish(face: Face, word: bool, leave_behind_quarantined: bool, early: bool, why: str) -> None:
     """Give up the old side for good and delete its store. There is no way back."""
-    state = _state(face, "finish")
+    state = _state(face, "finish", why)
     if state not in ("cut over", "finished"):
-        raise UpgradeError(
+        error = UpgradeError(
             "finish", "an upgrade that is cut over", f"one that is {state}", "Cut over first."
         )
+        _refuse(face, error, why)
     _confirm(face, word)
     if state == "cut over":
         with face.gallery() as gallery:
             engine = _engine(face, gallery)
             engine.finish(leave_behind=leave_behind_quarantined, early=early, why=why)
     face.project.drop_old()
-    _record(face, "delete the old store", why)
+    keep(face, "delete the old store", why)
     _tell(
         face,
         {"state": "finished", "changed": state == "cut over", "dropped": True},
@@ -213,11 +215,9 @@ def finish(face: Face, word: bool, leave_behind_quarantined: bool, early: bool, 
     face.note("In holdfast.toml the model under [new] is now the one for [old].")
 
 
-def _record(face: Face, what: str, why: str) -> None:
-    from ..upgrade.record.audit import Audit, person
-
-    with face.ledger(readonly=False) as ledger:
-        Audit(ledger, person()).record(what, why)
+def _refuse(face: Face, error: UpgradeError, why: str) -> NoReturn:
+    keep(face, error.who, why, error)
+    raise error
 
 
 def _confirm(face: Face, word: bool) -> None:
@@ -240,19 +240,20 @@ def _somebody_is_there() -> bool:
     return sys.stdin.isatty()
 
 
-def _state(face: Face, verb: str) -> State:
+def _state(face: Face, verb: str, why: str) -> State:
     """State of the latest upgrade, from the ledger alone."""
     with face.ledger() as ledger:
         upgrade = ledger.upgrade()
     if upgrade is None:
-        raise UpgradeError(verb, "a plan", "none", "Write one with: holdfast plan.")
+        _refuse(face, UpgradeError(verb, "a plan", "none", "Write one with: holdfast plan."), why)
     if upgrade.state == "finished" and verb != "finish":
-        raise UpgradeError(
+        error = UpgradeError(
             verb,
             "an upgrade under way",
             "one that is finished",
             "The old side was given up. Plan a new upgrade to change models again.",
         )
+        _refuse(face, error, why)
     return upgrade.state
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ..errors import UpgradeError
+from .audit import keep
 from .face import Face, command
 from .progress import waiting
 from .simulate import outlook, simulating
@@ -32,10 +34,15 @@ def plan(face: Face, dry_run: bool, simulate: bool, **asked: Any) -> None:
     if simulate:
         outlook(face, **asked)
         return
-    with waiting(face, "plan"):
-        summary = face.project.plan(dry_run=dry_run)
+    try:
+        with waiting(face, "plan"):
+            summary = face.project.plan(dry_run=dry_run)
+    except UpgradeError as error:
+        if not dry_run:
+            keep(face, "plan", refused=error)
+        raise
     if not dry_run:
-        _record(face)
+        keep(face, "plan")
     words: list[Any] = [facts((key.replace("_", " "), value) for key, value in _told(summary))]
     for bridge in summary.get("bridges", []):
         words.append(f"\nB{bridge['bridge'][1:]}, from {bridge['pairs']:,} pairs:")
@@ -65,10 +72,3 @@ def _told(summary: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in summary.items():
         if key not in idle:
             yield key, "no limit" if key == "rate" and not value else value
-
-
-def _record(face: Face) -> None:
-    from ..upgrade.record.audit import Audit, person
-
-    with face.ledger(readonly=False) as ledger:
-        Audit(ledger, person()).record("plan")

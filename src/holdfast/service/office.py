@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..encode.cache import uncached
-from ..errors import HoldfastError, InvalidInput
+from ..errors import HoldfastError, InvalidInput, UpgradeError
 from ..measure.finding import Finding
 from ..report.build import scrubbed
 from ..report.words import counted
@@ -24,10 +24,11 @@ from ..upgrade.gate import judge
 from ..upgrade.record.audit import Audit
 from ..upgrade.record.breach import standing
 from ..upgrade.sides.stage import Stage
+from ..upgrade.watching.verdict import verdict
 from ..upgrade.watching.watch import Watch
 from . import bodies
 from .caller import CALLER
-from .deeds import DEEDS
+from .deeds import DEEDS, Deed
 from .expense import Expense
 from .steward import SERVICE, STOPPED, Steward, shut
 
@@ -91,7 +92,8 @@ class Office:
         self._worker.shutdown(wait=True)
 
     def _audit(self) -> Audit:
-        return Audit(self._steward.ledger, SERVICE)
+        ledger, gate = self._steward.ledger, self._steward.project.config.gate
+        return Audit(ledger, SERVICE, lambda: verdict(gate, ledger))
 
     # looking
 
@@ -210,8 +212,9 @@ class Office:
         deed = DEEDS.get(name)
         if deed is None:
             raise InvalidInput("command", f"one of {', '.join(DEEDS)}", ascii(name)[:80])
-        deed.check(self.status(), body.confirm)
-        work = self._begin(name, body, CALLER.get())
+        who = CALLER.get()
+        self._check(deed, body, who, body.confirm)
+        work = self._begin(name, body, who)
         words = _waited_for(work, body.wait)
         if words is None:
             work.add_done_callback(lambda work: self._late(name, work))
@@ -221,6 +224,15 @@ class Office:
             state=self._steward.state,
             words=words or "It is under way; the status says when it is done.",
         )
+
+    def _check(self, deed: Deed, body: bodies.Command, who: str, confirm: str) -> None:
+        """Refuse what is not allowed now; the audit has it, as it has what an engine refuses."""
+        try:
+            deed.check(self.status(), confirm)
+        except UpgradeError as error:
+            what = deed.name.replace("-", " ")
+            self._audit().record(what, body.why, who, outcome=f"refused: {error}")
+            raise
 
     def _begin(self, name: str, body: bodies.Command, who: str) -> Future[str]:
         try:
@@ -238,7 +250,7 @@ class Office:
 
     def _carried_out(self, name: str, body: bodies.Command, who: str) -> str:
         deed = DEEDS[name]
-        deed.check(self.status(), deed.confirm)  # the state may have changed in the queue
+        self._check(deed, body, who, deed.confirm)  # the state may have changed in the queue
         try:
             words: str = getattr(self, f"_{name.replace('-', '_')}")(body, who)
         except HoldfastError as error:
@@ -266,7 +278,7 @@ class Office:
 
     def _throttle(self, body: bodies.Command, who: str) -> str:
         rate = body.items_per_second
-        if not self._steward.throttle(rate, who):
+        if not self._steward.throttle(rate, who, body.why):
             self._audit().record(f"rate {rate:g}", body.why, who)
         return f"At most {rate:g} items a second move." if rate else "Items move without a limit."
 

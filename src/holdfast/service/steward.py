@@ -288,14 +288,18 @@ class Steward:
                 engine.pause(why, by=who)
         mover.join(seconds)
 
-    def throttle(self, rate: float, who: str) -> bool:
+    def throttle(self, rate: float, who: str, why: str = "") -> bool:
         """At most so many items a second; 0 for no limit.
 
+        Args:
+            rate: Items a second.
+            who: Gave the command.
+            why: What for.
         Returns:
             Whether it holds from the next batch on; else from the next start on.
         """
         if self.running:
-            self.ledger.ask("rate", rate=rate, by=who)
+            self.ledger.ask("rate", rate=rate, why=why, by=who)
             self._nudge.set()
             return True
         self.ledger.event("rate", {"items_per_second": rate})
