@@ -278,7 +278,12 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path):
     with sqlite3.connect(newer) as file:
         file.execute("PRAGMA user_version = 99")
     file.close()
-    for path in (text, other, newer):
+    numbered = tmp_path / "numbered.sqlite"  # many programs begin to count at 1, as ours does
+    with sqlite3.connect(numbered) as file:
+        file.execute("CREATE TABLE mine (x)")
+        file.execute("PRAGMA user_version = 1")
+    file.close()
+    for path in (text, other, newer, numbered):
         before = path.read_bytes()
         with (
             CachedEncoder(Counting(), path) as encoder,
@@ -286,6 +291,26 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path):
         ):
             encoder.encode(["a"], "query")
         assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("lost", ["answers", "total"])
+def test_a_file_without_a_table_of_ours_is_named_and_one_without_any_begun_anew(path, lost):
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a"])
+    with sqlite3.connect(path) as file:
+        file.execute(f"DROP TABLE {lost}")
+    file.close()
+    with (
+        CachedEncoder(Counting(), path) as encoder,
+        pytest.raises(ArtifactError, match=r"a cache of Holdfast.*Delete the file"),
+    ):
+        encoder.encode(["a"], "document")
+    with sqlite3.connect(path) as file:
+        file.execute(f"DROP TABLE {({'answers', 'total'} - {lost}).pop()}")
+    file.close()
+    with CachedEncoder(Counting(), path) as encoder:
+        ask(encoder, ["a"])
+    assert stored(path) == 1
 
 
 def test_what_a_locked_file_cannot_take_is_answered_all_the_same(path, monkeypatch, caplog):

@@ -28,6 +28,7 @@ _LOG = logging.getLogger("holdfast.encode")
 _LOOKUP = 500  # keys in one statement; the oldest SQLite in use allows 999
 _BUSY_SECONDS = 30.0
 _VERSION = 1
+_TABLES = {"answers", "total"}
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS answers (
     number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL
@@ -252,15 +253,16 @@ def _open(path: Path | str) -> sqlite3.Connection:
     )
     try:
         # In this order: a neighbour may make the tables, and with them the version, meanwhile.
-        tables = file.execute("SELECT name FROM sqlite_master").fetchall()
+        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_master")}
         (version,) = file.execute("PRAGMA user_version").fetchone()
-        if version != _VERSION and (version or tables):
+        ours = version == _VERSION and tables >= _TABLES
+        if not ours and (tables or version not in (0, _VERSION)):
             raise sqlite3.DatabaseError(f"another kind of file, of version {version}")
         # With a write-ahead log a crash leaves whole transactions; syncing each of them
         # would only guard answers that can be computed again.
         write_ahead(file, _BUSY_SECONDS)
         file.execute("PRAGMA synchronous = NORMAL")
-        if not version:
+        if not ours:
             file.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
     except BaseException:
         file.close()
