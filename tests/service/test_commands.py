@@ -100,6 +100,13 @@ def test_a_command_that_the_state_forbids_is_a_conflict(still):
     assert told.json()["got"] == "the upgrade is planned"
 
 
+def test_a_throttle_without_a_number_frees_nothing(client):
+    client.command("throttle", items_per_second=SLOW)
+    told = client.command("throttle")
+    assert (told.status_code, told.json()["expected"]) == (422, "items_per_second, 0 for no limit")
+    assert client.status()["rate_limit"] == SLOW
+
+
 def test_an_unknown_command_names_the_known_ones(still):
     told = still("POST", "/api/commands/..%2f..%2fetc", {})
     assert told.status_code in (404, 422)

@@ -165,7 +165,7 @@ class Names(_Strict):
 
 
 class Written(BaseModel):
-    """How many items a call wrote or removed."""
+    """How many items a call wrote, or named to be removed, whether they were there or not."""
 
     items: int
 
@@ -183,7 +183,9 @@ class Command(_Strict):
 
     confirm: str = Field(default="", max_length=100, description="The words that it asks for.")
     why: Text = Field(default="", max_length=500, description="For the audit.")
-    items_per_second: float = Field(default=0.0, ge=0.0, le=1e9, description="For throttle.")
+    items_per_second: float | None = Field(
+        default=None, ge=0.0, le=1e9, description="For throttle, which needs it; 0 for no limit."
+    )
     leave_behind_quarantined: bool = False
     share: float = Field(default=0.0, ge=0.0, le=1.0, description="For stage: of all keys.")
     tenants: list[Name] = Field(

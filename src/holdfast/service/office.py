@@ -278,6 +278,8 @@ class Office:
 
     def _throttle(self, body: bodies.Command, who: str) -> str:
         rate = body.items_per_second
+        if rate is None:
+            raise InvalidInput("throttle", "items_per_second, 0 for no limit", "none")
         if not self._steward.throttle(rate, who, body.why):
             self._audit().record(f"rate {rate:g}", body.why, who)
         return f"At most {rate:g} items a second move." if rate else "Items move without a limit."
