@@ -36,6 +36,14 @@ def test_the_description_names_every_refusal(still):
             assert {"408", "413", "500"} <= refusals, (path, method)
             assert told["summary"]
             assert told["description"]
+            assert told["summary"] == told["summary"].strip()
+            assert told["operationId"][0] != "_"
+
+
+def test_a_path_with_a_stroke_too_many_leads_nowhere(still):
+    """A redirection would name http behind a proxy that speaks TLS, and the token would follow."""
+    told = still.get("/api/status/", follow_redirects=False)
+    assert (told.status_code, told.json()["got"]) == (404, "one that does not")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

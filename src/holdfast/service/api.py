@@ -73,6 +73,7 @@ class Api:
             version=__version__,
             docs_url=None,
             redoc_url=None,
+            redirect_slashes=False,  # to http, where a proxy before us speaks TLS
             lifespan=self._life,
         )
         self._refusals(app)
@@ -280,6 +281,7 @@ def _router(app: Any, tag: str) -> Callable[..., None]:
             status: {"description": _SAID[status], "content": {problem.MEDIA: {"schema": form}}}
             for status in (*refusals, *_ANY)
         }
-        app.add_api_route(path, endpoint, methods=[method], tags=[tag], responses=told)
+        name = endpoint.__name__.lstrip("_")  # clients that are made from this call it so
+        app.add_api_route(path, endpoint, name=name, methods=[method], tags=[tag], responses=told)
 
     return route
