@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
 from holdfast.errors import EncoderError, EncoderUnavailable, InvalidInput
@@ -105,6 +106,25 @@ def test_vectors_of_other_numbers_of_queries_are_refused(half):
     told = "the same queries in each space, got 2 and 3 vectors"
     with pytest.raises(InvalidInput, match=told):
         half.gallery.search([old.take(slice(0, 2)), new])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("kelp", "one string"),
+        (b"kelp", "one picture"),
+        ({"text": "kelp"}, "one dict"),
+        (7, "one int"),
+        (None, "one NoneType"),
+        (np.zeros((1, 3)), "a bare array"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_list_of_queries_is_refused(half, given, said):
+    for side in (None, "new"):
+        with pytest.raises(InvalidInput) as told:
+            half.gallery.search(given, 3, side=side)
+        assert told.value.got == said
 
 
 def test_one_side_needs_one_model(tmp_path):

@@ -165,6 +165,27 @@ def test_queries_of_one_call_may_fall_on_different_sides(setup):
         assert got[row] == sides["new" if where <= np.median(places) else "old"][row]
 
 
+class Column(list):
+    """As a column of a table in pandas is: its index are labels, in an order of their own."""
+
+    def __getitem__(self, label):
+        return super().__getitem__(len(self) - 1 - int(label))
+
+
+@pytest.mark.parametrize("made", [iter, tuple, Column, lambda q: dict(enumerate(q)).values()])
+def test_whatever_holds_the_queries_each_gets_its_own_answer_in_a_stage(setup, made):
+    one = setup()
+    engine = one.engine()
+    engine.run()
+    assert one.gallery.search(made(QUERIES), 5).ids.tolist() == (
+        one.gallery.search(QUERIES, 5).ids.tolist()
+    )
+    engine.stage(Stage(float(np.median([place(repr(q), NEW.fingerprint) for q in QUERIES]))))
+    assert one.gallery.search(made(QUERIES), 5).ids.tolist() == (
+        one.gallery.search(QUERIES, 5).ids.tolist()
+    )
+
+
 def test_what_is_written_in_a_stage_is_on_both_sides_and_survives_every_way_out(setup):
     for way in ("roll_back", "cut_over", "cut_over_and_back"):
         one = setup(count=60)

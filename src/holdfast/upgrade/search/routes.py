@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from pathlib import PurePath
 from typing import Any, TypeAlias
@@ -18,8 +18,32 @@ from .promise import begun
 Queries: TypeAlias = Sequence[Content] | Vectors | Sequence[Vectors]
 
 
+def as_queries(given: Any) -> Queries:
+    """Check the queries of a call, and copy whatever holds them into a list.
+
+    Raises:
+        InvalidInput: Bare arrays: they do not say which space they are of; or one content.
+    """
+    if isinstance(given, Vectors):
+        return given
+    if isinstance(given, np.ndarray):
+        raise InvalidInput(
+            "Gallery.search",
+            "contents, or Vectors, which know their space",
+            "a bare array",
+            "Write Vectors through as_vectors(array, space, 'query').",
+        )
+    if isinstance(given, str | bytes | PurePath | Mapping) or not isinstance(given, Iterable):
+        kind = "picture" if isinstance(given, bytes | PurePath) else type(given).__name__
+        one = "string" if isinstance(given, str) else kind
+        raise InvalidInput(
+            "Gallery.search", "a sequence of contents", f"one {one}", "Put it in a list."
+        )
+    return list(given)
+
+
 def some(queries: Queries, rows: Any) -> Queries:
-    """Those queries of a call that stand at these places."""
+    """Those queries of a call, as checked, that stand at these places."""
     if isinstance(queries, Vectors):
         return queries.take(rows)
     if len(queries) and isinstance(queries[0], Vectors):
@@ -32,24 +56,12 @@ class Routes:
 
     def __init__(self, old: Side, new: Side | None, given: Any, role: Any = "query") -> None:
         self._old, self._new, self._role = old, new, role
-        self.given = given
+        self.given = given = as_queries(given)
         self._ready: list[Vectors] = []
         self._begun: list[tuple[Side, Future[Vectors]]] = []
         self._contents: Sequence[Content] | None = None
         if isinstance(given, Vectors):
             self._ready = [given]
-        elif isinstance(given, np.ndarray):
-            raise InvalidInput(
-                "Gallery.search",
-                "contents, or Vectors, which know their space",
-                "a bare array",
-                "Write Vectors through as_vectors(array, space, 'query').",
-            )
-        elif isinstance(given, str | bytes | PurePath):
-            one = "string" if isinstance(given, str) else "picture"
-            raise InvalidInput(
-                "Gallery.search", "a sequence of contents", f"one {one}", "Put it in a list."
-            )
         elif len(given) and all(isinstance(v, Vectors) for v in given):
             self._ready = list(given)
             counts = [len(vectors) for vectors in given]
@@ -61,7 +73,7 @@ class Routes:
                     "Row i of each must be query i.",
                 )
         else:
-            self._contents = list(given)
+            self._contents = given
 
     def take(self, rows: Any) -> Routes:
         """Some of the contents, with what is known of them."""

@@ -29,7 +29,7 @@ from .beside import Hears
 from .in_full import search_in_full
 from .meter import Meter
 from .mixed import Mixed
-from .routes import Queries, Routes, some
+from .routes import Queries, Routes, as_queries, some
 from .silence import Silence, Tell, afresh
 from .stand_in import Half, StandIn
 
@@ -122,9 +122,10 @@ class Searches(Sides):
             tenant: On whose behalf.
         Raises:
             WrongSpace: Vectors of a space that is not read here.
-            InvalidInput: Bare arrays: they do not say which space they are of; or an unknown side.
+            InvalidInput: Bare arrays: they do not say which space they are of; one content where a
+                sequence of them belongs; or an unknown side.
         """
-        k, tree = check_k(k, "Gallery.search"), parse(where)
+        k, tree, queries = check_k(k, "Gallery.search"), parse(where), as_queries(queries)
         if side is not None:
             return self._compared(queries, k, tree, side)
         begun, chosen = self.meter.clock(), self.chosen(queries, tree, key, tenant)
