@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import FrozenInstanceError, dataclass, replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,12 +77,29 @@ def test_equality_is_of_output_and_not_of_label():
 
 @pytest.mark.parametrize(
     "arguments",
-    [("", 3), ("a", 0), ("a", -1), ("a", 3, "Cosine"), ("a", 3, "l2"), ("a", 3, "")],
+    [
+        ("", 3),
+        ("a", 0),
+        ("a", -1),
+        ("a", 3, "Cosine"),
+        ("a", 3, "l2"),
+        ("a", 3, ""),
+        ("a", True),
+        ("a", 3.0),
+        ("a", "3"),
+        ("a", None),
+    ],
     ids=str,
 )
 def test_refused(arguments):
     with pytest.raises(InvalidInput):
         Space(*arguments)
+
+
+def test_a_dimension_of_numpy_is_a_number_of_json():
+    space = Space("a", np.int64(3))
+    assert json.loads(json.dumps(space.to_json())) == Space("a", 3).to_json()
+    assert repr(space) == repr(Space("a", 3))
 
 
 def test_frozen():

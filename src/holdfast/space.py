@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from typing import Any, Literal, Protocol, get_args
 
 from .errors import InvalidInput
@@ -88,8 +89,11 @@ class Space:
     def __post_init__(self) -> None:
         if not self.name:
             raise InvalidInput("Space", "a name", "an empty one", "Name the model and its version.")
-        if self.dim < 1:
-            raise InvalidInput(f"Space {self.name!r}", "a dimension of at least 1", str(self.dim))
+        if isinstance(self.dim, bool) or not isinstance(self.dim, Integral) or self.dim < 1:
+            raise InvalidInput(
+                f"Space {self.name!r}", "a whole dimension of at least 1", repr(self.dim)
+            )
+        object.__setattr__(self, "dim", int(self.dim))  # NumPy's integers are none of JSON's
         if self.metric not in METRICS:
             raise InvalidInput(
                 f"Space {self.name!r}", f"a metric among {', '.join(METRICS)}", repr(self.metric)
