@@ -98,3 +98,9 @@ def test_rows_of_one_store_go_into_another_and_are_found_there(tmp_path, kinds):
             assert found == want.search(asked, 9, where).ids[0].tolist()
     for store in stores:
         store.close()
+
+
+def test_payloads_may_come_one_by_one():
+    store = MemoryStore(Space("one", 1, "dot"))
+    store.upsert(iter("ab"), [[1.0], [2.0]], ({"n": n} for n in (1, 2)))
+    assert store.get(["a", "b"]).payloads == [{"n": 1}, {"n": 2}]

@@ -66,10 +66,11 @@ def as_payloads(payloads: Sequence[Mapping[str, Any]], owner: str) -> Sequence[M
     if isinstance(payloads, Payloads):
         return payloads
     fix = "A payload is a dict of strings, finite numbers, true, false, null, lists and dicts."
-    if isinstance(payloads, Mapping) or not all(isinstance(p, Mapping) for p in payloads):
+    given = [] if isinstance(payloads, Mapping) else list(payloads)
+    if isinstance(payloads, Mapping) or not all(isinstance(p, Mapping) for p in given):
         raise InvalidInput(owner, "a list of JSON objects as payloads", "something else", fix)
     try:
-        text = json.dumps([dict(p) for p in payloads], allow_nan=False)
+        text = json.dumps([dict(p) for p in given], allow_nan=False)
         copies: list[Mapping[str, Any]] = json.loads(text)
     except (TypeError, ValueError, RecursionError) as cause:
         raise InvalidInput(owner, "payloads that JSON can write", str(cause), fix) from cause
