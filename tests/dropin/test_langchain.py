@@ -50,6 +50,14 @@ def test_texts_are_found_with_their_metadata(store):
     ]
 
 
+def test_a_chain_may_write_into_what_it_found(store):
+    store.add_texts(["w1"], [{"tags": ["a"]}], ids=["d"])
+    for (found,) in (store.similarity_search("w1", k=1), store.get_by_ids(["d"])):
+        found.metadata["tags"].append("b")
+    assert store.get_by_ids(["d"])[0].metadata == {"tags": ["a"]}
+    assert store.similarity_search("w1", k=1, filter={"tags": "b"}) == []
+
+
 def test_items_of_others_are_documents_whatever_their_field_holds(store):
     payloads = {"text": {"text": "w1"}, "number": {"text": 5}, "list": {"text": ["w"]}, "none": {}}
     store.gallery.upsert([Item(name, "w1", payload) for name, payload in payloads.items()])

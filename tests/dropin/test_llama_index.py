@@ -175,6 +175,13 @@ def test_items_that_did_not_come_from_llama_index_are_nodes_too(store):
     assert [node.text for node in store.get_nodes(["numbers", "none"])] == ['[3, "é"]', ""]
 
 
+def test_who_found_a_node_may_write_into_it(store):
+    store.client.upsert([Item("other", "w1", {"text": "w1", "tags": ["a"]})])
+    for name in ("other", "n5"):
+        store.get_nodes([name])[0].metadata["tags"].append("c")
+        assert "c" not in store.get_nodes([name])[0].metadata["tags"]
+
+
 def test_a_vector_of_ones_own_asks_where_the_text_is_empty(store):
     vector = toys.old(["w3 w4"])[0].tolist()
     asked = {"similarity_top_k": 4, "query_embedding": vector}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,7 +39,10 @@ def searched(
 
 
 def held(gallery: Gallery, names: Sequence[str]) -> Payloads:
-    """Payloads by id, in the order asked; without those that are not, or no longer, there."""
+    """Payloads by id, in the order asked; without those that are not, or no longer, there.
+
+    Copies: chains write into the metadata of what they found, and a store may hold the same object.
+    """
     wanted = [name for name in dict.fromkeys(names) if name]
     if not wanted:
         return {}
@@ -49,7 +53,7 @@ def held(gallery: Gallery, names: Sequence[str]) -> Payloads:
             return {}
         half = len(wanted) // 2  # seldom more than one of them is gone
         return held(gallery, wanted[:half]) | held(gallery, wanted[half:])
-    return dict(zip(rows.ids, rows.payloads, strict=True))
+    return dict(zip(rows.ids, deepcopy(list(rows.payloads)), strict=True))
 
 
 def text_of(payload: Mapping[str, Any], field: str) -> str:
