@@ -31,6 +31,7 @@ from holdfast.train.blueprint import BackboneConfig, PicturesConfig, backbone  #
 from holdfast.train.dataset import read_data  # noqa: E402
 from holdfast.train.interface import Interface  # noqa: E402
 from holdfast.train.job import Job  # noqa: E402
+from holdfast.train.losses.base import Batch  # noqa: E402
 from holdfast.train.losses.lce import LCE  # noqa: E402
 from holdfast.train.losses.prototypes import class_floors, class_means  # noqa: E402
 from holdfast.train.model import vectors_of  # noqa: E402
@@ -461,6 +462,20 @@ def test_classes_that_are_gone_do_not_dilute_what_is_left_of_lce():
     left = LCE(centres, class_floors(rows, labels // 2, centres))
     expected = left.alignment(classifier[[0, 2]])
     assert float(made.alignment(classifier)) == pytest.approx(float(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["influence", "alignment"])
+def test_classes_that_are_gone_are_no_rivals_of_those_that_are_there(kind):
+    """The second of three classes has no items any more."""
+    rng = np.random.default_rng(0)
+    rows, new = (torch.from_numpy(rng.normal(size=(8, 5))) for _ in range(2))
+    values = []
+    for labels in (torch.tensor([0, 2] * 4), torch.tensor([0, 1] * 4)):
+        told = SimpleNamespace(teacher=1, labels=labels, old_vectors=lambda y=labels: (rows, y))
+        made = blueprint.loss(blueprint.LossConfig(kind=kind))(told)
+        given = Batch(labels, new, logits=torch.zeros(8, 3, dtype=torch.float64))
+        values.append(float(made(given)))
+    assert values[0] == pytest.approx(values[1], rel=1e-12)
 
 
 def test_models_of_another_interface_do_not_follow(home):

@@ -181,20 +181,25 @@ def model(
     return Model(made, head(parts[1], rows, table, old_dim))
 
 
-def _means(stage: Stage) -> Tensor:
-    return class_means(*stage.old_vectors(), int(stage.labels.max()) + 1)
+def _means(stage: Stage) -> tuple[Tensor, Tensor]:
+    """(classes, d_old) old means, and (classes,) which are there: some classes have no items."""
+    means = class_means(*stage.old_vectors(), int(stage.labels.max()) + 1)
+    return means, means.square().sum(1) > 0
 
 
 def _lce(stage: Stage) -> Loss:
-    centres = _means(stage)
-    # A class of the table without items has no centre to sit on.
-    known = centres.square().sum(1) > 0
+    centres, known = _means(stage)
     return LCE(centres, class_floors(*stage.old_vectors(), centres), known)
+
+
+def _influence(stage: Stage) -> Loss:
+    rows, known = _means(stage)
+    return Influence(rows, known=known)
 
 
 _ADDED: dict[str, Callable[[Stage], Loss]] = {
     "distillation": lambda stage: FeatureDistillation(memory_only=False),  # noqa: ARG005
-    "influence": lambda stage: Influence(_means(stage)),
+    "influence": _influence,
     "regression-alleviating": lambda stage: RegressionAlleviating(),  # noqa: ARG005
     "lce": _lce,
 }
@@ -209,7 +214,8 @@ def alignment(stage: Stage, distillation: float) -> Loss:
 
     OCA as published has no such term: it sees the old model by the means of its classes only.
     """
-    published = OrthogonalAlignment(_means(stage))
+    prototypes, known = _means(stage)
+    published = OrthogonalAlignment(prototypes, known=known)
     if not distillation:
         return published
     items = FeatureDistillation(memory_only=False)

@@ -79,8 +79,12 @@ def test_influence_leaves_out_what_the_old_model_does_not_know():
     given = batch()
     scores = rows_of(given.new) @ PROTOTYPES.T
     mine = [i for i, y in enumerate(LABELS) if KNOWN[y]]
-    expected = average_ce(scores[mine], [LABELS[i] for i in mine])
+    rivals = np.flatnonzero(KNOWN)  # a class it does not know is none that it could mean
+    expected = average_ce(
+        scores[np.ix_(mine, rivals)], [rivals.tolist().index(LABELS[i]) for i in mine]
+    )
     assert number(Influence(PROTOTYPES, known=KNOWN)(given)) == pytest.approx(expected)
+    assert number(Influence(PROTOTYPES, known=[False] * 4)(given)) == 0.0
     short = Influence(PROTOTYPES[:2])
     mine = [i for i, y in enumerate(LABELS) if y < 2]
     expected = average_ce(scores[mine, :2], [LABELS[i] for i in mine])
@@ -107,6 +111,24 @@ def test_orthogonal_alignment(weights):
         + weights[2] * apart(new, PROTOTYPES[list(LABELS)])
     )
     assert number(OrthogonalAlignment(PROTOTYPES, weights)(given)) == pytest.approx(expected)
+
+
+def test_orthogonal_alignment_leaves_out_classes_without_a_prototype():
+    given = batch()
+    new, rivals = rows_of(given.new), np.flatnonzero(KNOWN)
+    mine = [i for i, y in enumerate(LABELS) if KNOWN[y]]
+    scores = unit(new[mine]) @ PROTOTYPES[rivals].T
+    expected = (
+        5.0 * average_ce(rows_of(given.logits), smoothing=0.1)
+        + 10.0 * average_ce(scores, [rivals.tolist().index(LABELS[i]) for i in mine], smoothing=0.1)
+        + 5.0 * apart(new[mine], PROTOTYPES[[LABELS[i] for i in mine]])
+    )
+    assert number(OrthogonalAlignment(PROTOTYPES, known=KNOWN)(given)) == pytest.approx(expected)
+    none = OrthogonalAlignment(PROTOTYPES, known=[False] * 4)
+    expected = 5.0 * average_ce(rows_of(given.logits), smoothing=0.1)
+    assert number(none(given)) == pytest.approx(expected)
+    with pytest.raises(InvalidInput, match="4 entries of known"):
+        OrthogonalAlignment(PROTOTYPES, known=[True])
 
 
 def test_scores_of_at_most_one_cannot_fall_far():

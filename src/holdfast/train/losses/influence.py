@@ -23,8 +23,8 @@ class Influence(Loss):
         rows: (classes, d_old) rows of the old classifier. For classes it never saw, the means
             of the old model's vectors of them (`class_means`) may stand in.
         bias: (classes,) of the old classifier.
-        known: (classes,) which rows count; items of the others are left out. All without it,
-            and classes from `classes` on are never known.
+        known: (classes,) which rows count; the others are no rivals to these, and their items
+            are left out. All without it, and classes from `classes` on are never known.
         scale: None scores vectors as they are; a number scales their cosines with the rows.
     Source: Shen et al. 2020 (BCT, weight 1). Departs from it: cosines are an option, as
         openBCT has it.
@@ -68,7 +68,9 @@ class Influence(Loss):
             )
         inside = labels < len(self.rows)
         target = torch.where(inside, labels, torch.zeros_like(labels))
-        losses = functional.cross_entropy(self.scores(vectors), target, reduction="none")
+        scores = self.scores(vectors)
+        scores = scores.masked_fill(~self.known, torch.finfo(scores.dtype).min)
+        losses = functional.cross_entropy(scores, target, reduction="none")
         return mean_where(losses, inside & self.known[target])
 
     def scores(self, vectors: Tensor) -> Tensor:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from ...errors import InvalidInput
-from ..tensors import Tensor, as_rows, cosines, functional, same_dim, unit
+from ..tensors import (
+    Tensor,
+    as_rows,
+    as_tensor,
+    cosines,
+    functional,
+    mean_where,
+    same_dim,
+    torch,
+    unit,
+)
 from .base import Batch, Loss
 
 
@@ -20,37 +30,60 @@ class OrthogonalAlignment(Loss):
     Args:
         prototypes: (classes, d_old) means of the old model's unit vectors of all classes,
             including those it never saw, not scaled to length one: `class_means`.
+        known: (classes,) which classes have a prototype; the others are no rivals to these in
+            the second term, and their items are left out of the second and the third. All
+            without it.
         weights: (w0, w1, w2).
         smoothing: Of the labels.
     Source: OCA (arXiv 2408.08793; weights 5, 10, 5 and smoothing 0.1). Departs from it:
-        nothing.
+        classes may be unknown.
     See also: `AlignedHead`.
     """
 
     needs = frozenset({"labels", "logits"})
     prototypes: Tensor
+    known: Tensor
 
     def __init__(
         self,
         prototypes: object,
         weights: tuple[float, float, float] = (5.0, 10.0, 5.0),
         smoothing: float = 0.1,
+        known: object | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= smoothing < 1.0:
             raise InvalidInput("OrthogonalAlignment", "smoothing in [0, 1)", repr(smoothing))
         self.register_buffer("prototypes", as_rows(prototypes, "OrthogonalAlignment"))
+        counted = torch.ones(len(self.prototypes), dtype=torch.bool) if known is None else known
+        self.register_buffer("known", as_tensor(counted).bool())
+        if self.known.shape != (len(self.prototypes),):
+            raise InvalidInput(
+                "OrthogonalAlignment",
+                f"{len(self.prototypes)} entries of known",
+                str(tuple(self.known.shape)),
+            )
         self.weights, self.smoothing = weights, smoothing
 
     def value(self, batch: Batch) -> Tensor:
         """The three terms, weighted."""
         same_dim(batch.compared, self.prototypes, "OrthogonalAlignment")
         smooth, own = self.smoothing, self.prototypes[batch.labels]
-        given = unit(batch.compared)
-        scores = given @ self.prototypes.to(given.dtype).T
+        counted = self.known[batch.labels]
         terms = (
             functional.cross_entropy(batch.logits, batch.labels, label_smoothing=smooth),
-            functional.cross_entropy(scores, batch.labels, label_smoothing=smooth),
-            (1.0 - cosines(batch.compared, own)).mean(),
+            mean_where(self._told_apart(batch), counted),
+            mean_where(1.0 - cosines(batch.compared, own), counted),
         )
         return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))
+
+    def _told_apart(self, batch: Batch) -> Tensor:
+        """(b,) smoothed cross-entropies among the prototypes that are known."""
+        given = unit(batch.compared)
+        rows = self.prototypes[self.known].to(given.dtype)
+        if not len(rows):
+            return 0.0 * given.sum(1)
+        place = (self.known.cumsum(0) - 1).clamp(min=0)[batch.labels]
+        return functional.cross_entropy(
+            given @ rows.T, place, label_smoothing=self.smoothing, reduction="none"
+        )
