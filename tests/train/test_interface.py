@@ -34,6 +34,11 @@ def test_two_parties_fill_from_both_ends():
     assert both.filled(["z"], side="back").places["z"] == 1021
 
 
+def test_a_large_table_costs_what_is_on_it():
+    table = animals("a", capacity=10**12).filled(["y", "z"], side="back")
+    assert dict(table.places) == {"a": 0, "y": 10**12 - 1, "z": 10**12 - 2}
+
+
 def test_a_class_keeps_its_vertex():
     first = animals("a", "b")
     second = first.filled(["b", "c", "a", "c"])

@@ -252,6 +252,8 @@ def test_a_recipe_does_not_go_on_with_other_data(home):
         (("blobs.npz", "nothing.npz"), "nothing.npz"),
         (('kind = "simplex"', 'kind = "aligned"'), "Train the first one with 'learned'"),
         (("version = 1", "version = 2"), "version"),
+        (("capacity = 16", "capacity = 1_000_000_000"), "head.capacity: expected .* 65536"),
+        (("width = 24", "width = 1_000_000_000"), "backbone.width: expected .* 65536"),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(home, change, message):

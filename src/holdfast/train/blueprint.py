@@ -28,6 +28,7 @@ from .simplex import OneHotHead, SimplexHead
 from .stage import Stage
 from .tensors import Tensor, nn
 
+_MOST = 65_536  # numbers in a vector, and units of a layer: more is a slip, found by no memory left
 FIXED = ("simplex", "one-hot")  # heads whose classifier the interface is
 
 
@@ -58,9 +59,9 @@ class BackboneConfig(_Strict):
     """
 
     kind: Literal["mlp", "cnn", "resnet"] = "cnn"
-    width: int = Field(default=16, ge=1)
-    dim: int = Field(default=64, ge=2)
-    blocks: int = Field(default=3, ge=1)
+    width: int = Field(default=16, ge=1, le=_MOST)
+    dim: int = Field(default=64, ge=2, le=_MOST)
+    blocks: int = Field(default=3, ge=1, le=1000)
 
 
 class HeadConfig(_Strict):
@@ -74,8 +75,8 @@ class HeadConfig(_Strict):
     """
 
     kind: Literal["simplex", "one-hot", "learned", "aligned"] = "simplex"
-    capacity: int = Field(default=256, ge=2)
-    extra: int = Field(default=32, ge=1)
+    capacity: int = Field(default=256, ge=2, le=_MOST)
+    extra: int = Field(default=32, ge=1, le=_MOST)
 
     @property
     def figure(self) -> Figure:

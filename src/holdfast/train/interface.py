@@ -154,18 +154,19 @@ class Interface:
         if self.kind != "simplex":
             if side == "back":
                 raise InvalidInput(who, "side as front", "back", "A growing table has no back.")
-            free = list(range(len(self), len(self) + len(new)))
+            vertices = range(len(self), len(self) + len(new))
         else:
-            used = set(self.places.values())
-            free = [vertex for vertex in range(self.capacity) if vertex not in used]
-        if len(new) > len(free):
-            raise InvalidInput(
-                who,
-                f"at most {len(free)} more classes of {self.capacity}",
-                f"{len(new)} new ones",
-                "A simplex does not grow: start another interface, or a one-hot one.",
-            )
-        order = free if side == "front" else free[::-1]
+            vertices = range(self.capacity)
+            free = self.capacity - len(self)
+            if len(new) > free:
+                raise InvalidInput(
+                    who,
+                    f"at most {free} more classes of {self.capacity}",
+                    f"{len(new)} new ones",
+                    "A simplex does not grow: start another interface, or a one-hot one.",
+                )
+        used = set(self.places.values())
+        order = (v for v in (vertices if side == "front" else reversed(vertices)) if v not in used)
         places = {**self.places, **dict(zip(new, order, strict=False))}
         capacity = self.capacity if self.kind == "simplex" else None
         return Interface(self.name, self.kind, capacity, places, self.version + bool(new))
