@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -92,6 +93,31 @@ def test_a_stopped_run_ends_with_the_same_bits(tmp_path, optimiser, task, step):
     assert numbers(told[0]) == numbers(told[1])  # and every loss and every mean on the way
     read = again.run(tmp_path)  # nothing is left to train
     assert [same_bits(a, b) for a, b in zip(read, ended, strict=True)] == [True] * 3
+
+
+def test_a_long_epoch_is_saved_in_its_midst_and_gone_on_from_there(tmp_path):
+    """Each look at the clock is 40 seconds after the one before it; an epoch has 5 steps."""
+    seconds = itertools.count(step=40)
+    recipe = dataclasses.replace(QUICK, save_seconds=100.0, clock=lambda: next(seconds))
+    whole = Training(INPUTS, scenario(), simplex_model, hoc, recipe).run()
+    saved, steps = [], []
+
+    def listen(event):
+        steps.append((event.number, event.step))
+        if event.what == "checkpoint":
+            saved.append((event.number, event.step))
+        if event.what == "step" and steps[-2:] == [(0, 8), (0, 9)]:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        Training(INPUTS, scenario(), simplex_model, hoc, recipe, listeners=[listen]).run(tmp_path)
+    assert saved == [(0, 3), (0, 5), (0, 8)]  # by the clock, by the epoch, by the clock
+    steps.clear()
+    ended = Training(INPUTS, scenario(), simplex_model, hoc, recipe, listeners=[listen]).run(
+        tmp_path
+    )
+    assert steps[0] == (0, 9)
+    assert [same_bits(a, b) for a, b in zip(whole, ended, strict=True)] == [True] * 3
 
 
 class Tempered(Loss):

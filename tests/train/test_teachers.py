@@ -127,7 +127,8 @@ def test_vectors_leave_the_model_in_its_mode():
 
 
 def test_recipes_are_checked():
-    for wrong in ({"epochs": 0}, {"size": 0}, {"tell_every": 0}, {"save_every": -1}, {"seed": -1}):
+    wrongs = [{"epochs": 0}, {"size": 0}, {"tell_every": 0}, {"save_every": -1}, {"seed": -1}]
+    for wrong in (*wrongs, {"save_seconds": 0.0}, {"save_seconds": float("nan")}):
         with pytest.raises(InvalidInput, match="Recipe"):
             Recipe(**wrong)
     with pytest.raises(InvalidInput, match="bfloat16 on this device"):

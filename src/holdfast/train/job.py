@@ -265,6 +265,7 @@ class Job:
             optimiser,
             seed=budget.seed,
             device=budget.device,
+            save_seconds=20.0,  # whoever wants it to stop waits no longer than that
             tell_every=10,
         )
 

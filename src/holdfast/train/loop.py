@@ -168,17 +168,20 @@ class Training:
             session.go_on(state)
         else:
             self._tell("task", session)
-        every = self.recipe.save_every or session.per_epoch
+        recipe = self.recipe
+        every, saved = recipe.save_every or session.per_epoch, recipe.clock()
         while session.step < session.steps:
             terms = session.learn()
             step = session.step
-            if step % self.recipe.tell_every == 0:
+            if step % recipe.tell_every == 0:
                 self._tell("step", session, session.told(terms))
             if step % session.per_epoch == 0:
                 self._tell("epoch", session, session.means())
-            if step % every == 0 and step < session.steps and place is not None:
+            due = step % every == 0 or recipe.clock() - saved >= recipe.save_seconds
+            if due and step < session.steps and place is not None:
                 self._checkpoint(place, session.number, memory, session.state())
                 self._tell("checkpoint", session)
+                saved = recipe.clock()
         session.check()
         model = frozen(session.stage.model)
         self._write(place, session.number, model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -77,6 +78,9 @@ class Recipe:
         deterministic: Refuse operations whose result depends on timing, as torch can.
         seed: Of everything that is drawn.
         save_every: Steps between checkpoints; 0 makes one after each epoch.
+        save_seconds: Makes one besides where the last is as old as that, in the midst of an
+            epoch too: what a machine that dies costs.
+        clock: Whose seconds those are.
         tell_every: Steps between events of steps.
         credible: Share of each class whose old vectors are believed, for losses that ask.
     """
@@ -91,6 +95,8 @@ class Recipe:
     deterministic: bool = False
     seed: int = 0
     save_every: int = 0
+    save_seconds: float = 300.0
+    clock: Callable[[], float] = time.monotonic
     tell_every: int = 50
     credible: float = 0.9
 
@@ -98,6 +104,8 @@ class Recipe:
         sizes = (self.epochs, self.size, self.tell_every)
         if min(sizes) < 1 or self.save_every < 0 or self.seed < 0:
             raise InvalidInput("Recipe", "epochs, size and tell_every from 1", str(sizes))
+        if not self.save_seconds > 0.0:
+            raise InvalidInput("Recipe", "save_seconds above 0", str(self.save_seconds))
         try:
             torch.device(self.device)
         except RuntimeError as cause:
