@@ -9,16 +9,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from holdfast.errors import InvalidInput  # noqa: E402
+from holdfast.errors import DimensionMismatch, InvalidInput  # noqa: E402
+from holdfast.train.heads import LearnedHead  # noqa: E402
 from holdfast.train.interface import Interface  # noqa: E402
 from holdfast.train.loop import Training  # noqa: E402
 from holdfast.train.losses.base import Batch, Loss  # noqa: E402
+from holdfast.train.losses.distillation import FeatureDistillation  # noqa: E402
 from holdfast.train.losses.higher_order import HigherOrder  # noqa: E402
-from holdfast.train.model import digest, grown, vectors_of  # noqa: E402
+from holdfast.train.model import Model, digest, grown, vectors_of  # noqa: E402
 from holdfast.train.recipe import Recipe, sgd  # noqa: E402
-from holdfast.train.scenarios import architectures  # noqa: E402
+from holdfast.train.scenarios import architectures, retrain  # noqa: E402
+from holdfast.train.simplex import OneHotHead  # noqa: E402
+from holdfast.train.stage import Stage  # noqa: E402
 from holdfast.train.teachers import ModelTeacher, StoredVectors  # noqa: E402
-from tests.train.toys import blobs, learned_model, simplex_model  # noqa: E402
+from tests.train.toys import WIDTH, blobs, learned_model, names, network, simplex_model  # noqa: E402
 
 INPUTS, CLASSES = blobs()
 ITEMS = np.array([3, 0, 100])
@@ -43,6 +47,36 @@ def test_a_model_teaches_what_it_answered_when_it_was_copied():
     assert set(ModelTeacher(model, "other")(INPUTS[ITEMS], ITEMS)) == {"other", "other_logits"}
     with pytest.raises(InvalidInput, match="old or other"):
         ModelTeacher(model, "new")
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_where_a_coordinate_is_a_class_the_first_ones_are_compared(stored):
+    """A model of 6 classes beside one of 4; and one whose coordinates are no classes."""
+    torch.manual_seed(0)
+    plan = retrain(CLASSES, Interface("grows", "one-hot"), [names(0, 4), names(4, 6)])
+    old, new, other = (
+        Model(network(), head).eval()
+        for head in (OneHotHead(WIDTH, 4), OneHotHead(WIDTH, 6), LearnedHead(WIDTH, 6))
+    )
+    place, loss = plan.tasks[1].items, FeatureDistillation(memory_only=False)
+
+    def compared(new, old):
+        rows = vectors_of(old, INPUTS, place)
+        teacher = StoredVectors(place, rows) if stored else ModelTeacher(old)
+        stage = Stage(plan.tasks[1], new, teacher, None, old, INPUTS, None)
+        items = place[::7]
+        none = torch.zeros(len(items), dtype=torch.bool)
+        batch = stage.batch(loss, INPUTS[items], items, none, new(INPUTS[items]), 0.0)
+        return float(loss(batch).detach())
+
+    mine = vectors_of(new, INPUTS, place)[::7].double()
+    theirs = vectors_of(old, INPUTS, place)[::7].double()
+    near = torch.nn.functional.cosine_similarity(mine[:, :4], theirs)
+    assert compared(new, old) == pytest.approx(float((1.0 - near).mean()), rel=1e-5)
+    near = torch.nn.functional.cosine_similarity(mine, mine)
+    assert compared(new, new) == pytest.approx(float((1.0 - near).mean()), abs=1e-6)
+    with pytest.raises(DimensionMismatch, match=r"Batch\.shared"):  # nothing is cut in silence
+        compared(new, other)
 
 
 def test_stored_vectors_are_looked_up_by_place():

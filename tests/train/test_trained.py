@@ -90,6 +90,8 @@ def recipe(home, number, more, head="simplex", loss="higher-order"):
         (("simplex", "simplex"), "higher-order", "same"),
         (("simplex", "simplex"), "classification", "same"),
         (("one-hot", "one-hot"), "classification", "extends"),
+        (("one-hot", "one-hot"), "higher-order", "extends"),
+        (("one-hot", "one-hot"), "influence", "extends"),
         (("learned", "aligned"), "alignment", "extends"),
         (("learned", "learned"), "influence", "same"),
         (("learned", "learned"), "distillation", "same"),
@@ -288,7 +290,7 @@ def test_what_cannot_be_trained_is_said_in_the_words_of_the_recipe(home, first, 
     ("head", "loss", "message"),
     [
         ("simplex", "lce", 'head.kind = "learned" beside "lce", got "simplex"'),
-        ("one-hot", "higher-order", "vectors of 3 numbers.*, got 6.*for each class"),
+        ("one-hot", "mixbct", 'beside "mixbct", got head.kind = "one-hot"'),
         ("learned", "influence", "vectors of 12 numbers.*, got 9"),
     ],
 )

@@ -33,11 +33,14 @@ class CentredHead(nn.Module):
         classes: Their names, in the order of the logits.
         interface: A "centred" one that has them all. Its coordinates are the vector's:
             classes that the classifier does not know stay zero.
+    Attributes:
+        grows: As that of `OneHotHead`.
     Raises:
         InvalidInput: An interface of another kind, or classes it does not have.
     """
 
     columns: Tensor
+    grows = True
 
     def __init__(self, classifier: nn.Module, classes: Sequence[str], interface: Interface) -> None:
         super().__init__()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
-from .blueprint import FIXED
 from .tensors import is_there, torch
 
 if TYPE_CHECKING:
@@ -109,35 +108,31 @@ def _compared(job: Job, who: str) -> None:
             f'"{head}"',
             "Take that head, or another loss.",
         )
-    if kind == "mixbct" and head == "aligned":
+    grew = head == "one-hot" and job.table.dim > old.space.dim
+    if kind == "mixbct" and (head == "aligned" or grew):
         raise ConfigError(
             f"{who}: loss.kind",
             'a head without coordinates of its own beside "mixbct"',
             f'head.kind = "{head}"',
-            'Take "learned", or another loss.',
+            'Take "learned" or "simplex", or another loss.',
         )
     length = _length(job)
     if length != old.space.dim:
-        fix = 'Keep their length, or compare with nothing: loss.kind = "classification".'
-        if head == "one-hot":  # whose length is the number of classes, which nobody chooses
-            fix = (
-                "It has a number for each class. Compare with nothing: loss.kind = "
-                '"classification"; or begin anew with the head "simplex", whose length stays.'
-            )
         raise ConfigError(
             f"{who}: loss.kind",
             f"vectors of {old.space.dim} numbers, as the model before has, to compare with",
             f"{length}",
-            fix,
+            'Keep their length, or compare with nothing: loss.kind = "classification".',
         )
 
 
 def _length(job: Job) -> int:
     """Of what is compared with the vectors of the model before."""
     config = job.config
-    if config.head.kind in FIXED:
+    if config.head.kind == "simplex":
         return job.table.dim
-    if job.before is not None and (config.head.kind == "aligned" or config.start == "deployed"):
+    shares = config.head.kind in {"aligned", "one-hot"}  # its first coordinates are the old ones
+    if job.before is not None and (shares or config.start == "deployed"):
         return job.before.space.dim
     mlp = config.backbone.kind == "mlp"
     return config.backbone.dim if mlp else 4 * config.backbone.width

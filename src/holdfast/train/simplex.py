@@ -80,8 +80,13 @@ class OneHotHead(nn.Module):
         inputs: Length of the backbone's rows.
         capacity: Number of classes, and of coordinates.
         scale: None trains on the vectors as they are; a number scales their cosines.
+    Attributes:
+        grows: A coordinate is a class: vectors of fewer classes are compared with the first
+            coordinates.
     See also: `padded`, which makes vectors of fewer classes comparable with those of more.
     """
+
+    grows = True
 
     def __init__(self, inputs: int, capacity: int, scale: float | None = None) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import IntArray
 from ..errors import InvalidInput
+from .heads import Answer
 from .losses.base import Batch, Loss
 from .losses.prototypes import credible_rows
 from .memory import Memory
@@ -115,7 +116,7 @@ class Stage:
         inputs: Tensor,
         items: IntArray,
         memory: Tensor,
-        answer: Any,
+        answer: Answer,
         progress: float,
     ) -> Batch:
         """What the loss needs, and nothing more."""
@@ -133,7 +134,16 @@ class Stage:
             given["class_rows"] = getattr(classifier, "weight", None)
         fields = {name: value for name, value in given.items() if name in loss.needs}
         labels = self.numbers[torch.from_numpy(items).to(self.device)]
-        return Batch.of(labels, answer, memory=memory, progress=progress, **fields)
+        return Batch.of(labels, self._shared(answer), memory=memory, progress=progress, **fields)
+
+    def _shared(self, answer: Answer) -> Answer:
+        """Where a coordinate is a class, old vectors are the first coordinates of new ones."""
+        # what a gallery stores is what the deployed model answered
+        old = getattr(getattr(self.teacher, "model", self.deployed), "head", None)
+        both = getattr(old, "grows", False) and getattr(self.model.head, "grows", False)
+        if not both or answer.shared is not None or old.dim >= answer.vectors.shape[1]:
+            return answer
+        return replace(answer, shared=answer.vectors[:, : old.dim])
 
     def _taught(self, inputs: Tensor, items: IntArray) -> Mapping[str, Tensor]:
         return {} if self.teacher is None else self.teacher(inputs, items)
