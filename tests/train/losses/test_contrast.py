@@ -126,6 +126,16 @@ def test_prototypes_are_refined_along_the_graph_of_new_vectors():
     assert not got[3].any()
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.9])
+def test_a_large_class_is_refined_without_its_graph_in_memory(spread, monkeypatch):
+    new, old, labels = normal(60, 6, seed=0), normal(60, 5, seed=1), np.arange(60) // 50
+    whole = refined_prototypes(new, old, labels, 2, spread=spread).numpy()
+    monkeypatch.setattr("holdfast.train.losses.unibct._SOLVED", 20)  # 8 rows of the graph at once
+    parts = refined_prototypes(new, old, labels, 2, spread=spread).numpy()
+    np.testing.assert_allclose(parts[0], whole[0], rtol=0.0, atol=1e-6)
+    assert np.array_equal(parts[1], whole[1])  # ten items are few
+
+
 def test_without_spreading_prototypes_are_means():
     new, old = normal(12, 6, seed=0), normal(12, 5, seed=1)
     labels = np.arange(12) % 3

@@ -7,6 +7,9 @@ from ..tensors import Tensor, as_labels, as_rows, as_tensor, same_dim, torch, un
 from .base import Batch
 from .influence import Influence
 
+_SOLVED = 4096  # items of a class up to which its whole graph is held at once: 64 MB
+_ENOUGH = 1e-6  # of all weights together, which add up to one
+
 
 def refined_prototypes(
     new: object,
@@ -20,7 +23,8 @@ def refined_prototypes(
 
     Per class, with E the softmax over the other items of the cosines of new vectors, the old
     vectors v become (1 - spread) (I - spread E)^-1 v: outliers, which no new vector is close
-    to, lose their weight. The mean needs one solve a class, for the weights of its items.
+    to, lose their weight. The mean needs one solve a class, for the weights of its items; of a
+    large class it is done in rounds, without its graph in memory.
 
     Args:
         new: (n, d_new) vectors of the new model.
@@ -52,9 +56,34 @@ def _weights(rows: Tensor, temperature: float, spread: float) -> Tensor:
     even = rows.new_full((count,), 1.0 / count)
     if count == 1:
         return even
-    logits = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
-    system = torch.eye(count).to(rows) - spread * logits.softmax(1)
+    if count > _SOLVED:
+        return _in_rounds(rows, even, temperature, spread)
+    system = torch.eye(count).to(rows) - spread * _graph(rows, 0, count, temperature)
     return (1.0 - spread) * torch.linalg.solve(system.T, even)
+
+
+def _in_rounds(rows: Tensor, even: Tensor, temperature: float, spread: float) -> Tensor:
+    """The same with a part of E in memory: w <- (1 - spread) even + spread E^T w contracts."""
+    size = max(_SOLVED**2 // len(rows), 1)
+    weights, left = even, 2.0
+    while left > _ENOUGH:
+        made = (1.0 - spread) * even
+        for start in range(0, len(rows), size):
+            part = weights[start : start + size]
+            made += spread * (part @ _graph(rows, start, size, temperature))
+        change = float((made - weights).abs().sum())
+        left = min(spread * left, change * spread / (1.0 - spread))  # two bounds of the error
+        weights = made
+    return weights
+
+
+def _graph(rows: Tensor, start: int, size: int, temperature: float) -> Tensor:
+    """(size, m) rows of E from a start on: what items take from the others of their class."""
+    part = rows[start : start + size]
+    logits = part @ rows.T / temperature
+    mine = torch.arange(len(part), device=rows.device)
+    logits[mine, start + mine] = -torch.inf
+    return logits.softmax(1)
 
 
 class UniBCT(Influence):
