@@ -93,6 +93,7 @@ def recipe(home, number, more, head="simplex", loss="higher-order"):
         (("one-hot", "one-hot"), "higher-order", "extends"),
         (("one-hot", "one-hot"), "influence", "extends"),
         (("learned", "aligned"), "alignment", "extends"),
+        (("simplex", "aligned"), "alignment", "extends"),
         (("learned", "learned"), "influence", "same"),
         (("learned", "learned"), "distillation", "same"),
         (("learned", "learned"), "regression-alleviating", "same"),
@@ -109,6 +110,15 @@ def test_the_relation_to_the_model_before_is_known(home, heads, loss, expected):
     assert first.trained.space.name == "blobs@1"
     assert second.trained.space.name == "blobs@2"
     assert list(second.trained.interface.places) == ["c0", "c1", "c2", "c3", "c4", "c5"]
+
+
+def test_a_free_classifier_follows_any_model(home):
+    """Its classes keep the order that they had on the table of the other."""
+    first = Job(recipe(home, 1, 'classes = ["c5", "c2"]', "simplex")).run().trained
+    made = Job(recipe(home, 2, SECOND, "aligned", "distillation")).run().trained
+    assert dict(first.interface.places) == {"c2": 0, "c5": 1}
+    assert list(made.interface.places) == ["c2", "c5", "c0", "c1", "c3", "c4"]
+    assert (made.space.dim, made.old_dim) == (19, 15)
 
 
 def test_alignment_may_keep_every_items_direction_besides(home):
@@ -486,7 +496,7 @@ def test_models_of_another_interface_do_not_follow(home):
     Job(recipe(home, 1, FIRST)).run()
     path = recipe(home, 2, SECOND)
     path.write_text(path.read_text(encoding="utf-8").replace("capacity = 16", "capacity = 32"))
-    with pytest.raises(ConfigError, match="those of the model before"):
+    with pytest.raises(ConfigError, match=r"before: .* of 16 classes, got .* of 32 classes"):
         Job(path).run()
 
 

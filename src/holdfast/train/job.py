@@ -161,18 +161,21 @@ class Job:
     @cached_property
     def table(self) -> Interface:
         """The interface with the classes of the data."""
-        kind = self.config.head.figure
-        capacity = self.config.head.capacity if kind == "simplex" else None
-        first = Interface(self.config.name, kind, capacity)
+        head = self.config.head
+        capacity = head.capacity if head.kind == "simplex" else None
+        first = Interface(self.config.name, head.figure, capacity)
         if self.before is not None:
-            mine = (first.name, first.kind, first.capacity if kind == "simplex" else None)
             old = self.before.interface
-            theirs = (old.name, old.kind, old.capacity if old.kind == "simplex" else None)
-            if mine != theirs:
+            if old.kind == "simplex" and head.kind not in FIXED:
+                # To a free classifier a table is the order of classes, wherever they sat.
+                order = sorted(old.places, key=old.places.__getitem__)
+                old = Interface(old.name, "one-hot").filled(order)
+            if _said(first) != _said(old):
                 raise ConfigError(
                     f"{self.path.name}: name and head",
-                    f"those of the model before: {old!r}",
-                    f"{first!r}",
+                    f"those of the model before: {_said(old)}",
+                    f'{_said(first)} (head.kind = "{head.kind}")',
+                    "Write the same, or train a first model: without `before`.",
                 )
             first = old
         return first.filled(self.data.known)
@@ -298,6 +301,12 @@ class Job:
         old = self.before
         known = None if old is None else relation(made.space, old.space)
         return Outcome(made, known, self.target)
+
+
+def _said(table: Interface) -> str:
+    """What all models of a line have to share."""
+    figure = f"of {table.capacity} classes" if table.kind == "simplex" else "with a place a class"
+    return f'name = "{table.name}", a {table.kind} table {figure}'
 
 
 def steps_done(show: Callable[[int, int], None], batch: int) -> Listener:
