@@ -492,6 +492,21 @@ def test_classes_that_are_gone_are_no_rivals_of_those_that_are_there(kind):
     assert values[0] == pytest.approx(values[1], rel=1e-12)
 
 
+def test_more_classes_than_a_simplex_holds_are_refused_in_the_words_of_the_recipe(home):
+    def small(number, more):
+        path = recipe(home, number, more)
+        told = path.read_text(encoding="utf-8").replace("capacity = 16", "capacity = 5")
+        path.write_text(told, encoding="utf-8")
+        return path
+
+    said = r"1\.toml: head\.capacity: expected at most 5 more classes of 5, got 6 new ones\. Write"
+    with pytest.raises(ConfigError, match=said):
+        Job(small(1, "")).run()
+    Job(small(1, FIRST)).run()
+    with pytest.raises(ConfigError, match=r"2 more classes of 5, got 3 new ones\. .*\"aligned\""):
+        Job(small(2, SECOND)).run()
+
+
 def test_models_of_another_interface_do_not_follow(home):
     Job(recipe(home, 1, FIRST)).run()
     path = recipe(home, 2, SECOND)

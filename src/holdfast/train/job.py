@@ -32,7 +32,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
-from ..errors import ConfigError
+from ..errors import ConfigError, InvalidInput
 from ..settings import config_error, read_toml
 from ..space import Relation, relation
 from . import blueprint
@@ -178,7 +178,14 @@ class Job:
                     "Write the same, or train a first model: without `before`.",
                 )
             first = old
-        return first.filled(self.data.known)
+        try:
+            return first.filled(self.data.known)
+        except InvalidInput as cause:
+            fix = "Write a larger one."
+            if self.before is not None:
+                fix = 'A simplex does not grow: take head.kind = "aligned", or begin anew.'
+            who = f"{self.path.name}: head.capacity"
+            raise ConfigError(who, cause.expected, cause.got, fix) from cause
 
     @property
     def digest(self) -> str:
