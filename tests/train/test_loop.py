@@ -120,6 +120,28 @@ def test_a_long_epoch_is_saved_in_its_midst_and_gone_on_from_there(tmp_path):
     assert [same_bits(a, b) for a, b in zip(whole, ended, strict=True)] == [True] * 3
 
 
+@pytest.mark.parametrize("place", [(0, 2), (1, 5), (2, 10)])
+def test_who_interrupts_between_two_steps_loses_none(tmp_path, place):
+    """In an epoch, at the end of one, and after the last step of all."""
+    steps, stops = [], []
+
+    def listen(event):
+        if event.what == "step":
+            steps.append((event.number, event.step))
+            if steps[-1:] == stops:
+                raise KeyboardInterrupt
+
+    training = Training(INPUTS, scenario(), simplex_model, hoc, QUICK, listeners=[listen])
+    whole, expected = training.run(), steps.copy()
+    steps.clear()
+    stops.append(place)
+    with pytest.raises(KeyboardInterrupt):
+        training.run(tmp_path)
+    ended = training.run(tmp_path)
+    assert steps == expected
+    assert [same_bits(a, b) for a, b in zip(whole, ended, strict=True)] == [True] * 3
+
+
 class Tempered(Loss):
     """Learns how sharp the softmax is."""
 

@@ -32,7 +32,7 @@ def train(face: Face, recipe: Path) -> None:
     with Wish(face.talks) as wish, bar(face, "train") as show:
 
         def stop(event: Event) -> None:
-            if wish.name and event.what == "checkpoint":
+            if wish.name and event.what in {"task", "step"}:
                 raise KeyboardInterrupt
 
         outcome = job.run((steps_done(show, job.config.budget.batch), stop))

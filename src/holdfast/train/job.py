@@ -275,7 +275,6 @@ class Job:
             optimiser,
             seed=budget.seed,
             device=budget.device,
-            save_seconds=20.0,  # whoever wants it to stop waits no longer than that
             tell_every=10,
         )
 

@@ -49,7 +49,8 @@ class Training:
         recipe: Settings.
         stored: What the gallery stores when a task begins, for teachers that are "stored".
         other: The independently trained model of a task, for losses that need one.
-        listeners: Are told what happens.
+        listeners: Are told what happens. A KeyboardInterrupt that one raises after a step or an
+            epoch costs nothing: a checkpoint is made first.
     """
 
     def __init__(
@@ -173,10 +174,14 @@ class Training:
         while session.step < session.steps:
             terms = session.learn()
             step = session.step
-            if step % recipe.tell_every == 0:
-                self._tell("step", session, session.told(terms))
-            if step % session.per_epoch == 0:
-                self._tell("epoch", session, session.means())
+            try:
+                if step % recipe.tell_every == 0:
+                    self._tell("step", session, session.told(terms))
+                if step % session.per_epoch == 0:
+                    self._tell("epoch", session, session.means())
+            except KeyboardInterrupt:  # between two steps: nothing is half done
+                self._checkpoint(place, session.number, memory, session.state())
+                raise
             due = step % every == 0 or recipe.clock() - saved >= recipe.save_seconds
             if due and step < session.steps and place is not None:
                 self._checkpoint(place, session.number, memory, session.state())
