@@ -492,6 +492,15 @@ def test_classes_that_are_gone_are_no_rivals_of_those_that_are_there(kind):
     assert values[0] == pytest.approx(values[1], rel=1e-12)
 
 
+def test_a_model_that_can_be_written_nowhere_is_not_trained(home):
+    path, told = recipe(home, 1, FIRST), []
+    text = path.read_text(encoding="utf-8").replace('"1.safetensors"', '"blobs.npz/1.safetensors"')
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(OSError, match=r"blobs\.npz"):
+        Job(path).run([told.append])
+    assert not told
+
+
 def test_more_classes_than_a_simplex_holds_are_refused_in_the_words_of_the_recipe(home):
     def small(number, more):
         path = recipe(home, number, more)

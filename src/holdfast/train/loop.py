@@ -165,6 +165,8 @@ class Training:
         state: Mapping[str, Any] | None,
         place: Path | None,
     ) -> Model:
+        if place is not None:
+            place.mkdir(parents=True, exist_ok=True)  # what cannot be written is found before
         if state is not None:
             session.go_on(state)
         else:

@@ -139,7 +139,7 @@ class Stage:
     def _shared(self, answer: Answer) -> Answer:
         """Where a coordinate is a class, old vectors are the first coordinates of new ones."""
         # what a gallery stores is what the deployed model answered
-        old = getattr(getattr(self.teacher, "model", self.deployed), "head", None)
+        old: Any = getattr(getattr(self.teacher, "model", self.deployed), "head", None)
         both = getattr(old, "grows", False) and getattr(self.model.head, "grows", False)
         if not both or answer.shared is not None or old.dim >= answer.vectors.shape[1]:
             return answer
