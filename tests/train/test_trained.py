@@ -296,6 +296,12 @@ def test_what_cannot_be_trained_is_said_in_the_words_of_the_recipe(home, first, 
     assert not (home / "1.safetensors").exists()
 
 
+def test_a_figure_is_compared_with_models_on_it_only(home):
+    Job(recipe(home, 1, FIRST, "learned")).run()
+    with pytest.raises(ConfigError, match=r'the head "one-hot" too, .*got one with "learned"'):
+        Job(recipe(home, 2, SECOND, "one-hot", "distillation")).run()
+
+
 @pytest.mark.parametrize(
     ("head", "loss", "message"),
     [

@@ -108,6 +108,13 @@ def _compared(job: Job, who: str) -> None:
             f'"{head}"',
             "Take that head, or another loss.",
         )
+    if head == "one-hot" and old.head.kind != head:
+        raise ConfigError(
+            f"{who}: head.kind",
+            'a model before with the head "one-hot" too, to compare with',
+            f'one with "{old.head.kind}"',
+            'Take "learned" or "aligned", or compare with nothing: loss.kind = "classification".',
+        )
     grew = head == "one-hot" and job.table.dim > old.space.dim
     if kind == "mixbct" and (head == "aligned" or grew):
         raise ConfigError(
