@@ -124,6 +124,11 @@ def test_orthogonal_alignment_leaves_out_classes_without_a_prototype():
         + 5.0 * apart(new[mine], PROTOTYPES[[LABELS[i] for i in mine]])
     )
     assert number(OrthogonalAlignment(PROTOTYPES, known=KNOWN)(given)) == pytest.approx(expected)
+    short = OrthogonalAlignment(PROTOTYPES[:2], (0.0, 1.0, 1.0))  # later classes have none
+    mine = [i for i, y in enumerate(LABELS) if y < 2]
+    told = [LABELS[i] for i in mine]
+    expected = average_ce(unit(new[mine]) @ PROTOTYPES[:2].T, told, smoothing=0.1)
+    assert number(short(given)) == pytest.approx(expected + apart(new[mine], PROTOTYPES[told]))
     none = OrthogonalAlignment(PROTOTYPES, known=[False] * 4)
     expected = 5.0 * average_ce(rows_of(given.logits), smoothing=0.1)
     assert number(none(given)) == pytest.approx(expected)

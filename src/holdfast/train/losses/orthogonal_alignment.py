@@ -32,7 +32,7 @@ class OrthogonalAlignment(Loss):
             including those it never saw, not scaled to length one: `class_means`.
         known: (classes,) which classes have a prototype; the others are no rivals to these in
             the second term, and their items are left out of the second and the third. All
-            without it.
+            without it, and classes from `classes` on are never known.
         weights: (w0, w1, w2).
         smoothing: Of the labels.
     Source: OCA (arXiv 2408.08793; weights 5, 10, 5 and smoothing 0.1). Departs from it:
@@ -68,22 +68,26 @@ class OrthogonalAlignment(Loss):
     def value(self, batch: Batch) -> Tensor:
         """The three terms, weighted."""
         same_dim(batch.compared, self.prototypes, "OrthogonalAlignment")
-        smooth, own = self.smoothing, self.prototypes[batch.labels]
-        counted = self.known[batch.labels]
+        inside = batch.labels < len(self.prototypes)
+        target = torch.where(inside, batch.labels, torch.zeros_like(batch.labels))
+        counted, own = inside & self.known[target], self.prototypes[target]
+        classes = functional.cross_entropy(
+            batch.logits, batch.labels, label_smoothing=self.smoothing
+        )
         terms = (
-            functional.cross_entropy(batch.logits, batch.labels, label_smoothing=smooth),
-            mean_where(self._told_apart(batch), counted),
+            classes,
+            mean_where(self._told_apart(batch.compared, target), counted),
             mean_where(1.0 - cosines(batch.compared, own), counted),
         )
         return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))
 
-    def _told_apart(self, batch: Batch) -> Tensor:
+    def _told_apart(self, vectors: Tensor, labels: Tensor) -> Tensor:
         """(b,) smoothed cross-entropies among the prototypes that are known."""
-        given = unit(batch.compared)
+        given = unit(vectors)
         rows = self.prototypes[self.known].to(given.dtype)
         if not len(rows):
             return 0.0 * given.sum(1)
-        place = (self.known.cumsum(0) - 1).clamp(min=0)[batch.labels]
+        place = (self.known.cumsum(0) - 1).clamp(min=0)[labels]
         return functional.cross_entropy(
             given @ rows.T, place, label_smoothing=self.smoothing, reduction="none"
         )
