@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from holdfast import Bridge
 from holdfast.cli import main
+from holdfast.upgrade.ledger import Ledger
 from tests.cli import toys
 from tests.cli.conftest import ITEMS, snapshot
 
@@ -237,3 +239,21 @@ def test_quarantined_items_can_be_left_behind_in_so_many_words(home):
     assert len(home.found(QUERY, k=2 * ITEMS)) == ITEMS - bad
     home.done("rollback")
     assert len(home.found(QUERY, k=2 * ITEMS)) == ITEMS
+
+
+def test_a_lost_ledger_loses_no_items(planned):
+    """What it had moved is hidden on the old side: a build that took it for whole found half."""
+    planned.done("backfill", "--until", "50%")
+    for file in (planned.folder / "gallery").glob("ledger.sqlite*"):
+        file.unlink()
+    assert "Build it first" in planned.refused("search", "w1")
+    Ledger(planned.folder / "gallery" / "ledger.sqlite", time.time).close()
+    for command in (["search", "w1"], ["plan"]):
+        told = planned.run(*command).stderr
+        assert "expected the ledger of the upgrade that hid 60 of its 120 items" in told
+        assert told.endswith("give the upgrade up: holdfast build shows them again.\n")
+    assert planned.data("build")["items"] == ITEMS
+    found = [name for name, _ in planned.found("w1 w2", k=2 * ITEMS)]
+    assert sorted(found) == sorted(planned.documents)
+    planned.done("plan")
+    assert planned.data("backfill")["state"] == "ready"

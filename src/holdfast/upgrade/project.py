@@ -71,6 +71,8 @@ class Project(Served):
             encoder = self._encoder_of(space)
             store = opened.enter_context(closing(self.store(space)))
             refuse_under_way("build", ledger.upgrade())  # one that was planned meanwhile
+            if ledger.upgrade() is None:
+                _show_all(store)
             limit = tolerated(self.config.upgrade, range(total))
             # Not before: a build that embedded nothing leaves the choice of a model.
             begin = partial(self._set_serving, ledger, space)
@@ -126,6 +128,7 @@ class Project(Served):
             self.config = self.config.model_copy(update={"upgrade": plan})
             self._check_plan(ledger.upgrade(), old, new)
             with self._opened(old, held) as store:
+                self._refuse_half(ledger, store)
                 summary = self._summary(store, old, new)
                 if not dry_run:
                     summary["bridges"] = self._fit_bridges(store, new)
@@ -279,6 +282,17 @@ class Project(Served):
                         hold.release()
                 ledger.event("dropped", {"space": str(upgrade.old)})
             _sweep(folder)
+
+
+def _show_all(store: VectorStore) -> None:
+    """Show what an upgrade has hidden whose ledger is gone."""
+    after: str | None = None
+    while store.visible < len(store):
+        page = store.scan(after)
+        store.unhide(page.rows.ids)
+        after = page.after
+        if after is None:
+            return
 
 
 def _sweep(folder: Path) -> None:

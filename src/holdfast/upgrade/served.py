@@ -90,6 +90,17 @@ class Served(Parts):
                 "Name it as it was; docs/how-to/move-between-stores.md leads to another one.",
             )
 
+    def _refuse_half(self, ledger: Ledger, store: VectorStore) -> None:
+        """Refuse a store of which an upgrade hid rows that its ledger knows nothing of."""
+        hidden = len(store) - store.visible
+        if hidden and ledger.upgrade() is None:
+            raise UpgradeError(
+                "gallery",
+                f"the ledger of the upgrade that hid {hidden} of its {len(store)} items",
+                f"{ledger.path} without one",
+                "Put that ledger back, or give the upgrade up: holdfast build shows them again.",
+            )
+
     # its models
 
     def _encoder_of(self, space: Space, dead: bool = True) -> Any:
@@ -200,6 +211,7 @@ class Served(Parts):
         if _under_way(ledger) or self.serving(ledger) != space:
             return None
         self._refuse_other_kind(ledger, store)
+        self._refuse_half(ledger, store)
         return Gallery(Side(store, encoder), clock=microseconds)
 
     def _two_sides(
