@@ -229,6 +229,28 @@ def test_nobody_is_told_to_delete_what_only_found_no_room(store, monkeypatch, sa
     assert told.value.fix.startswith(fix)
 
 
+def test_rows_that_the_engine_passes_over_are_missed(tmp_path):
+    """A file that was cut off, as by a copy that was, is a shorter list of rows to the engine."""
+    folder = tmp_path / "edge"
+
+    def opened(do=lambda store: None):
+        store = EdgeStore(folder, SPACE)
+        do(store)
+        rows = len(store)
+        store.close()
+        return rows
+
+    names = [f"id {i}" for i in range(300)]
+    opened(lambda store: store.upsert(names, rows_of(300)))
+    assert opened(lambda store: store.hide(names[:100])) == 300
+    assert opened(lambda store: store.delete(names[250:])) == 250
+    assert opened() == 250
+    for path in folder.rglob("mutable_id_tracker.*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    with pytest.raises(StoreError, match=r"expected the 150 rows it had, got \d+\. Restore"):
+        opened()
+
+
 def test_a_second_process_is_told_who_holds_the_folder(store):
     code = (
         "import sys; from holdfast.store.edge import EdgeStore; from holdfast.space import Space\n"

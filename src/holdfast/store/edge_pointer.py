@@ -18,6 +18,7 @@ from ..sqlite import MACHINE
 from .vectorfile import write_lasting
 
 FORMAT = 1
+UNKNOWN = -1
 RESTORE = "Restore the folder from a copy, or delete it and fill it again."
 
 # What the machine refuses leaves the files as they are.
@@ -65,6 +66,7 @@ class Pointer:
         built: Rows at the last rebuilding.
         written: Rows written since, at most.
         removed: Rows removed or replaced since, at most.
+        rows: Rows when it was closed; UNKNOWN once it is written to, and where nobody closed it.
         format: Of this file.
     """
 
@@ -73,6 +75,7 @@ class Pointer:
     built: int = 0
     written: int = 0
     removed: int = 0
+    rows: int = UNKNOWN
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:

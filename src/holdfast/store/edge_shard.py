@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,7 @@ from ..errors import StoreError, StoreHeld
 from ..space import Space
 from . import edge_build
 from .edge_payload import Plain, condition
-from .edge_pointer import Pointer, read_pointer, way_out_of, writing
+from .edge_pointer import RESTORE, UNKNOWN, Pointer, read_pointer, way_out_of, writing
 from .where import Where
 
 _GRAPH_KB = 10_000  # smaller parts are scanned: 0.3 ms for the 6,500 rows of 384-d it holds
@@ -77,7 +77,13 @@ class Shard:
         self._pointer.sweep(folder)
         self._written, self._removed = self._pointer.written, self._pointer.removed
         self._shard: Any = self._open()
-        self.count = int(self._call(lambda s: s.count(self._engine.CountRequest())))
+        self.count = self._counted()
+        if self._pointer.rows not in (UNKNOWN, self.count):  # the engine passes over what is gone
+            got = f"{self.count:,}"
+            raise StoreError(str(folder), f"the {self._pointer.rows:,} rows it had", got, RESTORE)
+
+    def _counted(self) -> int:
+        return int(self._call(lambda s: s.count(self._engine.CountRequest())))
 
     def _open(self) -> Any:
         path = self._pointer.path(self._folder)
@@ -99,6 +105,7 @@ class Shard:
     def put(self, points: Sequence[tuple[str, Any, dict[str, Any]]], new: int) -> None:
         """Write (key, vector, stored payload) points in one step; `new` of them were absent."""
         made = [self._engine.Point(*point) for point in points]
+        self._begin()
         self._call(lambda s: s.update(self._engine.UpdateOperation.upsert_points(made)))
         self.count += new
         self._written += len(made)
@@ -108,10 +115,16 @@ class Shard:
     def drop(self, keys: Sequence[str], present: int) -> None:
         """Remove points, `present` of which are there."""
         listed = list(keys)
+        self._begin()
         self._call(lambda s: s.update(self._engine.UpdateOperation.delete_points(listed)))
         self.count -= present
         self._removed += present
         self._note(listed)
+
+    def _begin(self) -> None:
+        """Forget how many rows there were, before a change."""
+        if self._pointer.rows != UNKNOWN:
+            self._point(replace(self._pointer, rows=UNKNOWN))
 
     def _note(self, keys: Sequence[str]) -> None:
         if self._touched is not None:
@@ -281,6 +294,9 @@ class Shard:
             if self._shard is None:
                 return
             self.flush()
+            with suppress(StoreError):  # a full disk: then nobody compares
+                if self._pointer.rows == UNKNOWN:
+                    self._point(replace(self._pointer, rows=self._counted()))
             with self._gate, _translated(str(self._folder)):
                 self._shard.close()
                 self._shard = None
