@@ -212,6 +212,7 @@ def test_a_folder_that_cannot_be_read_is_a_store_error(tmp_path, harm):
     [
         ("No space left on device (os error 28)", "Make room, or let this process"),
         ("Too many open files (os error 24)", "Make room, or let this process"),
+        ("source: Os { code: 24, kind: TooManyOpenFiles }", "Make room, or let this process"),
         ("Not enough space available for optimization", "Make room, or let this process"),
         ("No such file or directory (os error 2)", "Restore the folder from a copy"),
         ("wrong magic number", "Restore the folder from a copy"),

@@ -22,6 +22,7 @@ DONE, GATE_FAILED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
 _WAYS_OUT = {
     errno.ENOSPC: "Make room, then give the same command again: it goes on.",
     errno.EDQUOT: "Make room, then give the same command again: it goes on.",
+    errno.EMFILE: "Raise the limit of open files, ulimit -n, then give the same command again.",
     errno.EROFS: "The folder must be writable; status and report read it as it is.",
 }
 

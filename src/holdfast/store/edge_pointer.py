@@ -37,7 +37,7 @@ def way_out_of(words: str) -> str:
         >>> way_out_of("Failed to flush: No space left on device (os error 28)") == MACHINE
         True
     """
-    told = re.findall(r"\(os error (\d+)\)", words)
+    told = re.findall(r"(?:\(os error|Os \{ code:) (\d+)", words)
     refused = "Not enough space" in words or (told and int(told[-1]) in _REFUSED)
     return MACHINE if refused else RESTORE
 
