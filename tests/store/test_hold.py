@@ -4,8 +4,10 @@ import os
 
 import pytest
 
-from holdfast.errors import StoreHeld
+from holdfast.errors import StoreError, StoreHeld
+from holdfast.space import Space
 from holdfast.store.hold import Hold
+from holdfast.store.registry import open_store
 
 
 @pytest.fixture
@@ -35,3 +37,32 @@ def test_a_forked_process_does_not_give_back_what_is_not_its_own(tmp_path, held,
         held.release()
     with pytest.raises(StoreHeld):
         Hold(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["edge", "faiss"])
+def test_nothing_is_acknowledged_that_a_folder_would_not_keep(tmp_path, kind):
+    """Files that are open stay so where their folder is deleted, and are gone with the process."""
+    folder, rows = tmp_path / "store", [[1.0, 2.0]]
+    store = open_store(kind, folder, Space("small", 2))
+    store.upsert(["a", "b"], rows * 2)
+    folder.rename(tmp_path / "elsewhere")
+    changes = (
+        lambda: store.upsert(["c"], rows),
+        lambda: store.delete(["a"]),
+        lambda: store.hide(["a"]),
+    )
+    for got in ("none", "another one"):
+        for change in changes:
+            with pytest.raises(StoreError, match=f"the folder that was opened, got {got}"):
+                change()
+        assert folder.exists() == (got == "another one")
+        folder.mkdir(exist_ok=True)
+        (folder / "holder.json").touch()
+    (folder / "holder.json").unlink()
+    folder.rmdir()
+    (tmp_path / "elsewhere").rename(folder)
+    store.upsert(["c"], rows)
+    store.close()
+    store = open_store(kind, folder, Space("small", 2))
+    assert sorted(store.scan().rows.ids) == ["a", "b", "c"]
+    store.close()

@@ -133,6 +133,7 @@ class EdgeStore:
 
     def _settle(self) -> None:
         """Do again what a process that died, or a disk that failed, has left half done."""
+        self._hold.check()
         if not self._intent.exists():
             return
         try:

@@ -165,6 +165,7 @@ class FaissStore:
     def _changing(self) -> Iterator[None]:
         """One write, from disk to memory; memory is read again when it may have fallen behind."""
         with self._changes:
+            self._hold.check()
             try:
                 yield
             except HoldfastError:

@@ -8,7 +8,7 @@ import os
 import socket
 from pathlib import Path
 
-from ..errors import StoreHeld
+from ..errors import StoreError, StoreHeld
 
 HOLDER = "holder.json"
 
@@ -24,7 +24,8 @@ class Hold:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / HOLDER).open("a+", encoding="utf-8")
+        self._path = folder / HOLDER
+        self._file = self._path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -42,6 +43,27 @@ class Hold:
         json.dump({"pid": os.getpid(), "host": socket.gethostname()}, self._file)
         self._file.flush()
         self._owner = os.getpid()
+
+    def check(self) -> None:
+        """Refuse to write where nobody would find it; call it before a change.
+
+        Raises:
+            StoreError: The folder was moved or deleted: its files are open still, and only they.
+        """
+        if self._file.closed:
+            return
+        try:
+            if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
+                return
+            got = "another one"
+        except FileNotFoundError:
+            got = "none"
+        raise StoreError(
+            str(self._path.parent),
+            "the folder that was opened",
+            got,
+            "Was it moved or deleted? Put it back, or stop this process and open it where it is.",
+        )
 
     def release(self) -> None:
         """Let go. Calling it twice is fine.
