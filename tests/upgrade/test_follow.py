@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from holdfast.arrays import as_vectors
+from holdfast.encode.retry import Retry
 from holdfast.errors import EncoderUnavailable, InvalidInput, SourceError
 from holdfast.items import Item
 from holdfast.source.feed import Change
@@ -233,6 +234,26 @@ def test_a_thread_goes_on_after_a_failure_and_ends_when_told(world):
     wait(lambda: gallery.follower.error is None)
     gallery.follower.close()
     assert not any(t.name == "follower" for t in threading.enumerate())
+
+
+def test_whoever_closes_a_follower_waits_for_no_further_try(world, monkeypatch):
+    gallery, table, _ = world
+    begun = threading.Event()
+
+    def encode(*given):
+        begun.set()
+        Retry().rest(900.0)
+        raise EncoderUnavailable("model", "an answer", "none")
+
+    monkeypatch.setattr(gallery.old.encoder, "encode", encode)
+    table.write(a="first")
+    gallery.follower.start()
+    assert begun.wait(240)
+    closing = threading.Thread(target=gallery.follower.close, daemon=True)
+    closing.start()
+    closing.join(240)
+    assert not closing.is_alive()
+    assert len(table.feed) == 1
 
 
 def test_what_cannot_be_followed_is_told_once(world, monkeypatch, caplog):

@@ -89,6 +89,12 @@ class World:
 
 
 @pytest.fixture
+def patient(monkeypatch):
+    """What waits when a gallery is closed may take long: this machine may be a busy one."""
+    monkeypatch.setattr("holdfast.upgrade.watching.watch._LAST", 240.0)
+
+
+@pytest.fixture
 def world(tmp_path):
     made = []
 
@@ -306,7 +312,7 @@ def test_vectors_are_sampled_as_contents_are(world):
     assert "old" in one.watch.numbers()["last_failure"]
 
 
-def test_searches_do_not_wait_and_what_is_too_much_is_dropped(world, monkeypatch):
+def test_searches_do_not_wait_and_what_is_too_much_is_dropped(world, patient, monkeypatch):
     one = world(background=True)
     one.engine.run(0.5)
     go = threading.Event()
@@ -320,7 +326,27 @@ def test_searches_do_not_wait_and_what_is_too_much_is_dropped(world, monkeypatch
     assert one.watch.tally.sampled == 300 - one.watch.tally.dropped
 
 
-def test_a_model_that_is_away_does_not_end_the_watch(world):
+def test_a_model_that_never_answers_does_not_keep_a_gallery_from_closing(world, monkeypatch):
+    """Searches wait while a service opens its gallery anew: after a finish, for instance."""
+    monkeypatch.setattr("holdfast.upgrade.watching.watch._LAST", 0.05)
+    one, answer, asked = world(background=True), threading.Event(), []
+    one.engine.run()  # all has moved: the old model is only asked by the watch
+    one.old_model.encode = lambda *given: asked.append(given) or answer.wait(240)
+    thread = one.watch._thread
+    one.ask(300)
+    while not asked:
+        time.sleep(0.01)
+    closing = threading.Thread(target=one.gallery.close, daemon=True)
+    closing.start()
+    closing.join(240)
+    assert not closing.is_alive()
+    assert not answer.is_set()
+    answer.set()
+    thread.join(240)
+    assert (thread.is_alive(), len(asked)) == (False, 1)  # what waited is given up
+
+
+def test_a_model_that_is_away_does_not_end_the_watch(world, patient):
     one = world(background=True)
     one.engine.run()  # all has moved: the old model is only asked by the watch
     encode = one.old_model.encode
@@ -334,7 +360,7 @@ def test_a_model_that_is_away_does_not_end_the_watch(world):
     assert one.watch.tally.sampled == 5
 
 
-def test_nothing_that_a_model_raises_ends_the_watch_or_keeps_a_gallery_from_closing(world):
+def test_nothing_that_a_model_raises_ends_the_watch_or_keeps_a_gallery_from_closing(world, patient):
     """With nobody to take what waits, closing would wait for ever for room."""
     one = world(background=True)
     one.engine.run()

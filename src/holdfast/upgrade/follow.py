@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ..encode.retry import hearing
 from ..errors import EncoderError, EncoderMisconfigured, HoldfastError, InvalidInput, SourceError
 from ..items import Item
 from ..source.feed import Change, Feed
@@ -119,7 +120,8 @@ class Follower:
         pause = self._every
         while not self._end.is_set():
             try:
-                arrived = self.catch_up()
+                with hearing(self._end.is_set):  # whoever closes it waits for no further try
+                    arrived = self.catch_up()
             except Exception as error:  # noqa: BLE001 - it is kept, and tried again
                 if str(error) != str(self.error):
                     _LOG.warning("the source is not followed just now: %s", error)

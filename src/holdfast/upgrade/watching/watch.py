@@ -20,14 +20,18 @@ is dropped.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from ...encode.retry import hearing
 from ...errors import UpgradeError
 from ...hits import Hits
 from ...measure.finding import Finding
@@ -45,6 +49,7 @@ from .tally import Tally
 
 _SALT = "watch"
 _WAITING = 256  # sampled queries that wait for the thread; more are dropped
+_LAST = 5.0  # seconds for what waits when a gallery is closed: searches may wait for that
 _WATCHED = ("copying", "paused", "ready", "cutting over", "cut over")
 
 
@@ -97,6 +102,7 @@ class Watch:
         self._tests = self._made()
         self._lock = threading.Lock()
         self._waiting: queue.Queue[Sample | None] = queue.Queue(_WAITING)
+        self._until = math.inf  # when the thread shall have ended
         self._thread: threading.Thread | None = None
         if background:
             self._thread = threading.Thread(target=self._work, name="holdfast-watch", daemon=True)
@@ -143,11 +149,12 @@ class Watch:
                 self.tally.dropped += 1
 
     def _work(self) -> None:
-        while True:
-            sample = self._waiting.get()
-            if sample is None:
-                return
-            self._try(sample)
+        with hearing(self._late):
+            while (sample := self._waiting.get()) is not None and not self._late():
+                self._try(sample)
+
+    def _late(self) -> bool:
+        return time.monotonic() > self._until
 
     def _try(self, sample: Sample) -> None:
         try:
@@ -156,12 +163,14 @@ class Watch:
             self.tally.failed(error)
 
     def close(self) -> None:
-        """End the thread after what waits for it."""
+        """End the thread after what waits for it; a model that takes longer is not waited for."""
         if self.gallery.watch is self:
             self.gallery.watch = None
         if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join()
+            self._until = time.monotonic() + _LAST
+            with suppress(queue.Full):
+                self._waiting.put(None, timeout=_LAST)
+            self._thread.join(_LAST)
             self._thread = None
 
     # comparing
