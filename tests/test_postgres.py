@@ -25,6 +25,24 @@ def database(postgres):
     opened.close()
 
 
+@pytest.mark.parametrize(
+    ("query", "fix"),
+    [
+        ("SELECT * FROM no_such_table", "Was the table dropped?"),
+        ("SELECT no_such_column FROM pg_class", "Was the table altered?"),
+        ("DO $$ BEGIN RAISE query_canceled; END $$", "Raise statement_timeout"),
+        ("DO $$ BEGIN RAISE lock_not_available; END $$", "Another session keeps a lock"),
+        ("DO $$ BEGIN RAISE disk_full; END $$", "The server has too little room"),
+        ("DO $$ BEGIN RAISE crash_shutdown; END $$", "Look whether the server runs"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "Look whether the server runs"),
+    ],
+)
+def test_a_failure_of_the_database_says_what_to_do(database, query, fix):
+    with pytest.raises(StoreError) as told, database.transaction() as connection:
+        connection.execute(query)
+    assert told.value.fix.startswith(fix)
+
+
 def test_a_server_that_is_named_is_taken(monkeypatch):
     monkeypatch.setenv(DSN_ENV, "dbname=named")
     with server() as dsn:

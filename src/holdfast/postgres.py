@@ -25,6 +25,17 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IDLE = 8  # connections kept for later
 _TRIES = 5  # of work that others got in the way of
 _SECONDS = 10  # to reach the server
+_AWAY = frozenset({"57P01", "57P02", "57P03"})  # it ends, it crashed, it is not ready yet
+_FIXES = {  # by what sqlstate begins with
+    "25006": "It is a standby, or set to read only: name the server that takes writes.",
+    "40": "Others were in the way: do the same again.",
+    "42501": "Give the role that right.",
+    "42P01": "Was the table dropped? Restore it from a copy.",
+    "42703": "Was the table altered? Restore it from a copy.",
+    "53": "The server has too little room, memory or connections: give it more, then try again.",
+    "55P03": "Another session keeps a lock: let it end, then do the same again.",
+    "57014": "Raise statement_timeout for this role, or see who cancelled it; then try again.",
+}
 _SETTINGS = (("jit", "off"), ("plan_cache_mode", "force_custom_plan"))
 
 
@@ -288,7 +299,16 @@ class Postgres:
                 self.who,
                 f"a database that does as it is told (${self._env})",
                 f"{type(cause).__name__}: {' '.join(said.split())}",
+                self._way_out(cause),
             ) from cause
+
+    def _way_out(self, cause: Any) -> str:
+        """What to do about a failure of the database, by the kind that it says it is of."""
+        state = cause.sqlstate or ""
+        lost = isinstance(cause, self._driver.OperationalError) and not state
+        if lost or state in _AWAY:
+            return "Look whether the server runs and takes us; then do the same again."
+        return next((fix for start, fix in _FIXES.items() if state.startswith(start)), "")
 
     def answers(self, connection: Connection) -> bool:
         """Whether the server is still there at the other end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -409,6 +410,23 @@ def test_an_interrupt_right_after_a_change_leaves_no_slot_that_died(rows, monkey
             getattr(rows, verb)(*given)
     assert rows.set_hidden(["a"], True).tolist() == ([2] if updated else [])
     assert (rows.total, rows.visible) == ((2, 1) if updated else (1, 1))
+
+
+def test_an_interrupt_while_a_file_is_made_stays_one(tmp_path, monkeypatch):
+    class Interrupted(sqlite3.Connection):
+        def execute(self, *asked):
+            done = super().execute(*asked)
+            if asked[0] == "COMMIT":
+                raise KeyboardInterrupt
+            return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Interrupted))
+        with pytest.raises(KeyboardInterrupt):
+            RowFile(tmp_path, SPACE)
+    rows = RowFile(tmp_path, SPACE)
+    assert (rows.total, rows.slots) == (0, 0)
+    rows.close()
 
 
 def test_readers_beside_updates_and_compactions_see_whole_rows(tmp_path):

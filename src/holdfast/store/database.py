@@ -163,7 +163,8 @@ class Database:
         except BaseException:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
-            with suppress(sqlite3.Error):  # the error on its way says it already
+            # The error on its way says it already; a file that is only made has no flags yet.
+            with suppress(sqlite3.Error, AttributeError):
                 self._counts = self._read_counts()
                 self.flags.load()
             raise
