@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from zlib import crc32
@@ -153,6 +154,31 @@ def test_a_breach_pauses_the_backfill_and_says_why(world, spoil):
     last = one.ledger.deeds()[-1]
     assert (last.who, last.what, last.outcome) == ("watch", "pause", "done")
     assert last.why == events["paused"]["why"]
+
+
+@pytest.mark.parametrize("cut_off", ["pause", "note"])
+def test_a_breach_that_could_not_be_acted_on_is_not_forgotten(world, monkeypatch, cut_off):
+    one, failed = world(), []
+    for _ in range(20):
+        one.engine.step()
+        one.ask(10)
+    spoil_new(one)
+
+    def fails(*given, **more):
+        failed.append(one.gallery.state)
+        raise sqlite3.OperationalError("database is locked")
+
+    with monkeypatch.context() as patch:
+        where = (one.engine, "pause") if cut_off == "pause" else (one.ledger, "event")
+        patch.setattr(*where, fails)
+        while not failed:
+            one.ask(1)
+        assert one.watch.breach is None
+    one.ask(1)
+    assert failed == ["copying"]
+    assert one.gallery.state == "paused"
+    assert one.watch.breach is not None
+    assert one.watch.numbers()["last_failure"] == "OperationalError: database is locked"
 
 
 class Linear:

@@ -238,11 +238,14 @@ class Watch:
             self.breach = finding = self._finding(test)
         why = f"{finding.metric} {finding.value:.3f} at {finding.cell}: {finding.note}"
         did, act = self._deed()
-        self._note(finding, why, did)
         try:
+            self._note(finding, why, did)
             act(why=f"breach: {why}", by="watch")
         except UpgradeError:  # somebody has turned the upgrade meanwhile
             self._note(finding, why, "told")
+        except BaseException:  # a full disk, or a ledger that is locked: the next query tries again
+            self.breach = None
+            raise
         finally:
             self._turns = self.gallery.turns
 
