@@ -155,6 +155,33 @@ def test_vectors_pass_only_in_their_space():
             as_vectors(vectors, space, "test")
 
 
+@pytest.mark.parametrize("space", [COSINE, DOT, EUCLIDEAN], ids=lambda space: space.metric)
+@pytest.mark.parametrize(
+    "rows",
+    [np.array([[3.0, 0, 4]]), np.array([[3, 0, 4], [0, 0, 2]], "f4"), [[3, 0, 4]],
+     np.array([[0.6, 0, 0.8]], "f4"), np.array([[0.6, 0, 0.8]])],
+    ids=str,
+)  # fmt: skip
+def test_vectors_made_by_hand_are_what_they_are_made_of(space, rows):
+    made = as_vectors(Vectors(space, rows), space, "test")
+    assert made.array.dtype == np.float32
+    assert made.array.tolist() == as_vectors(rows, space, "test").array.tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        ([[1.0, 2.0]], DimensionMismatch),
+        ([1.0, 2.0, 3.0], DimensionMismatch),
+        ([[np.nan, 2.0, 3.0]], NotFinite),
+        ([[0.0, 0.0, 0.0]], ZeroVector),
+    ],
+)
+def test_vectors_made_by_hand_of_what_is_none_are_refused(rows, error):
+    with pytest.raises(error):
+        as_vectors(Vectors(COSINE, np.array(rows, "f4")), COSINE, "test")
+
+
 def test_vectors_take_and_array_protocol():
     vectors = as_vectors(np.arange(9).reshape(3, 3), DOT, "test")
     taken = vectors.take([2, 0])

@@ -30,6 +30,9 @@ _UNIT_TOLERANCE = 4e-6
 # Shorter rows lose digits when their float32 squares are summed: no direction worth keeping.
 _SHORTEST_SQUARE = 1e-34
 
+# Squared lengths further from one are no rounding: a model answered them, and nobody scaled them.
+_NO_ROUNDING = 1e-3
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:
@@ -110,8 +113,8 @@ def _unit_scale(squares: FloatArray) -> FloatArray | None:
 def as_vectors(values: VectorsLike, space: Space, owner: str) -> Vectors:
     """Check rows and bring them into the form every store and aligner expects.
 
-    Never writes to the caller's array. A `Vectors` of the same space passes unchecked:
-    it was checked when it was made.
+    Never writes to the caller's array. A `Vectors` of the same space passes as it is, unless
+    somebody made it of rows that this function has not seen.
 
     Args:
         values: (n, d) numbers, or `Vectors`.
@@ -132,7 +135,9 @@ def as_vectors(values: VectorsLike, space: Space, owner: str) -> Vectors:
                 f"vectors of {values.space}",
                 "Encode with the right model, or pass a Bridge between the two.",
             )
-        return values
+        if _in_form(values.array, space):
+            return values
+        values = values.array
     array = _as_floats(values, owner)
     if array.ndim != 2 or array.shape[1] != space.dim:
         raise DimensionMismatch(
@@ -145,6 +150,18 @@ def as_vectors(values: VectorsLike, space: Space, owner: str) -> Vectors:
     check_squares(squares, space, owner)
     scale = _unit_scale(squares) if space.metric == "cosine" else None
     return Vectors(space, array if scale is None else array * scale[:, None])
+
+
+def _in_form(array: Any, space: Space) -> bool:
+    """Whether rows are as `as_vectors` makes them; their lengths need not be so exact."""
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        return False
+    if array.ndim != 2 or array.shape[1] != space.dim:
+        return False
+    squares = quiet_squares(array)
+    if space.metric != "cosine":
+        return bool(np.isfinite(squares).all())
+    return bool((np.abs(squares - 1.0) < _NO_ROUNDING).all())  # NaN is not less
 
 
 def _as_floats(values: Any, owner: str) -> FloatArray:
