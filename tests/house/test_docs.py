@@ -3,6 +3,7 @@
 A Python block that must not run (it needs a key, or an hour) says so: ```python no-run
 """
 
+import ast
 import importlib
 import inspect
 import re
@@ -80,6 +81,15 @@ def run_blocks(path: Path, parts: list[Block]) -> None:
 
 
 PYTHON = [b for b in blocks() if b.language in {"python", "py"} and "no-run" not in b.marks]
+IMPORTED = sorted(
+    {
+        f"{node.module}.{alias.name}"
+        for block in PYTHON
+        for node in ast.walk(ast.parse(block.code))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("holdfast.")
+        for alias in node.names
+    }
+)
 SHELL = [b for b in blocks() if b.language in SHELLS]
 TOML = [b for b in blocks() if b.language == "toml"]
 WALKED = ROOT / "docs" / "tutorial.md"  # typed as a whole, Python and all: test_walkthrough.py
@@ -93,6 +103,13 @@ if BY_PAGE:
     def test_the_python_of_a_page_runs(page, parts, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         run_blocks(page, parts)
+
+    @pytest.mark.parametrize("name", IMPORTED)
+    def test_what_a_page_imports_is_there_for_strict_type_checkers_too(name):
+        where, _, what = name.rpartition(".")
+        module = importlib.import_module(where)
+        home = getattr(getattr(module, what), "__module__", where)
+        assert home == where or what in module.__all__
 
 
 if SHELL:

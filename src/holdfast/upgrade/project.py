@@ -38,6 +38,8 @@ from .watching.quality import Quality
 if TYPE_CHECKING:
     from ..align.choose import Choice
 
+__all__ = ["PAIRS", "Project", "microseconds"]
+
 PAIRS = 2_000  # documents encoded to fit a bridge
 _BATCH = 512
 _PIECE = 128  # of those documents, encoded at once
