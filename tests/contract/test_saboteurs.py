@@ -860,6 +860,11 @@ def test_unexpected_error_names_the_check_and_keeps_the_cause():
     with pytest.raises(ContractBroken, match=r"check_scan\[dot\].*ZeroDivisionError") as caught:
         check(Crashes)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    with pytest.raises(
+        ContractBroken, match=r"got ZeroDivisionError: of the store\. See"
+    ) as caught:
+        check_store(Crashes, metrics=["dot"], rows=ROWS)
+    assert isinstance(caught.value.__cause__.__cause__, ZeroDivisionError)  # it is shown above
 
 
 def test_what_is_not_owed_is_said_with_its_reason():

@@ -236,6 +236,9 @@ def test_a_surprise_is_a_failure_of_its_check():
 
     with pytest.raises(ContractBroken, match="no error, got ZeroDivisionError: oh"):
         encoder_checks()[0](Fails, CONTENTS)
+    with pytest.raises(ContractBroken) as caught:
+        check_encoder(Fails, CONTENTS)
+    assert isinstance(caught.value.__cause__.__cause__, ZeroDivisionError)  # it is shown above
 
 
 @pytest.mark.parametrize("contents", [[], ["a", "b"], ["a", "b", "a"]])

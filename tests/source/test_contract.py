@@ -285,3 +285,13 @@ def test_every_check_is_needed_by_some_saboteur():
 def test_checks_can_be_left_out_by_name():
     left = {str(c) for c in source_checks(leave_out=["check_empty"])}
     assert {str(c) for c in source_checks()} - left == {"check_empty"}
+
+
+def test_the_trace_of_an_unexpected_error_is_kept():
+    class Crashes(MemorySource):
+        def scan(self, after=None, limit=1000):
+            raise ZeroDivisionError("of the source.")
+
+    with pytest.raises(ContractBroken, match=r"got ZeroDivisionError: of the source\. See") as told:
+        check_source(Crashes)
+    assert isinstance(told.value.__cause__.__cause__, ZeroDivisionError)

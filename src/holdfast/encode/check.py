@@ -259,7 +259,7 @@ class Check:
             who = f"{self}: {broken.who}"
             raise ContractBroken(who, broken.expected, broken.got, broken.fix) from broken
         except Exception as cause:
-            got = f"{type(cause).__name__}: {cause}"
+            got = f"{type(cause).__name__}: {cause}".rstrip(".")
             raise ContractBroken(str(self), "no error", got, "See the cause above.") from cause
 
 
@@ -283,12 +283,13 @@ def check_encoder(make: Make, contents: Sequence[Content], tolerance: float = 1e
         >>> count = lambda texts: [[t.count("a"), len(t)] for t in texts]
         >>> check_encoder(lambda: CallableEncoder(space, count), ["banana", "kelp", "rock"])
     """
-    failures = []
+    failures: list[ContractBroken] = []
     for check in encoder_checks():
         try:
             check(make, contents, tolerance)
         except ContractBroken as broken:
-            failures.append(f"  {broken}")
+            failures.append(broken)
     if failures:
-        got = f"{len(failures)} that fail:\n" + "\n".join(failures) + "\n"
-        raise ContractBroken("encoder", f"all {len(_CHECKS)} checks of the contract to hold", got)
+        got = f"{len(failures)} that fail:\n" + "\n".join(f"  {one}" for one in failures) + "\n"
+        kept = f"all {len(_CHECKS)} checks of the contract to hold"
+        raise ContractBroken("encoder", kept, got) from failures[0]

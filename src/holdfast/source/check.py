@@ -266,7 +266,7 @@ class Check:
             who = f"{self}: {broken.who}"
             raise ContractBroken(who, broken.expected, broken.got, broken.fix) from broken
         except Exception as cause:
-            got = f"{type(cause).__name__}: {cause}"
+            got = f"{type(cause).__name__}: {cause}".rstrip(".")
             raise ContractBroken(str(self), "no error", got, "See the cause above.") from cause
 
 
@@ -286,12 +286,13 @@ def check_source(plant: Plant) -> None:
         >>> from holdfast.source.memory import MemorySource
         >>> check_source(MemorySource)
     """
-    failures = []
+    failures: list[ContractBroken] = []
     for check in source_checks():
         try:
             check(plant)
         except ContractBroken as broken:
-            failures.append(f"  {broken}")
+            failures.append(broken)
     if failures:
-        got = f"{len(failures)} that fail:\n" + "\n".join(failures) + "\n"
-        raise ContractBroken("source", f"all {len(_CHECKS)} checks of the contract to hold", got)
+        got = f"{len(failures)} that fail:\n" + "\n".join(f"  {one}" for one in failures) + "\n"
+        kept = f"all {len(_CHECKS)} checks of the contract to hold"
+        raise ContractBroken("source", kept, got) from failures[0]

@@ -95,7 +95,7 @@ class Check:
             who = f"{self}: {broken.who}"
             raise ContractBroken(who, broken.expected, broken.got, broken.fix) from broken
         except Exception as cause:
-            got = f"{type(cause).__name__}: {cause}"
+            got = f"{type(cause).__name__}: {cause}".rstrip(".")
             raise ContractBroken(str(self), "no error", got, "See the cause above.") from cause
 
 
@@ -143,16 +143,18 @@ def check_store(
         >>> sorted(set(check_store(MemoryStore, metrics=["dot"]).values()))
         ['limits.persistent is false']
     """
-    failures, skipped, checks = [], {}, store_checks(metrics)
+    failures: list[ContractBroken] = []
+    skipped, checks = {}, store_checks(metrics)
     for check in checks:
         try:
             reason = check(make, reopen, dim=dim, rows=rows)
         except ContractBroken as broken:
-            failures.append(f"  {broken}")
+            failures.append(broken)
         else:
             if reason:
                 skipped[str(check)] = reason
     if failures:
-        got = f"{len(failures)} that fail:\n" + "\n".join(failures) + "\n"
-        raise ContractBroken("store", f"all {len(checks)} checks of the contract to hold", got)
+        got = f"{len(failures)} that fail:\n" + "\n".join(f"  {one}" for one in failures) + "\n"
+        kept = f"all {len(checks)} checks of the contract to hold"
+        raise ContractBroken("store", kept, got) from failures[0]
     return skipped
