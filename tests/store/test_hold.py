@@ -25,6 +25,15 @@ def test_the_second_is_told_of_the_first(tmp_path, held):
         Hold(tmp_path)
 
 
+def test_who_holds_it_itself_is_not_told_to_stop_itself(tmp_path, held, monkeypatch):
+    with pytest.raises(StoreHeld, match="That is this process: close what it has opened there"):
+        Hold(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 1)
+        with pytest.raises(StoreHeld, match="Let that process do the work, or stop it first"):
+            Hold(tmp_path)
+
+
 def test_a_forked_process_does_not_keep_what_was_given_back(tmp_path, held):
     held.release()
     held.release()

@@ -32,11 +32,9 @@ class Hold:
             self._file.seek(0)
             holder = self._file.read()
             self._file.close()
+            who = _describe(holder)
             raise StoreHeld(
-                str(folder),
-                "a folder that no other process holds",
-                f"one held by {_describe(holder)}",
-                "Let that process do the work, or stop it first.",
+                str(folder), "a folder that nobody holds", f"one held by {who}", way_on(who)
             ) from None
         self._file.seek(0)
         self._file.truncate()
@@ -74,6 +72,22 @@ class Hold:
         if not self._file.closed and os.getpid() == self._owner:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._file.close()
+
+
+def myself() -> str:
+    """This process, as those call it that are kept out."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def way_on(who: str) -> str:
+    """What to do where somebody holds what is wanted.
+
+    Args:
+        who: Holds it.
+    """
+    if who == myself():
+        return "That is this process: close what it has opened there, or go on with that."
+    return "Let that process do the work, or stop it first."
 
 
 def _describe(holder: str) -> str:

@@ -24,6 +24,7 @@ from weakref import WeakSet
 
 from ..errors import StoreError, StoreHeld
 from ..postgres import Connection, Postgres
+from .hold import way_on
 
 _PATIENCE = 20.0  # seconds for the server to notice that a process died
 _LOOK = 0.05  # seconds between two looks
@@ -74,12 +75,9 @@ class Hold:
             time.sleep(_LOOK)
 
     def _held(self, holder: str) -> StoreHeld:
-        return StoreHeld(
-            self._postgres.who,
-            "a table that no other process holds",
-            f"one held by {_described(holder)}",
-            "Let that process do the work, or stop it first.",
-        )
+        who = _described(holder)
+        wanted = "a table that nobody holds"
+        return StoreHeld(self._postgres.who, wanted, f"one held by {who}", way_on(who))
 
     def join(self, connection: Connection) -> None:
         """Let a connection of this process work on the table.
