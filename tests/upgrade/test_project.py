@@ -210,6 +210,17 @@ def test_an_old_store_that_is_open_somewhere_is_not_dropped(home):
     assert home.finds_itself(project)
 
 
+def test_a_program_may_go_to_another_folder(home, tmp_path, monkeypatch):
+    home.project()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(home.folder)
+    project = Project("holdfast.toml")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    project.build()
+    home.upgrade(project)
+    assert home.finds_itself(project)
+
+
 def test_another_name_alone_embeds_nothing_anew(home, monkeypatch):
     asked, embed = [], toys.new
     monkeypatch.setattr(toys, "new", lambda texts: asked.extend(texts) or embed(texts))

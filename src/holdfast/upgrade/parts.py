@@ -45,8 +45,8 @@ class Parts:
     """
 
     def __init__(self, path: Path | str, config: Config | None = None) -> None:
-        self.path = Path(path)
-        self.config = config or read_config(self.path)
+        self.config = config or read_config(Path(path))
+        self.path = Path(path).absolute()  # a program may go to another folder meanwhile
         self.folder = (self.path.parent / self.config.gallery).resolve()
 
     @cached_property
