@@ -12,6 +12,7 @@ from holdfast.service.steward import Steward
 from holdfast.source.feed import Change
 from holdfast.source.memory import MemorySource
 from holdfast.source.registry import SOURCES
+from holdfast.upgrade.follow import Follower
 from holdfast.upgrade.parts import Parts
 from holdfast.upgrade.project import Project
 
@@ -87,3 +88,9 @@ def test_changes_are_taken_over_once(home, fed):
     assert ids[0] == "new"
     assert "d3" not in ids
     assert len(ids) == 30
+
+
+def test_a_quiet_one_stays_quiet(home, fed, monkeypatch):
+    monkeypatch.setattr(Follower, "run", lambda self, hear: hear(3))
+    assert home.done("follow", "-q") == ""
+    assert home.done("follow") == "Took over 0 changes.\nTook over 3 changes.\n"

@@ -28,11 +28,11 @@ def follow(face: Face, once: bool) -> None:
         follower = gallery.follower
         if follower is None:  # pragma: no cover - a project whose source has a feed follows it
             return
-        arrived = follower.catch_up()
-        face.answer({"changes": arrived}, *([_said(arrived)] if face.talks else []))
+        _tell(face, follower.catch_up())
         if not once:
-            follower.run(lambda count: face.answer({"changes": count}, _said(count)))
+            follower.run(lambda count: _tell(face, count))
 
 
-def _said(count: int) -> str:
-    return f"Took over {count:,} change{'' if count == 1 else 's'}."
+def _tell(face: Face, count: int) -> None:
+    words = f"Took over {count:,} change{'' if count == 1 else 's'}."
+    face.answer({"changes": count}, *([words] if face.talks else []))
