@@ -57,6 +57,17 @@ def test_the_map_is_fitted_on_all_pairs_and_normalised():
     assert mapped.space is NEW
 
 
+def test_vectors_made_by_hand_are_fitted_as_those_that_were_checked():
+    X, Y = pairs()
+    lengths = np.random.default_rng(1).uniform(0.2, 5.0, size=(len(X), 1))
+    by_hand = Vectors(OLD, X.array * lengths), Vectors(NEW, Y.array / lengths)
+    asked, bridge = X.take(slice(0, 9)), Bridge.fit(Ridge(), X, Y)
+    other = Bridge.fit(Ridge(), *by_hand)
+    got, expected = other.transform(asked).array, bridge.transform(asked).array
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert other.evidence["cosine"].value == pytest.approx(bridge.evidence["cosine"].value)
+
+
 def test_lengths_are_kept_where_the_metric_is_not_cosine():
     dot = Space("dot@1", 12, "dot")
     X, Y = pairs(new=dot)

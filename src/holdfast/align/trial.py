@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ..arrays import IntArray, Vectors
+from ..arrays import IntArray, Vectors, as_vectors
 from ..errors import InvalidInput, NotEnoughPairs
 from ..space import Space
 from .base import Aligner
@@ -57,6 +57,7 @@ class Trial:
     ) -> Trial:
         """Fit on a part, measure on the rest; arguments and errors as of `Bridge.fit`."""
         _check_vectors(X, Y)
+        X, Y = (as_vectors(rows, rows.space, "Bridge.fit") for rows in (X, Y))
         held = held_out_rows(len(X), held_out, seed, _HELD_OUT_MOST, "Bridge.fit")
         rest = rest_of(len(X), held)
         labels = None if y is None else _check_labels(y, len(X))[rest]
