@@ -85,6 +85,18 @@ def test_relevance_is_an_integer(grade):
         Judgements.from_dict({"q": {"d": grade}})
 
 
+@pytest.mark.parametrize("document", [17, 17.0, b"17", None, ("17",)])
+def test_documents_are_strings_as_the_ids_of_a_gallery_are(document):
+    with pytest.raises(InvalidInput, match=r"strings|non-empty"):
+        Judgements.from_dict({"p": {"17": 1}, "q": {"a": 1, document: 1}})
+
+
+@pytest.mark.parametrize("answers", [["a"], {"a"}, "a", None], ids=repr)
+def test_answers_without_their_relevance_are_refused(answers):
+    with pytest.raises(InvalidInput, match="judgements of 'q': expected relevance by document id"):
+        Judgements.from_dict({"q": answers})
+
+
 def write_queries(path, records):
     path.write_text("".join(json.dumps(r) + "\n" for r in records))
 

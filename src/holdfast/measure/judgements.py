@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,6 +16,8 @@ from .grades import Grades, check_distinct, check_rows
 from .read import read_qrels, read_texts
 
 Unanswerable: TypeAlias = Literal["refuse", "drop"]
+
+_STRING = "Use str(id)."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +79,9 @@ class Judgements:
             qrels: Integers; 1 and above is relevant.
             texts: Query id to its text; must cover the judged queries, may hold more.
             unanswerable: Whether queries without a relevant document are refused or dropped.
+        Raises:
+            InvalidInput: Ids that are no strings or empty, relevance that is no integer, a query
+                without a text, or without a relevant document.
         """
         _check_relevance(qrels)
         names = tuple(qrels)
@@ -174,13 +179,18 @@ def _answered(grades: Mapping[str, int]) -> bool:
 
 
 def _check_relevance(qrels: Mapping[str, Mapping[str, int]]) -> None:
-    pairs: Iterable[tuple[str, str, int]] = (
-        (q, d, grade) for q, grades in qrels.items() for d, grade in grades.items()
-    )
-    for query, document, grade in pairs:
-        if not query or not document:
-            raise InvalidInput("Judgements", "non-empty ids", repr((query, document)))
-        if isinstance(grade, bool) or not isinstance(grade, int | np.integer):
-            raise InvalidInput(
-                f"relevance of {document!r} for {query!r}", "an integer", repr(grade)
-            )
+    for query, grades in qrels.items():
+        if not isinstance(grades, Mapping):
+            got = f"a {type(grades).__name__}"
+            who = f"judgements of {query!r}"
+            raise InvalidInput(who, "relevance by document id", got, 'Write {"id": 1} for each.')
+        for document, grade in grades.items():
+            if not query or not document:
+                raise InvalidInput("Judgements", "non-empty ids", repr((query, document)))
+            if not isinstance(document, str):  # it would be found nowhere, and count as missed
+                who = f"judgements of {query!r}"
+                raise InvalidInput(who, "document ids that are strings", repr(document), _STRING)
+            if isinstance(grade, bool) or not isinstance(grade, int | np.integer):
+                raise InvalidInput(
+                    f"relevance of {document!r} for {query!r}", "an integer", repr(grade)
+                )
