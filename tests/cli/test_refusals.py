@@ -152,6 +152,7 @@ def test_a_gallery_that_another_holder_has(planned):
 def test_a_filter_nobody_can_read(planned):
     assert "a JSON object" in planned.refused("search", "w1", "--where", "{lang: en}")
     assert "a JSON object" in planned.refused("search", "w1", "--where", "[" * 200_000)
+    assert "a JSON object, got 'null'" in planned.refused("search", "w1", "--where", "null")
     assert planned.run("search", "w1", "--where", '{"lang": {"like": "e"}}').exit_code == 2
 
 

@@ -62,8 +62,28 @@ def test_stages_that_cannot_be_are_refused(planned):
         ("--share", "0"),
         ("--where", "lang=en"),
         ("--where", '{"year": {"gt": 1}}'),
+        ("--where", ""),  # a variable that is not set is nobody, not everybody
+        ("--where", "{}"),
+        ("--where", "null"),
+        ("--tenant", ""),
     ):
         home.refused("cutover", *wrong)
+    assert home.data("status")["state"] == "ready"
+
+
+def test_after_a_rollback_the_way_on_is_a_plan(planned):
+    planned.done("rollback")
+    for words, who in (
+        (("cutover",), "cut over"),
+        (("cutover", "--share", "10%"), "cut over"),
+        (("cutover", "--step-back"), "step back"),
+        (("finish", "--yes-give-up-the-old-side"), "finish"),
+    ):
+        said = planned.refused(*words)
+        assert said == (
+            f"holdfast: {who}: expected an upgrade under way, got one that is rolled back. "
+            "Plan again: holdfast plan.\n"
+        )
 
 
 def test_a_holdover_keeps_the_old_side(home):

@@ -118,10 +118,10 @@ def _stage(share: float | None, tenants: tuple[str, ...], where: str | None) -> 
     """Who reads the new side; None for everybody."""
     from ..upgrade.sides.stage import Stage
 
-    slices = read_where(where) if where else {}
-    if share is None and not tenants and not slices:
+    if share is None and not tenants and where is None:
         return None
-    return Stage(share or 0.0, tenants, slices)
+    # A slice that says nothing, such as a variable that is not set, is not "everybody".
+    return Stage(share or 0.0, tenants, read_where(where) or {})
 
 
 def _step_back(face: Face, stage: Stage | None, why: str) -> None:
@@ -246,6 +246,11 @@ def _state(face: Face, verb: str, why: str) -> State:
         upgrade = ledger.upgrade()
     if upgrade is None:
         _refuse(face, UpgradeError(verb, "a plan", "none", "Write one with: holdfast plan."), why)
+    if upgrade.state == "rolled back" and verb != "roll back":
+        error = UpgradeError(
+            verb, "an upgrade under way", "one that is rolled back", "Plan again: holdfast plan."
+        )
+        _refuse(face, error, why)
     if upgrade.state == "finished" and verb != "finish":
         error = UpgradeError(
             verb,

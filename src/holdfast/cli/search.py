@@ -77,16 +77,20 @@ def read_where(where: str | None) -> Any:
     """What --where says; None where it was not given.
 
     Raises:
-        InvalidFilter: No JSON.
+        InvalidFilter: No JSON, or null, which would be no filter.
     """
     if where is None:
         return None
+    cause = None
     try:
-        return json_of(where)
-    except ValueError as cause:
+        tree = json_of(where)
+    except ValueError as error:
+        tree, cause = None, error
+    if tree is None:
         raise InvalidFilter(
             "--where", "a JSON object", f"{where!r:.80}", """Quote it: --where '{"lang": "en"}'."""
         ) from cause
+    return tree
 
 
 def _words(answer: dict[str, Any]) -> list[Any]:
