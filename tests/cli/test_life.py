@@ -72,9 +72,11 @@ def test_an_upgrade_from_start_to_finish(home):
     assert (cut["changed"], cut["left_behind"], sum(cut["mended"].values())) == (True, 0, 0)
     assert home.data("cutover")["changed"] is False
     agree(home.found(QUERY), exact(home, toys.new))
+    assert home.data("inspect")["serving"] == home.data("status")["new"]
 
     assert home.data("rollback")["items"] == ITEMS
     assert home.data("rollback")["changed"] is False
+    assert home.data("inspect")["serving"] == home.data("status")["old"]
     agree(home.found(QUERY), exact(home, toys.old))
 
     home.done("plan")

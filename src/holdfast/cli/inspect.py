@@ -45,7 +45,7 @@ def inspect(face: Face) -> None:
 
 
 def _known(project: Project) -> tuple[str | None, dict[str, Space], Space | None]:
-    """State, the spaces of the latest upgrade, and the space that is read outside of it."""
+    """State, the spaces of the latest upgrade, and the space that is read: old while both are."""
     if not (project.folder / "ledger.sqlite").exists():
         return None, {}, None
     ledger = project.ledger(readonly=True)
@@ -56,6 +56,8 @@ def _known(project: Project) -> tuple[str | None, dict[str, Space], Space | None
             return None, {}, serving
         if upgrade.state == "finished":
             return upgrade.state, {"new": upgrade.new}, upgrade.new
+        if upgrade.state == "cut over":
+            serving = upgrade.new
         return upgrade.state, {"old": upgrade.old, "new": upgrade.new}, serving
     finally:
         ledger.close()
