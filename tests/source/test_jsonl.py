@@ -118,6 +118,12 @@ def test_a_payload_field_that_never_occurs_is_refused(tmp_path):
         JsonlSource(path, "_id", "text", ["year", "yaer"])
 
 
+def test_a_payload_field_that_is_null_throughout_does_occur(tmp_path):
+    rows = '{"id": "a", "text": "x", "year": null}\n{"id": "b", "text": "y", "year": NaN}\n'
+    source = JsonlSource(write(tmp_path / "x.jsonl", rows), payload=["year"])
+    assert source.get(["a", "b"]) == [Item("a", "x"), Item("b", "y")]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("change", ["append", "same size", "replace", "remove"])
 def test_a_file_changed_under_us_is_noticed(tmp_path, packed, change):

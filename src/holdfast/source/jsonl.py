@@ -81,7 +81,7 @@ class JsonlSource(Filed):
                             place, "an id of its own", f"{item.id!r}, as in line {lines[row]}"
                         )
                     lines.append(number)
-                    unused.difference_update(item.payload)
+                    unused.difference_update(record)  # null is there, too
                     self._starts.append(start + skip)
                     self._lengths.append(len(line))
                 start += len(raw)
