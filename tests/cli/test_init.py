@@ -81,6 +81,21 @@ def test_fields_are_read_off_the_first_record(written, home):
     }  # fmt: skip
 
 
+def test_fields_are_read_off_the_columns_of_a_parquet_file(written, home):
+    pa = pytest.importorskip("pyarrow", reason="needs holdfast[parquet]")
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs holdfast[parquet]")
+    day = pa.array([0], pa.date32())  # no JSON value, so it cannot be kept
+    table = pa.table({"_id": [7], "abstract": ["kelp"], "day": day, "tags": [["a"]], "": [1]})
+    pq.write_table(table, home.folder / "papers.parquet")
+    source = tomllib.loads(written("--source", str(home.folder / "papers.parquet")))["source"]
+    assert source == {
+        "kind": "parquet", "path": "papers.parquet", "id": "_id", "text": "abstract",
+        "payload": ["tags"],
+    }  # fmt: skip
+    said = home.refused("init", "--source", str(home.folder / "papers.parquet"), "--text", "body")
+    assert "--text: expected a field among _id, abstract, tags, , got 'body'" in said
+
+
 def test_a_template_takes_its_fields_out_of_the_payload(written, home):
     record = {"id": "a", "title": "t", "text": "x", "year": 1999}
     (home.folder / "papers.jsonl").write_text(json.dumps(record) + "\n")

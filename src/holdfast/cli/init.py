@@ -138,16 +138,20 @@ def _source(home: Path, told: dict[str, Any]) -> str:
         if suffix not in _KINDS:
             raise ConfigError("--source", f"a file among {', '.join(_KINDS)}", path.name)
         kind = _KINDS[suffix]
-        record = _first(path) if kind == "jsonl" else _there(path)
+        _there(path)
+    named = _toml(_relative(path or Path("documents.jsonl"), home))
+    if path is not None:
+        record = _first(path) if kind == "jsonl" else _columns(path)
     name = told["id_field"] or next((key for key in _IDS if key in record), "id")
     text = told["text_field"] or next((key for key in _TEXTS if key in record), "text")
     Fields(name, text, None)  # refuses a template that is none
     for option, word in (("--id", name), ("--text", text)):
         _occurs(option, word, record)
-    rest = [key for key in record if key not in (name, text) and f"{{{key}}}" not in text]
+    other = [key for key in record if key not in (name, text) and f"{{{key}}}" not in text]
+    rest = [key for key in other if key]  # a field without a name cannot be asked for
     lines = [
         f"kind = {_toml(kind)}",
-        f"path = {_toml(_relative(path or Path('documents.jsonl'), home))}",
+        f"path = {named}",
         f"id = {_toml(name)}",
         '# a field, a list of fields, or a template: "{title}: {text}"',
         f"text = {_toml(text)}",
@@ -157,10 +161,9 @@ def _source(home: Path, told: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _there(path: Path, option: str = "--source") -> dict[str, Any]:
+def _there(path: Path, option: str = "--source") -> None:
     if not path.is_file():
         raise ConfigError(option, "a file", f"{path}, which is not there")
-    return {}
 
 
 def _has_pictures(folder: Path) -> None:
@@ -191,7 +194,6 @@ def _known_store(kind: str) -> None:
 
 def _first(path: Path) -> dict[str, Any]:
     """The first record of a JSONL file."""
-    _there(path)
     line = ""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -206,6 +208,13 @@ def _first(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ConfigError("--source", f"JSON objects in {path}", f"{line[:60]!r}")
     return record
+
+
+def _columns(path: Path) -> dict[str, Any]:
+    """The columns of a Parquet file, as the record that all rows are like."""
+    from ..source.parquet import columns_of
+
+    return dict.fromkeys(columns_of(path))
 
 
 def _encoder(word: str, option: str, home: Path) -> str:

@@ -72,13 +72,10 @@ class ParquetSource(Filed):
     ) -> None:
         self.path = Path(path)
         self._fields = Fields(id, text, payload)
-        self._arrow, parquet = need("pyarrow"), need("pyarrow.parquet")
+        self._arrow = need("pyarrow")
         self._watch = Watch(self.path)
         self._lock = threading.Lock()
-        try:
-            self._file = parquet.ParquetFile(self.path)
-        except (OSError, self._arrow.ArrowException) as cause:
-            raise SourceError(str(self.path), "a Parquet file", str(cause)) from cause
+        self._file = _opened(self.path)
         self._check_columns()
         about = self._file.metadata
         sizes = [about.row_group(g).num_rows for g in range(about.num_row_groups)]
@@ -100,27 +97,14 @@ class ParquetSource(Filed):
                 raise SourceError(str(self.path), f"one column {name!r}", several, "Rename them.")
             kind = schema.field(name).type
             if name in self._fields.text:
-                usable, wanted = self._is_text(kind), "text"
+                usable, wanted = _is_text(kind), "text"
             elif name == self._fields.id:
-                usable = self._is_text(kind) or self._arrow.types.is_integer(kind)
+                usable = _is_text(kind) or self._arrow.types.is_integer(kind)
                 wanted = "strings or integers"
             else:
-                usable, wanted = self._is_json(kind), "JSON values"
+                usable, wanted = _is_json(kind), "JSON values"
             if not usable:
                 raise SourceError(str(self.path), f"{wanted} in column {name!r}", str(kind))
-
-    def _is_text(self, kind: Any) -> bool:
-        types = self._arrow.types
-        if types.is_dictionary(kind):
-            kind = kind.value_type
-        return bool(types.is_string(kind) or types.is_large_string(kind))
-
-    def _is_json(self, kind: Any) -> bool:
-        types = self._arrow.types
-        if types.is_list(kind) or types.is_large_list(kind):
-            return self._is_json(kind.value_type)
-        number = types.is_integer(kind) or types.is_floating(kind)
-        return bool(number or types.is_boolean(kind) or self._is_text(kind))
 
     def _check_texts(self) -> None:
         """Rows without text, as far as the file counts them; the rest is found when it is read."""
@@ -236,3 +220,36 @@ class ParquetSource(Filed):
             self._watch.check()
             self._held = (group, table)
         return self._held[1]
+
+
+def columns_of(path: Path) -> list[str]:
+    """The columns of a file that an item can hold, in their order.
+
+    Raises:
+        MissingExtra: pyarrow is not installed.
+        SourceError: Not such a file.
+    """
+    return [field.name for field in _opened(path).schema_arrow if _is_json(field.type)]
+
+
+def _opened(path: Path) -> Any:
+    arrow, parquet = need("pyarrow"), need("pyarrow.parquet")
+    try:
+        return parquet.ParquetFile(path)
+    except (OSError, arrow.ArrowException) as cause:
+        raise SourceError(str(path), "a Parquet file", str(cause)) from cause
+
+
+def _is_text(kind: Any) -> bool:
+    types = need("pyarrow").types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _is_json(kind: Any) -> bool:
+    types = need("pyarrow").types
+    if types.is_list(kind) or types.is_large_list(kind):
+        return _is_json(kind.value_type)
+    number = types.is_integer(kind) or types.is_floating(kind)
+    return bool(number or types.is_boolean(kind) or _is_text(kind))
