@@ -126,6 +126,18 @@ def test_judgements_that_come_late_have_nothing_to_be_compared_with(home):
     home.done("backfill")
 
 
+def test_judgements_of_items_that_are_not_there_are_not_measured_as_zero(judged):
+    answers = judged.folder / "qrels.tsv"
+    answers.write_text("".join(f"q{i}\tdoc_{i}\t1\n" for i in range(40)))
+    result = judged.run("backfill")
+    said = result.stderr
+    assert (result.exit_code, judged.data("status")["state"]) == (2, "planned")
+    assert "judgements.qrels: expected relevant items that the gallery has" in said
+    assert "got none of 40, such as 'doc_0'. They are named by their ids" in said
+    answers.write_text("".join(f"q{i}\td{i}\t1\n" for i in range(39)) + "q39\tgone\t1\n")
+    assert judged.data("backfill")["findings"][0]["value"] > 0.0
+
+
 def test_judgements_that_cannot_be_read_are_refused_before_a_cut_over(judged):
     judged.done("backfill")
     (judged.folder / "qrels.tsv").unlink()

@@ -53,7 +53,7 @@ def test_trec_lines_split_at_any_space(tmp_path):
         ('{"query_id": "q", "doc_id": "d"}\n', "line 1"),
         ('{"query_id": "q", "doc_id": "d", "score": true}\n', "line 1"),
         ("{broken\n", "line 1"),
-        ("", "distinct queries"),
+        ("", "at least one query with a relevant document, got none"),
     ],
 )
 def test_broken_files_are_refused_by_line(tmp_path, text, message):

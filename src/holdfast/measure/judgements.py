@@ -46,10 +46,15 @@ class Judgements:
     dropped: int = 0
 
     def __post_init__(self) -> None:
-        if not self.query_ids or len(set(self.query_ids)) != len(self.query_ids):
+        if not self.query_ids:
             raise InvalidInput(
-                "Judgements", "distinct queries, at least one", f"{len(self.query_ids)} ids"
+                "Judgements",
+                "at least one query with a relevant document",
+                "none",
+                "Relevance 1 and above counts.",
             )
+        if len(set(self.query_ids)) != len(self.query_ids):
+            raise InvalidInput("Judgements", "distinct queries", f"{len(self.query_ids)} ids")
         if self.texts is not None and len(self.texts) != len(self.query_ids):
             raise InvalidInput(
                 "Judgements", f"{len(self.query_ids)} query texts", str(len(self.texts))
@@ -138,6 +143,11 @@ class Judgements:
                 "Judgements", "queries with texts", "ids only", "Load them with `from_files`."
             )
         return [Item(q, text) for q, text in zip(self.query_ids, self.texts, strict=True)]
+
+    def relevant(self) -> list[str]:
+        """The documents that are relevant to any of the queries, each once."""
+        judged = (self.qrels[query].items() for query in self.query_ids)
+        return list(dict.fromkeys(name for pairs in judged for name, grade in pairs if grade > 0))
 
     def take(self, rows: Sequence[int]) -> Judgements:
         """Some of the queries, for a slice or a sample."""

@@ -250,10 +250,23 @@ class Project(Served):
         return read_ids(self.path.parent / plan.order_file)
 
     def quality(self, gallery: Gallery) -> Quality | None:
-        """Measures an open gallery; None where the file names no judged queries."""
+        """Measures an open gallery; None where the file names no judged queries.
+
+        Raises:
+            ConfigError: The gallery has none of their answers, so every figure would be zero.
+        """
         judgements, told = self.judgements(), self.config.judgements
         if judgements is None or told is None:
             return None
+        wanted = judgements.relevant()
+        pieces = (wanted[at : at + _BATCH] for at in range(0, len(wanted), _BATCH))
+        if not any((gallery.old.store.revisions(piece) >= 0).any() for piece in pieces):
+            raise ConfigError(
+                f"{self.path.name}: judgements.qrels",
+                "relevant items that the gallery has",
+                f"none of {len(wanted):,}, such as {wanted[0]!r}",
+                "They are named by their ids, as [source] reads them.",
+            )
         return Quality(gallery, judgements, told.metric, told.k)
 
     def drop_old(self) -> None:
