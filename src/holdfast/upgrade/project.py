@@ -73,6 +73,7 @@ class Project(Served):
             encoder = self._encoder_of(space)
             store = opened.enter_context(closing(self.store(space)))
             refuse_under_way("build", ledger.upgrade())  # one that was planned meanwhile
+            self._refuse_other_kind(ledger, store)
             if ledger.upgrade() is None:
                 _show_all(store)
             limit = tolerated(self.config.upgrade, range(total))
@@ -130,6 +131,7 @@ class Project(Served):
             self.config = self.config.model_copy(update={"upgrade": plan})
             self._check_plan(ledger.upgrade(), old, new)
             with self._opened(old, held) as store:
+                self._refuse_other_kind(ledger, store)
                 self._refuse_half(ledger, store)
                 summary = self._summary(store, old, new)
                 if not dry_run:

@@ -87,7 +87,8 @@ class Served(Parts):
                 f"{self.path.name}: store.kind",
                 f"{noted!r}, which keeps this gallery",
                 f"{kind!r}, which is empty",
-                "Name it as it was; docs/how-to/move-between-stores.md leads to another one.",
+                "Name it as it was; docs/how-to/move-between-stores.md leads to another one. "
+                f"To begin again, {_LEAVE}.",
             )
 
     def _refuse_half(self, ledger: Ledger, store: VectorStore) -> None:
