@@ -85,7 +85,9 @@ def test_fields_are_read_off_the_columns_of_a_parquet_file(written, home):
     pa = pytest.importorskip("pyarrow", reason="needs holdfast[parquet]")
     pq = pytest.importorskip("pyarrow.parquet", reason="needs holdfast[parquet]")
     day = pa.array([0], pa.date32())  # no JSON value, so it cannot be kept
-    table = pa.table({"_id": [7], "abstract": ["kelp"], "day": day, "tags": [["a"]], "": [1]})
+    table = pa.table(
+        {"_id": [7], "abstract": ["kelp"], "day": day, "tags": [["a"]], "": [1], "vector": [[0.5]]}
+    )
     pq.write_table(table, home.folder / "papers.parquet")
     source = tomllib.loads(written("--source", str(home.folder / "papers.parquet")))["source"]
     assert source == {

@@ -223,13 +223,14 @@ class ParquetSource(Filed):
 
 
 def columns_of(path: Path) -> list[str]:
-    """The columns of a file that an item can hold, in their order.
+    """The columns of a file that an item can hold, in their order; none of vectors.
 
     Raises:
         MissingExtra: pyarrow is not installed.
         SourceError: Not such a file.
     """
-    return [field.name for field in _opened(path).schema_arrow if _is_json(field.type)]
+    fields = list(_opened(path).schema_arrow)
+    return [f.name for f in fields if _is_json(f.type) and not _is_vector(f.type)]
 
 
 def _opened(path: Path) -> Any:
@@ -245,6 +246,12 @@ def _is_text(kind: Any) -> bool:
     if types.is_dictionary(kind):
         kind = kind.value_type
     return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _is_vector(kind: Any) -> bool:
+    types = need("pyarrow").types
+    listed = types.is_list(kind) or types.is_large_list(kind)
+    return bool(listed and types.is_floating(kind.value_type))
 
 
 def _is_json(kind: Any) -> bool:
