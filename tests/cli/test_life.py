@@ -259,3 +259,13 @@ def test_a_lost_ledger_loses_no_items(planned):
     assert sorted(found) == sorted(planned.documents)
     planned.done("plan")
     assert planned.data("backfill")["state"] == "ready"
+
+
+def test_after_a_rollback_nothing_is_to_move(planned):
+    planned.done("backfill", "--until", "50%")
+    assert planned.data("status")["todo"] == ITEMS // 2
+    planned.done("rollback")
+    assert planned.data("status")["todo"] == 0
+    page = planned.folder / "report.html"
+    planned.done("report", "--out", str(page))
+    assert "Still to move</dt><dd>0 items" in page.read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from ..measure.curve import Curve
 from ..measure.finding import Finding
 from ..measure.interval import Interval, paired_difference
 from ..upgrade.assess import Assessment, latest
+from ..upgrade.backfill.stand import still_open
 from ..upgrade.ledger import Ledger
 from ..upgrade.record.records import State, Upgrade
 from ..upgrade.watching.quality import curve
@@ -102,7 +103,7 @@ class Report:
         """Read a ledger; a read-only one is enough."""
         from .. import __version__
 
-        counts, upgrade = ledger.counts(), ledger.upgrade()
+        counts, upgrade = still_open(ledger), ledger.upgrade()
         told = moments(ledger.events())
         return cls(
             upgrade,

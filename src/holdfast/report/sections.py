@@ -194,7 +194,8 @@ def summary(report: Report) -> Html:
     """The figures a reader looks for first."""
     pairs: list[tuple[str, str]] = [("State", report.state or "none")]
     if report.upgrade is not None:
-        open_ = counted(report.todo, "item") if report.upgrade.queued else "every item"
+        waits = report.state == "planned" and not report.upgrade.queued
+        open_ = "every item" if waits else counted(report.todo, "item")
         pairs += [("Still to move", open_), ("Quarantined", counted(report.quarantined, "item"))]
     if report.main:
         pairs.append(("Measured up to", percent(report.main[-1].share)))

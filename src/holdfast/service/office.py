@@ -120,8 +120,6 @@ class Office:
             ]
         if told["state"] == "planned" and not told["queued"]:
             told["todo"] = told["items"]  # they are queued at the start
-        if told["state"] == "rolled back":
-            told["todo"] = 0  # what waited then is not going to move
         rate = self._steward.tempo.rate if told["running"] else 0.0
         told["rate"] = round(rate, 3) if rate else None
         told["seconds_left"] = told["todo"] / rate if rate else None

@@ -80,8 +80,15 @@ def stand(ledger: Ledger) -> dict[str, Any]:
         return _stand(ledger)
 
 
+def still_open(ledger: Ledger) -> dict[str, int]:
+    """How many items are to move and how many are quarantined; nothing moves after a rollback."""
+    counts, upgrade = ledger.counts(), ledger.upgrade()
+    over = upgrade is not None and upgrade.state == "rolled back"
+    return {**counts, "todo": 0} if over else counts
+
+
 def _stand(ledger: Ledger) -> dict[str, Any]:
-    upgrade, counts, pace = ledger.upgrade(), ledger.counts(), read_pace(ledger)
+    upgrade, counts, pace = ledger.upgrade(), still_open(ledger), read_pace(ledger)
     running = bool(pace and alive(pace) and upgrade and upgrade.state == "copying")
     total, events = ledger.total(), ledger.events()
     rate = float(pace["rate"]) if running and pace else None
