@@ -289,12 +289,8 @@ class Steward:
         mover.join(seconds)
 
     def throttle(self, rate: float, who: str, why: str = "") -> bool:
-        """At most so many items a second; 0 for no limit.
+        """At most so many items a second, 0 for no limit; by whom, and what for.
 
-        Args:
-            rate: Items a second.
-            who: Gave the command.
-            why: What for.
         Returns:
             Whether it holds from the next batch on; else from the next start on.
         """
@@ -392,13 +388,11 @@ class Steward:
         Returns:
             The plan, as `Project.plan` answers it.
         """
-        told: dict[str, Any] = {}
-        same = fresh.config.store == self.project.config.store
-        if same:
+        told: dict[str, Any] | None = None
+        if fresh.config.store == self.project.config.store:
             with self.using() as gallery:
                 told = fresh.plan(held=gallery.keeper)
         with self.reopened():
-            if not same:
-                told = fresh.plan()
+            told = fresh.plan() if told is None else told
             self.project = fresh
         return told

@@ -128,13 +128,8 @@ class PgvectorStore:
     ) -> None:
         self.space, self.folder = space, Path(folder)
         self._owner = f"PgvectorStore {self.folder.name} of {space.name}"
-        self.limits = Limits(
-            exact=exact,
-            recall_floor=1.0 if exact else 0.95,
-            persistent=True,
-            pair=True,
-            remote=True,
-        )
+        floor = 1.0 if exact else 0.95
+        self.limits = Limits(exact, floor, persistent=True, pair=True, remote=True)
         graph = Graph(links, effort, exact_below, payload_index, build_memory, build_workers)
         graph.check(self._owner)
         self._postgres = Postgres(
