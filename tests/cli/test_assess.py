@@ -174,10 +174,15 @@ def test_a_budget_cuts_the_sample_and_needs_a_price(large):
     assert "at least 50" in large.run("assess", "--budget", str((40 + QUERIES) / 100)).stderr
 
 
-def test_a_slice_that_no_item_has_is_refused(large):
-    result = large.run("assess", "--sample", "20%", "--slice", "land")
+@pytest.mark.parametrize(
+    ("option", "said"), [("--slice", "the field land"), ("--label", "the fields land")]
+)
+def test_a_field_that_no_item_has_is_refused_before_anything_is_paid_for(large, option, said):
+    result = large.run("assess", "--sample", "20%", option, "land")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "assess: expected items with the field land, got none. Check --slice." in result.stderr
+    words = f"assess: expected items with {said}, got none. Check {option}."
+    assert words in result.stderr
+    assert large.data("assess", "--sample", "20%")["facts"]["paid"] == 120 + QUERIES
 
 
 def test_slices_are_told_by_a_payload_field(assessed):
@@ -228,8 +233,12 @@ def test_a_gate_pauses_a_backfill_and_the_ledger_says_why(large):
 
 def test_without_judgements_documents_ask(large):
     large.configure()
+    (large.folder / "prices.toml").write_text(PRICES)
     data = large.data("assess", "--sample", "30%")
     assert data["facts"]["questions"] == "made from documents"
+    # The answers were read without their questions, so a backfill reads them again.
+    assert (data["facts"]["sample"], data["facts"]["kept"]) == (180, 90)
+    assert data["costs"]["rest"]["money"] == pytest.approx((ITEMS - 90) / 100)
     assert data["facts"]["queries"] == 90
     assert data["curve"]["metric"] == "nDCG@10"
     assert any("made from documents" in note for note in data["notes"])

@@ -204,7 +204,7 @@ def _costs(costs: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _next(made: Assessment) -> str:
-    share = percent(made.facts["sample"] / max(made.facts["items"], 1))
+    share = percent(made.facts["kept"] / max(made.facts["items"], 1))
     advice = {
         "keep": "Nothing to do.",
         "bridge": "Serve new queries over a bridge; see docs/how-to/choose-a-bridge.md.",

@@ -23,17 +23,16 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..arrays import IntArray
-from ..errors import UpgradeError
 from ..measure.diagnose import CELL
 from ..measure.finding import Finding, mixed
 from ..measure.interval import FEW, Interval, bootstrap, paired_difference
 from ..measure.ranking import Metric, parse
-from ..measure.slices import NONE, WORST, labels_of, regressed, slice_findings
+from ..measure.slices import WORST, regressed, slice_findings
 from ..measure.thresholds import thresholds
 from ..store.base import VectorStore
 from ..store.topk import best
 from .foresight.bill import bill, planned, within
-from .foresight.diagnose import diagnosed
+from .foresight.diagnose import diagnosed, refuse_absent, slices_by
 from .foresight.forecast import DRAWS, Forecast, Forecaster, Measure, Order
 from .foresight.mixture import serving_of
 from .foresight.rivals import Floats
@@ -233,6 +232,8 @@ class Assessor:
                 scope, plan = self._scope(store)
                 if dry_run:
                     return plan
+                # Before anything is paid for.
+                refuse_absent(store, scope, self.request.slice_by, self.request.label)
                 kept, measure = self.project.folder / ASSESSED, self._measure(scope)
                 survey = conduct(self.project, store, scope, kept, measure)
                 made = self._assessment(store, survey)
@@ -290,6 +291,7 @@ class Assessor:
             "new": str(space),
             "items": scope.items,
             "sample": len(scope.rows),
+            "kept": scope.kept,
             "paid": survey.paid,
             "queries": len(scope.judgements),
             "questions": "made from documents" if scope.made else "judged",
@@ -361,14 +363,7 @@ def _slices(
     store: VectorStore, scope: Scope, name: str, base: Floats, curve: Forecast
 ) -> list[Finding]:
     """The change of each slice, by a payload field of the first answer of each query."""
-    present, qrels = set(scope.ids.tolist()), scope.judgements.qrels
-    asked = map(qrels.__getitem__, scope.judgements.query_ids)
-    answers = [next(n for n, g in one.items() if g > 0 and n in present) for one in asked]
-    names = list(dict.fromkeys(answers))
-    payloads = dict(zip(names, store.get(names, vectors=False).payloads, strict=True))
-    labels = labels_of([payloads[answer] for answer in answers], name)
-    if set(labels) == {NONE}:
-        raise UpgradeError("assess", f"items with the field {name}", "none", "Check --slice.")
+    labels = slices_by(store, scope, name)
     after = curve.values[:, -1].mean(axis=0)
     found = slice_findings(base, after, labels, curve.metric, "new/new", name)
     told = [one for one in found[1:] if WORST not in one.note]  # the rest come worst first

@@ -53,11 +53,10 @@ def bill(survey: Survey, model: str, dim: int, prices: Prices) -> dict[str, Any]
         prices: The table.
     """
     price, scope = prices.of(model), survey.scope
-    kept = 0 if scope.made else len(scope.rows)
     size, monthly = stored(scope.items, dim), prices.storage.per_gb_month
     counts = {
         "sample": (survey.paid, _mean(survey.length, scope)),
-        "rest": (scope.items - kept, survey.length),
+        "rest": (scope.items - scope.kept, survey.length),
         "whole": (scope.items, survey.length),
     }
     told = {

@@ -9,6 +9,7 @@ whether another one became a shortcut, and how far up the tree of labels answers
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ...measure.diagnose.shortcut import shortcut
 from ...measure.diagnose.transfer import transfer
 from ...measure.finding import Finding
 from ...measure.interval import LEVEL
+from ...measure.slices import NONE, labels_of
 from ...store.base import VectorStore
 from .scope import Scope
 from .unseen import Known
@@ -49,11 +51,7 @@ def diagnosed(
     old, new = known.old_docs.take(known.rows[kept]), known.new_docs.take(kept)
     names = scope.ids[known.rows[kept]].tolist()
     payloads = store.get(names, vectors=False).payloads
-    tree = levels_of(payloads, label)
-    if tree is None:
-        raise UpgradeError(
-            "assess", f"items with the fields {', '.join(label)}", "none", "Check --label."
-        )
+    tree = _levels(payloads, label)
     found = columns(payloads)
     audited = dict(list(found.items())[:FIELDS])
     return [
@@ -62,6 +60,47 @@ def diagnosed(
         *weighed(known),
         *_fields(old, new, audited, tree, label),
     ]
+
+
+def refuse_absent(
+    store: VectorStore, scope: Scope, slice_by: str | None, label: Sequence[str]
+) -> None:
+    """Refuse fields that no item has, before any model is asked.
+
+    Raises:
+        UpgradeError: One.
+    """
+    if slice_by is not None:
+        slices_by(store, scope, slice_by)
+    if label:
+        _levels(store.get(scope.ids.tolist(), vectors=False).payloads, label)
+
+
+def slices_by(store: VectorStore, scope: Scope, name: str) -> list[str]:
+    """The slice of each query: a payload field of its first answer.
+
+    Raises:
+        UpgradeError: No answer has it.
+    """
+    present, qrels = set(scope.ids.tolist()), scope.judgements.qrels
+    asked = map(qrels.__getitem__, scope.judgements.query_ids)
+    answers = [next(n for n, g in one.items() if g > 0 and n in present) for one in asked]
+    names = list(dict.fromkeys(answers))
+    payloads = dict(zip(names, store.get(names, vectors=False).payloads, strict=True))
+    labels = labels_of([payloads[answer] for answer in answers], name)
+    if set(labels) == {NONE}:
+        raise UpgradeError("assess", f"items with the field {name}", "none", "Check --slice.")
+    return labels
+
+
+def _levels(payloads: Sequence[Any], label: Sequence[str]) -> list[IntArray]:
+    """What items are, from the coarsest level to the finest."""
+    tree = levels_of(payloads, label)
+    if tree is None:
+        raise UpgradeError(
+            "assess", f"items with the fields {', '.join(label)}", "none", "Check --label."
+        )
+    return tree
 
 
 def _fields(

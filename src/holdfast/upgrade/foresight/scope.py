@@ -62,6 +62,11 @@ class Scope:
         return [item.content for item in self.judgements.items()]
 
     @property
+    def kept(self) -> int:
+        """How many of `rows` are read whole, as a backfill reads them: it pays only for others."""
+        return sum(name not in self.answers for name in self.ids[self.rows].tolist())
+
+    @property
     def relevant(self) -> Bools:
         """(q, n) which document answers which query."""
         place = {name: at for at, name in enumerate(self.ids)}
