@@ -159,10 +159,18 @@ class Ranking:
 
     def _slices(self) -> list[str]:
         names: list[str] = []
-        values: list[Any] = []
+        found: list[Any] = []
         for rows in _pages(self._store):
             names += rows.ids
-            values += [str(payload.get(self._plan.order_field)) for payload in rows.payloads]
+            found += [payload.get(self._plan.order_field) for payload in rows.payloads]
+        if all(value is None for value in found):
+            raise ConfigError(
+                "plan: order_field",
+                "a payload field of the gallery",
+                f"{self._plan.order_field!r}, which no item has",
+                "Roll back, and plan again with one that is kept.",
+            )
+        values = [str(value) for value in found]
         if self._plan.order == "slice":
             return _falling(names, in_turn(values))
         return _falling(names, balanced(values, self._plan.seed))
