@@ -227,8 +227,14 @@ def fused(
             only(table, world.new, moved, candidates)
         return table
 
-    table = scored(fusion.rule)
-    return scored(fusion.rule.pressed(table[:, moved], table[:, waiting]))
+    old = world.old.copy()
+    if candidates:
+        only(old, world.old, waiting, candidates)
+        only(old, world.new, moved, candidates)
+    scales = fusion.scales(world.judged.old_queries, world.judged.new_queries)
+    rule = fusion.crowded(scales, old[:, moved], old[:, waiting])
+    table = scored(rule)
+    return scored(rule.pressed(table[:, moved], table[:, waiting]))
 
 
 def _fused(

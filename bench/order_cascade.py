@@ -143,7 +143,7 @@ class Play:
             raise RuntimeError("nothing was learned")
         old, new, predicted = (table[asked[:, None], both] for table in self._tables)
         moves, waits = np.s_[:, :split], np.s_[:, split:]
-        rule = self.fusion.rule
+        rule = self.fusion.rule.crowded(old[moves], old[waits])
         for _ in range(2):
             first = rule.moved(new[moves], old[moves]), rule.waiting(predicted[waits], old[waits])
             rule = rule.pressed(*first)

@@ -56,11 +56,13 @@ def test_scores_against_the_formula_written_out():
         def standard(value, sample):
             return (value - sample.mean()) / sample.std()
 
+        blurred = min(1.0, 4.0 * (1.0 - fusion.agreement**2))
+        assert 0.5 < blurred < 1.0
         moved = standard(0.4, known_new) + fusion.weight * standard(0.2, known_old)
         waiting = (
-            PREDICTED * standard(0.3, known_predicted)
-            + (OLD + fusion.weight) * standard(0.2, known_old)
-            + LATE
+            (1.0 + blurred * (PREDICTED - 1.0)) * standard(0.3, known_predicted)
+            + (blurred * OLD + fusion.weight) * standard(0.2, known_old)
+            + blurred * LATE
         )
         got_moved = fusion.moved(table, np.full((3, 1), 0.2), np.full((3, 1), 0.4))
         got_waiting = fusion.waiting(table, np.full((3, 1), 0.2), np.full((3, 1), 0.3))
@@ -177,6 +179,35 @@ def test_the_old_score_weighs_what_competes():
     assert got.weight[4, 0] == pytest.approx(3 / 8 * 1.5 + 5 / 8 * 0.6 * SURE)
     none = rule.pressed(np.full((1, 0), 0.0), np.full((1, 4), -np.inf))
     assert np.isfinite(none.weight).all()
+
+
+def test_a_prediction_that_misses_nothing_counts_as_the_true_score():
+    old, new = pairs(400)  # told exactly by a straight map
+    fusion = Fusion(old, new, aligner=Procrustes())
+    scales = fusion.scales(*pairs(3, seed=3))
+    some, other = np.random.default_rng(0).normal(size=(2, 3, 6))
+    waiting, moved = (score(scales, some, other) for score in (fusion.waiting, fusion.moved))
+    np.testing.assert_allclose(waiting, moved, atol=1e-4)
+
+
+def test_the_old_score_decides_where_the_best_lie_closer_than_predictions_miss():
+    rule = FusionRule.of(0.3, 0.0, 160)
+    missed = 0.3 + 8.0 / 160.0
+    rng = np.random.default_rng(0)
+    moved, waiting = rng.normal(size=(5, 30)) - 3.0, rng.normal(size=(5, 25)) - 3.0
+    for row, spread in enumerate((0.5, 0.1, 0.01, 1e-4, 0.0)):
+        waiting[row, :20] = 3.0 + spread * np.resize([-1.0, 1.0], 20)
+    moved[0, 3:] = -np.inf
+    got = rule.crowded(moved, waiting)
+    assert got.missed == rule.missed == pytest.approx(missed)
+    weight = missed / 0.7
+    assert rule.weight == pytest.approx(weight)
+    close = [weight, 0.05 * missed / 0.1**2, 0.05 * missed / 0.01**2, 1e3, weight]
+    np.testing.assert_allclose(got.weight[:, 0], close, rtol=1e-9)
+    bridged = FusionRule.of(0.3, 0.15, 160).crowded(moved, waiting)
+    np.testing.assert_allclose(bridged.weight, 0.25 * got.weight)
+    few = rule.crowded(np.full((2, 0), 0.0), np.array([[-np.inf] * 3, [1.0, 3.0, -np.inf]]))
+    np.testing.assert_allclose(few.weight[:, 0], weight)
 
 
 def test_any_aligner_may_predict_and_is_left_unfitted():

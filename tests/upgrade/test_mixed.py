@@ -1,6 +1,6 @@
 """Fused and cascading search through a gallery, against scores worked out item by item."""
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.search.fuse import Fusion, fidelity
-from holdfast.upgrade.search.fusion_rule import SURE, FusionRule
+from holdfast.upgrade.search.fusion_rule import SURE
 from holdfast.upgrade.side import Side
 from tests.upgrade.toys import Clock, ToyEncoder, ToySource, contents
 
@@ -94,14 +94,20 @@ class World:
             predicted = -np.linalg.norm(query[:, None] - guess[None], axis=2)
         else:
             predicted = query @ guess.T
+        there = np.ones(len(moved), dtype=bool) if keep is None else keep
+        crowded = fusion.crowded(
+            scales, *(np.where(there & side, old, -np.inf) for side in (moved, ~moved))
+        )
         first = np.where(
-            moved, fusion.moved(scales, old, new), fusion.waiting(scales, old, predicted)
+            moved,
+            fusion.moved(scales, old, new, rule=crowded),
+            fusion.waiting(scales, old, predicted, crowded),
         )
         # The weight of old scores is that of the share of the 20 best that waits, query by query.
         found = first if keep is None else np.where(keep, first, -np.inf)
-        part = [np.mean(~moved[np.argsort(-scores)[:20]]) for scores in found]
-        weight = [p * fusion.weight + (1.0 - p) * fusion.heard * SURE for p in part]
-        rule = FusionRule(fusion.heard, np.array(weight)[:, None])
+        part = np.array([[np.mean(~moved[np.argsort(-scores)[:20]])] for scores in found])
+        weight = part * crowded.weight + (1.0 - part) * fusion.heard * SURE
+        rule = replace(fusion.rule, weight=weight)
         mean, spread = scales.new
         known = fusion.moved(scales, old, new, rule=rule) * spread + mean
         waits = fusion.waiting(scales, old, predicted, rule) * spread + mean

@@ -182,6 +182,7 @@ def fused(stage: Stage, moved: IntArray, waiting: IntArray) -> FloatArray:
     old = _standard(stage.old, stage.old[:, sample])
     new = _standard(stage.new[:, moved], stage.new[:, sample])
     told = _standard(stage.predicted(pairs, waiting), stage.predicted(half, sample))
+    rule = rule.crowded(old[:, moved], old[:, waiting])
     rule = rule.pressed(rule.moved(new, old[:, moved]), rule.waiting(told, old[:, waiting]))
     table = np.empty_like(stage.old)
     table[:, moved] = rule.moved(new, old[:, moved])

@@ -169,11 +169,11 @@ class Candidates:
         vectors = fusion.predict(self.vectors.array[: self.count]).array
         guess = self._by_new(vectors)
         wait_old, old, new = _finite(self.waiting.scores), self._moved_old, self.moved.scores
-        rule = fusion.rule.pressed(
-            np.where(np.isfinite(new), fusion.moved(scales, old, _finite(new)), -np.inf),
-            np.where(
-                np.isfinite(self.waiting.scores), fusion.waiting(scales, wait_old, guess), -np.inf
-            ),
+        there, here = np.isfinite(new), np.isfinite(self.waiting.scores)
+        rule = fusion.crowded(scales, np.where(there, old, -np.inf), self.waiting.scores)
+        rule = rule.pressed(
+            np.where(there, fusion.moved(scales, old, _finite(new), rule=rule), -np.inf),
+            np.where(here, fusion.waiting(scales, wait_old, guess, rule), -np.inf),
         )
         waiting = fusion.waiting(scales, wait_old, guess, rule)
         if known is not None and len(known[0]):

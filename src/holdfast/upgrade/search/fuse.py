@@ -117,6 +117,16 @@ class Fusion:
             _moments(scores(new, self._predicted, self.new.metric)),
         )
 
+    def crowded(self, scales: Scales, moved: FloatArray, waiting: FloatArray) -> FusionRule:
+        """The rule for these queries, see `FusionRule.crowded`.
+
+        Args:
+            scales: Of the queries.
+            moved: (q, a) old scores; -inf where there is no candidate.
+            waiting: (q, b) likewise.
+        """
+        return self.rule.crowded(_standard(moved, scales.old), _standard(waiting, scales.old))
+
     def moved(
         self,
         scales: Scales,

@@ -1,8 +1,10 @@
 """The rule of a fused merge: standardised scores in, scores to rank by out.
 
     moved      new + h * weight * old
-    waiting    (0.8 + 0.3 * (1 - h)) * predicted + h * (0.4 + weight) * old - 0.4 * h
+    waiting    (1 - b * (0.2 * h - 0.1 * (1 - h))) * predicted
+                   + h * (0.4 * b + weight) * old - 0.4 * b * h
     weight     (1 - r^2 + 8 / m) / r^2
+    b          min(1, 4 * (1 - r^2)): a prediction that misses nothing is a true score
     h          1 where the old model asks, else max(0, 1 - (1 - s^2) / (1 - r^2))^2
 
     moved      new + h * 0.35 * old, where the new score of every candidate is known
@@ -11,6 +13,14 @@ The weight is needed where sure scores compete with predicted ones. So it falls 
 competes: where a part u of the 20 best candidates of a query waits, it is, for all its candidates,
 
     u * weight + (1 - u) * h * 0.35
+
+Where the 20 best old scores of a query lie closer together than what predictions miss, they tell
+what no prediction can. So the weight is there, before all else, at least
+
+    h * min(0.05 * (1 - r^2 + 8 / m) / v, 1000)
+
+with v their variance, standardised as they are. Most searches of texts never get there; those of
+places, or of pictures of one scene, would else rank at random what both models rank alike.
 
 r is how well predicted scores agree with true ones, measured on items that the map was not
 fitted on; m is the size of the sample, whose own noise counts too. Early on little has moved,
@@ -34,10 +44,13 @@ import numpy as np
 
 PREDICTED, OLD, LATE = 0.8, 0.4, -0.4
 ALONE = 1.1  # instead of PREDICTED, where the old score says nothing
+BLURRED = 0.25  # missed by predictions that are weighed so; by better ones, the less they miss
+CLOSE, MOST = 0.05, 1e3  # of what is missed over the variance of the best; and a bound on that
 SURE = 0.35  # instead of the weight, where nothing is predicted: two models judge better than one
 PLACES = 20  # of the candidates of a query: a page of ten, and those next to come up
 _FEW = 8.0  # over the size of the sample: what its mean and spread miss
 _POOREST = 0.2  # agreement below which the new score no longer counts
+_TIED = 1e-10  # variance of scores that only rounding tells apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +61,14 @@ class FusionRule:
         heard: How much of the old score counts at all, in [0, 1].
         weight: Of the old score: the noise in a predicted score over its signal, times `heard`;
             a number for all queries, or a column of one for each.
+        missed: By a predicted score, of a variance of 1, with the noise of the sample.
+        blurred: How far predicted scores are from true ones, in [0, 1].
     """
 
     heard: float
     weight: Any
+    missed: float = 0.0
+    blurred: float = 1.0
 
     @classmethod
     def of(cls, missed: float, unheard: float, sample: int) -> Self:
@@ -67,7 +84,26 @@ class FusionRule:
         else:
             heard = max(0.0, 1.0 - unheard / missed) ** 2 if missed > 0.0 else 0.0
         signal = max(1.0 - missed, _POOREST**2)
-        return cls(heard, heard * (1.0 - signal + _FEW / sample) / signal)
+        noise = 1.0 - signal + _FEW / sample
+        return cls(heard, heard * noise / signal, noise, min(1.0, missed / BLURRED))
+
+    def crowded(self, moved: Any, waiting: Any) -> Self:
+        """The same where the best candidates lie close together.
+
+        Args:
+            moved: (q, a) standardised old scores; -inf where there is no candidate.
+            waiting: (q, b) likewise.
+        """
+        joined = np.concatenate([waiting, moved], axis=1)
+        first = min(PLACES, joined.shape[1])
+        best = -np.partition(-joined, first - 1, axis=1)[:, :first]
+        there = np.isfinite(best)
+        count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+        mean = np.where(there, best, 0.0).sum(axis=1, keepdims=True) / count
+        variance = (np.where(there, best - mean, 0.0) ** 2).sum(axis=1, keepdims=True) / count
+        least = np.minimum(CLOSE * self.missed / np.maximum(variance, _TIED), MOST)
+        least = np.where(variance > _TIED, self.heard * least, 0.0)
+        return replace(self, weight=np.maximum(self.weight, least))
 
     def pressed(self, moved: Any, waiting: Any) -> Self:
         """The same where fewer predicted scores compete than could.
@@ -98,4 +134,6 @@ class FusionRule:
     def waiting(self, predicted: Any, old: Any) -> Any:
         """Scores of items with a predicted new score, arrays of one shape."""
         told = PREDICTED + (ALONE - PREDICTED) * (1.0 - self.heard)
-        return told * predicted + (OLD * self.heard + self.weight) * old + LATE * self.heard
+        told = 1.0 + self.blurred * (told - 1.0)
+        part = self.blurred * self.heard
+        return told * predicted + (OLD * part + self.weight) * old + LATE * part
