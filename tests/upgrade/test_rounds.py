@@ -9,7 +9,7 @@ from holdfast.errors import InvalidInput
 from holdfast.store.topk import best
 from holdfast.upgrade.foresight.forecast import Forecaster, Measure, at_random
 from holdfast.upgrade.foresight.mixture import zscore
-from holdfast.upgrade.foresight.rehearse import lowered
+from holdfast.upgrade.foresight.rehearse import rehearsed
 from holdfast.upgrade.foresight.rounds import Rounds
 from holdfast.upgrade.foresight.sampling import ROUNDS
 from holdfast.upgrade.foresight.unseen import Unseen
@@ -25,7 +25,7 @@ def test_every_play_keeps_all_that_was_read_and_draws_the_rest_as_its_round_woul
         table = rounds.draw(play, np.random.default_rng(play))
         np.testing.assert_allclose(table[:, known.rows], world.new[:, known.rows], atol=1e-6)
         alone = Unseen(world.known(rows))
-        alone.lower = lowered(alone, world.judge, 10, 4)
+        alone.lower = rehearsed(alone, world.judge, 10, 4)[0]
         expected = alone.draw(np.random.default_rng(play))
         np.testing.assert_allclose(table[:, unread], expected[:, unread], atol=1e-6)
 
@@ -53,7 +53,7 @@ def test_a_curve_is_the_mean_over_rounds_of_what_each_would_say(world, known):
     told = []
     for play, rows in enumerate((known.rows, known.rounds[1], known.rows, known.rounds[0])):
         unseen = Unseen(known.before(rows))
-        unseen.lower = lowered(unseen, world.judge, 10, 7)
+        unseen.lower = rehearsed(unseen, world.judge, 10, 7)[0]
         table = unseen.draw(np.random.default_rng([7, play]))
         table[:, known.rows] = world.new[:, known.rows]
         told.append(world.judge(best(table, 10)[0]))
@@ -66,7 +66,7 @@ def test_where_all_was_read_at_once_there_is_one_round(world):
     rows = np.sort(np.random.default_rng(0).permutation(800)[:120])
     known = world.known(rows)
     rounds, alone = Rounds(known, world.judge, 10), Unseen(known)
-    alone.lower = lowered(alone, world.judge, 10)
+    alone.lower = rehearsed(alone, world.judge, 10)[0]
     assert len(rounds.fitted) == 1
     for play in range(2):
         told, expected = (

@@ -33,7 +33,7 @@ from ..store.base import VectorStore
 from ..store.topk import best
 from .foresight.bill import bill, planned, within
 from .foresight.diagnose import diagnosed, refuse_absent, slices_by
-from .foresight.forecast import DRAWS, Forecast, Forecaster, Measure, Order
+from .foresight.forecast import DRAWS, MISFIT, Forecast, Forecaster, Measure, Order
 from .foresight.mixture import serving_of
 from .foresight.rivals import Floats
 from .foresight.scope import Scope, scope_of
@@ -280,6 +280,11 @@ class Assessor:
         notes = list(survey.notes)
         if cascade:
             notes.append("Merge 'cascade' is forecast as 'fused', which it does not fall below.")
+        if curve.misfit > MISFIT:
+            notes.append(
+                "Forecasts miss what the sample itself answers, so they settle nothing here. "
+                "A larger sample, or all of it (--sample 100%), may."
+            )
         found = [*_cells(curve, old, bridged), *_table(survey, old)]
         if self.request.slice_by is not None:
             base = bridged if old is None else old

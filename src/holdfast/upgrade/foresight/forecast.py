@@ -49,6 +49,7 @@ class Forecast:
         points: For queries like these; at share 0 this is measured.
         band: For these queries: ends at each share.
         values: (draws, s, q) of every play.
+        misfit: By how much it may be off beyond what plays differ by, see `Forecaster`.
     """
 
     metric: str
@@ -57,6 +58,7 @@ class Forecast:
     points: tuple[Interval, ...]
     band: tuple[tuple[float, float], ...]
     values: Floats
+    misfit: float = MISFIT
 
     @property
     def means(self) -> Floats:
@@ -76,7 +78,7 @@ class Forecast:
             at: Which share; the last one is new/new.
         """
         gap = total_interval(self.values[:, at] - base[None, :])
-        return _widened(gap, float(np.ptp(self.values[:, at].mean(axis=1))))
+        return _widened(gap, float(np.ptp(self.values[:, at].mean(axis=1))), self.misfit)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object, without the plays."""
@@ -114,6 +116,9 @@ class Forecaster:
         measure: What is forecast.
         draws: Plays of each plan.
         seed: Of everything random here.
+    Attributes:
+        misfit: By how much forecasts were off on the benchmarks; but the whole range of the metric
+            where a rehearsal among the few that were read is off by more than that already.
     Raises:
         InvalidInput: See `Known`.
     """
@@ -123,6 +128,7 @@ class Forecaster:
         self._rounds = Rounds(known, measure.judge, measure.k, seed)
         self._mixture = Mixture.of(known, self._rounds.fitted[0].rest)
         self._old = known.old
+        self.misfit = MISFIT if self._rounds.fitted[0].missed <= MISFIT else 1.0
 
     def curve(
         self,
@@ -147,29 +153,30 @@ class Forecaster:
             for at, share in enumerate(shares):
                 places = ranked(stage, serving, moves, share, self.measure.k)
                 values[play, at] = self.measure.judge(places)
-        means = values.mean(axis=2)
+        means, misfit = values.mean(axis=2), self.misfit
         points = tuple(
-            _widened(total_interval(values[:, at], self.seed), float(np.ptp(means[:, at])))
+            _widened(total_interval(values[:, at], self.seed), float(np.ptp(means[:, at])), misfit)
             for at in range(len(shares))
         )
-        band = tuple(_band(means[:, at]) for at in range(len(shares)))
-        return Forecast(self.measure.metric, name, tuple(map(float, shares)), points, band, values)
+        band = tuple(_band(means[:, at], misfit) for at in range(len(shares)))
+        told = tuple(map(float, shares))
+        return Forecast(self.measure.metric, name, told, points, band, values, misfit)
 
 
-def _band(means: Floats) -> tuple[float, float]:
+def _band(means: Floats, misfit: float) -> tuple[float, float]:
     """Where the measured mean will lie: as plays differ, and as forecasts were off."""
     low, high = (float(end[0]) for end in ends(means[:, None], LEVEL))
     value = float(means.mean())
     if low == high:  # measured, not forecast
         return low, high
-    return value - np.hypot(value - low, MISFIT), value + np.hypot(high - value, MISFIT)
+    return value - np.hypot(value - low, misfit), value + np.hypot(high - value, misfit)
 
 
-def _widened(interval: Interval, spread: float) -> Interval:
+def _widened(interval: Interval, spread: float, misfit: float) -> Interval:
     if spread == 0.0:
         return interval
-    low = interval.value - float(np.hypot(interval.value - interval.low, MISFIT))
-    high = interval.value + float(np.hypot(interval.high - interval.value, MISFIT))
+    low = interval.value - float(np.hypot(interval.value - interval.low, misfit))
+    high = interval.value + float(np.hypot(interval.high - interval.value, misfit))
     return Interval(interval.value, low, high, interval.level, interval.n, interval.resamples)
 
 

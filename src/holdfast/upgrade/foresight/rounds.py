@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...arrays import FloatArray
-from .rehearse import Judge, lowered
+from .rehearse import Judge, rehearsed
 from .unseen import Known, Unseen
 
 
@@ -37,7 +37,7 @@ class Rounds:
         earlier = (known.before(rows) for rows in reversed(known.rounds))
         self.fitted = [Unseen(one) for one in (known, *earlier)]
         for unseen in self.fitted:
-            unseen.lower = lowered(unseen, judge, k, seed)
+            unseen.lower, unseen.missed = rehearsed(unseen, judge, k, seed)
 
     def draw(self, play: int, random: np.random.Generator) -> FloatArray:
         """(q, n) new scores: true ones of all that was read, drawn ones of the rest."""

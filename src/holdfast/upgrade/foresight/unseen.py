@@ -121,11 +121,12 @@ class Unseen:
         known: What is known.
     Attributes:
         lower: By how much rivals are drawn lower, see `Rivals.draw` and `rehearse.py`.
+        missed: By which a rehearsal of the sample is then still off, of the metric.
         rest: Places of the documents that are not sampled.
     """
 
     def __init__(self, known: Known) -> None:
-        self.known, self.lower = known, 0.0
+        self.known, self.lower, self.missed = known, 0.0, 0.0
         count = known.relevant.shape[1]
         self.rest: IntArray = np.setdiff1d(np.arange(count), known.rows)
         # Queries are pairs as well, and cost nothing more.
