@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -41,6 +41,7 @@ class Vectors:
     Args:
         space: The space all rows live in.
         array: (n, d) float32, C order. Unit rows where the metric is cosine.
+        checked: Whether `as_vectors` has seen to that; only it says so.
     Example:
         >>> len(as_vectors([[3.0, 4.0]], Space("a", 2), "demo"))
         1
@@ -48,6 +49,7 @@ class Vectors:
 
     space: Space
     array: FloatArray
+    checked: bool = field(default=False, repr=False, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.array)
@@ -57,7 +59,8 @@ class Vectors:
 
     def take(self, rows: Any) -> Vectors:
         """The given rows, as numpy indexes them."""
-        return Vectors(self.space, np.ascontiguousarray(self.array[rows]))
+        array = np.ascontiguousarray(self.array[rows])
+        return Vectors(self.space, array, checked=self.checked)
 
 
 VectorsLike: TypeAlias = Vectors | npt.NDArray[Any] | Sequence[Sequence[float]]
@@ -135,8 +138,10 @@ def as_vectors(values: VectorsLike, space: Space, owner: str) -> Vectors:
                 f"vectors of {values.space}",
                 "Encode with the right model, or pass a Bridge between the two.",
             )
-        if _in_form(values.array, space):
+        if values.checked:
             return values
+        if _in_form(values.array, space):
+            return Vectors(space, values.array, checked=True)
         values = values.array
     array = _as_floats(values, owner)
     if array.ndim != 2 or array.shape[1] != space.dim:
@@ -149,7 +154,7 @@ def as_vectors(values: VectorsLike, space: Space, owner: str) -> Vectors:
     squares = quiet_squares(array)
     check_squares(squares, space, owner)
     scale = _unit_scale(squares) if space.metric == "cosine" else None
-    return Vectors(space, array if scale is None else array * scale[:, None])
+    return Vectors(space, array if scale is None else array * scale[:, None], checked=True)
 
 
 def _in_form(array: Any, space: Space) -> bool:

@@ -25,7 +25,7 @@
     │   ├── EncoderUnavailable        no answer now; the same call may succeed later
     │   └── Throttled                 the provider asked us to wait
     ├── StoreError                    a store refused or failed
-    │   ├── StoreHeld                 another process holds the folder
+    │   ├── StoreHeld                 somebody else holds the folder
     │   └── OccupiedStore             the folder holds vectors of another space
     ├── UpgradeError                  the state of an upgrade forbids it
     │   └── LedgerError               the ledger cannot be read or trusted
@@ -209,7 +209,7 @@ class StoreError(HoldfastError):
 
 
 class StoreHeld(StoreError):
-    """Another process holds the folder."""
+    """Another process, or another part of this one, holds the folder."""
 
 
 class OccupiedStore(StoreError):
