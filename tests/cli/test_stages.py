@@ -79,11 +79,13 @@ def test_after_a_rollback_the_way_on_is_a_plan(planned):
         (("cutover", "--step-back"), "step back"),
         (("finish", "--yes-give-up-the-old-side"), "finish"),
     ):
-        said = planned.refused(*words)
-        assert said == (
+        refused = planned.run(*words)  # the audit has a row of it
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert refused.stderr == (
             f"holdfast: {who}: expected an upgrade under way, got one that is rolled back. "
             "Plan again: holdfast plan.\n"
         )
+    assert planned.data("status")["state"] == "rolled back"
 
 
 def test_a_holdover_keeps_the_old_side(home):

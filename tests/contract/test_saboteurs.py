@@ -30,8 +30,8 @@ def caught_by(*checks, metric="cosine", reopen=None):
 
 
 def raw(space, values):
-    """Vectors that no check has seen."""
-    return Vectors(space, np.asarray(values, dtype=np.float32))
+    """Vectors that no check has seen, and that pass for checked."""
+    return Vectors(space, np.asarray(values, dtype=np.float32), checked=True)
 
 
 @caught_by("check_scores", "check_ties", "check_recall")

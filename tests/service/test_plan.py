@@ -72,7 +72,7 @@ def test_a_plan_with_another_kind_of_store_is_refused_and_nothing_lost(home, ope
     text = home.config.read_text()
     home.config.write_text(text.replace("[source]", '[store]\nkind = "memory"\n\n[source]'))
     told = client.command("plan")
-    assert (told.status_code, told.json()["got"]) == (409, "an empty one")
+    assert (told.status_code, told.json()["got"]) == (409, "'memory', which is empty")
     assert client.status()["state"] is None
     assert sorted(client.ids("w1 w2", 200)) == sorted(home.documents)
 
