@@ -176,8 +176,9 @@ def measure(record: Record, world: World, count: int, span: float, keep: Path | 
         left = sum(t["followed"] for t in told)
         record.add("rows of plain SQL that kills left to take over", cell, left)
     times = Counter(str(t["state"]) for t in told)
+    aim = ">= 1" if count >= 2 * len(STATES) else ""  # a few kills cannot meet every state
     for state in STATES:
-        record.add(f"kills while {state}", cell, times[state], target=">= 1")
+        record.add(f"kills while {state}", cell, times[state], target=aim)
     searched = sum(t["searched"] for t in told)
     passed = sum(t["passed over"] for t in told)
     record.add("items first for their own text", cell, 1 - passed / searched, target=">= 0.95")
