@@ -37,23 +37,29 @@ def each_once(
         Hits of the old side and of the new one, `count` columns each, without a common item.
     """
     before = moves()
-    together = at_once and before is not None
-    promise = begun(lambda: new(count)) if together else None
-    try:
-        first = old(count)
-    finally:
-        if promise is not None:  # even then: it reads a store that its caller may close
-            wait([promise])
-    second = new(count) if promise is None else promise.result()
+    at_once = at_once and before is not None
+    first, second = _beside(old, new, count) if at_once else (old(count), new(count))
     if before is not None and moves() == before:
         return first, second
-    if together:
+    if at_once:
         second = new(count)
     if not any(_common(first, second)):
         return first, second
     # At most `count` hits of the new side can displace one of the old side each.
     first, second = old(2 * count), new(count)
     return without(first, _common(first, second), count), second
+
+
+def _beside(
+    old: Callable[[int], Hits], new: Callable[[int], Hits], count: int
+) -> tuple[Hits, Hits]:
+    """What both sides answer, asked at once."""
+    promise = begun(lambda: new(count))
+    try:
+        first = old(count)
+    finally:  # after an error, too: it reads a store that its caller may close
+        wait([promise])
+    return first, promise.result()
 
 
 def _common(first: Hits, second: Hits) -> list[set[str]]:
