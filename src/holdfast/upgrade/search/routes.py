@@ -18,7 +18,7 @@ from .promise import begun
 Queries: TypeAlias = Sequence[Content] | Vectors | Sequence[Vectors]
 
 
-def as_queries(given: Any) -> Queries:
+def _as_queries(given: Any) -> Queries:
     """Check the queries of a call, and copy whatever holds them into a list.
 
     Raises:
@@ -56,7 +56,7 @@ class Routes:
 
     def __init__(self, old: Side, new: Side | None, given: Any, role: Any = "query") -> None:
         self._old, self._new, self._role = old, new, role
-        self.given = given = as_queries(given)
+        self.given = given = _as_queries(given)
         self._ready: list[Vectors] = []
         self._begun: list[tuple[Side, Future[Vectors]]] = []
         self._contents: Sequence[Content] | None = None

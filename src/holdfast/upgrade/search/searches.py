@@ -29,7 +29,7 @@ from .beside import Hears
 from .in_full import search_in_full
 from .meter import Meter
 from .mixed import Mixed
-from .routes import Queries, Routes, as_queries, some
+from .routes import Queries, Routes, some
 from .silence import Silence, Tell, afresh
 from .stand_in import Half, StandIn
 
@@ -125,15 +125,15 @@ class Searches(Sides):
             InvalidInput: Bare arrays: they do not say which space they are of; one content where a
                 sequence of them belongs; or an unknown side.
         """
-        k, tree, queries = check_k(k, "Gallery.search"), parse(where), as_queries(queries)
-        if side is not None:
-            return self._compared(queries, k, tree, side)
-        begun, chosen = self.meter.clock(), self.chosen(queries, tree, key, tenant)
+        k, tree = check_k(k, "Gallery.search"), parse(where)
         routes = Routes(self.old, self.new, queries)
+        if side is not None:
+            return self._compared(routes, k, tree, side)
+        begun, chosen = self.meter.clock(), self.chosen(routes.given, tree, key, tenant)
         if chosen is None:
             hits = self._answer(routes, k, tree)
         else:
-            hits = self._staged(queries, chosen, k, tree)
+            hits = self._staged(routes.given, chosen, k, tree)
         took = self.meter.note(begun)
         if self.watch is not None and not hits.without:
             self.watch.hear(routes, k, tree, hits, took)
@@ -145,10 +145,9 @@ class Searches(Sides):
         kept = self._state in _KEPT
         return {half: str(s.error) for half, s in self.silences.items() if kept and s.error}
 
-    def _compared(self, queries: Queries, k: int, tree: Where | None, side: Which) -> Hits:
+    def _compared(self, routes: Routes, k: int, tree: Where | None, side: Which) -> Hits:
         if side not in get_args(Which):
             raise InvalidInput("Gallery.search", "side old, both or new", repr(side))
-        routes = Routes(self.old, self.new, queries)
         if side != "old" or self.reads == "old" or self._state == "finished":
             return self._answer(routes, k, tree, side, strict=True)
         return search_in_full(self.old.store, routes.into(self.old), k, tree)
