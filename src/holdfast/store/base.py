@@ -14,7 +14,7 @@ repeated batch changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -255,3 +255,20 @@ def get_known(store: VectorStore, ids: Sequence[str], vectors: bool = True) -> R
     there = store.revisions(ids) != NO_REVISION
     names = [name for name, known in zip(ids, there, strict=True) if known]
     return store.get(names, vectors=vectors)
+
+
+def pages(store: VectorStore, limit: int, vectors: bool = False) -> Iterator[Rows]:
+    """All rows of a store, hidden ones too, page by page; of an empty one an empty page.
+
+    Args:
+        store: That is read; a page is read when it is asked for, so writes may go on between.
+        limit: Rows of a page.
+        vectors: Whether to read them.
+    """
+    after: str | None = None
+    while True:
+        page = store.scan(after, limit, vectors)
+        yield page.rows
+        after = page.after
+        if after is None:
+            return

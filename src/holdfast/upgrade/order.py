@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arrays import IdArray, IntArray, id_array
 from ..errors import ConfigError
-from ..store.base import VectorStore
+from ..store.base import VectorStore, pages
 from .ledger import Ledger
 from .merge import Mode
 from .search.reference import SIZE
@@ -32,14 +32,10 @@ def read_rows(store: VectorStore) -> tuple[IdArray, IntArray]:
     """All ids of a store and their revisions, (n,) each."""
     ids: list[str] = []
     revisions: list[IntArray] = []
-    after: str | None = None
-    while True:
-        page = store.scan(after, _PAGE)
-        ids += page.rows.ids
-        revisions.append(page.rows.revisions)
-        after = page.after
-        if after is None:
-            return id_array(ids), np.concatenate(revisions)
+    for rows in pages(store, _PAGE):
+        ids += rows.ids
+        revisions.append(rows.revisions)
+    return id_array(ids), np.concatenate(revisions)
 
 
 def arrange(

@@ -16,7 +16,7 @@ from ..arrays import Vectors
 from ..errors import ConfigError, MissingIds, SourceError, UpgradeError
 from ..source.memory import MemorySource
 from ..space import Space
-from ..store.base import Rows, VectorStore, get_known
+from ..store.base import Rows, VectorStore, get_known, pages
 from ..store.hold import Hold
 from ..store.registry import drop_store
 from .backfill.quarantine import tolerated
@@ -303,13 +303,9 @@ class Project(Served):
 
 def _show_all(store: VectorStore) -> None:
     """Show what an upgrade has hidden whose ledger is gone."""
-    after: str | None = None
-    while store.visible < len(store):
-        page = store.scan(after)
-        store.unhide(page.rows.ids)
-        after = page.after
-        if after is None:
-            return
+    if store.visible < len(store):
+        for rows in pages(store, _BATCH):
+            store.unhide(rows.ids)
 
 
 def _sweep(folder: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ...arrays import id_array
-from ...store.base import NO_REVISION, Rows, get_known
+from ...store.base import NO_REVISION, Rows, get_known, pages
 from ..gallery import Gallery
 
 _PAGE = 2_000
@@ -49,14 +49,9 @@ def reconcile(gallery: Gallery) -> Reconciled:
     if gallery.follower is not None:
         gallery.follower.catch_up()
     found = Reconciled()
-    after: str | None = None
-    while True:
-        page = gallery.old.store.scan(after, _PAGE)
+    for rows in pages(gallery.old.store, _PAGE):
         with gallery.alone():
-            _compare(gallery, page.rows, found)
-        after = page.after
-        if after is None:
-            break
+            _compare(gallery, rows, found)
     _drop_deleted(gallery, found)
     _close_settled(gallery)
     if found and gallery.ledger is not None:
@@ -134,18 +129,13 @@ def _compare(gallery: Gallery, scanned: Rows, found: Reconciled) -> None:
 def _drop_deleted(gallery: Gallery, found: Reconciled) -> None:
     if gallery.new is None:
         return
-    after: str | None = None
-    while True:
-        page = gallery.new.store.scan(after, _PAGE)
+    for rows in pages(gallery.new.store, _PAGE):
         with gallery.alone():
-            kept = gallery.old.store.revisions(page.rows.ids) != NO_REVISION
-            gone = [n for n, there in zip(page.rows.ids, kept, strict=True) if not there]
+            kept = gallery.old.store.revisions(rows.ids) != NO_REVISION
+            gone = [n for n, there in zip(rows.ids, kept, strict=True) if not there]
             if gone:
                 gallery.new.store.delete(gone)
                 found.deleted += len(gone)
-        after = page.after
-        if after is None:
-            return
 
 
 def astray(gallery: Gallery) -> int:
@@ -155,27 +145,20 @@ def astray(gallery: Gallery) -> int:
     """
     if gallery.new is None or gallery.ledger is None:
         return 0
-    strays, after = 0, None
-    while True:
-        page = gallery.old.store.scan(after, _PAGE)
+    strays = 0
+    for rows in pages(gallery.old.store, _PAGE):
         with gallery.steady():
-            old = gallery.old.store.revisions(page.rows.ids)
-            new = gallery.new.store.revisions(page.rows.ids)
+            old = gallery.old.store.revisions(rows.ids)
+            new = gallery.new.store.revisions(rows.ids)
         differ = np.flatnonzero((old != NO_REVISION) & (old != new))
-        left = gallery.ledger.waiting([page.rows.ids[i] for i in differ])
+        left = gallery.ledger.waiting([rows.ids[i] for i in differ])
         strays += len(differ) - len(left)
-        after = page.after
-        if after is None:
-            break
-    while True:
-        page = gallery.new.store.scan(after, _PAGE)
+    for rows in pages(gallery.new.store, _PAGE):
         with gallery.steady():
-            old = gallery.old.store.revisions(page.rows.ids)
-            there = gallery.new.store.revisions(page.rows.ids)
+            old = gallery.old.store.revisions(rows.ids)
+            there = gallery.new.store.revisions(rows.ids)
         strays += int(((old == NO_REVISION) & (there != NO_REVISION)).sum())
-        after = page.after
-        if after is None:
-            return strays
+    return strays
 
 
 def left_behind(gallery: Gallery) -> int:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import UpgradeError
+from ...store.base import pages
 from ..gallery import Gallery
 from ..ledger import Ledger
 from ..record.audit import Audit, Draft
@@ -239,15 +240,10 @@ class Turns:
 
     def _hidden(self) -> Iterator[list[str]]:
         """Ids that are hidden on the old side, page by page."""
-        after: str | None = None
-        while True:
-            page = self._old.scan(after, _BACK)
-            hidden = [page.rows.ids[i] for i in np.flatnonzero(page.rows.hidden)]
+        for rows in pages(self._old, _BACK):
+            hidden = [rows.ids[i] for i in np.flatnonzero(rows.hidden)]
             if hidden:
                 yield hidden
-            after = page.after
-            if after is None:
-                return
 
     def roll_back(self, why: str = "", by: str | None = None) -> None:
         """Read the old side alone; the items written since are there too.

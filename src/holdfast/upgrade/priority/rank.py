@@ -11,7 +11,7 @@ import numpy as np
 from ...arrays import FloatArray, IntArray, Vectors
 from ...errors import ConfigError, UpgradeError
 from ...hits import Hits
-from ...store.base import Rows, VectorStore
+from ...store.base import Rows, VectorStore, pages
 from ..mover import Mover
 from ..order import fair_sample, read_ids, read_rows
 from ..plan import Plan
@@ -142,7 +142,7 @@ class Ranking:
     def _by_vectors(self, score: Callable[[FloatArray], Floats]) -> list[str]:
         names: list[str] = []
         scores: list[Floats] = []
-        for rows in _pages(self._store, vectors=True):
+        for rows in pages(self._store, _PAGE, vectors=True):
             names += rows.ids
             scores.append(score(_vectors(rows).array))
         return _falling(names, np.concatenate(scores))
@@ -158,16 +158,17 @@ class Ranking:
     # by the payloads
 
     def _slices(self) -> list[str]:
+        field = self._plan.order_field or ""  # `check_order` has seen to it
         names: list[str] = []
         found: list[Any] = []
-        for rows in _pages(self._store):
+        for rows in pages(self._store, _PAGE):
             names += rows.ids
-            found += [payload.get(self._plan.order_field) for payload in rows.payloads]
+            found += [payload.get(field) for payload in rows.payloads]
         if all(value is None for value in found):
             raise ConfigError(
                 "plan: order_field",
                 "a payload field of the gallery",
-                f"{self._plan.order_field!r}, which no item has",
+                f"{field!r}, which no item has",
                 "Roll back, and plan again with one that is kept.",
             )
         values = [str(value) for value in found]
@@ -192,17 +193,6 @@ def check_order(plan: Plan, home: Path) -> None:
         raise ConfigError(
             "plan: order_field", "a payload field", "none", f"Order {plan.order!r} needs it."
         )
-
-
-def _pages(store: VectorStore, vectors: bool = False) -> Any:
-    after: str | None = None
-    while True:
-        page = store.scan(after, _PAGE, vectors)
-        if len(page.rows):
-            yield page.rows
-        after = page.after
-        if after is None:
-            return
 
 
 def _vectors(rows: Rows) -> Vectors:

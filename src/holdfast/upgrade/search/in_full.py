@@ -13,7 +13,7 @@ import numpy as np
 
 from ...arrays import Vectors
 from ...hits import Hits, merge
-from ...store.base import Rows, VectorStore
+from ...store.base import Rows, VectorStore, pages
 from ...store.topk import top
 from ...store.where import Where, matches
 
@@ -36,15 +36,11 @@ def search_in_full(store: VectorStore, queries: Vectors, k: int, where: Where | 
     found = store.search(queries, k, where)
     if whole and _is_whole(store):
         return found
-    after: str | None = None
-    while True:
-        page = store.scan(after, _PAGE, vectors=True)
-        best = _best(page.rows, queries, k, where)
+    for rows in pages(store, _PAGE, vectors=True):
+        best = _best(rows, queries, k, where)
         if best is not None:
             found = _joined(found, best, k)
-        after = page.after
-        if after is None:
-            return _joined(found, store.search(queries, k, where), k)
+    return _joined(found, store.search(queries, k, where), k)
 
 
 def _is_whole(store: VectorStore) -> bool:
