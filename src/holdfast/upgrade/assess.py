@@ -32,7 +32,7 @@ from ..measure.thresholds import thresholds
 from ..store.base import VectorStore
 from ..store.topk import best
 from .foresight.bill import bill, planned, within
-from .foresight.diagnose import diagnosed, refuse_absent, slices_by
+from .foresight.diagnose import diagnosed, refuse_unknown, slices_by
 from .foresight.forecast import DRAWS, MISFIT, Forecast, Forecaster, Measure, Order
 from .foresight.mixture import serving_of
 from .foresight.rivals import Floats
@@ -233,7 +233,7 @@ class Assessor:
                 if dry_run:
                     return plan
                 # Before anything is paid for.
-                refuse_absent(store, scope, self.request.slice_by, self.request.label)
+                refuse_unknown(store, scope, self.request.slice_by, self.request.label)
                 kept, measure = self.project.folder / ASSESSED, self._measure(scope)
                 survey = conduct(self.project, store, scope, kept, measure)
                 made = self._assessment(store, survey)

@@ -9,7 +9,6 @@ whether another one became a shortcut, and how far up the tree of labels answers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -24,13 +23,14 @@ from ...measure.diagnose.transfer import transfer
 from ...measure.finding import Finding
 from ...measure.interval import LEVEL
 from ...measure.slices import NONE, labels_of
-from ...store.base import VectorStore
+from ...store.base import VectorStore, pages
 from .scope import Scope
 from .unseen import Known
 from .weigh import weighed
 
 ITEMS = 2_000  # sampled items that are looked at, at most
 FIELDS = 16  # payload fields that are audited, at most
+_PAGE = 10_000
 
 
 def diagnosed(
@@ -51,7 +51,9 @@ def diagnosed(
     old, new = known.old_docs.take(known.rows[kept]), known.new_docs.take(kept)
     names = scope.ids[known.rows[kept]].tolist()
     payloads = store.get(names, vectors=False).payloads
-    tree = _levels(payloads, label)
+    tree = levels_of(payloads, label)
+    if tree is None:
+        raise _no_label(label)
     found = columns(payloads)
     audited = dict(list(found.items())[:FIELDS])
     return [
@@ -62,7 +64,7 @@ def diagnosed(
     ]
 
 
-def refuse_absent(
+def refuse_unknown(
     store: VectorStore, scope: Scope, slice_by: str | None, label: Sequence[str]
 ) -> None:
     """Refuse fields that no item has, before any model is asked.
@@ -72,8 +74,13 @@ def refuse_absent(
     """
     if slice_by is not None:
         slices_by(store, scope, slice_by)
-    if label:
-        _levels(store.get(scope.ids.tolist(), vectors=False).payloads, label)
+    missing = set(label)
+    if missing:
+        for rows in pages(store, _PAGE):
+            missing = {f for f in missing if all(p.get(f) is None for p in rows.payloads)}
+            if not missing:
+                return
+        raise _no_label(label)
 
 
 def slices_by(store: VectorStore, scope: Scope, name: str) -> list[str]:
@@ -93,14 +100,9 @@ def slices_by(store: VectorStore, scope: Scope, name: str) -> list[str]:
     return labels
 
 
-def _levels(payloads: Sequence[Any], label: Sequence[str]) -> list[IntArray]:
-    """What items are, from the coarsest level to the finest."""
-    tree = levels_of(payloads, label)
-    if tree is None:
-        raise UpgradeError(
-            "assess", f"items with the fields {', '.join(label)}", "none", "Check --label."
-        )
-    return tree
+def _no_label(label: Sequence[str]) -> UpgradeError:
+    wanted = f"items with the fields {', '.join(label)}"
+    return UpgradeError("assess", wanted, "none", "Check --label.")
 
 
 def _fields(
