@@ -15,12 +15,11 @@ from ..errors import (
     HoldfastError,
     InvalidInput,
     SourceError,
-    WrongCount,
 )
 from ..items import Item
 from ..space import Space
 from ..store.base import Rows
-from .side import Encodes, Maps
+from .side import Encodes, Maps, one_each
 from .sides.halving import halve
 
 GONE = "the source no longer has its content"
@@ -114,14 +113,7 @@ class ReEmbed:
 
     def _checked(self, contents: list[object]) -> Vectors:
         made = self.encoder.encode(contents, "document")
-        if len(made) != len(contents):
-            raise WrongCount(
-                f"encoder of {self.target.name}",
-                f"{len(contents)} vectors, one per item",
-                str(len(made)),
-                "The encoder must answer every item, in order.",
-            )
-        return as_vectors(made, self.target, f"encoder of {self.target.name}")
+        return one_each(made, len(contents), self.target, f"encoder of {self.target.name}")
 
 
 class Translate:

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...arrays import Vectors, as_vectors
-from ...errors import ConfigError, EncoderUnavailable, InvalidInput, WrongCount, WrongSpace
+from ...arrays import Vectors
+from ...errors import ConfigError, EncoderUnavailable, InvalidInput, WrongSpace
 from ...items import Content
-from ..side import Side
+from ..side import Side, one_each
 from .promise import begun
 
 Queries: TypeAlias = Sequence[Content] | Vectors | Sequence[Vectors]
@@ -143,18 +143,8 @@ class Routes:
         if self._contents is None:
             return self._bridged(side)
         made = side.reach(self._contents, self._role, lambda: self.into(self._other(side)))
-        return self._checked(made, side, len(self._contents))
-
-    def _checked(self, made: Any, side: Side, count: int) -> Vectors:
         owner = f"the model of {side.space.name}"
-        if len(made) != count:
-            raise WrongCount(
-                owner,
-                f"{count} vectors, one per item",
-                str(len(made)),
-                "The encoder must answer every item, in order.",
-            )
-        return as_vectors(made, side.space, owner)
+        return one_each(made, len(self._contents), side.space, owner)
 
     def _other(self, side: Side) -> Side:
         # Not by the old side: a newly fitted bridge may have replaced it meanwhile.
