@@ -22,6 +22,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from ..arrays import FloatArray, Vectors, squared_norms
+from ..contract import named, refuse_any
 from ..errors import ContractBroken, InvalidInput
 from ..items import ROLES, Content, Role
 from ..space import Space
@@ -253,14 +254,8 @@ class Check:
             raise InvalidInput(
                 "check_encoder", f"{_FEWEST} or more distinct contents", f"{len(given)}"
             )
-        try:
+        with named(self):
             self.function(_Bench(make, given, tolerance))
-        except ContractBroken as broken:
-            who = f"{self}: {broken.who}"
-            raise ContractBroken(who, broken.expected, broken.got, broken.fix) from broken
-        except Exception as cause:
-            got = f"{type(cause).__name__}: {cause}".rstrip(".")
-            raise ContractBroken(str(self), "no error", got, "See the cause above.") from cause
 
 
 def encoder_checks(leave_out: Sequence[str] = ()) -> list[Check]:
@@ -289,7 +284,4 @@ def check_encoder(make: Make, contents: Sequence[Content], tolerance: float = 1e
             check(make, contents, tolerance)
         except ContractBroken as broken:
             failures.append(broken)
-    if failures:
-        got = f"{len(failures)} that fail:\n" + "\n".join(f"  {one}" for one in failures) + "\n"
-        kept = f"all {len(_CHECKS)} checks of the contract to hold"
-        raise ContractBroken("encoder", kept, got) from failures[0]
+    refuse_any("encoder", len(_CHECKS), failures)

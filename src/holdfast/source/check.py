@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..contract import named, refuse_any
 from ..errors import ContractBroken, InvalidInput
 from ..items import Item
 from .base import Source
@@ -260,14 +261,8 @@ class Check:
         Raises:
             ContractBroken: The statement is false, or the source raised what nobody expects.
         """
-        try:
+        with named(self):
             self.function(plant)
-        except ContractBroken as broken:
-            who = f"{self}: {broken.who}"
-            raise ContractBroken(who, broken.expected, broken.got, broken.fix) from broken
-        except Exception as cause:
-            got = f"{type(cause).__name__}: {cause}".rstrip(".")
-            raise ContractBroken(str(self), "no error", got, "See the cause above.") from cause
 
 
 def source_checks(leave_out: Sequence[str] = ()) -> list[Check]:
@@ -292,7 +287,4 @@ def check_source(plant: Plant) -> None:
             check(plant)
         except ContractBroken as broken:
             failures.append(broken)
-    if failures:
-        got = f"{len(failures)} that fail:\n" + "\n".join(f"  {one}" for one in failures) + "\n"
-        kept = f"all {len(_CHECKS)} checks of the contract to hold"
-        raise ContractBroken("source", kept, got) from failures[0]
+    refuse_any("source", len(_CHECKS), failures)

@@ -23,6 +23,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 
+from ..contract import named, refuse_any
 from ..errors import ContractBroken
 from ..space import Metric, Space
 from .checks import answering, filtering, hiding, indexing, lasting, reading, rejecting, writing
@@ -85,18 +86,11 @@ class Check:
         """
         bench = Bench(make, Space(f"contract {self.metric}", dim, self.metric), reopen, rows)
         need = _NEEDS.get(self.name)
-        try:
-            with closing(bench):
-                if need and not getattr(bench.limits, need):
-                    return f"limits.{need} is false"
-                self.function(bench)
-                return None
-        except ContractBroken as broken:
-            who = f"{self}: {broken.who}"
-            raise ContractBroken(who, broken.expected, broken.got, broken.fix) from broken
-        except Exception as cause:
-            got = f"{type(cause).__name__}: {cause}".rstrip(".")
-            raise ContractBroken(str(self), "no error", got, "See the cause above.") from cause
+        with named(self), closing(bench):
+            if need and not getattr(bench.limits, need):
+                return f"limits.{need} is false"
+            self.function(bench)
+        return None
 
 
 def store_checks(metrics: Sequence[Metric] = ("cosine", "dot", "euclidean")) -> list[Check]:
@@ -153,8 +147,5 @@ def check_store(
         else:
             if reason:
                 skipped[str(check)] = reason
-    if failures:
-        got = f"{len(failures)} that fail:\n" + "\n".join(f"  {one}" for one in failures) + "\n"
-        kept = f"all {len(checks)} checks of the contract to hold"
-        raise ContractBroken("store", kept, got) from failures[0]
+    refuse_any("store", len(checks), failures)
     return skipped
