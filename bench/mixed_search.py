@@ -20,24 +20,25 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from holdfast.arrays import Vectors, id_array
+from holdfast.arrays import Vectors
 from holdfast.hits import Hits, merge
 from holdfast.store.base import VectorStore
 from holdfast.store.registry import open_store
-from holdfast.store.topk import best
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Side
 
+from .bare import bare
 from .even import Effort, reach
+from .exactly import Exactly
 from .record import CLOCKS, Record, arguments, held_to, interleaved, say, writes
-from .twins import DATA, Ready, Twins, fill, names_of, places_of
+from .twins import DATA, Ready, Twins, fill
 
 K = 10
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -52,41 +53,8 @@ TARGETS = {"edge": 1.5, "flat": 1.05, "ivf": 1.15, "hnsw": 1.5}
 RATIO = "time / one full store's search"
 TRAFFIC = 512  # queries that stores may learn from; more than any of them remembers
 LISTENED = 32  # asked at once, so that each is remembered
+Search: TypeAlias = Callable[[list[Vectors]], Any]
 LASTS = 0.06  # seconds that one timing takes at least
-
-
-class Exactly:
-    """A store whose searches compare with every row; all else is the store's own."""
-
-    def __init__(self, store: VectorStore, vectors: Vectors) -> None:
-        self._store, self._vectors = store, vectors
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def search(self, queries: Vectors, k: int, where: Any = None) -> Hits:
-        """Exact hits among the visible rows."""
-        del where
-        shown = _shown(self._store)
-        out = Hits.empty(len(queries), k)
-        table = queries.array @ self._vectors.array[shown].T
-        places, scores = best(table, k)
-        width = places.shape[1]
-        out.ids[:, :width] = id_array(names_of(len(self._vectors)))[shown[places]]
-        out.scores[:, :width] = scores
-        return out
-
-
-def _shown(store: VectorStore) -> np.ndarray:
-    """(v,) numbers of the visible rows."""
-    found, after = [], None
-    while True:
-        page = store.scan(after, 20_000)
-        names = [n for n, away in zip(page.rows.ids, page.rows.hidden, strict=True) if not away]
-        found.append(places_of(names))
-        after = page.after
-        if after is None:
-            return np.sort(np.concatenate(found))
 
 
 class Bench:
@@ -189,7 +157,7 @@ class Bench:
     ) -> None:
         times = self._often(asked)
 
-        def each(search: Callable[[list[Vectors]], Any]) -> Callable[[], None]:
+        def timed(search: Search) -> Callable[[], None]:
             def run() -> None:
                 for _ in range(times):
                     for vectors in asked:
@@ -197,27 +165,48 @@ class Bench:
 
             return run
 
-        old, new = self.full_old, self.full_new
-        if share in (0.0, 1.0):  # the very same store, without the gallery
-            old, new = self.gallery.old.store, self.gallery.new.store  # type: ignore[union-attr]
-        tasks = {"mixed": each(lambda v: self.gallery.search(v, K))}
-        if share < 1.0:
-            tasks["old"] = each(lambda v: old.search(v[0], K))
-        if share > 0.0:
-            tasks["new"] = each(lambda v: new.search(v[1], K))
-        if 0.0 < share < 1.0:
-            tasks["by rank"] = each(lambda v: self.ranked.search(v, K))
-        seconds = interleaved(tasks, self.rounds, clock=self.clock)
-        zero = [0.0] * self.rounds
-        sides = zip(seconds.get("old", zero), seconds.get("new", zero), strict=True)
-        peers = [(1.0 - share) * a + share * b for a, b in sides]
-        bound = TARGETS.get(self.kind) if 0.0 < share < 1.0 else 1.02
+        mixed = 0.0 < share < 1.0
+        tasks = self._whole(share) | (self._halves(asked) if mixed else {})
+        seconds = interleaved(
+            {name: timed(task) for name, task in tasks.items()}, self.rounds, clock=self.clock
+        )
+        peers = _peers(seconds, "old", "new", share)
+        bound = TARGETS.get(self.kind) if mixed else 1.02
         aim = f"<= {bound}" if bound else ""
         _ratio(record, cell, seconds["mixed"], peers, aim)
         if "by rank" in seconds:
             _ratio(record, f"{cell}, merged by rank", seconds["by rank"], peers, "")
+        if "bare" in seconds:
+            wholes = _peers(seconds, "bare old", "bare new", share)
+            _ratio(record, f"{cell}, the engine alone", seconds["bare"], wholes, "")
         peer = min(peers) / times / queries
         record.add("microseconds a query, one full store", cell, peer * 1e6)
+
+    def _whole(self, share: float) -> dict[str, Search]:
+        """The gallery and its peers; at the ends the very same store, without the gallery."""
+        old, new = self.full_old, self.full_new
+        if share in (0.0, 1.0):
+            old, new = self.gallery.old.store, self.gallery.new.store  # type: ignore[union-attr]
+        tasks: dict[str, Search] = {"mixed": lambda v: self.gallery.search(v, K)}
+        if share < 1.0:
+            tasks["old"] = lambda v: old.search(v[0], K)
+        if share > 0.0:
+            tasks["new"] = lambda v: new.search(v[1], K)
+        return tasks
+
+    def _halves(self, asked: list[list[Vectors]]) -> dict[str, Search]:
+        """Another merge; for single queries the engine's calls of two halves, and of each whole."""
+        tasks: dict[str, Search] = {"by rank": lambda v: self.ranked.search(v, K)}
+        if len(asked) == 1:
+            return tasks
+        halves = self.gallery.old.store, self.gallery.new.store  # type: ignore[union-attr]
+        stores = zip((*halves, self.full_old, self.full_new), asked[0] * 2, strict=True)
+        first, second, old, new = (bare(store, vectors, K) for store, vectors in stores)
+        return tasks | {
+            "bare": lambda v: (first(v[0]), second(v[1])),
+            "bare old": lambda v: old(v[0]),
+            "bare new": lambda v: new(v[1]),
+        }
 
     def _often(self, asked: list[list[Vectors]]) -> int:
         """How often to ask all of this for one timing."""
@@ -270,6 +259,13 @@ class Bench:
             say(f"{at}, full {name} store: {words}")
             record.add(f"R@10, full {name} store", at, reached)
             record.add(f"its effort / its own, full {name} store", at, effort.value / tuned)
+
+
+def _peers(seconds: dict[str, list[float]], old: str, new: str, share: float) -> list[float]:
+    """Both full stores' seconds, as much of each as has moved; one that is not asked counts 0."""
+    zero = [0.0] * len(seconds["mixed"])
+    sides = zip(seconds.get(old, zero), seconds.get(new, zero), strict=True)
+    return [(1.0 - share) * a + share * b for a, b in sides]
 
 
 def _ratio(
@@ -358,7 +354,9 @@ def measured(options: argparse.Namespace) -> int:
                 f"does. Timed in turns; the median of the ratios of {rounds} rounds, and their "
                 "ends. At shares 0 and 1 the peer is the gallery's own store, searched without "
                 "the gallery. Merging is calibrated, its cost is inside. Items are moved by the "
-                "engine, with its upkeep. "
+                "engine, with its upkeep. Beside one query: what Edge or faiss takes alone for its "
+                "calls of two halves, over what it takes alone for that of one full store, which "
+                "is the least that two stores can cost. "
                 f"Stores tune themselves by {TRAFFIC} other queries. {_manner(options)}"
             )
         ],
