@@ -1,11 +1,40 @@
-"""Contract suites: how a check, and a whole suite of them, says what does not hold."""
+"""Contract suites: what checks have in common, and how a suite of them says what does not hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from .errors import ContractBroken
+from .errors import ContractBroken, HoldfastError
+
+_SHOWN = 200  # characters of a value
+
+
+def broken(what: str, expected: object, got: object) -> ContractBroken:
+    """The error of a check: what was looked at, what it must be, what it is."""
+    return ContractBroken(what, _short(expected), _short(got))
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def equal(what: str, got: object, expected: object) -> None:
+    """Two plain values must be equal."""
+    if got != expected:
+        raise broken(what, repr(expected), repr(got))
+
+
+def refuses(what: str, kind: type[HoldfastError], action: Callable[[], object]) -> None:
+    """The action must raise this error, or a kind of it."""
+    try:
+        action()
+    except kind:
+        return
+    except HoldfastError as other:
+        raise broken(what, kind.__name__, f"{type(other).__name__}: {other}") from other
+    raise broken(what, kind.__name__, "no error")
 
 
 @contextmanager

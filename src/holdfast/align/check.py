@@ -26,10 +26,10 @@ import numpy as np
 from sklearn.base import clone
 
 from ..arrays import FloatArray, IntArray
+from ..contract import refuses
 from ..errors import (
     ContractBroken,
     DimensionMismatch,
-    HoldfastError,
     InvalidInput,
     NotFitted,
     NotInvertible,
@@ -128,17 +128,6 @@ def same(what: str, got: Any, expected: Any) -> None:
     """Arrays must be equal, bit for bit."""
     if got.dtype != expected.dtype or got.tobytes() != expected.tobytes():
         raise ContractBroken(what, "the same bits", "others")
-
-
-def refuses(what: str, kind: type[HoldfastError], action: Callable[[], object]) -> None:
-    """The action must raise this error, or a kind of it."""
-    try:
-        action()
-    except kind:
-        return
-    except HoldfastError as other:
-        raise ContractBroken(what, kind.__name__, f"{type(other).__name__}: {other}") from other
-    raise ContractBroken(what, kind.__name__, "no error")
 
 
 def check_recovers(aligner: Aligner) -> None:

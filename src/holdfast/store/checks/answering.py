@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from ...arrays import Vectors, as_vectors
+from ...contract import broken, equal, refuses
 from ...errors import (
     DimensionMismatch,
     InvalidInput,
@@ -17,7 +18,7 @@ from ...errors import (
 )
 from ..base import VectorStore
 from ..memory import MemoryStore
-from .bench import Bench, Pair, broken, equal, names, refuses
+from .bench import Bench, Pair, names
 from .compare import form_problem, hits_problem, snapshot
 
 

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ...arrays import FloatArray, IntArray, Vectors, VectorsLike
-from ...errors import ContractBroken, HoldfastError
+from ...contract import broken, equal
+from ...errors import ContractBroken
 from ...space import Space
 from ..base import Limits, VectorStore
 from ..memory import MemoryStore
@@ -18,33 +19,6 @@ from .compare import hits_problem, rows_problem
 Make: TypeAlias = Callable[[Space], VectorStore]
 Reopen: TypeAlias = Callable[[VectorStore, Space], VectorStore]
 Payloads: TypeAlias = Sequence[Mapping[str, Any]] | None
-
-
-def broken(what: str, expected: object, got: object) -> ContractBroken:
-    """The error of a check: what was looked at, what it must be, what it is."""
-    return ContractBroken(what, _short(expected), _short(got))
-
-
-def equal(what: str, got: object, expected: object) -> None:
-    """Two plain values must be equal."""
-    if got != expected:
-        raise broken(what, expected, got)
-
-
-def refuses(what: str, kind: type[HoldfastError], action: Callable[[], object]) -> None:
-    """The action must raise this error, or a kind of it."""
-    try:
-        action()
-    except kind:
-        return
-    except HoldfastError as other:
-        raise broken(what, kind.__name__, f"{type(other).__name__}: {other}") from other
-    raise broken(what, kind.__name__, "no error")
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def names(count: int, prefix: str = "row") -> list[str]:

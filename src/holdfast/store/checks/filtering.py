@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ...contract import refuses
 from ...errors import InvalidFilter
-from .bench import Bench, Pair, names, refuses
+from .bench import Bench, Pair, names
 
 _ODD: tuple[Any, ...] = (
     0, 1, 1.0, 2, 2.5, -1, True, False, "1", "true", "", "a", "A", "ä", None,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .bench import Bench, equal, names
+from ...contract import equal
+from .bench import Bench, names
 from .compare import snapshot
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from ...arrays import FloatArray
+from ...contract import broken, equal, refuses
 from ...errors import HoldfastError, OccupiedStore
 from ..base import VectorStore
-from .bench import Bench, Pair, broken, equal, names, refuses
+from .bench import Bench, Pair, names
 from .compare import form_problem, snapshot
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ...contract import broken, equal, refuses
 from ...errors import InvalidInput, MissingIds
-from .bench import Bench, broken, equal, names, refuses
+from .bench import Bench, names
 from .compare import pages, rows_problem, snapshot
 
 ODD_IDS = (

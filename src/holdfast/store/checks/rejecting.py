@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...arrays import FloatArray, Vectors
+from ...contract import equal, refuses
 from ...errors import (
     DimensionMismatch,
     DuplicateIds,
@@ -17,7 +18,7 @@ from ...errors import (
     WrongSpace,
     ZeroVector,
 )
-from .bench import Bench, Pair, equal, refuses
+from .bench import Bench, Pair
 from .compare import snapshot
 
 # Two rows that replace stored ones, then two new ones: what is wrong comes in the last row.

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...arrays import as_vectors
-from .bench import Bench, broken, equal, names
+from ...contract import broken, equal
+from .bench import Bench, names
 from .compare import snapshot
 
 
