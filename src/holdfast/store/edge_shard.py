@@ -12,6 +12,7 @@ at the next opening.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
@@ -28,6 +29,7 @@ from ..arrays import FloatArray
 from ..errors import StoreError, StoreHeld
 from ..space import Space
 from . import edge_build
+from .edge_fork import leave_when_forked
 from .edge_payload import Plain, condition
 from .edge_pointer import RESTORE, UNKNOWN, Pointer, read_pointer, way_out_of, writing
 from .where import Where
@@ -72,11 +74,12 @@ class Shard:
         self._wanted: set[str] = set()
         self._unflushed = 0
         self._declined = 0  # changes below which building was found to be pointless
-        self._closing = False
+        self._closing, self._process = False, os.getpid()
         self._pointer = read_pointer(folder, space)
         self._pointer.sweep(folder)
         self._written, self._removed = self._pointer.written, self._pointer.removed
         self._shard: Any = self._open()
+        leave_when_forked(self)
         self.count = self._counted()
         if self._pointer.rows not in (UNKNOWN, self.count):  # the engine passes over what is gone
             got = f"{self.count:,}"
@@ -99,8 +102,18 @@ class Shard:
     def _call(self, do: Callable[[Any], Any]) -> Any:
         with self._gate, _translated(str(self._folder)):
             if self._shard is None:
-                raise StoreError(str(self._folder), "an open store", "a closed one", "Open it.")
+                forked = os.getpid() != self._process
+                got = (
+                    "one that another process opened before it forked" if forked else "a closed one"
+                )
+                raise StoreError(str(self._folder), "an open store", got, "Open it.")
             return do(self._shard)
+
+    def leave(self) -> Any:
+        """See `edge_fork.py`."""
+        self._gate = threading.Lock()  # another thread may have held it
+        left, self._shard = self._shard, None
+        return left
 
     def put(self, points: Sequence[tuple[str, Any, dict[str, Any]]], new: int) -> None:
         """Write (key, vector, stored payload) points in one step; `new` of them were absent."""

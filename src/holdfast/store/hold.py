@@ -46,10 +46,18 @@ class Hold:
         """Refuse to write where nobody would find it; call it before a change.
 
         Raises:
-            StoreError: The folder was moved or deleted: its files are open still, and only they.
+            StoreError: The folder was moved or deleted: its files are open still, and only they. Or
+                this process was forked from the one that holds it, which knows nothing of its rows.
         """
         if self._file.closed:
             return
+        if os.getpid() != self._owner:
+            raise StoreError(
+                str(self._path.parent),
+                f"changes by process {self._owner}, which opened it",
+                f"one by process {os.getpid()}, which was forked from it",
+                "Let that process write, or open the store after the fork, and there alone.",
+            )
         try:
             if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
                 return
