@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,10 +89,13 @@ class Pointer:
         return folder / f"shard-{self.generation + ahead}"
 
     def sweep(self, folder: Path) -> None:
-        """Remove shards that do not count, which a process that died has left."""
-        for path in [*folder.glob("shard-*"), folder / "new-shard"]:
-            if path != self.path(folder):
-                shutil.rmtree(path, ignore_errors=True)
+        """Remove shards that do not count, which a process that died has left; or leave them to the
+        next time, where the system does not let us look.
+        """
+        with suppress(OSError):
+            for path in [*folder.glob("shard-*"), folder / "new-shard"]:
+                if path != self.path(folder):
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def read_pointer(folder: Path, space: Space) -> Pointer:

@@ -12,8 +12,9 @@ import zlib
 from pathlib import Path
 
 from .. import artifact
-from ..errors import ArtifactError, StoreError
+from ..errors import ArtifactError, StoreError, said
 from ..space import Space
+from ..sqlite import MACHINE
 from .faiss_index import Graph, Lists, load
 
 _KIND = "faiss index"
@@ -77,12 +78,21 @@ def load_index(
 
 
 def forget_index(folder: Path, but: str | None = None) -> None:
-    """Delete what was saved, or all but the named file."""
-    if but is None:
-        (folder / _NAME).unlink(missing_ok=True)
-    for path in folder.glob("index.*.faiss"):
-        if path.name != but:
-            path.unlink()
+    """Delete what was saved, or all but the named file.
+
+    Raises:
+        StoreError: The system does not let us.
+    """
+    try:
+        if but is None:
+            (folder / _NAME).unlink(missing_ok=True)
+        for path in folder.glob("index.*.faiss"):
+            if path.name != but:
+                path.unlink()
+    except OSError as cause:
+        raise StoreError(
+            str(folder), "a folder that can be read and written", said(cause), MACHINE
+        ) from cause
 
 
 def _checksum(path: Path) -> int:

@@ -8,6 +8,7 @@ row. A call that a server did not answer is made again a few times: every call h
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,9 @@ from typing import Any, ClassVar
 
 from ..errors import ConfigError, StoreError, StoreHeld
 from ..optional import need
+from ..sqlite import way_out
 from .edge_payload import Plain
+from .edge_pointer import RESTORE
 from .hold import Hold
 
 _SECONDS = 60  # for one request
@@ -147,6 +150,11 @@ class Connection:
         failures = need("qdrant_client.http.exceptions").ApiException
         try:
             yield
+        except sqlite3.Error as cause:  # in which the client keeps the points of local mode
+            fix = way_out(cause, RESTORE)
+            raise StoreError(
+                str(self._place), "files that can be read and written", f"{cause}", fix
+            ) from cause
         except (failures, ValueError, RuntimeError, OSError) as cause:
             told = f"{type(cause).__name__}: {cause}"[:500]
             if self._key:

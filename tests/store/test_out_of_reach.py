@@ -1,0 +1,78 @@
+"""What the system refuses while nothing is written for a caller: upkeep, and closing."""
+
+import resource
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from holdfast.errors import StoreError
+from holdfast.space import Space
+from holdfast.store.registry import open_store
+
+SPACE = Space("small", 8)
+NAMES = [f"n{i}" for i in range(12)]
+ROWS = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
+
+
+@contextmanager
+def full(size):
+    """No file may grow beyond so many bytes: a disk that is full, to who writes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def unlisted(monkeypatch):
+    """Folders cannot be listed, as where too many files are open."""
+
+    def glob(self, pattern):
+        raise OSError(24, "Too many open files", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", glob)
+        yield
+
+
+def test_an_index_that_cannot_be_looked_for_is_an_error_of_the_store(tmp_path, monkeypatch):
+    store = open_store("faiss", tmp_path, SPACE)
+    store.upsert(NAMES, ROWS)
+    with unlisted(monkeypatch):
+        with pytest.raises(StoreError, match="Too many open files"):
+            store.tend()
+        with pytest.raises(StoreError, match="Too many open files"):
+            store.close()
+    store = open_store("faiss", tmp_path, SPACE)  # it was let go of all the same
+    assert store.search(ROWS, 1).ids[:, 0].tolist() == NAMES
+    store.close()
+
+
+def test_left_shards_that_cannot_be_looked_for_are_left_to_the_next_time(tmp_path, monkeypatch):
+    store = open_store("edge", tmp_path, SPACE)
+    store.upsert(NAMES, ROWS)
+    left = tmp_path / "shard-7"
+    left.mkdir()
+    with unlisted(monkeypatch):
+        store.tend()
+    assert left.exists()
+    store.tend()
+    assert not left.exists()
+    assert store.search(ROWS, 1).ids[:, 0].tolist() == NAMES
+    store.close()
+
+
+def test_a_full_disk_under_local_qdrant_is_an_error_of_the_store(tmp_path):
+    store = open_store("qdrant", tmp_path / "store", SPACE)
+    store.upsert(NAMES[:6], ROWS[:6])
+    with full(4096), pytest.raises(StoreError, match="disk I/O error. Make room"):
+        store.upsert(NAMES[6:], ROWS[6:])
+    store.upsert(NAMES[6:], ROWS[6:])
+    store.close()
+    store = open_store("qdrant", tmp_path / "store", SPACE)
+    assert store.search(ROWS, 1).ids[:, 0].tolist() == NAMES
+    store.close()
