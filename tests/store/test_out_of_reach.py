@@ -69,7 +69,7 @@ def test_left_shards_that_cannot_be_looked_for_are_left_to_the_next_time(tmp_pat
 def test_a_full_disk_under_local_qdrant_is_an_error_of_the_store(tmp_path):
     store = open_store("qdrant", tmp_path / "store", SPACE)
     store.upsert(NAMES[:6], ROWS[:6])
-    with full(4096), pytest.raises(StoreError, match="disk I/O error. Make room"):
+    with full(4096), pytest.raises(StoreError, match=r"disk I/O error\. Make room"):
         store.upsert(NAMES[6:], ROWS[6:])
     store.upsert(NAMES[6:], ROWS[6:])
     store.close()

@@ -161,6 +161,10 @@ class Engine(Turns):
             queue_up(self._ledger, self._old, order, plan.seed, given, plan.merge)
             order, given = "random", None  # of the few that are written until it begins
             reconcile(self.gallery)
+        with self.gallery.steady():
+            strays = self.gallery.strays()
+        if strays:
+            reconcile(self.gallery)
         if self.mover.reads_vectors and self._new.space != self._old.space:
             note_mapped(self.gallery)
         self._after, self._under_way, self._stop = 0, 0, False

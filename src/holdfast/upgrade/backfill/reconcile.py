@@ -161,6 +161,22 @@ def astray(gallery: Gallery) -> int:
     return strays
 
 
+def lost(gallery: Gallery) -> int:
+    """How many items only the old side has as they were written last, quarantined ones left out.
+
+    So it is where the new store was restored from an older copy after the cut-over.
+    """
+    if gallery.new is None or gallery.ledger is None:
+        return 0
+    count = 0
+    for rows in pages(gallery.old.store, _PAGE):
+        with gallery.steady():
+            old = gallery.old.store.revisions(rows.ids)
+            behind = np.flatnonzero(gallery.new.store.revisions(rows.ids) < old)
+            count += len(behind) - len(gallery.ledger.waiting([rows.ids[i] for i in behind]))
+    return count
+
+
 def left_behind(gallery: Gallery) -> int:
     """How many items only the old side has, once the new one is read alone."""
     _close_settled(gallery)

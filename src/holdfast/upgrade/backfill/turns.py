@@ -18,7 +18,7 @@ from ..ledger import Ledger
 from ..record.audit import Audit, Draft
 from ..record.records import BEFORE_FINISHED, READS, State, Upgrade
 from ..sides.stage import Stage
-from .reconcile import Reconciled, astray, left_behind, reconcile
+from .reconcile import Reconciled, astray, left_behind, lost, reconcile
 
 _BACK = 2_000  # rows that move back at once
 _HOUR = 3600.0
@@ -313,6 +313,14 @@ class Turns:
                     f"{left} quarantined ones, left behind at the cut-over",
                     "Roll back, mend them and upgrade again, or say explicitly that they may be "
                     "lost: --leave-behind-quarantined, over HTTP leave_behind_quarantined.",
+                )
+            behind = lost(self.gallery)
+            if behind:
+                raise UpgradeError(
+                    "finish",
+                    "every item on the new side, as it was written last",
+                    f"{behind} that are not: was its store restored from an older copy?",
+                    "Roll back, and upgrade again; or write or delete them through the gallery.",
                 )
             self.gallery.set_state("finished", "cut over", draft=draft, left_behind=left)
 

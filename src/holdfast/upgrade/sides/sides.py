@@ -23,6 +23,7 @@ moves from the old side to the new one, which searches need not wait for: see `e
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -42,6 +43,7 @@ from .journal import Journal
 from .stage import Stage
 from .turnstile import Turnstile
 
+_LOG = logging.getLogger("holdfast.upgrade")
 STAGE = "stage"  # key of the ledger
 
 
@@ -244,7 +246,32 @@ class Sides:
             self._cut_off = True
             count = self._settle()
             self._cut_off = False
+            self._warn()
             return count
+
+    def _warn(self) -> None:
+        strays = self.strays()
+        if strays:
+            onward = "start the backfill, which looks for them"
+            _LOG.warning(
+                "%d of %d items are not found once: was one of the stores, or the ledger, restored "
+                "from an older copy? Restore all of them, or %s.",
+                strays,
+                len(self.old.store),
+                onward if self.reads == "both" else "roll back, and upgrade again",
+            )
+
+    def strays(self) -> int:
+        """How many items are found twice or not at all, as far as counting tells; none should be.
+
+        A write that goes on meanwhile may be counted on one side only: keep writers out.
+        """
+        if self.new is None or self.reads == "old" or self._state == "finished":
+            return 0
+        old, new = self.old.store, self.new.store
+        if self.reads == "both":
+            return abs(len(old) - old.visible - new.visible)
+        return max(len(old) - new.visible - sum(self._ledger().counts().values()), 0)
 
     def _settle(self) -> int:
         upgrade, sides = self._ledger().upgrade(), (self.old.space, self._new().space)
