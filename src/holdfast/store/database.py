@@ -14,7 +14,7 @@ from ..arrays import IntArray
 from ..errors import InvalidInput, OccupiedStore, StoreError
 from ..space import Space
 from ..sqlite import way_out
-from .flags import TABLE, Flags
+from . import flags, sums
 
 FORMAT = 2
 _CHUNK = 900  # values in one statement; old SQLite takes 999
@@ -86,11 +86,14 @@ class Database:
             with self.transaction():
                 self.connection.execute(ROWS.format("rows"))
                 self.connection.execute(_META)
-                self.connection.execute(TABLE)
+                self.connection.execute(flags.TABLE)
                 self.connection.executemany("INSERT INTO meta VALUES (?, ?)", [*meta.items()])
         self._check(space)
         self._counts = self._read_counts()
-        self.flags = Flags(self.connection)
+        if "sums" not in tables:  # of a file that is only made, or was made by an earlier version
+            with self.transaction():
+                self.connection.execute(sums.TABLE)
+        self.flags, self.sums = flags.Flags(self.connection), sums.Sums(self.connection)
 
     @property
     def counts(self) -> Counts:
@@ -188,6 +191,7 @@ class Database:
         run("DROP TABLE rows")
         run("ALTER TABLE fresh RENAME TO rows")
         self.flags.renumber(alive)
+        self.sums.renumber(alive, self.counts.generation)
         self.count(generation=self.counts.generation + 1, slots=len(alive))
 
 
@@ -200,3 +204,31 @@ def chunks(values: list[Any]) -> Iterator[list[Any]]:
 def marks(chunk: Sequence[Any]) -> str:
     """Their places in the statement."""
     return ",".join("?" * len(chunk))
+
+
+def storable(ids: Sequence[str]) -> list[str]:
+    """Without what is no text: SQLite would not take it, so it was never let in."""
+    names = list(ids)
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        return [name for name in names if is_text(name)]
+    return names
+
+
+def is_text(name: str) -> bool:
+    """Whether it can be written as UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def check_text(names: Sequence[str], owner: str) -> None:
+    """Refuse ids that SQLite would not take.
+
+    Raises:
+        InvalidInput: One cannot be written as UTF-8.
+    """
+    if len(storable(names)) < len(names):
+        bad = next(name for name in names if not is_text(name))
+        raise InvalidInput(
+            owner, "ids that can be written as UTF-8", ascii(bad), "Decode them properly."
+        )

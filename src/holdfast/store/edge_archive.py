@@ -19,6 +19,8 @@ from .edge_payload import key_of
 from .payloads import join as join_payloads
 from .rows import NO_SLOT, RowFile
 
+_KEY = 32  # letters of a point id
+
 
 def place_of(name: str) -> str:
     """Where a row stands in the order of a scan."""
@@ -35,7 +37,7 @@ class Archive:
 
     def __init__(self, folder: Path, space: Space) -> None:
         folder.mkdir(exist_ok=True)
-        self._file = RowFile(folder, space)
+        self._file = RowFile(folder, space, prefix=_KEY)
 
     def __len__(self) -> int:
         return self._file.total
@@ -81,7 +83,7 @@ class Archive:
 
 def _hidden(rows: Rows) -> Rows:
     """Rows as filed, under their own ids."""
-    names = [place[32:] for place in rows.ids]
+    names = [place[_KEY:] for place in rows.ids]
     hidden = np.ones(len(rows), dtype=bool)
     return Rows(names, rows.revisions, rows.payloads, hidden, rows.vectors)
 

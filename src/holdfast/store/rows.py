@@ -28,15 +28,17 @@ from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array, ids_given
 from ..errors import InvalidInput
 from ..space import Space
 from .base import NO_REVISION, Page, Rows, refuse_absent
-from .database import Database, broken, chunks, marks
+from .database import Database, broken, check_text, chunks, is_text, marks, storable
 from .memory import check_k
 from .payloads import TEXT, Payloads, read, texts
+from .sums import sums_of
 from .vectorfile import VectorFile, sync_folder
 
 NO_SLOT = -1
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
+_TOLD = 5  # ids in a message
 _SEEN = 10_000  # ids whose slots are remembered
 _FIELDS = "slot, revision, payload"
 
@@ -69,13 +71,14 @@ class RowFile:
         folder: Must exist; `rows.sqlite` and `vectors.N.f32` are made in it.
         space: The space of every vector.
         tidy: Compact at once when more than half of the slots are dead.
+        prefix: Letters before each id that nobody else knows.
     Raises:
         OccupiedStore: The folder holds rows of another space.
-        StoreError: What is there cannot be read, or is of a newer format.
+        StoreError: What is there cannot be read, is of another format, or is not what was written.
     """
 
-    def __init__(self, folder: Path, space: Space, tidy: bool = True) -> None:
-        self.folder, self.space = folder, space
+    def __init__(self, folder: Path, space: Space, tidy: bool = True, prefix: int = 0) -> None:
+        self.folder, self.space, self._prefix = folder, space, prefix
         self._lock = threading.RLock()  # held by who changes something
         self._reading = threading.RLock()  # held by who reads; for changing slots, both
         self._seen: dict[str, int] = {}  # slots of ids read lately: what is read is soon hidden
@@ -86,8 +89,14 @@ class RowFile:
         self._data = Database(path, space)
         try:
             self._vectors = self._open_vectors()
-            if tidy:
-                self.compact()
+            try:
+                with self._data.reported():
+                    self._refuse_turned()
+                if tidy:
+                    self.compact()
+            except BaseException:
+                self._vectors.close()
+                raise
         except BaseException:
             self._data.close()
             raise
@@ -110,6 +119,15 @@ class RowFile:
                 if file != path:  # a compaction died before its end, or right after it
                     file.unlink()
         return opened
+
+    def _refuse_turned(self) -> None:
+        """Refuse to answer by rows that are not what was written."""
+        turned = self._data.sums.turned(self._vectors, self.slots, self.generation)
+        names = sorted(self.ids_at(turned).values())  # nobody reads dead slots
+        if names:
+            some = ", ".join(repr(name[self._prefix :]) for name in names[:_TOLD])
+            told = f"{len(names):,} of {self.total:,} that are not, such as {some}"
+            raise broken(self._vectors.path, "rows as they were written", told)
 
     @property
     def total(self) -> int:
@@ -150,7 +168,7 @@ class RowFile:
             InvalidInput: An id that cannot be written as UTF-8; nothing was written.
             StoreError: The disk refused; nothing was written.
         """
-        _check_text(names, f"upsert into {self.space.name}")
+        check_text(names, f"upsert into {self.space.name}")
         written = texts(payloads)
         with self._lock, self._data.reported():
             slots, stored, hidden = self._find(names)
@@ -166,12 +184,13 @@ class RowFile:
             if count:
                 self._vectors.write(first, array)
                 columns = (fresh.tolist(), names, numbers.tolist(), written)
-                new = int((slots == NO_SLOT).sum())
+                new, sums = int((slots == NO_SLOT).sum()), sums_of(array)
                 # Who reads a row as it was must not see its flag where it goes.
                 with self._reading if hidden.any() else nullcontext(), self._transaction():
                     self._data.connection.executemany(
                         "REPLACE INTO rows VALUES (?, ?, ?, ?)", zip(*columns, strict=True)
                     )
+                    self._data.sums.put(first, sums, self.generation)
                     if hidden.any():
                         self._data.flags.put(slots[hidden], False)
                         self._data.flags.put(fresh[hidden], True)
@@ -225,7 +244,7 @@ class RowFile:
         """All answers of one statement with a place for ids, over chunks of them."""
         found: list[Any] = []
         connection = connection or self._data.connection
-        for chunk in chunks(_storable(ids_given(ids, f"rows of {self.space.name}"))):
+        for chunk in chunks(storable(ids_given(ids, f"rows of {self.space.name}"))):
             found += connection.execute(statement.format(marks(chunk)), chunk).fetchall()
         return found
 
@@ -279,7 +298,7 @@ class RowFile:
         """Rows ordered by id, piece by piece; see `VectorStore.scan`."""
         owner = f"scan of {self.space.name}"
         limit = check_k(limit, owner, "a limit")
-        if after is not None and not _is_text(after):
+        if after is not None and not is_text(after):
             raise InvalidInput(owner, "what the page before answered", ascii(after)[:80])
         with self._beside() as reader:
             found = reader.execute(
@@ -376,25 +395,3 @@ class RowFile:
         with self._lock, self._reading:
             self._data.close()
             self._vectors.close()
-
-
-def _storable(ids: Sequence[str]) -> list[str]:
-    """Without what is no text: SQLite would not take it, so it was never let in."""
-    names = list(ids)
-    try:
-        "".join(names).encode()
-    except UnicodeEncodeError:
-        return [name for name in names if _is_text(name)]
-    return names
-
-
-def _is_text(name: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def _check_text(names: Sequence[str], owner: str) -> None:
-    if len(_storable(names)) < len(names):
-        bad = next(name for name in names if not _is_text(name))
-        raise InvalidInput(
-            owner, "ids that can be written as UTF-8", ascii(bad), "Decode them properly."
-        )

@@ -53,6 +53,12 @@ class VectorFile:
             self._map = np.memmap(self.path, dtype="<f4", mode="r", shape=(rows, self._dim))
         return np.asarray(self._map)[slots]
 
+    def block(self, first: int, last: int) -> FloatArray:
+        """(n, d) rows from a slot up to, not including, another one, as the disk has them."""
+        size = 4 * self._dim
+        data = os.pread(self._handle, (last - first) * size, first * size)
+        return np.frombuffer(data, dtype="<f4").reshape(last - first, self._dim)
+
     def copy(self, slots: IntArray, path: Path) -> None:
         """Write the rows of these slots to a new file, and sync it."""
         with path.open("wb") as file:
