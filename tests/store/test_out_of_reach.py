@@ -76,3 +76,15 @@ def test_a_full_disk_under_local_qdrant_is_an_error_of_the_store(tmp_path):
     store = open_store("qdrant", tmp_path / "store", SPACE)
     assert store.search(ROWS, 1).ids[:, 0].tolist() == NAMES
     store.close()
+
+
+def test_a_full_disk_keeps_no_folder_held_that_was_closed(tmp_path):
+    store = open_store("edge", tmp_path, SPACE)
+    store.upsert(NAMES, ROWS)
+    with full(100), pytest.raises(StoreError, match="Make room") as told:
+        store.close()
+    store.close()
+    store = open_store("edge", tmp_path, SPACE)  # whoever keeps the error keeps nothing open
+    assert store.search(ROWS, 1).ids[:, 0].tolist() == NAMES
+    store.close()
+    assert told.tb is not None

@@ -306,13 +306,15 @@ class Shard:
         with self._tending, writing:
             if self._shard is None:
                 return
-            self.flush()
-            with suppress(StoreError):  # a full disk: then nobody compares
-                if self._pointer.rows == UNKNOWN:
-                    self._point(replace(self._pointer, rows=self._counted()))
-            with self._gate, _translated(str(self._folder)):
-                self._shard.close()
-                self._shard = None
+            try:
+                self.flush()
+                with suppress(StoreError):  # a full disk: then nobody compares
+                    if self._pointer.rows == UNKNOWN:
+                        self._point(replace(self._pointer, rows=self._counted()))
+            finally:
+                with self._gate, _translated(str(self._folder)):
+                    old, self._shard = [self._shard], None
+                    old.pop().close()  # kept by no name: dropped, it lets go of the folder anyway
 
 
 def rebuild() -> None:
