@@ -224,7 +224,7 @@ def test_nobody_is_told_to_delete_what_only_found_no_room(store, monkeypatch, sa
 
     store.upsert(["a"], rows_of(1))
     with monkeypatch.context() as patched:
-        patched.setattr("holdfast.store.edge_shard._retrieve", lambda *_: fails)
+        patched.setattr("holdfast.store.edge_shard.methodcaller", lambda *_: fails)
         with pytest.raises(StoreError, match=said.split(" (", maxsplit=1)[0]) as told:
             store.get(["a"])
     assert told.value.fix.startswith(fix)

@@ -2,6 +2,7 @@
 
 import resource
 from contextlib import contextmanager
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from holdfast.errors import StoreError
 from holdfast.space import Space
+from holdfast.store.base import NO_REVISION
 from holdfast.store.registry import open_store
 
 SPACE = Space("small", 8)
@@ -88,3 +90,43 @@ def test_a_full_disk_keeps_no_folder_held_that_was_closed(tmp_path):
     assert store.search(ROWS, 1).ids[:, 0].tolist() == NAMES
     store.close()
     assert told.tb is not None
+
+
+def test_a_write_that_failed_in_the_engine_does_not_come_true_when_it_is_opened_again(tmp_path):
+    """The engine logs a change before it makes it, and follows its log when it is opened."""
+    store = open_store("edge", tmp_path, SPACE)
+    with full(4096), pytest.raises(StoreError, match="Make room"):
+        store.upsert(NAMES, ROWS)
+    store.close()  # which notes how many rows there are
+    store = open_store("edge", tmp_path, SPACE)
+    assert (len(store), store.visible, store.revisions(NAMES).max()) == (0, 0, NO_REVISION)
+    store.upsert(NAMES, ROWS)
+    assert store.search(ROWS, 1).ids[:, 0].tolist() == NAMES
+    store.close()
+
+
+def test_rows_that_failed_to_change_are_as_they_were_before(tmp_path, monkeypatch):
+    store = open_store("edge", tmp_path, SPACE)
+    store.upsert(NAMES[:6], ROWS[:6], [{"n": 0.1}] * 6)
+    wanted = store.get(NAMES[:6]).vectors.array
+    call, failing = store._engine._call, methodcaller("update", None)
+
+    def fails(do):
+        if isinstance(do, type(failing)) and "update" in repr(do):
+            raise StoreError("Edge", "room", "none")
+        return call(do)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._engine, "_call", fails)
+        for change in (lambda: store.upsert(NAMES, -ROWS), lambda: store.delete(NAMES[:3])):
+            with pytest.raises(StoreError, match="room"):
+                change()
+    store.upsert(NAMES[6:8], ROWS[6:8])
+    store.close()
+    store = open_store("edge", tmp_path, SPACE)
+    rows = store.get(NAMES[:6])
+    np.testing.assert_array_equal(rows.vectors.array, wanted)
+    assert list(rows.payloads) == [{"n": 0.1}] * 6
+    assert rows.revisions.tolist() == [0] * 6
+    assert len(store) == 8
+    store.close()

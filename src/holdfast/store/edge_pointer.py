@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import OccupiedStore, StoreError, said
+from ..errors import OccupiedStore, StoreError, StoreHeld, said
 from ..space import Space
 from ..sqlite import MACHINE
 from .vectorfile import write_lasting
@@ -54,6 +54,21 @@ def writing(path: Path) -> Iterator[None]:
             said(cause),
             MACHINE,
         ) from cause
+
+
+@contextmanager
+def translated(who: str) -> Iterator[None]:
+    """The engine raises bare `Exception`s, and panics; both become ours."""
+    try:
+        yield
+    except BaseException as cause:
+        if type(cause) is not Exception and type(cause).__name__ != "PanicException":
+            raise
+        if "WouldBlock" in str(cause):
+            raise StoreHeld(
+                who, "a folder that no other process holds", "one held by another", "Stop it first."
+            ) from cause
+        raise StoreError(who, "a shard that works", f"{cause}", way_out_of(f"{cause}")) from cause
 
 
 @dataclass(frozen=True, slots=True)

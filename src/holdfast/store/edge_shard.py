@@ -18,20 +18,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from operator import methodcaller
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..arrays import FloatArray
-from ..errors import StoreError, StoreHeld
+from ..errors import StoreError
 from ..space import Space
 from . import edge_build
 from .edge_fork import leave_when_forked
 from .edge_payload import Plain, condition
-from .edge_pointer import RESTORE, UNKNOWN, Pointer, read_pointer, way_out_of, writing
+from .edge_pointer import RESTORE, UNKNOWN, Pointer, read_pointer, translated, writing
 from .where import Where
 
 _GRAPH_KB = 10_000  # smaller parts are scanned: 0.3 ms for the 6,500 rows of 384-d it holds
@@ -72,6 +73,7 @@ class Shard:
         self._build: edge_build.Build | None = None
         self._touched: set[str] | None = None  # keys written while a copy is being built
         self._wanted: set[str] = set()
+        self._unsure: set[str] = set()  # keys of points that failed to change
         self._unflushed = 0
         self._declined = 0  # changes below which building was found to be pointless
         self._closing, self._process = False, os.getpid()
@@ -90,7 +92,7 @@ class Shard:
 
     def _open(self) -> Any:
         path = self._pointer.path(self._folder)
-        with _translated(str(path)):
+        with translated(str(path)):
             if not path.exists() and self._pointer.generation == 0:
                 fresh = self._folder / "new-shard"
                 fresh.mkdir()
@@ -100,12 +102,10 @@ class Shard:
             return _load(path, self._space, self._exact)
 
     def _call(self, do: Callable[[Any], Any]) -> Any:
-        with self._gate, _translated(str(self._folder)):
+        with self._gate, translated(str(self._folder)):
             if self._shard is None:
-                forked = os.getpid() != self._process
-                got = (
-                    "one that another process opened before it forked" if forked else "a closed one"
-                )
+                mine = os.getpid() == self._process
+                got = "a closed one" if mine else "one that was opened before this process forked"
                 raise StoreError(str(self._folder), "an open store", got, "Open it.")
             return do(self._shard)
 
@@ -118,21 +118,43 @@ class Shard:
     def put(self, points: Sequence[tuple[str, Any, dict[str, Any]]], new: int) -> None:
         """Write (key, vector, stored payload) points in one step; `new` of them were absent."""
         made = [self._engine.Point(*point) for point in points]
-        self._begin()
-        self._call(lambda s: s.update(self._engine.UpdateOperation.upsert_points(made)))
+        keys = [key for key, _, _ in points]
+        self._update(self._engine.UpdateOperation.upsert_points(made), keys)
         self.count += new
         self._written += len(made)
         self._removed += len(made) - new
-        self._note([key for key, _, _ in points])
+        self._note(keys)
 
     def drop(self, keys: Sequence[str], present: int) -> None:
         """Remove points, `present` of which are there."""
         listed = list(keys)
-        self._begin()
-        self._call(lambda s: s.update(self._engine.UpdateOperation.delete_points(listed)))
+        self._update(self._engine.UpdateOperation.delete_points(listed), listed)
         self.count -= present
         self._removed += present
         self._note(listed)
+
+    def _update(self, operation: Any, keys: Sequence[str]) -> None:
+        self._begin()
+        self._settle()
+        try:
+            self._call(methodcaller("update", operation))
+        except StoreError:
+            self._unsure.update(keys)
+            raise
+
+    def _settle(self) -> None:
+        """Write points as they are where a change failed, since it is in the engine's log all the
+        same, and would come true at the next opening.
+        """
+        if not self._unsure:
+            return
+        operation, found = self._engine.UpdateOperation, self.read([*self._unsure], True, True)
+        kept = [self._engine.Point(r.id, r.vector, r.payload) for r in found]
+        gone = self._unsure.difference(str(r.id).replace("-", "") for r in found)
+        for settled in (operation.upsert_points(kept), operation.delete_points(sorted(gone))):
+            self._call(methodcaller("update", settled))
+        self._unsure.clear()
+        self.count = self._counted()
 
     def _begin(self) -> None:
         """Forget how many rows there were, before a change."""
@@ -150,7 +172,8 @@ class Shard:
         """The points that are there, with `payload` and `vector`."""
         found: list[Any] = []
         for start in range(0, len(keys), _READ):
-            found += self._call(_retrieve(list(keys[start : start + _READ]), fields, vectors))
+            piece = list(keys[start : start + _READ])
+            found += self._call(methodcaller("retrieve", piece, fields, vectors))
         return found
 
     def scroll(self, start: str | None, limit: int, vectors: bool) -> list[Any]:
@@ -158,8 +181,7 @@ class Shard:
         request = self._engine.ScrollRequest(
             offset=start, limit=limit, with_payload=True, with_vector=vectors
         )
-        points: list[Any] = self._call(lambda s: s.scroll(request))[0]
-        return points
+        return list(self._call(lambda s: s.scroll(request))[0])
 
     def search(
         self, queries: FloatArray, k: int, where: Where | None, fields: list[str]
@@ -181,7 +203,7 @@ class Shard:
             for query in queries.tolist()  # the engine takes a list faster than an array
         )
         while group := list(islice(requests, _GROUP)):
-            yield from self._call(_query_batch(engine.QueryBatchRequest(group)))
+            yield from self._call(methodcaller("query_batch", engine.QueryBatchRequest(group)))
 
     def _effort(self) -> int:
         """Candidates of a graph search: fewer rows need fewer for the same recall, so that two
@@ -219,7 +241,7 @@ class Shard:
                         old = self._take_over(done)
                     if old is not None:
                         time.sleep(_BREATH)  # loading stood still for as long as closing will
-                        with _translated(str(self._folder)):
+                        with translated(str(self._folder)):
                             old.close()
             finally:
                 self._touched = self._build = None
@@ -273,7 +295,7 @@ class Shard:
             self._declined = (self._written + self._removed) * 5 // 4
             return None
         path = self._pointer.path(self._folder, ahead=1)
-        with _translated(str(path)):
+        with translated(str(path)):
             fresh = _load(path, self._space, self._exact)
             touched = sorted(self._touched or ())
             for start in range(0, len(touched), _READ):
@@ -307,12 +329,13 @@ class Shard:
             if self._shard is None:
                 return
             try:
+                self._settle()
                 self.flush()
                 with suppress(StoreError):  # a full disk: then nobody compares
                     if self._pointer.rows == UNKNOWN:
                         self._point(replace(self._pointer, rows=self._counted()))
             finally:
-                with self._gate, _translated(str(self._folder)):
+                with self._gate, translated(str(self._folder)):
                     old, self._shard = [self._shard], None
                     old.pop().close()  # kept by no name: dropped, it lets go of the folder anyway
 
@@ -367,14 +390,6 @@ def _rendered(plain: Plain) -> Any:
     return engine.FieldCondition(plain["key"], match=engine.MatchAny(plain["match"]["any"]))
 
 
-def _retrieve(keys: list[str], fields: Any, vectors: bool) -> Callable[[Any], Any]:
-    return lambda shard: shard.retrieve(keys, fields, vectors)
-
-
-def _query_batch(batch: Any) -> Callable[[Any], Any]:
-    return lambda shard: shard.query_batch(batch)
-
-
 def _optimise(shard: Any, fields: list[str]) -> bool:
     """Index fields, then let the engine do what it finds; whether anything changed."""
     engine = _engine()
@@ -383,18 +398,3 @@ def _optimise(shard: Any, fields: list[str]) -> bool:
         kind = kinds.Keyword if field.startswith("s-") else kinds.Float
         shard.update(engine.UpdateOperation.create_field_index(field, kind))
     return bool(shard.optimize()) or bool(fields)
-
-
-@contextmanager
-def _translated(who: str) -> Iterator[None]:
-    """The engine raises bare `Exception`s, and panics; both become ours."""
-    try:
-        yield
-    except BaseException as cause:
-        if type(cause) is not Exception and type(cause).__name__ != "PanicException":
-            raise
-        if "WouldBlock" in str(cause):
-            raise StoreHeld(
-                who, "a folder that no other process holds", "one held by another", "Stop it first."
-            ) from cause
-        raise StoreError(who, "a shard that works", f"{cause}", way_out_of(f"{cause}")) from cause
