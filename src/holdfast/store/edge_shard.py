@@ -216,6 +216,7 @@ class Shard:
 
     def flush(self) -> None:
         """Bring the write-ahead log into the segments, on disk."""
+        self._settle()
         self._call(lambda s: s.flush())
         self._unflushed = 0
         self._point(self._pointer)
@@ -329,7 +330,6 @@ class Shard:
             if self._shard is None:
                 return
             try:
-                self._settle()
                 self.flush()
                 with suppress(StoreError):  # a full disk: then nobody compares
                     if self._pointer.rows == UNKNOWN:
