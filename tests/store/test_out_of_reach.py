@@ -132,3 +132,19 @@ def test_rows_that_failed_to_change_are_as_they_were_before(tmp_path, monkeypatc
     assert rows.revisions.tolist() == [0] * 6
     assert len(store) == 8
     store.close()
+
+
+def test_a_shard_is_not_removed_for_one_that_is_not_there(tmp_path):
+    """As in a copy of a folder that was made while a graph took over."""
+    store = open_store("edge", tmp_path, SPACE)
+    store.upsert(NAMES, ROWS)
+    store.close()
+    pointer = tmp_path / "shard.json"
+    right = pointer.read_text()
+    pointer.write_text(right.replace('"generation": 0', '"generation": 1'))
+    with pytest.raises(StoreError, match="shard-1 does not exist"):
+        open_store("edge", tmp_path, SPACE)
+    pointer.write_text(right)
+    store = open_store("edge", tmp_path, SPACE)
+    assert store.search(ROWS, 1).ids[:, 0].tolist() == NAMES
+    store.close()

@@ -105,10 +105,12 @@ class Pointer:
 
     def sweep(self, folder: Path) -> None:
         """Remove shards that do not count, which a process that died has left; or leave them to the
-        next time, where the system does not let us look.
+        next time, where the system does not let us look. Without the one that counts, as in a copy
+        that was made meanwhile, the others are all there is, and stay.
         """
         with suppress(OSError):
-            for path in [*folder.glob("shard-*"), folder / "new-shard"]:
+            others = [*folder.glob("shard-*")] if self.path(folder).exists() else []
+            for path in [*others, folder / "new-shard"]:
                 if path != self.path(folder):
                     shutil.rmtree(path, ignore_errors=True)
 
