@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from importlib.resources import files
@@ -292,6 +293,20 @@ def test_what_fails_leaves_the_last_report_alone(measured, tmp_path, monkeypatch
 def test_a_folder_is_refused(measured, tmp_path):
     with pytest.raises(InvalidInput, match="write_report: expected a file to write"):
         write_report(measured, tmp_path)
+
+
+def test_only_a_report_or_an_empty_file_is_replaced(measured, tmp_path):
+    notes, pipe, empty = tmp_path / "notes.html", tmp_path / "pipe", tmp_path / "empty.html"
+    notes.write_text("<!doctype html>\n<p>about holdfast</p>\n", encoding="utf-8")
+    os.mkfifo(pipe)
+    for other in (notes, pipe):
+        with pytest.raises(InvalidInput, match="expected a new file, or an earlier report, got"):
+            write_report(measured, other)
+    assert notes.read_text(encoding="utf-8") == "<!doctype html>\n<p>about holdfast</p>\n"
+    assert pipe.is_fifo()
+    empty.touch()  # as mktemp leaves one
+    for _ in range(2):
+        assert write_report(measured, empty).read_text(encoding="utf-8").endswith("</html>\n")
 
 
 def test_an_upgrade_that_ran_is_told_without_what_it_moved(tmp_path):

@@ -17,6 +17,8 @@ from .markup import Html, element, joined
 from .words import headline, state_words
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_MARK = b' name="generator" content="holdfast '
+_HEAD = 1_000  # bytes of a page, within which its mark stands
 
 
 def render(report: Report) -> str:
@@ -68,15 +70,31 @@ def write_report(ledger: Ledger, path: Path | str) -> Path:
 
     Args:
         ledger: May be read-only.
-        path: The HTML file; one that is there is replaced, its folder is created.
+        path: The HTML file; an earlier report is replaced, its folder is created.
     Returns:
         The file.
     Raises:
-        InvalidInput: The path is a folder.
+        InvalidInput: The path is a folder, or a file that is no report.
     """
     path = Path(path)
     if path.is_dir():
         raise InvalidInput("write_report", "a file to write", f"the folder {path}", "Name a file.")
+    if path.exists() and not _is_replaceable(path):
+        raise InvalidInput(
+            "write_report",
+            "a new file, or an earlier report",
+            f"{path}, which is something else",
+            "Name another file, or remove this one.",
+        )
     text = render(Report.of(ledger))
     write_whole(path, text.encode())
     return path
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Whether there is a report, or an empty file; a device is none, and would be renamed over."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(_HEAD)
+    return not start or _MARK in start
