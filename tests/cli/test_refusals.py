@@ -237,7 +237,8 @@ def test_an_order_by_a_field_that_no_item_has_is_not_begun(home, order):
     result = home.run("backfill")
     assert result.exit_code == 2
     assert "order_field: expected a payload field of the gallery, got 'land'" in result.stderr
-    assert home.data("status")["queued"] == 0
+    status = home.data("status")
+    assert (status["state"], status["queued"]) == ("planned", 0)
     home.done("rollback")
     home.configure(more=f'order = "{order}"\norder_field = "lang"')
     home.done("plan")

@@ -10,6 +10,7 @@ import pytest
 from holdfast.arrays import Vectors
 from holdfast.encode.retry import Retry
 from holdfast.errors import (
+    ConfigError,
     EncoderError,
     EncoderMisconfigured,
     InvalidInput,
@@ -563,6 +564,19 @@ def test_an_order_is_worked_out_once_also_onto_what_an_earlier_upgrade_left(setu
     queued = [name for _, name in one.ledger.todo(300)]
     assert queued[60:] == [name for name in reversed(one.items) if name not in queued[:60]]
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_order_that_is_refused_begins_nothing(setup, again):
+    one = setup(order="given")
+    if again:
+        one.engine(given=list(one.items)).run(0.5)
+        one.engine().roll_back()
+        one.plan_again()
+    with pytest.raises(ConfigError, match="order_file: expected ids of the gallery, got none"):
+        one.engine(given=["nobody"]).run()
+    assert (one.gallery.state, one.ledger.total()) == ("planned", 0)
+    assert one.engine(given=list(one.items)).run().state == "ready"
 
 
 def test_an_upgrade_that_died_before_its_queue_was_filled_fills_it(setup):

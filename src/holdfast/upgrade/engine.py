@@ -55,7 +55,7 @@ from .backfill.upkeep import Upkeep
 from .executor import Done, Executor, Inline
 from .gallery import Gallery
 from .mover import Moved, Mover
-from .order import Given, queue_up
+from .order import RANKED, Given, queue_up
 from .plan import Plan
 from .record.audit import Draft
 from .record.deed import Deed
@@ -157,9 +157,11 @@ class Engine(Turns):
         order, given = plan.order, self._given
         if planned:
             give_up_mapped(self.gallery)
-        if planned and len(self._new):  # left by an earlier upgrade
+        left = planned and len(self._new) > 0  # by an earlier upgrade
+        if left or (planned and order in RANKED):  # which may be refused: nothing has begun yet
             queue_up(self._ledger, self._old, order, plan.seed, given, plan.merge)
             order, given = "random", None  # of the few that are written until it begins
+        if left:
             reconcile(self.gallery)
         with self.gallery.steady():
             strays = self.gallery.strays()
