@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from holdfast.errors import InvalidInput, SourceError, StoreError, Throttled, UpgradeError
+from holdfast.errors import (
+    InvalidInput,
+    LedgerError,
+    SourceError,
+    StoreError,
+    Throttled,
+    UpgradeError,
+)
 from holdfast.hits import difference
 from holdfast.items import Item
 from holdfast.store.memory import MemoryStore
@@ -353,7 +359,7 @@ def test_a_store_that_cannot_be_closed_keeps_nobody_else_open(world, broken):
     with pytest.raises(StoreError, match="room"):
         world.gallery.close()
     assert closed == ["old", "new"]
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+    with pytest.raises(LedgerError, match="a closed one"):
         world.ledger.counts()
 
 
@@ -379,6 +385,10 @@ def test_a_closed_gallery_says_so(world, sides):
         lambda: gallery.upsert([Item("x", (0.1, 0.2, 0.3, 0.4))]),
         lambda: gallery.delete(["i1"]),
     )
+    asked = (world.engine.step, world.engine.run, world.engine.cut_over, world.engine.roll_back)
+    for call in asked if sides == 2 else ():
+        with pytest.raises((LedgerError, StoreError), match=r"open .*, got a closed one"):
+            call()
     for call in calls:
         with pytest.raises(StoreError, match="got a closed one"):
             call()

@@ -318,7 +318,7 @@ class Steward:
         else:
             self._end(gallery, self._why or "the service stopped moving items")
         finally:
-            with suppress(sqlite3.Error):  # the service may have closed it meanwhile
+            with suppress(HoldfastError, sqlite3.Error):  # the service may have closed it meanwhile
                 pace.end()
 
     def measure(self) -> None:

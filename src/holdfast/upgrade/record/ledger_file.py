@@ -37,6 +37,7 @@ class LedgerFile:
         self.path = Path(path)
         self._clock = clock
         self._lock = threading.RLock()
+        self._closed = False
         if readonly and not self.path.exists():
             raise LedgerError(
                 str(self.path), "a ledger", "no file", "Plan an upgrade first: holdfast plan."
@@ -124,7 +125,7 @@ class LedgerFile:
     @contextmanager
     def looking(self) -> Iterator[None]:
         """All that is read inside of this is of one moment; nothing is written meanwhile."""
-        with self._lock:
+        with self._opened():
             if self._db.in_transaction:
                 yield
                 return
@@ -142,7 +143,7 @@ class LedgerFile:
         A hasty one reaches the disk with the next that is not, and never out of turn: for
         changes whose loss, in a power failure, costs no more than doing them again.
         """
-        with self._lock:
+        with self._opened():
             if self._db.in_transaction:
                 yield
                 return
@@ -161,12 +162,22 @@ class LedgerFile:
         return self._change()
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self._opened():
             return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        """The connection to oneself."""
+        with self._lock:
+            if self._closed:
+                found = "a closed one"
+                raise LedgerError(str(self.path), "an open ledger", found, "Open it again.")
+            yield
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
+            self._closed = True
             self._db.close()
 
     # what is known about the gallery
