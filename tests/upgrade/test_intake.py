@@ -122,3 +122,24 @@ def test_what_the_store_refuses_is_left_out(error):
     _, intake = took(Model([9]), store=store)
     assert intake.left_out.keys() == {"i009", "i007"}
     assert there(store) == {f"i{n:03}": float(n) for n in range(100) if n not in (7, 9)}
+
+
+class Full(MemoryStore):
+    """Takes nothing new, but replaces what it has."""
+
+    def upsert(self, ids, *rest, **named):
+        if (self.revisions(ids) < 0).any():
+            raise StoreError("this store", "room", "none")
+        super().upsert(ids, *rest, **named)
+
+
+def test_what_an_earlier_build_left_out_is_left_out_again_and_a_full_store_is_told_from_it():
+    store = Full(SPACE)
+    MemoryStore.upsert(store, ["i000", "i099"], Model().encode(["0", "99"], "document"))
+    fresh, stored = ITEMS[1:6], [ITEMS[0], ITEMS[99]]
+    with pytest.raises(StoreError, match="this store: expected room, got none"):
+        took(Model(), fresh, stored, store)
+    intake = Intake(Model(), store, 10, lambda: None, lambda: 1)
+    intake.take(fresh, stored, {item.id for item in ITEMS[:99]})
+    assert list(intake.left_out) == [item.id for item in fresh]
+    assert there(store) == {"i000": 0.0, "i099": 99.0}

@@ -577,6 +577,31 @@ def test_a_build_that_would_need_a_dead_model_says_so(home):
         home.project(old="none").build()
 
 
+def test_a_second_build_leaves_out_what_the_store_refused_to_the_first(home, monkeypatch):
+    opened, bad = Project.store, {"d5", "d17", "d18", "d40"}
+
+    def picky(project, space):
+        store = opened(project, space)
+        upsert = store.upsert
+
+        def some(ids, *rest):
+            if bad & set(ids):
+                raise StoreError("this store", "ids it likes", repr(ids[0]))
+            upsert(ids, *rest)
+
+        monkeypatch.setattr(store, "upsert", some)
+        return store
+
+    monkeypatch.setattr(Project, "store", picky)
+    for _ in range(2):
+        built = home.project().build()
+        assert (built.items, built.left_out.keys()) == (56, bad)
+    home.documents["d60"] = "one more document"
+    home.write()
+    built = home.project().build()
+    assert (built.items, built.left_out.keys()) == (57, bad)
+
+
 def test_a_new_model_that_is_another_one_in_the_midst_is_named_though_the_old_one_is_dead(home):
     home.grow(400)
     home.project().build()

@@ -6,7 +6,7 @@ for others alone: one that it has embedded before, and several that lie far apar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,12 +64,16 @@ class Intake:
         self._embedded: Item | None = None  # what the model was seen to embed
         self.left_out: dict[str, str] = {}
 
-    def take(self, items: Sequence[Item], stored: Sequence[Item]) -> None:
+    def take(
+        self, items: Sequence[Item], stored: Sequence[Item], passed: Collection[str] = ()
+    ) -> None:
         """Embed and store documents.
 
         Args:
             items: Perhaps none.
             stored: Neighbours that are stored already.
+            passed: Ids of those that an earlier build came by: if they are not stored, it left
+                them out, so that the store refuses them proves nothing against the store.
         Raises:
             SourceError: The model can embed none of the items, or too many are left out.
             EncoderError: The model is at fault, and says so.
@@ -81,7 +85,7 @@ class Intake:
         kept, vectors = self._embed(items)
         if kept:
             self._begin()
-            self._keep(kept, vectors)
+            self._keep(kept, vectors, {*self.left_out, *passed})
             self._embedded = kept[-1]
         if len(self.left_out) > self._limit:
             name, reason = next(reversed(self.left_out.items()))
@@ -137,7 +141,7 @@ class Intake:
             "and give the same command again: it goes on.",
         ) from errors[0]
 
-    def _keep(self, items: Sequence[Item], vectors: Vectors) -> None:
+    def _keep(self, items: Sequence[Item], vectors: Vectors, before: Collection[str]) -> None:
         rows = Rows(
             [item.id for item in items],
             np.full(len(items), self._clock(), dtype=np.int64),
@@ -149,9 +153,7 @@ class Intake:
             put(self._store, rows.take(places), vectors.take(places))
 
         try:
-            told = halve(
-                len(rows), write, lambda error: refuses(error, (rows, vectors), self.left_out)
-            )
+            told = halve(len(rows), write, lambda error: refuses(error, (rows, vectors), before))
         except NotTaken as error:
             raise error.error from error.error.__cause__
         self.left_out |= {rows.ids[i]: str(error) for i, error in told.errors.items()}

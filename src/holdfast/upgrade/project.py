@@ -91,7 +91,9 @@ class Project(Served):
                         "Upgrade to the new model and finish; then build again.",
                     )
                 stored = [item for item, r in zip(items, known, strict=True) if r >= 0]
-                intake.take(fresh, stored)
+                # Others than these an earlier build may not have come to.
+                passed = items[: items.index(stored[-1])] if stored else []
+                intake.take(fresh, stored, {item.id for item in passed})
                 done += len(items)
                 if progress:
                     progress(done, total)
