@@ -14,6 +14,7 @@ import pytest
 
 from holdfast.errors import ConfigError, EncoderMisconfigured, StoreError, StoreHeld, UpgradeError
 from holdfast.items import Item
+from holdfast.store.memory import MemoryStore
 from holdfast.upgrade import engine as engine_module
 from holdfast.upgrade import project as project_module
 from holdfast.upgrade.ledger import Ledger
@@ -468,6 +469,12 @@ def test_a_gallery_that_was_moved_to_another_kind_of_store_is_searched(home):
 def test_a_store_that_keeps_nothing_is_not_built(home):
     with pytest.raises(ConfigError, match="a store that keeps what is built, got 'memory'"):
         kept_by(home.project(), "memory").build()
+
+
+def test_a_store_that_says_itself_that_it_keeps_nothing_is_not_built(home, monkeypatch):
+    monkeypatch.setattr(Project, "store", lambda project, space: MemoryStore(space))
+    with pytest.raises(ConfigError, match="that keeps what is built, got 'faiss', which is gone"):
+        home.project().build()
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

@@ -58,13 +58,7 @@ class Project(Served):
         Items that are stored already are left alone, so a build that was cut off goes on. Items
         that cannot be embedded or stored are left out, so the next build tries them again.
         """
-        if self.config.store.kind == "memory":
-            raise ConfigError(
-                f"{self.path.name}: store.kind",
-                "a store that keeps what is built",
-                "'memory', which is gone with the process",
-                "Name another: edge needs nothing.",
-            )
+        self._refuse_passing(self.config.store.kind == "memory")
         total, done = len(self.source), 0  # a source that cannot be read leaves no gallery behind
         with ExitStack() as opened:
             ledger = opened.enter_context(closing(self.ledger()))
@@ -72,6 +66,7 @@ class Project(Served):
             space = self.serving(ledger)
             encoder = self._encoder_of(space)
             store = opened.enter_context(closing(self.store(space)))
+            self._refuse_passing(not store.limits.persistent)
             refuse_under_way("build", ledger.upgrade())  # one that was planned meanwhile
             self._refuse_other_kind(ledger, store)
             if ledger.upgrade() is None:
@@ -101,6 +96,15 @@ class Project(Served):
                 raise SourceError("build", "a source with items", "an empty one", _NOTHING)
             store.tend()
             return Built(len(store), intake.left_out)
+
+    def _refuse_passing(self, passing: bool) -> None:
+        if passing:
+            raise ConfigError(
+                f"{self.path.name}: store.kind",
+                "a store that keeps what is built",
+                f"{self.config.store.kind!r}, which is gone with the process",
+                "Name another: edge needs nothing.",
+            )
 
     def _pages(self) -> Iterator[list[Any]]:
         after: str | None = None
