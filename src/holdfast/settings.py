@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
@@ -142,6 +142,17 @@ def asked_for(said: str) -> str:
         words = words.split(more)[0]
     words = words[0].lower() + words[1:]
     return f"a value {words}" if words.startswith(("greater", "less")) else words
+
+
+def among(options: Iterable[str]) -> str:
+    """Which options a part takes, as it stands behind "expected".
+
+    Example:
+        >>> among(["path", "id"]), among([])
+        ('options among path, id', 'no options')
+    """
+    told = ", ".join(options)
+    return f"options among {told}" if told else "no options"
 
 
 def check_options(make: Callable[..., Any], options: Mapping[str, Any], who: str) -> None:

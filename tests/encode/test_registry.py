@@ -40,6 +40,10 @@ def plugin(scale=1.0, path: str = "", colour: Colour = "red", home: Path = "", *
     )
 
 
+def plain():
+    return plugin()
+
+
 NOT_A_FUNCTION = 3
 
 
@@ -68,6 +72,12 @@ def test_an_unknown_option_is_named():
         open_encoder("wordllama", dims=3)
     with pytest.raises(ConfigError, match=r"'http'.*got 'modle', 'size'"):
         open_encoder("http", modle="m", base_url="http://host/v1", size=3)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_what_takes_no_options_says_so():
+    with pytest.raises(ConfigError, match="'plain': expected no options, got 'colour'"):
+        open_encoder("plain", colour="red")
 
 
 def test_a_missing_option_is_named():
@@ -141,6 +151,7 @@ def plugins(monkeypatch):
         EntryPoint(name, value, registry.GROUP)
         for name, value in [
             ("mine", f"{HERE}:plugin"),
+            ("plain", f"{HERE}:plain"),
             ("wordllama", f"{HERE}:plugin"),
             ("broken", "no_such_module:Encoder"),
             ("absent", f"{HERE}:absent"),

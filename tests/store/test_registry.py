@@ -75,6 +75,21 @@ def test_another_package_adds_a_store(package):
     assert store.given == ("there", 3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "option", "wanted"),
+    [
+        ("edge", {"exact": "no"}, "exact: expected bool, got a value of type str"),
+        ("qdrant", {"memory": "false"}, "memory: expected bool"),
+        ("qdrant", {"url": 6333}, r"url: expected str \| None"),
+        ("faiss", {"exact_below": "5000"}, "exact_below: expected int"),
+    ],
+)
+def test_an_option_of_another_type_is_refused_by_name(tmp_path, kind, option, wanted):
+    with pytest.raises(ConfigError, match=f"store '{kind}': {wanted}"):
+        open_store(kind, tmp_path / "store", SPACE, **option)
+    assert not (tmp_path / "store").exists()
+
+
 def test_another_package_cannot_replace_ours(package):
     assert known_stores().count("memory") == 1
     assert not hasattr(open_store("memory", "there", SPACE), "given")

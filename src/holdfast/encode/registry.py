@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from ..errors import ConfigError
-from ..settings import check_options
+from ..settings import among, check_options
 from ..space import Metric, Space, fingerprint
 from .base import Encoder
 from .callable import CallableEncoder, Function
@@ -77,7 +77,7 @@ def check_encoder(kind: str, **options: Any) -> Opener:
     """
     make = _opener(kind)
     parameters = inspect.signature(make).parameters
-    taken = f"options among {', '.join(parameters)}"
+    taken = among(parameters)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     unknown = [option for option in options if option not in parameters and not open_ended]
     if unknown:

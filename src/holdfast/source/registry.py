@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from ..errors import ConfigError
-from ..settings import check_options
+from ..settings import among, check_options
 from .base import Source
 
 GROUP = "holdfast.sources"
@@ -56,8 +56,8 @@ def open_source(kind: str, **options: Any) -> Source:
         taken_by.bind_partial(**options)  # names what is foreign before what is missing
         taken_by.bind(**options)
     except TypeError as cause:
-        taken = ", ".join(taken_by.parameters)
-        raise ConfigError(f"source {kind!r}", f"options among {taken}", str(cause)) from cause
+        got = str(cause).removeprefix("got ")
+        raise ConfigError(f"source {kind!r}", among(taken_by.parameters), got) from cause
     check_options(make, options, f"source {kind!r}")
     return make(**options)
 

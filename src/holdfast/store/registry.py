@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from ..errors import ConfigError
+from ..settings import among, check_options
 from ..space import Space
 from .base import VectorStore
 
@@ -50,7 +51,8 @@ def open_store(kind: str, folder: Path | str, space: Space, **options: Any) -> V
         space: The space of every vector.
         options: What this kind takes, such as `index="ivf"` for faiss.
     Raises:
-        ConfigError: Nobody knows the name, its package is broken, or it does not take an option.
+        ConfigError: Nobody knows the name, its package is broken, or it does not take an option,
+            or takes one of another type.
         MissingExtra: The name is ours and its optional dependency is not installed.
     Example:
         >>> len(open_store("memory", "unused", Space("demo", 2)))
@@ -63,10 +65,11 @@ def open_store(kind: str, folder: Path | str, space: Space, **options: Any) -> V
         taken = [name for name in inspect.signature(make).parameters if name not in _GIVEN]
         raise ConfigError(
             f"store {kind!r}",
-            f"options among {', '.join(taken)}" if taken else "no options",
+            among(taken),
             ", ".join(options) or "none",
             f"{cause}.".capitalize(),
         ) from cause
+    check_options(make, options, f"store {kind!r}")
     return make(folder, space, **options)
 
 
