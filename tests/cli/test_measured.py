@@ -9,6 +9,7 @@ from holdfast.errors import EncoderUnavailable
 from holdfast.upgrade.gate import UNCOMPARED
 from holdfast.upgrade.watching.quality import Quality
 from tests.cli import toys
+from tests.cli.conftest import ITEMS
 
 
 def recall(home, model):
@@ -46,6 +47,17 @@ def test_a_backfill_in_two_parts_measures_each_tenth_once(judged):
     second = judged.data("backfill")["findings"]
     assert [f["cell"] for f in second][:2] == ["mixed@40%", "mixed@50%"]
     assert len(first) + len(second) == 12
+
+
+def test_a_share_at_which_the_rest_is_in_quarantine_is_measured_once(judged):
+    source = judged.folder / "docs.jsonl"
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    source.write_text("".join(lines[: ITEMS // 2]), encoding="utf-8")
+    told = judged.data("backfill")
+    assert (told["state"], told["quarantined"], told["share"]) == ("ready", ITEMS // 2, 0.5)
+    cells = [finding["cell"] for finding in told["findings"]]
+    assert cells[-1] == "mixed@50%"
+    assert len(cells) == len(set(cells))
 
 
 def test_lines_for_people_stand_in_columns(judged):

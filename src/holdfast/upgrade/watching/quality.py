@@ -196,6 +196,8 @@ def _tenths(engine: Engine, gallery: Gallery, until: float, measure: Callable[[]
                 break  # somebody asked for a pause
             if measure():
                 return engine.status()
+            if status.state == "ready":
+                break  # what has not moved is in quarantine
         if stop == until:
             break
     return status
