@@ -106,6 +106,15 @@ def test_a_template_takes_its_fields_out_of_the_payload(written, home):
     assert (source["text"], source["payload"]) == ("{title}: {text}", ["year"])
 
 
+def test_an_id_is_no_template_and_escaped_braces_name_no_field(written, home):
+    docs = str(home.folder / "docs.jsonl")
+    home.config.unlink(missing_ok=True)
+    said = home.refused("init", "--source", docs, "--id", "{lang}")
+    assert said.startswith("holdfast: --id: expected a field among id, text, lang, got '{lang}'")
+    source = tomllib.loads(written("--source", docs, "--text", "{text} {{lang}}"))["source"]
+    assert source["payload"] == ["lang"]
+
+
 def test_fields_that_no_file_can_name_are_left_out(written, home):
     path = home.folder / "odd.jsonl"
     path.write_text('{"id": "a", "text": "x", "": 1, "b\\u0000": 2, "c\\ud800": 3, "d": 4}\n')

@@ -8,7 +8,6 @@ import tempfile
 import zlib
 from difflib import get_close_matches
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 import click
@@ -145,10 +144,10 @@ def _source(home: Path, told: dict[str, Any]) -> str:
         record = _first(path) if kind == "jsonl" else _columns(path)
     name = told["id_field"] or next((key for key in _IDS if key in record), "id")
     text = told["text_field"] or next((key for key in _TEXTS if key in record), "text")
-    Fields(name, text, None)  # refuses a template that is none
-    for option, word in (("--id", name), ("--text", text)):
-        _occurs(option, word, record)
-    other = [key for key in record if key not in (name, text) and f"{{{key}}}" not in text]
+    read = Fields(name, text, None).text  # refuses a template that is none
+    _occur("--id", [name], record)
+    _occur("--text", read, record)
+    other = [key for key in record if key not in (name, *read)]
     # A field without a name cannot be asked for, nor one whose name no file can hold.
     rest = [key for key in other if key and "\0" not in key and spelled(key) == key]
     lines = [
@@ -179,10 +178,9 @@ def _has_pictures(folder: Path) -> None:
         )
 
 
-def _occurs(option: str, word: str, record: dict[str, Any]) -> None:
+def _occur(option: str, names: list[str], record: dict[str, Any]) -> None:
     """Fields that the first record does not have are asked for in vain."""
-    named = [part[1] for part in Formatter().parse(word) if part[1]] if "{" in word else [word]
-    absent = [name for name in named if name not in record]
+    absent = [name for name in names if name not in record]
     if record and absent:
         raise ConfigError(option, f"a field among {', '.join(record)}", repr(absent[0]))
 
