@@ -210,9 +210,10 @@ def test_check_ids_against_its_definition(ids):
             check_ids(ids, "test", len(ids) + 1)
 
 
-def test_one_string_is_no_list_of_ids():
-    with pytest.raises(InvalidInput, match="one string"):
-        check_ids("abc", "test")
+@pytest.mark.parametrize(("ids", "got"), [("abc", "string"), (None, "NoneType"), (3, "int")])
+def test_one_string_or_nothing_is_no_list_of_ids(ids, got):
+    with pytest.raises(InvalidInput, match=f"expected a sequence of ids, got one {got}"):
+        check_ids(ids, "test")
 
 
 def test_id_array_keeps_text_whole():

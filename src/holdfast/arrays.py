@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -237,8 +237,9 @@ def ids_given(ids: Sequence[str], owner: str) -> list[str]:
         InvalidInput: A string, or ids that are none: the number 3 is not the row "3", and must
             not pass for a row that is absent.
     """
-    if isinstance(ids, str):
-        raise InvalidInput(owner, "a sequence of ids", "one string", "Put it in a list.")
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        got = "one string" if isinstance(ids, str) else f"one {type(ids).__name__}"
+        raise InvalidInput(owner, "a sequence of ids", got, "Put it in a list.")
     names = list(ids)
     if not set(map(type, names)) <= {str}:
         for value in names:

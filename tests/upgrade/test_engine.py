@@ -52,7 +52,7 @@ def test_a_budget_stops_at_the_share_and_goes_on_from_there(setup):
     assert engine.run().state == "ready"
 
 
-@pytest.mark.parametrize("until", [30, -0.1, float("nan"), True])
+@pytest.mark.parametrize("until", [30, -0.1, float("nan"), True, "50%", None])
 def test_a_budget_that_is_no_share_moves_nothing(setup, until):
     one = setup()
     with pytest.raises(InvalidInput, match="a share between 0 and 1"):

@@ -38,6 +38,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from numbers import Real
 
 import numpy as np
 
@@ -372,5 +373,6 @@ def check_share(until: float, owner: str) -> None:
     Raises:
         InvalidInput: It is none.
     """
-    if isinstance(until, bool) or not 0.0 <= until <= 1.0:
+    number = isinstance(until, Real) and not isinstance(until, bool)
+    if not (number and 0.0 <= until <= 1.0):
         raise InvalidInput(owner, "a share between 0 and 1", repr(until))
