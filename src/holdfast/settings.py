@@ -108,6 +108,10 @@ def config_error(where: str, error: ValidationError) -> ConfigError:
     # A table under a wrong name is missing under the right one: name what was written.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     setting = ".".join(str(part) for part in first["loc"]) or where
+    inner = first.get("ctx", {}).get("error")
+    if isinstance(inner, ConfigError):  # of a part that says so itself
+        who = f"{where}: {setting}.{inner.who.partition(': ')[2]}"
+        return ConfigError(who, inner.expected, inner.got, inner.fix)
     more = f" ({len(error.errors())} problems in all)" if len(error.errors()) > 1 else ""
     if first["type"] == "extra_forbidden":
         return ConfigError(

@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.errors import ConfigError
 from holdfast.upgrade.config import read_config
-from holdfast.upgrade.plan import Plan, read_plan
+from holdfast.upgrade.plan import Plan
 
 GOOD = """
 version = 1
@@ -65,12 +65,12 @@ def test_no_file_says_how_to_write_one(tmp_path):
 
 
 def test_a_plan_is_as_strict_as_the_file():
-    assert read_plan({"workers": 2}).workers == 2
+    assert Plan(workers=2).workers == 2
     with pytest.raises(ConfigError, match="plan: worker: expected a known setting"):
-        read_plan({"worker": 2})
+        Plan(worker=2)
     with pytest.raises(ConfigError, match="workers"):
-        read_plan({"workers": "2"})
+        Plan(workers="2")
     for setting in ("rate", "backoff", "yield_above", "holdover_hours"):
         for value in ("inf", "nan"):  # which TOML can write
             with pytest.raises(ConfigError, match=f"plan: {setting}: expected .*finite number"):
-                read_plan({setting: float(value)})
+                Plan(**{setting: float(value)})

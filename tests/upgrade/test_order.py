@@ -15,7 +15,7 @@ from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.order import RANKED, arrange, fair_sample, fair_size, read_ids
-from holdfast.upgrade.plan import Plan, read_plan
+from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.priority.centers import Centers
 from holdfast.upgrade.priority.gain import expected_gain
 from holdfast.upgrade.priority.log import read_log
@@ -144,15 +144,15 @@ def test_a_log_that_cannot_be_is_refused_by_its_line(tmp_path, text, words):
 )
 def test_a_plan_without_what_its_order_needs_is_refused(tmp_path, order, words):
     with pytest.raises(ConfigError, match=words):
-        check_order(read_plan({"order": order}), tmp_path)
+        check_order(Plan(order=order), tmp_path)
     there = {"order": order, "order_file": "log.jsonl", "order_field": "language"}
     if order == "slice":
-        check_order(read_plan(there), tmp_path)
+        check_order(Plan(**there), tmp_path)
         return
     with pytest.raises(ConfigError, match=r"log\.jsonl"):
-        check_order(read_plan(there), tmp_path)
+        check_order(Plan(**there), tmp_path)
     place(tmp_path, "otter")
-    check_order(read_plan(there), tmp_path)
+    check_order(Plan(**there), tmp_path)
 
 
 # ranking a gallery
@@ -236,9 +236,9 @@ def test_most_searched_of_a_store_is_that_of_the_whole_table(home, tmp_path):
 
 
 def test_a_log_that_is_named_is_read_at_once_though_an_order_can_do_without(tmp_path):
-    check_order(read_plan({"order": "searched"}), tmp_path)
+    check_order(Plan(order="searched"), tmp_path)
     with pytest.raises(ConfigError, match=r"log\.jsonl"):
-        check_order(read_plan({"order": "searched", "order_file": "log.jsonl"}), tmp_path)
+        check_order(Plan(order="searched", order_file="log.jsonl"), tmp_path)
 
 
 def test_without_a_log_items_ask(home, tmp_path):

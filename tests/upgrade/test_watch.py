@@ -20,7 +20,7 @@ from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
-from holdfast.upgrade.plan import Plan, read_plan
+from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.project import Project
 from holdfast.upgrade.side import Side
 from holdfast.upgrade.sides.stage import Stage, place
@@ -529,4 +529,4 @@ def test_judged_queries_are_found_by_their_text():
     assert judged_texts(judgements) == {"tea": frozenset(["a"])}
     assert judged_texts(None) == judged_texts(Judgements.from_dict({"q": {"a": 1}})) == {}
     assert Config.model_fields["watch"].default is None
-    assert read_plan({}).yield_above == 0.0
+    assert Plan().yield_above == 0.0

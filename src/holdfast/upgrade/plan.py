@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -53,6 +53,8 @@ class Plan(BaseModel):
         yield_most: Seconds of rest for each second of work, at most.
         holdover_hours: After the cut-over the old side is kept up to date, and may not be given up
             for so long.
+    Raises:
+        ConfigError: An unknown setting, or a value that cannot be.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -80,21 +82,17 @@ class Plan(BaseModel):
     yield_most: float = Field(default=9.0, ge=0.0, le=1000.0)
     holdover_hours: float = Field(default=0.0, ge=0.0)
 
+    if not TYPE_CHECKING:  # type checkers read the fields above
+
+        def __init__(self, **choices: Any) -> None:
+            try:
+                super().__init__(**choices)
+            except ValidationError as error:
+                raise config_error("plan", error) from error
+
 
 def fitting(plan: Plan, old: Space, new: Space) -> Plan:
     """The plan with what nobody chose: a space that extends the old one needs no calibration."""
     if "merge" in plan.model_fields_set or relation(new, old) != "extends":
         return plan
     return plan.model_copy(update={"merge": "compatible"})
-
-
-def read_plan(data: dict[str, Any]) -> Plan:
-    """A plan from plain data.
-
-    Raises:
-        ConfigError: An unknown setting, or a value that cannot be.
-    """
-    try:
-        return Plan(**data)
-    except ValidationError as error:
-        raise config_error("plan", error) from error
