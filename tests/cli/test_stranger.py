@@ -102,6 +102,20 @@ def test_a_full_device_is_said_in_words(planned):
     assert error["fix"] == "Make room, then give the same command again: it goes on."
 
 
+@pytest.mark.parametrize("way", ["2>&-", "2>/dev/full", ">&- 2>&-", "<&- 2>&-"])
+def test_an_error_that_nobody_can_read_is_not_a_failed_gate(home, way):
+    command = [sys.executable, "-m", "holdfast", *home.words("cutover")]
+    shell = ["sh", "-c", f'exec "$@" {way}', "sh"]
+    assert subprocess.run([*shell, *command], check=False).returncode == 2
+
+
+def test_a_closed_stdout_fails_nothing(planned):
+    command = [sys.executable, "-m", "holdfast", *planned.words("status", "--json")]
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh"]
+    done = subprocess.run([*shell, *command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_work_stops_in_good_order_before_the_disk_is_full(planned, monkeypatch):
     left = [LEAST + 1, LEAST - 1]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(0, 0, left.pop(0) if left else 5e6))

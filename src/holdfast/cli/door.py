@@ -8,8 +8,10 @@ import os
 import sqlite3
 import sys
 import traceback
+from contextlib import suppress
 from difflib import get_close_matches
 from io import TextIOWrapper
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -59,6 +61,7 @@ class Door(click.Group):
         given = args[0] if args else extra.pop("args", None)
         words = sys.argv[1:] if given is None else list(given)
         extra["standalone_mode"] = False
+        _open_streams()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # what a terminal cannot show is no error
                 stream.reconfigure(errors="backslashreplace")
@@ -107,15 +110,25 @@ class _Leaving:
                 fix = way_out(error, "Restore the file from a copy.")
             self._say(_parts(error, f"{_environment(error)} {fix}".rstrip(), fix))
         else:
-            traceback.print_exception(error)
+            with suppress(OSError):
+                traceback.print_exception(error)
         return True
 
     def _say(self, parts: dict[str, str]) -> None:
         _say(parts, self._json)
 
 
+def _open_streams() -> None:
+    """Let what goes to a closed stream go nowhere; a file of ours would get its number, and it."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - until the end
+
+
 def _say(parts: dict[str, str], as_json: bool) -> None:
-    click.echo(json.dumps(parts) if as_json else f"holdfast: {parts['message']}", err=True)
+    with suppress(OSError):  # nobody reads stderr any more; the exit code still says it
+        click.echo(json.dumps(parts) if as_json else f"holdfast: {parts['message']}", err=True)
 
 
 def leave_now(error: HoldfastError, as_json: bool, code: int = NOT_DONE) -> NoReturn:
