@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cached_property
+from time import monotonic
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -26,12 +27,15 @@ from ..items import Content, Role
 from ..optional import need
 from ..space import Metric, Space, fingerprint
 from .base import as_texts, nothing
+from .body import ASKED, read_body
 from .embeddings import read_embeddings
 from .retry import Retry
 
 _EXCERPT = 200  # characters of a server's message that are repeated
 _AGAIN = frozenset({408, 409, 429})  # and every 5xx
 _TOO_LARGE = 413
+_WHOLE = 5.0  # times `timeout`, for an answer that comes in pieces
+_NUMBER, _REST = 64, 2**24  # bytes of an answer for each coordinate, at most, and beside them
 
 # What to do about a status that no item is to blame for.
 _SETTINGS = MappingProxyType(
@@ -67,7 +71,7 @@ class HttpEncoder:
             for each request and kept nowhere.
         max_batch: Texts in one request.
         concurrency: Requests at once, over all threads.
-        timeout: Seconds without a sign of life.
+        timeout: Seconds without a sign of life; a whole answer may take five times as long.
         retry: How often and when to try again.
         name: Label of the space; the model's name without one.
     Example:
@@ -199,13 +203,22 @@ class HttpEncoder:
         }
         if self.dimensions:
             body["dimensions"] = self.dim
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Accept-Encoding": ASKED}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         client, _ = self._open()
+        address = f"{self.base_url.rstrip('/')}/embeddings"
         try:
             with self._slots:
-                response = client.post(
-                    f"{self.base_url.rstrip('/')}/embeddings", json=body, headers=headers
-                )
+                until = monotonic() + _WHOLE * self.timeout
+                with client.stream("POST", address, json=body, headers=headers) as response:
+                    content = read_body(
+                        response.iter_raw(),
+                        response.headers.get("Content-Encoding", ""),
+                        _NUMBER * len(texts) * self.dim + _REST,
+                        lambda: monotonic() > until,
+                        self._owner,
+                    )
         except need("httpx").InvalidURL as cause:
             raise EncoderMisconfigured(
                 self._owner, "an address", f"none: {cause}", _SETTINGS[405]
@@ -217,15 +230,14 @@ class HttpEncoder:
                 f"{type(cause).__name__}: {_scrubbed(str(cause), token)}",
                 f"Is the server up? Is {self.timeout:g} s (timeout) enough for it?",
             ) from cause
+
+        def failure(status: int) -> EncoderError:
+            after = response.headers.get("Retry-After")
+            return self._failure(status, content.decode("utf-8", "replace"), after, token)
+
         if response.status_code != 200:
-            raise self._failure(response, token, response.status_code)
-        return read_embeddings(
-            response.content,
-            len(texts),
-            self.space,
-            self._owner,
-            lambda status: self._failure(response, token, status),
-        )
+            raise failure(response.status_code)
+        return read_embeddings(content, len(texts), self.space, self._owner, failure)
 
     def _token(self) -> str:
         if self.token_env is None:
@@ -241,15 +253,15 @@ class HttpEncoder:
             )
         return token
 
-    def _failure(self, response: Any, token: str, status: int) -> EncoderError:
+    def _failure(self, status: int, text: str, after: str | None, token: str) -> EncoderError:
         """The error for a status other than 200, of the answer or told in its body."""
-        said = _scrubbed(response.text, token)
+        said = _scrubbed(text, token)
         got = f"HTTP {status}: {said}" if said else f"HTTP {status}"
         answer = "vectors"
-        if status == 429 and "insufficient_quota" in response.text:
+        if status == 429 and "insufficient_quota" in text:
             return EncoderMisconfigured(self._owner, answer, got, _SETTINGS[402])
         if status in _AGAIN or status >= 500:
-            asked = self.retry.read_after(response.headers.get("Retry-After"))
+            asked = self.retry.read_after(after)
             if status == 429 or asked is not None:
                 fix = "Lower concurrency or the rate of the upgrade, or wait."
                 return Throttled(self._owner, answer, got, fix, retry_after=asked)
