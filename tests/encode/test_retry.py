@@ -26,9 +26,12 @@ def test_many_tries_do_not_overflow():
 def test_what_the_server_asks_for_goes_first_unless_too_long():
     retry = Retry(tries=3, longest=10.0)
     assert retry.wait(1, 10.0) == 10.0
-    assert retry.wait(1, 0.0) == 0.0
     assert retry.wait(1, 10.1) is None
     assert retry.wait(3, 1.0) is None
+
+
+def test_a_server_that_asks_for_no_wait_gets_the_usual_one():
+    assert Retry(first=4.0, **FULL).wait(2, 0.0) == 8.0
 
 
 @pytest.mark.parametrize(

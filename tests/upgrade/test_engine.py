@@ -773,3 +773,4 @@ def test_the_wait_after_a_failure_doubles_unless_the_provider_says():
     plain = EncoderError("m", "a", "b")
     assert 4.0 <= delay(plain, 3, 1.0) <= 8.0
     assert delay(Throttled("m", "a", "b", retry_after=3.5), 3, 1.0) == 3.5
+    assert 4.0 <= delay(Throttled("m", "a", "b", retry_after=0.0), 3, 1.0) <= 8.0

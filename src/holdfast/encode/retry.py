@@ -80,11 +80,12 @@ class Retry:
 
         Args:
             after: Tries made so far.
-            asked: Seconds that the server asked for.
+            asked: Seconds that the server asked for; 0, as from a date that has passed on our
+                clock, is no wait of its own.
         """
         if after >= self.tries:
             return None
-        if asked is not None:
+        if asked:
             return asked if asked <= self.longest else None
         # The exponent is bounded so that many tries do not overflow.
         full = min(self.first * 2.0 ** min(after - 1, 60), self.longest)

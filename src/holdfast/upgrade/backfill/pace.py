@@ -142,6 +142,6 @@ class Courtesy:
 def delay(error: EncoderError, attempt: int, backoff: float) -> float:
     """Seconds before the next try: what the provider asked for, else doubling with jitter."""
     asked = getattr(error, "retry_after", None)
-    if asked is not None:
+    if asked:  # 0 is no wait: it would use up all tries at once
         return float(asked)
     return backoff * 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
