@@ -71,6 +71,15 @@ def test_a_command_takes_no_word_for_a_number_and_no_number_for_a_yes(still, nam
     assert (told.status_code, parts) == (422, (f"body.{name}", expected, repr(value)))
 
 
+def test_a_reason_is_as_short_as_the_description_says(still):
+    form = still.get("/openapi.json").json()["components"]["schemas"]["Command"]["properties"]
+    assert form["why"]["maxLength"] == 500
+    told = still("POST", "/api/commands/pause", {"why": "x" * 501}).json()
+    assert (told["who"], told["expected"]) == ("body.why", "text of at most 500 characters")
+    kept = still("POST", "/api/commands/pause", {"why": "x" * 500})
+    assert kept.status_code == 409, "nothing moves, but the reason is none too long"
+
+
 def test_a_whole_number_may_be_written_with_a_point(still):
     told = post(still, b'{"texts": ["w1 w2"], "k": 3.0}', "application/json")
     assert len(told["answers"][0]["hits"]) == 3

@@ -86,6 +86,7 @@ class _Strict(BaseModel):
 
 
 Text = Annotated[str, StringConstraints(max_length=TEXT), AfterValidator(_readable)]
+Reason = Annotated[str, StringConstraints(max_length=500), AfterValidator(_readable)]
 Question = Annotated[Text, AfterValidator(_worded)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME), AfterValidator(_readable)]
 Fields = Annotated[dict[str, Any], AfterValidator(plain)]
@@ -182,7 +183,7 @@ class Command(_Strict):
     """What comes with a command; most need nothing."""
 
     confirm: str = Field(default="", max_length=100, description="The words that it asks for.")
-    why: Text = Field(default="", max_length=500, description="For the audit.")
+    why: Reason = Field(default="", description="For the audit.")
     items_per_second: float | None = Field(
         default=None, ge=0.0, le=1e9, description="For throttle, which needs it; 0 for no limit."
     )
