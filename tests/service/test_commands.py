@@ -221,6 +221,17 @@ def test_a_plan_that_cannot_be_changes_nothing(client, planned):
     assert everything(client, planned)
 
 
+def test_a_plan_for_a_trained_model_that_is_not_there_is_a_conflict_and_no_defect(client, planned):
+    client.command("roll-back")
+    text = planned.config.read_text()
+    old, new = text.index("[new]"), text.index("[upgrade]")
+    trained = '[new]\nencoder = "trained"\npath = "nowhere.safetensors"\n\n'
+    planned.config.write_text(text[:old] + trained + text[new:])
+    told = client.command("plan")
+    assert (told.status_code, told.json()["title"]) == (409, "ArtifactError")
+    assert client.status()["state"] == "rolled back"
+
+
 def test_a_long_command_is_answered_before_it_is_done(client):
     client.command("start")
     client.until("ready")

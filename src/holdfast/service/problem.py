@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import (
+    ArtifactError,
     ConfigError,
     EncoderError,
     EncoderUnavailable,
@@ -34,6 +35,7 @@ _STATUS: tuple[tuple[type[HoldfastError], int], ...] = (
     (WrongSpace, 422),
     (UpgradeError, 409),
     (ConfigError, 409),
+    (ArtifactError, 409),
     (UnfitContent, 422),
     (Throttled, 503),
     (EncoderUnavailable, 503),
