@@ -16,6 +16,7 @@ from . import bodies, problem
 from .caller import SECURE, SESSION
 from .compare import compare
 from .desk import Desk
+from .door import OPEN, READS, SAFE
 from .live import Live
 from .metrics import Metrics
 from .office import Office
@@ -33,6 +34,7 @@ _ABOUT = (
     "a loopback address; writing and commanding need a token: `Authorization: Bearer ...`. Every "
     "refusal has one form: who expected what, what came, and what to do."
 )
+_TOKEN = "token"  # noqa: S105 - the name of the scheme in the OpenAPI
 
 
 class Api:
@@ -76,6 +78,7 @@ class Api:
             redirect_slashes=False,  # to http, where a proxy before us speaks TLS
             lifespan=self._life,
         )
+        _name_token(app)
         self._refusals(app)
         self._gallery_routes(app)
         self._upgrade_routes(app)
@@ -126,29 +129,58 @@ class Api:
         )
 
     def _gallery_routes(self, app: Any) -> None:
-        desk, route = self._desk, _router(app, "gallery")
+        desk, route = self._desk, self._router(app, "gallery")
         route("POST", "/api/search", desk.search, 422, 502, 503)
-        route("PUT", "/api/items", desk.upsert, 401, 403, 409, 413, 422, 502, 503)
-        route("POST", "/api/items/delete", desk.delete, 401, 403, 413, 422, 503)
-        route("POST", "/api/items/get", desk.get, 404, 413, 422, 503)
+        route("PUT", "/api/items", desk.upsert, 409, 422, 502, 503)
+        route("POST", "/api/items/delete", desk.delete, 422, 503)
+        route("POST", "/api/items/get", desk.get, 404, 422, 503)
         _know_whole_paths()
         route("GET", "/api/items/{name:whole}", desk.get_one, 404, 422, 503)
-        route("DELETE", "/api/items/{name:whole}", desk.delete_one, 401, 403, 422, 503)
-        route("POST", "/api/compare", self._compare, 422, 503)
+        route("DELETE", "/api/items/{name:whole}", desk.delete_one, 422, 503)
+        route("POST", "/api/compare", self._compare, 422, 502, 503)
 
     def _compare(self, body: bodies.Compare) -> dict[str, Any]:
         """One question to the old side, to both as they serve now, and to the new side."""
         return {"columns": [asdict(column) for column in compare(self._steward, body)]}
 
     def _upgrade_routes(self, app: Any) -> None:
-        office, route, look = self._office, _router(app, "upgrade"), self._looks.of
+        office, route, look = self._office, self._router(app, "upgrade"), self._looks.of
         route("GET", "/api/status", look(office.status), 503)
         route("GET", "/api/findings", look(office.findings), 503)
         route("GET", "/api/quarantine", look(self._quarantine), 422, 503)
         route("GET", "/api/audit", look(self._audit), 422, 503)
         route("GET", "/api/commands", look(office.commands), 503)
         command = self._commands.of(office.command)
-        route("POST", "/api/commands/{name}", command, 401, 403, 404, 409, 413, 422, 502, 503)
+        route("POST", "/api/commands/{name}", command, 409, 422, 501, 502, 503)
+
+    def _router(self, app: Any, tag: str) -> Callable[..., None]:
+        form = bodies.Problem.model_json_schema()
+
+        def route(method: str, path: str, endpoint: Callable[..., Any], *refusals: int) -> None:
+            codes = [*refusals, *_ANY, *(() if method in SAFE else (403,))]
+            if method in ("POST", "PUT"):
+                codes.append(400)
+            told = {
+                status: {"description": _SAID[status], "content": {problem.MEDIA: {"schema": form}}}
+                for status in sorted(codes)
+            }
+            app.add_api_route(
+                path,
+                endpoint,
+                name=endpoint.__name__.lstrip("_"),  # clients that are made from this call it so
+                methods=[method],
+                tags=[tag],
+                responses=told,
+                openapi_extra={"security": self._asked_for(method, path)},
+            )
+
+        return route
+
+    def _asked_for(self, method: str, path: str) -> list[dict[str, list[str]]]:
+        """Whether a token has to come, as the description says it; one that comes must be right."""
+        reads = method in SAFE or path in READS
+        free = path in OPEN or (reads and not self._settings.private)
+        return [*([{}] if free else []), {_TOKEN: []}]
 
     def _quarantine(self, limit: bodies.Limit = 100) -> dict[str, Any]:
         """Items that could not be moved, each with its reason."""
@@ -160,7 +192,7 @@ class Api:
 
     def _page_routes(self, app: Any) -> None:
         hidden = {"include_in_schema": False}
-        route, look = _router(app, "service"), self._looks.of
+        route, look = self._router(app, "service"), self._looks.of
         route("GET", "/health", self._health)
         route("GET", "/ready", look(self._ready), 503)
         app.add_api_route("/health", self._health, methods=["HEAD"], **hidden)  # as probes ask
@@ -251,18 +283,21 @@ class Api:
 
 
 _SAID = {
+    400: "No JSON, or none in UTF-8",
     401: "No token, or a wrong one",
     403: "No token is set, or the request came from elsewhere",
     404: "Not there",
     408: "The body came too slowly",
     409: "The state of the upgrade forbids it",
     413: "Too large",
+    421: "The request names another host than this one",
     422: "The request cannot be used; nothing was written",
     500: "A defect of ours",
+    501: "A package is not installed that this needs",
     502: "A model gave no usable answer",
     503: "Not now; it may pass",
 }
-_ANY = (408, 413, 500)  # whatever is asked for
+_ANY = (401, 408, 413, 421, 500)  # whatever is asked for
 
 
 def _know_whole_paths() -> None:
@@ -273,15 +308,13 @@ def _know_whole_paths() -> None:
     convertors.register_url_convertor("whole", whole)
 
 
-def _router(app: Any, tag: str) -> Callable[..., None]:
-    form = bodies.Problem.model_json_schema()
+def _name_token(app: Any) -> None:
+    """The token, as clients that are made from the description have to send it."""
+    described = app.openapi
 
-    def route(method: str, path: str, endpoint: Callable[..., Any], *refusals: int) -> None:
-        told = {
-            status: {"description": _SAID[status], "content": {problem.MEDIA: {"schema": form}}}
-            for status in (*refusals, *_ANY)
-        }
-        name = endpoint.__name__.lstrip("_")  # clients that are made from this call it so
-        app.add_api_route(path, endpoint, name=name, methods=[method], tags=[tag], responses=told)
+    def openapi() -> dict[str, Any]:
+        told: dict[str, Any] = described()
+        told["components"]["securitySchemes"] = {_TOKEN: {"type": "http", "scheme": "bearer"}}
+        return told
 
-    return route
+    app.openapi = openapi

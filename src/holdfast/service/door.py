@@ -19,10 +19,10 @@ from .settings import COOKIE, Settings
 from .tokens import DEFAULT
 from .wire import App, Message, Receive, Scope, Send, cookie, header, refuse
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # They read, although they are posted.
-_READS = frozenset({"/api/search", "/api/compare", "/api/items/get", "/compare"})
-_OPEN = frozenset({"/session", "/health", "/ready"})  # for everybody, always
+READS = frozenset({"/api/search", "/api/compare", "/api/items/get", "/compare"})
+OPEN = frozenset({"/session", "/health", "/ready"})  # for everybody, always
 _FACE = ("/static/",)
 _WAIT = 0.25  # seconds before a wrong token is answered
 
@@ -102,7 +102,7 @@ class Door:
                 ascii(host)[:80],
                 "Allow other names with: holdfast serve --allow-host NAME",
             )
-        safe = scope["method"] in _SAFE
+        safe = scope["method"] in SAFE
         if not safe and origin and _address(origin).netloc.lower() != host.lower():
             return None, problem(
                 403, "WrongOrigin", "holdfast serve", "a page of this service", "one from elsewhere"
@@ -114,9 +114,9 @@ class Door:
 
     def _needs_token(self, scope: Scope, safe: bool) -> bool:
         path = scope["path"]
-        if path in _OPEN or path.startswith(_FACE):
+        if path in OPEN or path.startswith(_FACE):
             return False
-        reads = safe or path in _READS
+        reads = safe or path in READS
         return not reads or (self._settings.private and path != "/")
 
     def _known(self, scope: Scope, safe: bool) -> tuple[str | None, Problem | None]:
