@@ -159,6 +159,27 @@ def among(options: Iterable[str]) -> str:
     return f"options among {told}" if told else "no options"
 
 
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+def check_variable(name: str, who: str) -> None:
+    """Refuse what is no name of an environment variable: it may be the secret itself.
+
+    Args:
+        name: In capitals.
+        who: Whose setting it is, for the message.
+    Raises:
+        ConfigError: Something else. The message does not repeat it.
+    """
+    if not _VARIABLE.fullmatch(name):
+        raise ConfigError(
+            who,
+            "the name of an environment variable, in capitals",
+            "something else (not repeated here, since it may be the secret)",
+            "Put the secret into the environment, and the variable's name here.",
+        )
+
+
 def check_options(make: Callable[..., Any], options: Mapping[str, Any], who: str) -> None:
     """Refuse what is of another kind than the annotations of `make` say, where they are plain.
 

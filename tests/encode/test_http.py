@@ -553,8 +553,21 @@ def test_a_closed_encoder_opens_again(serve):
 
 @pytest.mark.parametrize("option", ["max_batch", "concurrency", "timeout"])
 def test_options_must_be_positive(option):
-    with pytest.raises(ConfigError, match=f"{option}: expected more than 0, got 0"):
+    with pytest.raises(ConfigError, match=f"{option}: expected more than 0.*, got 0"):
         HttpEncoder("http://host/v1", "toy", DIM, **{option: 0})
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e300, 86_401.0])
+def test_a_time_that_no_clock_can_count_is_refused_at_once(seconds):
+    with pytest.raises(ConfigError, match=r"timeout: expected .* 86,400 seconds at most"):
+        HttpEncoder("http://host/v1", "toy", DIM, timeout=seconds)
+
+
+@pytest.mark.parametrize("name", [TOKEN, "sk_0123456789abcdef", "", "A B"])
+def test_a_token_in_the_place_of_its_variables_name_is_refused_unrepeated(name):
+    with pytest.raises(ConfigError, match=r"token_env.*not repeated here") as caught:
+        HttpEncoder("http://host/v1", "toy", DIM, token_env=name)
+    assert not name or name not in str(caught.value)
 
 
 def test_a_missing_httpx_says_how_to_get_it(monkeypatch):

@@ -355,6 +355,9 @@ def test_the_key_comes_from_the_environment_and_is_never_told(monkeypatch, tmp_p
         QdrantStore(tmp_path, OLD, **address)
     assert "s3cret" not in str(caught.value)
     assert "127.0.0.1:9" in str(caught.value)
+    with pytest.raises(ConfigError, match="not repeated here") as caught:
+        QdrantStore(tmp_path, OLD, **{**address, "api_key_env": "s3cret"})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_count_that_was_asked_for_beside_a_write_is_not_believed(open_at, monkeypatch):

@@ -25,6 +25,7 @@ from ..errors import (
 )
 from ..items import Content, Role
 from ..optional import need
+from ..settings import check_variable
 from ..space import Metric, Space, fingerprint
 from .base import as_texts, nothing
 from .body import ASKED, read_body
@@ -34,6 +35,7 @@ from .retry import Retry
 _EXCERPT = 200  # characters of a server's message that are repeated
 _AGAIN = frozenset({408, 409, 429})  # and every 5xx
 _TOO_LARGE = 413
+_LONGEST = 86_400.0  # seconds of a `timeout`
 _WHOLE = 5.0  # times `timeout`, for an answer that comes in pieces
 _NUMBER, _REST = 64, 2**24  # bytes of an answer for each coordinate, at most, and beside them
 
@@ -106,11 +108,16 @@ class HttpEncoder:
                 "something else",
                 "Name the environment variable that holds the token with token_env.",
             )
-        for option in ("max_batch", "concurrency", "timeout"):
+        if self.token_env is not None:
+            check_variable(self.token_env, "HttpEncoder: token_env")
+        for option in ("max_batch", "concurrency"):
             if getattr(self, option) <= 0:
                 raise ConfigError(
                     f"HttpEncoder: {option}", "more than 0", repr(getattr(self, option))
                 )
+        if not 0 < self.timeout <= _LONGEST:
+            wanted = f"more than 0, and {_LONGEST:,.0f} seconds at most"
+            raise ConfigError("HttpEncoder: timeout", wanted, repr(self.timeout))
         self._opening = threading.Lock()
         self._slots = threading.BoundedSemaphore(self.concurrency)
         self._opened: tuple[Any, ThreadPoolExecutor] | None = None

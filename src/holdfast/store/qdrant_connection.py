@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from ..errors import ConfigError, StoreError, StoreHeld
 from ..optional import need
+from ..settings import check_variable
 from ..sqlite import way_out
 from .edge_payload import Plain
 from .edge_pointer import RESTORE
@@ -87,7 +88,7 @@ class Connection:
     Args:
         place: Where to.
     Raises:
-        ConfigError: The environment variable of the key is not set.
+        ConfigError: The environment variable of the key is not set, or the key stands there itself.
         StoreHeld: Another process has the folder of local mode.
         StoreError: No server answers.
     """
@@ -96,6 +97,7 @@ class Connection:
         self._place = place
         self._key: str | None = None
         if place.api_key_env is not None:
+            check_variable(place.api_key_env, "store: api_key_env")
             self._key = os.environ.get(place.api_key_env)
             if not self._key:
                 raise ConfigError(
