@@ -340,6 +340,16 @@ def test_a_file_that_cannot_be_read_is_a_passing_trouble(path):
     assert caught.value.transient
 
 
+def test_a_folder_that_cannot_be_is_a_passing_trouble_likewise(tmp_path):
+    (tmp_path / "taken").write_text("no folder")
+    with (
+        CachedEncoder(Counting(), tmp_path / "taken" / "answers.db") as encoder,
+        pytest.raises(EncoderUnavailable, match=r"taken.*Check the folder") as caught,
+    ):
+        encoder.encode(["b"], "document")
+    assert caught.value.transient
+
+
 def test_a_failing_write_leaves_nothing_behind(path, monkeypatch, caplog):
     def full(*_):
         raise sqlite3.OperationalError("database or disk is full")

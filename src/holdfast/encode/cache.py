@@ -199,7 +199,7 @@ class CachedEncoder:
                     if not self._replaced(error):
                         raise
                     return what(self._opened())
-            except sqlite3.OperationalError as cause:
+            except (sqlite3.OperationalError, OSError) as cause:
                 raise EncoderUnavailable(
                     f"cache {self.path}",
                     "a file to read and write",
