@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -30,6 +30,7 @@ from . import bodies
 from .caller import CALLER
 from .deeds import DEEDS, Deed
 from .expense import Expense
+from .reading import in_stage, read_new
 from .steward import SERVICE, STOPPED, Steward, shut
 
 _LOG = logging.getLogger("holdfast.service")
@@ -112,7 +113,7 @@ class Office:
             told["items"] = len(gallery)
             told["whole"] = gallery.whole
             told["silent"] = {half: scrubbed(why) for half, why in gallery.silent.items()}
-            told["reads"] = _reads(told) or self._steward.reads(gallery)
+            told["reads"] = in_stage(told) or self._steward.reads(gallery)
             if gallery.new is not None:
                 told["share"] = gallery.share
             told["serves"] = [
@@ -341,24 +342,6 @@ def _make_ready(gallery: Gallery) -> None:
         if ready is not None:
             with suppress(HoldfastError):  # a search will say so
                 ready()
-
-
-def read_new(told: Mapping[str, Any]) -> float:
-    """The share of the gallery, or in stages of the traffic, that reads the new side."""
-    stage = told["stage"]
-    if not stage or not told["whole"]:
-        return float(told["share"])
-    return 0.0 if stage["held"] else float(stage["share"])
-
-
-def _reads(told: Mapping[str, Any]) -> str:
-    """Which sides answer in a stage; empty where it depends on nobody who asks."""
-    stage = told["stage"]
-    if not stage or not told["whole"]:
-        return ""
-    if stage["held"]:
-        return "old"
-    return "both" if stage["share"] < 1.0 else "new"
 
 
 def _waited_for(work: Future[str], seconds: float) -> str | None:

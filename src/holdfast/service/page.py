@@ -22,8 +22,9 @@ from .answers import answers
 from .caller import ANYBODY, CALLER
 from .compare import Column
 from .forms import confirm_dialog, search_form, sign_in_dialog, throttle_form, top
-from .office import Office, read_new
+from .office import Office
 from .past import history
+from .reading import read_new
 from .settings import Settings
 from .steward import Steward
 from .tempo import Latency

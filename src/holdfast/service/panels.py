@@ -11,8 +11,8 @@ from ..report.markup import Html, element, facts, joined, table
 from ..report.words import cell_name, counted, duration, percent, utc
 from . import chart
 from .deeds import DEEDS
-from .office import read_new
 from .past import clock
+from .reading import read_new
 from .tempo import WINDOW, Spell
 
 _SIDES = {"old": "Old side", "both": "Both sides", "new": "New side"}

@@ -1,0 +1,24 @@
+"""Which side is read, as the status has it: how much of it, and by whom in a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def read_new(told: Mapping[str, Any]) -> float:
+    """The share of the gallery, or in stages of the traffic, that reads the new side."""
+    stage = told["stage"]
+    if not stage or not told["whole"]:
+        return float(told["share"])
+    return 0.0 if stage["held"] else float(stage["share"])
+
+
+def in_stage(told: Mapping[str, Any]) -> str:
+    """Which sides answer in a stage; empty where it depends on nobody who asks."""
+    stage = told["stage"]
+    if not stage or not told["whole"]:
+        return ""
+    if stage["held"]:
+        return "old"
+    return "both" if stage["share"] < 1.0 else "new"
