@@ -76,6 +76,16 @@ def test_an_id_may_end_with_a_line_break_and_is_no_other_id(client):
         assert client.get(path).json()["id"] == name
 
 
+def test_an_id_in_other_letters_than_utf8_is_no_other_id(client):
+    """As "caf\ufffd" it would mean another item, and a delete would be told as done."""
+    item = {"id": "caf\ufffd", "content": "w1"}
+    assert client("PUT", "/api/items", {"items": [item]}).status_code == 200
+    for method in ("GET", "DELETE"):
+        told = client(method, "/api/items/caf%E9")
+        assert (told.status_code, told.json()["got"]) == (400, "'/api/items/caf%E9'")
+    assert client.get("/api/items/caf%EF%BF%BD").json()["id"] == item["id"]
+
+
 def test_probes_may_ask_for_the_head_alone(still):
     for path in ("/health", "/ready"):
         assert still("HEAD", path, token=False).status_code == 200

@@ -31,7 +31,8 @@ def test_the_description_names_every_refusal(still):
                 content = told["responses"][code]["content"]
                 assert set(content) == {"application/problem+json"}, (path, method, code)
             assert {"401", "408", "413", "421", "500"} <= refusals, (path, method)
-            assert ("400" in refusals) == ("requestBody" in told), (path, method)
+            given = "requestBody" in told or "{" in path
+            assert ("400" in refusals) == given, (path, method)
             assert ("403" in refusals) == (method != "get"), (path, method)
             assert told["summary"]
             assert told["description"]

@@ -158,7 +158,7 @@ class Api:
 
         def route(method: str, path: str, endpoint: Callable[..., Any], *refusals: int) -> None:
             codes = [*refusals, *_ANY, *(() if method in SAFE else (403,))]
-            if method in ("POST", "PUT"):
+            if method in ("POST", "PUT") or "{" in path:
                 codes.append(400)
             told = {
                 status: {"description": _SAID[status], "content": {problem.MEDIA: {"schema": form}}}
@@ -283,7 +283,7 @@ class Api:
 
 
 _SAID = {
-    400: "No JSON, or none in UTF-8",
+    400: "A path or a body that is not UTF-8, or no JSON",
     401: "No token, or a wrong one",
     403: "No token is set, or the request came from elsewhere",
     404: "Not there",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from .caller import ANYBODY, CALLER, SECURE, SESSION
 from .problem import Problem, problem
@@ -108,9 +108,9 @@ class Door:
                 403, "WrongOrigin", "holdfast serve", "a page of this service", "one from elsewhere"
             )
         who, told = self._known(scope, safe)
-        if told is not None or who is not None or not self._needs_token(scope, safe):
-            return who, told
-        return None, self._no_token()
+        if told is None and who is None and self._needs_token(scope, safe):
+            told = self._no_token()
+        return who, told or _unreadable(bytes(scope.get("raw_path") or b""))
 
     def _needs_token(self, scope: Scope, safe: bool) -> bool:
         path = scope["path"]
@@ -157,6 +157,21 @@ def _address(origin: str) -> SplitResult:
         return urlsplit(origin)
     except ValueError:  # brackets that are not closed, and the like
         return urlsplit("")
+
+
+def _unreadable(path: bytes) -> Problem | None:
+    """Refuse what would otherwise be read as the path of another item."""
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return problem(
+            400,
+            "Unreadable",
+            "the request",
+            "a path of UTF-8, percent-encoded",
+            ascii(path.decode("latin-1"))[:80],
+        )
+    return None
 
 
 def _wrong_token() -> Problem:
