@@ -140,6 +140,14 @@ def test_a_shorter_window_cuts_text_and_is_another_space(encoder):
     assert float(long[0] @ long[1]) < 0.99
 
 
+@pytest.mark.parametrize("tokens", [-3, 0, 513])
+def test_a_window_that_the_model_has_no_places_for_is_refused(tokens):
+    """It would answer for short texts, and fail at the first long one of a backfill."""
+    with pytest.raises(ConfigError, match=f"max_length: expected 1 to 512.*, got {tokens}"):
+        open_carried(max_length=tokens).space  # noqa: B018
+    assert open_carried(max_length=512).encode(["kelp " * 600], "query").array.shape == (1, 384)
+
+
 def test_half_precision_is_another_space_close_by(encoder):
     half = open_carried(dtype="bfloat16")
     assert half.space != encoder.space

@@ -11,9 +11,10 @@ from ..arrays import FloatArray
 from ..errors import ConfigError, EncoderError
 from ..optional import need
 from ..space import Space, fingerprint
+from .device import best_device
 from .hub import Absent, absent, offline, opening, quiet
 from .pictures import Picture
-from .towers import Tensor, TwoTowers, best_device, on_host, text_digest
+from .towers import Tensor, TwoTowers, on_host, text_digest
 from .weights import arrays_digest, folder_digest
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -92,11 +93,12 @@ class ClipEncoder(TwoTowers):
     def _loaded(self) -> Any:
         if self._in_memory:
             return self.model
+        device = best_device(self.device, repr(self))
         told: dict[str, Any] = {"dtype": getattr(need("torch"), self.dtype)} if self.dtype else {}
         if self._absent is not None:  # the look for an adapter has to be told apart
             told["adapter_kwargs"] = {"local_files_only": True}
         model = self._opened("AutoModel", **told)
-        return model.to(best_device(self.device)).eval()
+        return model.to(device).eval()
 
     def _opened(self, kind: str, **options: Any) -> Any:
         """A model, tokenizer or image processor of the folder or from the hub."""

@@ -11,8 +11,9 @@ from ..arrays import FloatArray
 from ..errors import ConfigError
 from ..optional import need
 from ..space import Space, fingerprint
+from .device import best_device
 from .pictures import Picture
-from .towers import TwoTowers, best_device, on_host, text_digest
+from .towers import TwoTowers, on_host, text_digest
 from .weights import arrays_digest
 
 _COMPLETE = ("hf-hub:", "local-dir:")  # names that bring their weights
@@ -71,6 +72,7 @@ class OpenClipEncoder(TwoTowers):
     def _loaded(self) -> tuple[Any, Any, Any]:
         """The model, what makes pixels of a picture, what makes tokens of texts."""
         library = need("open_clip")
+        device = best_device(self.device, repr(self))
         try:
             model, _, prepare = library.create_model_and_transforms(
                 self.model, pretrained=self.pretrained
@@ -83,7 +85,7 @@ class OpenClipEncoder(TwoTowers):
                 f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}",
                 "open_clip.list_pretrained() names them all.",
             ) from cause
-        return model.to(best_device(self.device)).eval(), prepare, tokens
+        return model.to(device).eval(), prepare, tokens
 
     @cached_property
     def _space(self) -> Space:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from ..errors import ConfigError
+
 SHORT = 0.1  # seconds that a pass takes at most, if one content does not take longer
 _FIRST = 4  # contents of the first pass, which tells how long one takes
 _STEP = 2.0  # nothing is believed to have become cheaper, or dearer, by more at once
@@ -23,6 +25,8 @@ class Passes:
         most: Contents in one pass.
         short: Seconds that one takes at most, about.
         clock: Answers seconds.
+    Raises:
+        ConfigError: No content in a pass.
     """
 
     def __init__(
@@ -31,6 +35,8 @@ class Passes:
         short: float = SHORT,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        if most < 1:
+            raise ConfigError("batch_size", "at least 1", repr(most))
         self.most, self._short, self._clock = most, short, clock
         self._each: float | None = None  # seconds that one unit of work takes
 

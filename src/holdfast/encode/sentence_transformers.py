@@ -17,6 +17,7 @@ from ..items import Content, Role
 from ..optional import need
 from ..space import METRICS, Metric, Space, fingerprint
 from .base import as_answer, as_texts, nothing
+from .device import check_device
 from .hub import Absent, absent, opening, quiet
 from .passes import Passes
 from .pictures import as_texts_and_pictures, is_picture, opened
@@ -30,6 +31,7 @@ _OWNER = "sentence-transformers"
 _PROMPTS = MappingProxyType({"query": ("query",), "document": ("document", "passage", "corpus")})
 
 _LETTERS, _TOKENS = 4, 512  # of a token; of a text, where the model does not say
+_ENDLESS = 2**20  # tokens: as many as no model takes
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 _CASTS = MappingProxyType({"float32": "float", "bfloat16": "bfloat16", "float16": "half"})
@@ -121,6 +123,7 @@ class SentenceTransformersEncoder:
             self._refuse_changes()
             return self.model
         what = "a model of sentence-transformers"
+        check_device(self.device, repr(self))
         with (
             quiet("sentence_transformers") as library,
             opening(str(self.model), what, self._absent) as local,
@@ -133,6 +136,10 @@ class SentenceTransformersEncoder:
                 local_files_only=self._folder is not None or local,
             )
         if self.max_length is not None:
+            most = _positions(model)
+            if not 1 <= self.max_length <= most:
+                expected = f"1 to {most}, the places that the model knows"
+                raise ConfigError(f"{self!r}: max_length", expected, str(self.max_length))
             model.max_seq_length = self.max_length
         if self.dtype is not None:
             getattr(model, _CASTS[self.dtype])()
@@ -314,6 +321,12 @@ def _dim(model: Any) -> int:
     """Older versions of the library know the longer name only, newer ones warn of it."""
     ask = getattr(model, "get_embedding_dimension", None)
     return int(ask() if ask is not None else model.get_sentence_embedding_dimension())
+
+
+def _positions(model: Any) -> int:
+    """Tokens that the model has places for; where it does not say, any number."""
+    config = getattr(getattr(model[0], "auto_model", None), "config", None)
+    return int(getattr(config, "max_position_embeddings", None) or _ENDLESS)
 
 
 def _dtype(model: Any) -> str:

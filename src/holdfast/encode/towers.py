@@ -16,7 +16,6 @@ import numpy as np
 
 from ..arrays import FloatArray, Vectors
 from ..items import Content, Role
-from ..optional import need
 from ..space import Space
 from .base import as_answer, nothing
 from .passes import Passes
@@ -112,11 +111,6 @@ class TwoTowers(ABC):
     @abstractmethod
     def _pictures(self, pictures: list[Picture]) -> FloatArray:
         """(n, d) rows of open pictures of three channels."""
-
-
-def best_device(asked: str | None) -> str:
-    """The device that was asked for, or the best there is."""
-    return asked or ("cuda" if need("torch").cuda.is_available() else "cpu")
 
 
 def on_host(rows: Tensor) -> FloatArray:
