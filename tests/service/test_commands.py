@@ -7,6 +7,7 @@ import pytest
 
 from holdfast.measure.finding import Finding
 from holdfast.service.deeds import DEEDS, GIVE_UP, READ_NEW, READ_OLD, STEP_BACK
+from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.project import Project
 
 SLOW = 6.0  # items a second: twenty seconds for all of them, so that there is time to stop
@@ -210,6 +211,22 @@ def test_a_model_that_fails_for_good_pauses_with_the_reason(home, opened):
     assert client.get("/").text.count("the model is gone") >= 1
     assert everything(client, home)
     assert client.command("roll-back").json()["state"] == "rolled back"
+
+
+def test_an_error_that_nobody_foresaw_is_told_and_nothing_is_said_to_move(client, monkeypatch):
+    def assertion(self, *_, **__):
+        raise RuntimeError("CUDA error: device-side assert triggered, api_key=abc123")
+
+    monkeypatch.setattr(Engine, "run", assertion)
+    client.command("start")
+    told = client.until("paused")
+    assert told["trouble"] == (
+        "RuntimeError: CUDA error: device-side assert triggered, api_key=\u2026"
+    )
+    assert "device-side assert" in client.get("/").text
+    monkeypatch.undo()
+    client.command("resume")
+    assert client.until("ready")["trouble"] == ""
 
 
 def test_a_plan_that_cannot_be_changes_nothing(client, planned):

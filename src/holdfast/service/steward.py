@@ -41,6 +41,7 @@ from .warm import warm
 
 SERVICE = "service"  # in the audit, for what nobody told it
 STOPPED = "the service stopped"
+_FORESEEN = (HoldfastError, OSError, sqlite3.Error)
 _LOG = logging.getLogger("holdfast.service")
 
 
@@ -311,10 +312,11 @@ class Steward:
     ) -> None:
         try:
             self._measured(engine, gallery, begin)
-        except (HoldfastError, OSError, sqlite3.Error) as error:
-            self.trouble = str(error)
-            _LOG.warning("backfill: %s", scrubbed(str(error)))
-            self._end(gallery, f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - also one that a model's library raises
+            words, unforeseen = f"{type(error).__name__}: {error}", not isinstance(error, _FORESEEN)
+            self.trouble = words if unforeseen else str(error)
+            _LOG.warning("backfill: %s", scrubbed(self.trouble), exc_info=unforeseen)
+            self._end(gallery, words)
         else:
             self._end(gallery, self._why or "the service stopped moving items")
         finally:
