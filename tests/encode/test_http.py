@@ -557,6 +557,12 @@ def test_options_must_be_positive(option):
         HttpEncoder("http://host/v1", "toy", DIM, **{option: 0})
 
 
+@pytest.mark.parametrize("retry", [3, {"tries": 3}, None])
+def test_what_only_a_program_can_give_is_no_setting(retry):
+    with pytest.raises(ConfigError, match=r"retry: expected a Retry, got a \w+"):
+        HttpEncoder("http://host/v1", "toy", DIM, retry=retry)
+
+
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e300, 86_401.0])
 def test_a_time_that_no_clock_can_count_is_refused_at_once(seconds):
     with pytest.raises(ConfigError, match=r"timeout: expected .* 86,400 seconds at most"):

@@ -118,6 +118,8 @@ class HttpEncoder:
         if not 0 < self.timeout <= _LONGEST:
             wanted = f"more than 0, and {_LONGEST:,.0f} seconds at most"
             raise ConfigError("HttpEncoder: timeout", wanted, repr(self.timeout))
+        if not isinstance(self.retry, Retry):  # no setting of a file, although it has a name
+            raise ConfigError("HttpEncoder: retry", "a Retry", f"a {type(self.retry).__name__}")
         self._opening = threading.Lock()
         self._slots = threading.BoundedSemaphore(self.concurrency)
         self._opened: tuple[Any, ThreadPoolExecutor] | None = None
