@@ -8,13 +8,19 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from holdfast.encode.check import check_encoder  # noqa: E402
-from holdfast.errors import EncoderError, EncoderUnavailable, InvalidInput  # noqa: E402
+from holdfast.errors import (  # noqa: E402
+    ConfigError,
+    EncoderError,
+    EncoderUnavailable,
+    InvalidInput,
+)
 from holdfast.space import Space, relation  # noqa: E402
 from holdfast.train.encoder import ModelEncoder, space_of  # noqa: E402
 from holdfast.train.expansion import AlignedHead  # noqa: E402
 from holdfast.train.heads import LearnedHead  # noqa: E402
 from holdfast.train.interface import Interface  # noqa: E402
 from holdfast.train.model import Model  # noqa: E402
+from holdfast.train.sentence import SentenceFollower  # noqa: E402
 from holdfast.train.simplex import OneHotHead, SimplexHead  # noqa: E402
 from tests.train.toys import WIDTH, blobs, network, simplex, simplex_model  # noqa: E402
 
@@ -34,6 +40,15 @@ def test_its_rows_are_the_unit_vectors_of_the_head():
     with torch.no_grad():
         made.head.project.weight.zero_()  # the encoder has a copy
     assert encoder.encode(list(inputs[:20].numpy()), "query").array.tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense", "meta"])
+def test_a_device_that_is_not_there_is_refused_by_its_name(device, tmp_path):
+    made = model(SimplexHead(WIDTH, 16))
+    with pytest.raises(ConfigError, match=f"encoder of toy@1: device: .*{device}"):
+        ModelEncoder(made, space_of(made, "toy@1", simplex()), device=device)
+    with pytest.raises(ConfigError, match=f"device: .*{device}"):
+        SentenceFollower.load(tmp_path, device)
 
 
 def test_it_keeps_what_encoders_promise():

@@ -13,6 +13,7 @@ from ..space import Space, fingerprint
 from .expansion import extended_space
 from .interface import Interface
 from .model import Model, digest, frozen
+from .refusals import check_device
 from .tensors import Tensor, torch
 
 
@@ -63,6 +64,8 @@ class ModelEncoder:
         prepare: (n) contents to (n, ...) inputs; by default numbers are stacked as float32.
         device: Where it answers.
         size: Contents at once.
+    Raises:
+        ConfigError: This machine has no such device.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class ModelEncoder:
         device: str = "cpu",
         size: int = 256,
     ) -> None:
+        check_device(device, f"encoder of {space.name}: device")
         self.space, self.prepare = space, prepare or _stacked
         self.model, self.device, self.size = frozen(model).to(device), device, size
 

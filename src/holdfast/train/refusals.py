@@ -24,7 +24,7 @@ def refuse(job: Job) -> None:
     who = job.path.name
     if len(job.split[0]) < 2:
         raise ConfigError(f"{who}: data", "two items to train on", str(len(job.split[0])))
-    _device(job.config.budget.device, f"{who}: budget.device")
+    check_device(job.config.budget.device, f"{who}: budget.device")
     if job.before is None:
         if job.config.start == "deployed":
             raise ConfigError(f"{who}: start", "a model `before` to go on from", "none")
@@ -38,7 +38,15 @@ def refuse(job: Job) -> None:
         _compared(job, who)
 
 
-def _device(named: str, who: str) -> None:
+def check_device(named: str, who: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Args:
+        named: Such as "cuda:0".
+        who: Whose setting it is, for the message.
+    Raises:
+        ConfigError: No device has this name, or none is there.
+    """
     try:
         device = torch.device(named)
     except RuntimeError as cause:

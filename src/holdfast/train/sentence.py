@@ -34,6 +34,7 @@ from ..items import Content, Role, as_contents
 from ..optional import need
 from ..space import Space
 from .encoder import answered, unavailable
+from .refusals import check_device
 from .tensors import nn, torch
 
 SPACE = "holdfast-space.json"  # beside the files of the library
@@ -122,7 +123,10 @@ class SentenceFollower:
 
         Raises:
             ArtifactError: No such model in the folder.
+            ConfigError: This machine has no such device.
         """
+        if device is not None:
+            check_device(device, f"{folder}: device")
         try:
             told = json.loads((Path(folder) / SPACE).read_text(encoding="utf-8"))
             space = Space.from_json(told)
