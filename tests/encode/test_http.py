@@ -522,6 +522,28 @@ def test_the_concurrency_limit_holds_over_all_threads(serve):
     assert endpoint.most == 3
 
 
+def test_a_query_goes_before_documents_that_wait(serve):
+    """A backfill takes its place again as soon as it has given it away, and would keep it."""
+
+    def until_a_query_waits(asked):
+        until = time.monotonic() + 240
+        while not encoder._turn._queries:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        return good(asked)
+
+    endpoint, encoder, _ = serve(until_a_query_waits, max_batch=1, concurrency=1)
+    texts = [f"text {i}" for i in range(12)]
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(encoder.encode, texts, "document")
+        while not endpoint.asked:
+            time.sleep(0.001)
+        encoder.encode(["kelp"], "query")
+        np.testing.assert_allclose(made.result().array, rows(texts), rtol=1e-6, atol=1e-7)
+    asked = [text for body in endpoint.asked for text in body["input"]]
+    assert asked == ["text 0", "kelp", *texts[1:]]
+
+
 def test_waiting_for_a_turn_is_not_a_time_out(serve):
     endpoint, encoder, waits = serve(seconds=0.2, concurrency=1, timeout=0.5)
     encoder.encode(["first"], "query")  # one connection is open from here on

@@ -61,6 +61,39 @@ def test_documents_have_their_turn_however_many_queries_come(monkeypatch):
     assert order_of(turn, ["query"] * 5 + ["document"]) == [0, 1, 2, 5, 3, 4]
 
 
+def test_as_many_as_there_are_places_go_at_once_and_no_more():
+    turn, inside, most, met = Turn(3), [], [], threading.Barrier(3)
+
+    def go():
+        for _ in range(4):
+            with turn.of("document"):
+                inside.append(1)
+                most.append(len(inside))
+                met.wait(240)  # the others are here
+                inside.pop()
+                met.wait(240)
+
+    threads = [threading.Thread(target=go) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 3
+    with turn.of("query"), turn.of("query"), turn.of("document"):
+        fourth = threading.Thread(target=go_once, args=(turn, most))
+        fourth.start()
+        while not waiting(turn):
+            time.sleep(0.001)
+        assert most[-1] != "fourth"
+    fourth.join()
+    assert most[-1] == "fourth"
+
+
+def go_once(turn, told):
+    with turn.of("query"):
+        told.append("fourth")
+
+
 def test_encoders_of_one_loaded_model_share_its_turns():
     one, other = object(), object()
     turn = turn_of(one)

@@ -31,6 +31,7 @@ from .base import as_texts, nothing
 from .body import ASKED, read_body
 from .embeddings import read_embeddings
 from .retry import Retry
+from .turn import Turn
 
 _EXCERPT = 200  # characters of a server's message that are repeated
 _AGAIN = frozenset({408, 409, 429})  # and every 5xx
@@ -72,7 +73,7 @@ class HttpEncoder:
         token_env: Name of the environment variable that holds the token. The token is read
             for each request and kept nowhere.
         max_batch: Texts in one request.
-        concurrency: Requests at once, over all threads.
+        concurrency: Requests at once, over all threads; queries go before documents that wait.
         timeout: Seconds without a sign of life; a whole answer may take five times as long.
         retry: How often and when to try again.
         name: Label of the space; the model's name without one.
@@ -121,7 +122,7 @@ class HttpEncoder:
         if not isinstance(self.retry, Retry):  # no setting of a file, although it has a name
             raise ConfigError("HttpEncoder: retry", "a Retry", f"a {type(self.retry).__name__}")
         self._opening = threading.Lock()
-        self._slots = threading.BoundedSemaphore(self.concurrency)
+        self._turn = Turn(self.concurrency)
         self._opened: tuple[Any, ThreadPoolExecutor] | None = None
 
     @cached_property
@@ -151,10 +152,10 @@ class HttpEncoder:
         step = self.max_batch
         parts = [texts[start : start + step] for start in range(0, len(texts), step)]
         if len(parts) == 1:
-            return Vectors(self.space, self._ask(parts[0]))
+            return Vectors(self.space, self._ask(parts[0], role))
         _, pool = self._open()
         contexts = [copy_context() for _ in parts]  # what the caller hears is heard there too
-        asked = pool.map(lambda context, part: context.run(self._ask, part), contexts, parts)
+        asked = pool.map(lambda context, part: context.run(self._ask, part, role), contexts, parts)
         return Vectors(self.space, np.concatenate(list(asked)))
 
     def open(self) -> None:
@@ -180,7 +181,7 @@ class HttpEncoder:
         with self._opening:
             if self._opened is None:
                 httpx = need("httpx")
-                # `_slots` bounds the connections; a bound here would count waiting as a time-out.
+                # `_turn` bounds the connections; a bound here would count waiting as a time-out.
                 limits = httpx.Limits(
                     max_connections=None, max_keepalive_connections=self.concurrency
                 )
@@ -188,13 +189,13 @@ class HttpEncoder:
                 self._opened = client, ThreadPoolExecutor(self.concurrency, "holdfast-http")
             return self._opened
 
-    def _ask(self, texts: list[str]) -> FloatArray:
+    def _ask(self, texts: list[str], role: Role) -> FloatArray:
         """Rows of one request, tried as often as `retry` says."""
         tried = 0
         while True:
             tried += 1
             try:
-                return self._ask_once(texts)
+                return self._ask_once(texts, role)
             except EncoderError as error:
                 if not error.transient:
                     raise
@@ -203,7 +204,7 @@ class HttpEncoder:
                     error.add_note(f"Given up after {tried} of {self.retry.tries} tries.")
                     raise
 
-    def _ask_once(self, texts: list[str]) -> FloatArray:
+    def _ask_once(self, texts: list[str], role: Role) -> FloatArray:
         token = self._token()
         body: dict[str, Any] = {
             "model": self.model,
@@ -218,7 +219,7 @@ class HttpEncoder:
         client, _ = self._open()
         address = f"{self.base_url.rstrip('/')}/embeddings"
         try:
-            with self._slots:
+            with self._turn.of(role):
                 until = monotonic() + _WHOLE * self.timeout
                 with client.stream("POST", address, json=body, headers=headers) as response:
                     content = read_body(

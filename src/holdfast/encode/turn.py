@@ -1,4 +1,4 @@
-"""Turns: one pass at a time through a model, queries before documents.
+"""Turns: one pass at a time through a model, or so many to a server, queries before documents.
 
 Somebody waits for the answer to a query, nobody for the next batch of a backfill. Among queries,
 and among documents, whoever came first goes first. A lock would not do: whoever lets go of one and
@@ -18,11 +18,15 @@ _OVERTAKEN = 32  # queries that go before documents that came earlier: then thes
 
 
 class Turn:
-    """The line in front of a model."""
+    """The line in front of a model.
 
-    def __init__(self) -> None:
+    Args:
+        places: How many have their turn at once.
+    """
+
+    def __init__(self, places: int = 1) -> None:
         self._changed = threading.Condition()
-        self._taken = False
+        self._free = places
         self._queries: list[object] = []
         self._documents: list[object] = []
         self._overtaken = 0  # how often the first of the documents was
@@ -35,14 +39,16 @@ class Turn:
         with self._changed:
             line.append(mine)
             try:
-                while self._taken or self._first() is not mine:
+                while not self._free or self._first() is not mine:
                     self._changed.wait()
             except BaseException:  # such as Ctrl-C: whoever leaves the line must not block it
                 line.remove(mine)
                 self._changed.notify_all()
                 raise
             line.pop(0)
-            self._taken = True
+            self._free -= 1
+            if self._free:  # for whoever is first now
+                self._changed.notify_all()
             if line is self._documents:
                 self._overtaken = 0
             elif self._documents:
@@ -51,7 +57,7 @@ class Turn:
             yield
         finally:
             with self._changed:
-                self._taken = False
+                self._free += 1
                 self._changed.notify_all()
 
     def _first(self) -> object:
