@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import InvalidInput
+from holdfast.measure.comparison import compare
 from holdfast.measure.curve import Curve
 from holdfast.measure.judgements import Judgements
 from holdfast.measure.traffic import by_item, effective_count, weighted, zipf
@@ -38,14 +39,44 @@ def test_the_weight_of_items_is_shared_out_whole(seed):
         assert value == pytest.approx(slow)
 
 
-def test_draws_of_weighted_queries_equal_a_slow_loop():
+def test_draws_of_weighted_queries_spread_as_so_many_of_equal_weight():
     random = np.random.default_rng(3)
-    table, weights = random.random((3, 9)), random.random(9)
-    means, drawn = weighted(table, weights, 30, 5)
-    np.testing.assert_allclose(means, np.average(table, axis=1, weights=weights))
-    rows = np.random.default_rng(5).integers(0, 9, (30, 9))
-    slow = [np.average(table[:, r], axis=1, weights=weights[r]) for r in rows]
-    np.testing.assert_allclose(drawn, slow)
+    table, weights = random.random((2, 9)), random.random(9)
+    both = np.vstack([table, table[1] - table[0]])
+    means, drawn = weighted(both, weights, 40_000, 5)
+    np.testing.assert_allclose(means, np.average(both, axis=1, weights=weights))
+    spread = np.average((both.T - means) ** 2, axis=0, weights=weights)
+    assert 6.0 < effective_count(weights) < 7.0  # no whole number
+    np.testing.assert_allclose(drawn.mean(axis=0), means, atol=0.01)
+    np.testing.assert_allclose(drawn.var(axis=0), spread / effective_count(weights), rtol=0.03)
+    np.testing.assert_allclose(drawn[:, 1] - drawn[:, 0], drawn[:, 2], atol=1e-12)  # paired
+
+
+def test_a_draw_of_weighted_queries_is_a_mean_of_whole_answers():
+    weights = np.array([3.0, 1.0, 1.0, 0.0])  # worth 25 / 11: two or three of them
+    _, drawn = weighted(np.array([[1.0, 0.0, 0.0, 9.0]]), weights, 400, 1)
+    assert np.unique(drawn.round(12)).tolist() == [0.0, 0.333333333333, 0.5, 0.666666666667, 1.0]
+
+
+def test_nineteen_of_twenty_weighted_intervals_hold_the_truth():
+    """Nine of ten of them did while the most popular query was drawn as any other."""
+    random, weights = np.random.default_rng(1), zipf(100)
+    held = 0
+    for seed in range(500):
+        values = random.choice([-1.0, -0.3, 0.0, 0.2, 0.4], 100)  # of mean -0.14
+        got = compare(np.zeros(100), values, weights, resamples=300, seed=seed).difference
+        held += got.low <= -0.14 <= got.high
+    assert 0.93 <= held / 500 <= 0.98
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
+def test_the_unit_of_weights_does_not_matter(scale):
+    values, weights = np.random.default_rng(2).random(40), zipf(40)
+    want, got = (compare(values, values**2, w) for w in (weights, weights * scale))
+    assert got.effective == pytest.approx(want.effective)
+    assert (got.difference.low, got.difference.high) == pytest.approx(
+        (want.difference.low, want.difference.high)
+    )
 
 
 def test_a_popular_query_decides_a_weighted_curve():

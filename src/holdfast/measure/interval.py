@@ -209,11 +209,23 @@ def ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=out, where=np.abs(whole) > ROUNDING)
 
 
-def resampled_means(rows: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def resampled_means(
+    rows: npt.ArrayLike,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    chances: Floats | None = None,
+) -> Floats:
     """(resamples, m) means of m measurements over queries drawn with replacement.
 
     Memory is bounded: counts are drawn in blocks of at most 32 MB (one row of q where
     that is more).
+
+    Args:
+        rows: (m, q) numbers.
+        resamples: How many draws.
+        seed: Same seed, same draws.
+        chances: (q,) how likely each query is to be drawn, adding up to 1; a draw takes as many
+            queries as these are worth, see `traffic.effective_count`. By default all q alike.
     """
     table = as_table(rows)
     queries = table.shape[1]
@@ -221,17 +233,55 @@ def resampled_means(rows: npt.ArrayLike, resamples: int = RESAMPLES, seed: int =
         raise InvalidInput("bootstrap", "at least 1 resample", str(resamples))
     random = np.random.default_rng(seed)
     # Around the mean: equal values then have a spread of exactly zero.
-    centre = exact_means(table)
+    centre = exact_means(table) if chances is None else weighted_means(table, chances)
     spread = (table - centre[:, None]).T
     out = np.empty((resamples, len(table)))
     block = max(1, _CELLS // queries)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        drawn = random.integers(0, queries, (size, queries), dtype=np.int64)
-        drawn += np.arange(size)[:, None] * queries
-        counts = np.bincount(drawn.ravel(), minlength=size * queries).reshape(size, queries)
-        out[start : start + size] = centre + counts @ spread / queries
+        if chances is None:
+            counts, taken = _counts(random, size, queries), np.full((size, 1), queries)
+        else:
+            counts, taken = _counts_by_chance(random, size, chances)
+        out[start : start + size] = centre + counts @ spread / taken
     return without_rounding(out, np.abs(table).max(axis=1))
+
+
+def _counts(random: np.random.Generator, size: int, queries: int) -> npt.NDArray[np.int64]:
+    """(size, queries) how often each of them is among as many as there are."""
+    drawn = random.integers(0, queries, (size, queries), dtype=np.int64)
+    drawn += np.arange(size)[:, None] * queries
+    return np.bincount(drawn.ravel(), minlength=size * queries).reshape(size, queries)
+
+
+def _counts_by_chance(
+    random: np.random.Generator, size: int, chances: Floats
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(size, q) how often each is drawn, and (size, 1) of how many in all.
+
+    That is one of the two whole numbers next to what the chances are worth, so often each that
+    the inverse is right on average, and with it the spread of the means. Stretching the draws
+    instead would move those that miss whatever changed away from zero.
+    """
+    exact = worth(chances)
+    few = int(exact + 1e-9)
+    fewer = few * (few + 1 - exact) / exact  # part of the draws
+    taken = few + (random.random((size, 1)) >= fewer)
+    return random.multinomial(taken[:, 0], chances), taken
+
+
+def worth(weights: Floats) -> float:
+    """How many equal weights tell as much, see `traffic.effective_count`."""
+    parts = weights / weights.max()  # squares of tiny ones would vanish
+    return float(parts.sum() ** 2 / (parts**2).sum())
+
+
+def weighted_means(table: Floats, chances: Floats) -> Floats:
+    """(m,) means of rows by weights that add up to 1; of equal values that very value."""
+    first = table[:, 0]
+    same = (table == first[:, None]).all(axis=1)
+    means: Floats = np.where(same, first, table @ chances)
+    return means
 
 
 def without_rounding(values: Floats, size: npt.ArrayLike) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidInput
-from .interval import Floats, as_table, exact_means, resampled_means, without_rounding
+from .interval import Floats, as_table, exact_means, resampled_means, weighted_means, worth
 from .judgements import Judgements
 
 
@@ -73,8 +73,7 @@ def effective_count(weights: npt.ArrayLike) -> float:
 
     Source: Kish 1965. Departs from it: nothing.
     """
-    counts = np.asarray(weights, dtype=np.float64)
-    return float(counts.sum() ** 2 / (counts**2).sum())
+    return worth(np.asarray(weights, dtype=np.float64))
 
 
 def weighted(
@@ -82,15 +81,23 @@ def weighted(
 ) -> tuple[Floats, Floats]:
     """Means of the rows, and the means in each draw of queries.
 
+    With weights that differ a draw takes as many queries as these are worth, see
+    `effective_count`, each as likely as it has weight. Drawing all q alike and weighing what
+    comes takes the answer to the most popular query for certain: under a Zipf log nine in
+    ten of such intervals hold the truth, not 95 in 100.
+
     Args:
         table: (m, q) m measurements of the same q queries.
         weights: (q,) how much each query counts, or None.
         resamples: How many draws.
         seed: Same seed, same draws.
     Returns:
-        (m,) and (resamples, m). A draw of which no query has a weight is left out.
+        (m,) and (resamples, m).
     Raises:
         InvalidInput: Weights of another number, negative, not finite, or all zero.
+
+    Source: the effective sample size of Kish 1965. Departs from it: queries are drawn, so that
+    rows stay paired. As there, popular queries are held to vary like those drawn with them.
     """
     table = as_table(table)
     if weights is None:
@@ -102,10 +109,7 @@ def weighted(
             f"{table.shape[1]} numbers, none negative and not all zero",
             f"shape {counts.shape}",
         )
-    # Around the mean, so that equal values have a spread of exactly zero.
-    same = (table == table[:, :1]).all(axis=1)
-    means = np.where(same, table[:, 0], table @ counts / counts.sum())
-    rows = np.vstack([(table - means[:, None]) * counts, counts])
-    drawn = resampled_means(rows, resamples, seed)
-    drawn = drawn[drawn[:, -1] > 1e-12 * counts.mean()]
-    return means, without_rounding(means + drawn[:, :-1] / drawn[:, -1:], np.abs(table).max(axis=1))
+    if (counts == counts[0]).all():
+        return exact_means(table), resampled_means(table, resamples, seed)
+    chances = counts / counts.sum()
+    return weighted_means(table, chances), resampled_means(table, resamples, seed, chances)
