@@ -68,6 +68,22 @@ def test_a_coordinate_without_any_spread_keeps_its_length():
     np.testing.assert_allclose(fitted.transform(X)[:, 2], Y[:, 2].mean(), atol=1e-5)
 
 
+@pytest.mark.parametrize("after", AFTER)
+def test_a_coordinate_in_which_rounding_alone_differs_keeps_its_length(after):
+    """Rows along one line, of which all coordinates of the target but one say nothing."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        side = np.repeat([1.0, -1.0], 20)
+        X = (side[:, None] * rng.normal(size=7)).astype(np.float32)
+        Y = np.tile(rng.normal(size=(20, 5)), (2, 1))  # alike on both sides of the line
+        Y[:, 0] += 0.7 * side
+        fitted = Diagonal(after=after).fit(X, Y)
+        np.testing.assert_array_equal(fitted.scales_[1:], 1.0)
+        np.testing.assert_allclose(
+            fitted.transform(X)[:, 0], Y[:, 0].mean() + 0.7 * side, atol=1e-5
+        )
+
+
 def test_unusable_questions_are_refused():
     with pytest.raises(DimensionMismatch, match=r"of one dimension.*6 and 9.*after='procrustes'"):
         Diagonal(after="nothing").fit(*pairs())

@@ -21,6 +21,7 @@ from .procrustes import Procrustes
 After = Literal["nothing", "procrustes", "orthogonal", "low_rank", "ridge"]
 
 _BLOCK = 4096
+_ROUNDING = 1e-6  # of a sum of float32 products
 _BEFORE: Mapping[str, type[Affine]] = {
     "procrustes": Procrustes,
     "orthogonal": Orthogonal,
@@ -85,32 +86,34 @@ class Diagonal(Affine):
             choices = ", ".join(("nothing", *_BEFORE))
             raise InvalidInput("Diagonal", f"after as one of {choices}", repr(self.after))
         mean_y = Y.mean(axis=0, dtype=np.float64)
-        mapped_mean, self.scales_ = _scales(X, Y, before, mean_y)
-        scales = self.scales_
-        if before is None:
-            self.weight_, self.bias_ = fold(np.diag(scales), mapped_mean, mean_y)
-            return
-        bias = (before.bias_ - mapped_mean) * scales + mean_y
-        self.weight_ = np.ascontiguousarray(before.weight_ * scales, dtype=np.float32)
-        self.bias_ = bias.astype(np.float32)
+        mean_x = X.mean(axis=0, dtype=np.float64)
+        weight = None if before is None else before.weight_.astype(np.float64)
+        self.scales_ = _scales(X, Y, (mean_x, mean_y), weight)
+        turned = np.diag(self.scales_) if weight is None else weight * self.scales_
+        self.weight_, self.bias_ = fold(turned, mean_x, mean_y)
 
 
 def _scales(
-    X: FloatArray, Y: FloatArray, before: Affine | None, mean_y: Float64Array
-) -> tuple[Float64Array, Float64Array]:
-    """The mean of what is scaled, and the least-squares factors about the means."""
-    # The mean of an affine map is the map of the mean.
-    mean: Float64Array = X.mean(axis=0, dtype=np.float64)
-    if before is not None:
-        mean = mean @ before.weight_.astype(np.float64) + before.bias_
-    products, squares = np.zeros(len(mean_y)), np.zeros(len(mean_y))
+    X: FloatArray,
+    Y: FloatArray,
+    means: tuple[Float64Array, Float64Array],
+    weight: Float64Array | None,
+) -> Float64Array:
+    """(d_target,) least-squares factors about the means."""
+    products, squares = np.zeros(Y.shape[1]), np.zeros(Y.shape[1])
+    spread = np.zeros(X.shape[1])
     for start in range(0, len(X), _BLOCK):
-        rows = X[start : start + _BLOCK]
-        mapped = (rows if before is None else before.transform(rows)) - mean
-        products += np.einsum("ij,ij->j", mapped, Y[start : start + _BLOCK] - mean_y)
+        rows, targets = (
+            side[start : start + _BLOCK] - mean for side, mean in zip((X, Y), means, strict=True)
+        )
+        mapped = rows if weight is None else rows @ weight
+        products += np.einsum("ij,ij->j", mapped, targets)
         squares += np.einsum("ij,ij->j", mapped, mapped)
-    # A coordinate without any spread says nothing about its length.
-    spread = squares > 0.0
-    scales = np.ones(len(mean_y))
-    scales[spread] = products[spread] / squares[spread]
-    return mean, scales
+        spread += np.einsum("ij,ij->j", rows, rows)
+    # A coordinate without any spread says nothing about its length; and where a map adds up
+    # what is left of none is rounding.
+    none = 0.0 if weight is None else _ROUNDING**2 * (spread @ weight**2).max()
+    told = squares > none
+    scales = np.ones(Y.shape[1])
+    scales[told] = products[told] / squares[told]
+    return scales
