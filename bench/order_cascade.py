@@ -36,6 +36,7 @@ COLUMNS = CANDIDATES["cascade"]
 GROWTH = 1.5  # what must have moved more before a gallery learns again
 BEGUN = (SHARES[0], 1e-9, *SHARES[1:])  # at share 0 the old model, then whatever the cascade does
 EARLY = 100  # searches
+_ROUNDED = 1e-5  # of standardised scores of texts
 AIM = 0.85
 ALONE = ", none searches meanwhile"
 # Order of the backfill, searches for each document that it moves, whether only the best are encoded
@@ -143,7 +144,7 @@ class Play:
             raise RuntimeError("nothing was learned")
         old, new, predicted = (table[asked[:, None], both] for table in self._tables)
         moves, waits = np.s_[:, :split], np.s_[:, split:]
-        rule = self.fusion.rule.crowded(old[moves], old[waits])
+        rule = self.fusion.rule.crowded(old[moves], old[waits], _ROUNDED)
         for _ in range(2):
             first = rule.moved(new[moves], old[moves]), rule.waiting(predicted[waits], old[waits])
             rule = rule.pressed(*first)

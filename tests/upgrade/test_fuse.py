@@ -198,16 +198,58 @@ def test_the_old_score_decides_where_the_best_lie_closer_than_predictions_miss()
     for row, spread in enumerate((0.5, 0.1, 0.01, 1e-4, 0.0)):
         waiting[row, :20] = 3.0 + spread * np.resize([-1.0, 1.0], 20)
     moved[0, 3:] = -np.inf
-    got = rule.crowded(moved, waiting)
+    got = rule.crowded(moved, waiting, 1e-5)
     assert got.missed == rule.missed == pytest.approx(missed)
     weight = missed / 0.7
     assert rule.weight == pytest.approx(weight)
-    close = [weight, 0.05 * missed / 0.1**2, 0.05 * missed / 0.01**2, 1e3, weight]
+    close = [weight, 0.05 * missed / 0.1**2, 0.05 * missed / 0.01**2, 5e6 * missed, weight]
     np.testing.assert_allclose(got.weight[:, 0], close, rtol=1e-9)
-    bridged = FusionRule.of(0.3, 0.15, 160).crowded(moved, waiting)
+    bridged = FusionRule.of(0.3, 0.15, 160).crowded(moved, waiting, 1e-5)
     np.testing.assert_allclose(bridged.weight, 0.25 * got.weight)
-    few = rule.crowded(np.full((2, 0), 0.0), np.array([[-np.inf] * 3, [1.0, 3.0, -np.inf]]))
+    blurred = rule.crowded(moved, waiting, np.array([[0.1], [0.2], [0.001], [0.001], [0.0]]))
+    np.testing.assert_allclose(blurred.weight[:, 0], [weight, weight, close[2], weight, weight])
+    few = rule.crowded(np.full((2, 0), 0.0), np.array([[-np.inf] * 3, [1.0, 3.0, -np.inf]]), 1e-5)
     np.testing.assert_allclose(few.weight[:, 0], weight)
+
+
+def test_large_weights_of_the_old_score_make_no_large_scores():
+    rule = FusionRule.of(0.3, 0.0, 160)
+    near = 2.0 + 1e-4 * np.arange(20)[None]
+    got = rule.crowded(near, near, 1e-6)
+    new, old = np.random.default_rng(0).normal(size=(2, 1, 7))
+    assert got.weight > 1e5
+    np.testing.assert_allclose(got.moved(new, old), new / got.weight + old)
+    told = PREDICTED * new + (OLD + got.weight) * old + LATE
+    np.testing.assert_allclose(got.waiting(new, old), told / got.weight)
+    wide = rule.crowded(near * 1e4, near * 1e4, 1e-6)
+    np.testing.assert_array_equal(wide.moved(new, old), rule.moved(new, old))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_what_lies_densely_is_ranked_as_the_old_model_ranks_it(share):
+    """Places: no prediction tells near ones apart; by them 0.7 of the best were found."""
+    rng, spaces = np.random.default_rng(0), (Space("places", 3), Space("waves", 64))
+    points = rng.normal(size=(1_500, 3))
+    points[::2] = points[0] + 0.03 * points[::2]  # a city, and what lies between cities
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    waves = np.cos(points @ (3.0 * rng.normal(size=(3, 64))) + 6.0 * rng.random(64))
+    old, new = (as_vectors(r, s, "t") for r, s in zip((points, waves), spaces, strict=True))
+    asked = np.arange(0, 60, 2)
+    known = np.delete(rng.permutation(1_500), 0)[: int(1_500 * share)]
+    waits = np.setdiff1d(np.arange(1_500), known)
+    fusion = Fusion(old.take(known), new.take(known))
+    queries = old.take(asked), new.take(asked)
+    scales = fusion.scales(*queries)
+    by_old, by_new = (q.array @ rows.array.T for q, rows in zip(queries, (old, new), strict=True))
+    told = queries[1].array @ fusion.predict(old.array[waits]).array.T
+    rule = fusion.crowded(scales, by_old[:, known], by_old[:, waits])
+    table = np.empty(by_old.shape)
+    table[:, known] = fusion.moved(scales, by_old[:, known], by_new[:, known], rule=rule)
+    table[:, waits] = fusion.waiting(scales, by_old[:, waits], told, rule)
+    first, best = (np.argsort(-t, axis=1)[:, :10] for t in (table, by_old))
+    same = [len(np.intersect1d(a, b)) / 10 for a, b in zip(first, best, strict=True)]
+    assert np.mean(same) > 0.97
+    assert np.abs(table).max() < 100.0
 
 
 def test_any_aligner_may_predict_and_is_left_unfitted():

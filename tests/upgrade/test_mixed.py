@@ -107,7 +107,7 @@ class World:
         found = first if keep is None else np.where(keep, first, -np.inf)
         part = np.array([[np.mean(~moved[np.argsort(-scores)[:20]])] for scores in found])
         weight = part * crowded.weight + (1.0 - part) * fusion.heard * SURE
-        rule = replace(fusion.rule, weight=weight)
+        rule = replace(crowded, weight=weight)
         mean, spread = scales.new
         known = fusion.moved(scales, old, new, rule=rule) * spread + mean
         waits = fusion.waiting(scales, old, predicted, rule) * spread + mean

@@ -11,7 +11,10 @@ of unrelated spaces must not be compared. A mode says what is done instead:
 
 Calibration is free of labels. Some items have vectors on both sides: those already moved.
 A query is scored against a sample of them on both sides, and these two samples of scores,
-of the same items, say how the scales differ.
+of the same items, say how the scales differ. Where thousands of items lie at nearly equal scores,
+as places do, no sample says this closely enough: one side's best then stand above all of the
+other's, far below what either model finds. No rule over scores alone can tell, since whether
+near items have moved is not in them; mode "fused" reads their old vectors.
 
 Contract of every mode: one side empty gives exactly the other side's hits; equal scores are
 broken in favour of the new side. Only "fused" and "cascade" change the order within a side.

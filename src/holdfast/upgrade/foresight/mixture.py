@@ -22,7 +22,7 @@ from ...errors import ConfigError
 from ...store.topk import scores
 from ..merge import Quantile, ScoreSample, ZScore
 from ..search.fuse import HALVES, LEAST, PAIRS, SAMPLE, fidelity
-from ..search.fusion_rule import FusionRule
+from ..search.fusion_rule import FusionRule, rounding
 from ..search.reference import SIZE
 from .unseen import Known
 
@@ -182,7 +182,8 @@ def fused(stage: Stage, moved: IntArray, waiting: IntArray) -> FloatArray:
     old = _standard(stage.old, stage.old[:, sample])
     new = _standard(stage.new[:, moved], stage.new[:, sample])
     told = _standard(stage.predicted(pairs, waiting), stage.predicted(half, sample))
-    rule = rule.crowded(old[:, moved], old[:, waiting])
+    blur = rounding(stage.old[:, moved], stage.old[:, waiting], _spread(stage.old[:, sample]))
+    rule = rule.crowded(old[:, moved], old[:, waiting], blur)
     rule = rule.pressed(rule.moved(new, old[:, moved]), rule.waiting(told, old[:, waiting]))
     table = np.empty_like(stage.old)
     table[:, moved] = rule.moved(new, old[:, moved])
@@ -229,10 +230,13 @@ def _two(stage: Stage, moved: IntArray, waiting: IntArray, old: FloatArray) -> F
 
 
 def _standard(table: FloatArray, sample: FloatArray) -> FloatArray:
-    mean = sample.mean(axis=1, keepdims=True)
-    spread = sample.std(axis=1, keepdims=True)
-    standard: FloatArray = (table - mean) / np.where(spread > 1e-12, spread, 1.0)
+    standard: FloatArray = (table - sample.mean(axis=1, keepdims=True)) / _spread(sample)
     return standard
+
+
+def _spread(sample: FloatArray) -> FloatArray:
+    spread = sample.std(axis=1, keepdims=True)
+    return np.where(spread > 1e-12, spread, 1.0)
 
 
 def _map(known: Known, fit: IntArray, to: Any) -> FloatArray:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ...arrays import FloatArray, IntArray, Vectors
 from ...errors import InvalidInput
 from ...store.memory import scores
-from .fusion_rule import FusionRule
+from .fusion_rule import FusionRule, rounding
 
 if TYPE_CHECKING:
     from ...align.base import Aligner
@@ -125,7 +125,11 @@ class Fusion:
             moved: (q, a) old scores; -inf where there is no candidate.
             waiting: (q, b) likewise.
         """
-        return self.rule.crowded(_standard(moved, scales.old), _standard(waiting, scales.old))
+        return self.rule.crowded(
+            _standard(moved, scales.old),
+            _standard(waiting, scales.old),
+            rounding(moved, waiting, scales.old[1]),
+        )
 
     def moved(
         self,

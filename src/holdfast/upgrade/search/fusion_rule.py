@@ -17,10 +17,12 @@ competes: where a part u of the 20 best candidates of a query waits, it is, for 
 Where the 20 best old scores of a query lie closer together than what predictions miss, they tell
 what no prediction can. So the weight is there, before all else, at least
 
-    h * min(0.05 * (1 - r^2 + 8 / m) / v, 1000)
+    h * 0.05 * (1 - r^2 + 8 / m) / v
 
-with v their variance, standardised as they are. Most searches of texts never get there; those of
-places, or of pictures of one scene, would else rank at random what both models rank alike.
+with v their variance, standardised as they are, unless rounding alone tells them apart. So large a
+weight would make scores of thousands: all those of such a query are divided by what it is over
+both 1 and the usual one, which leaves their order. Most searches of texts never get there; those
+of places, or of pictures of one scene, would else rank at random what both models rank alike.
 
 r is how well predicted scores agree with true ones, measured on items that the map was not
 fitted on; m is the size of the sample, whose own noise counts too. Early on little has moved,
@@ -45,12 +47,12 @@ import numpy as np
 PREDICTED, OLD, LATE = 0.8, 0.4, -0.4
 ALONE = 1.1  # instead of PREDICTED, where the old score says nothing
 BLURRED = 0.25  # missed by predictions that are weighed so; by better ones, the less they miss
-CLOSE, MOST = 0.05, 1e3  # of what is missed over the variance of the best; and a bound on that
+CLOSE = 0.05  # of what is missed over the variance of the best
 SURE = 0.35  # instead of the weight, where nothing is predicted: two models judge better than one
 PLACES = 20  # of the candidates of a query: a page of ten, and those next to come up
 _FEW = 8.0  # over the size of the sample: what its mean and spread miss
 _POOREST = 0.2  # agreement below which the new score no longer counts
-_TIED = 1e-10  # variance of scores that only rounding tells apart
+_ROUNDED = 8.0 * float(np.finfo(np.float32).eps)  # of scores, in which equal ones differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,14 @@ class FusionRule:
             a number for all queries, or a column of one for each.
         missed: By a predicted score, of a variance of 1, with the noise of the sample.
         blurred: How far predicted scores are from true ones, in [0, 1].
+        usual: The weight where the best candidates do not lie close together, if they might.
     """
 
     heard: float
     weight: Any
     missed: float = 0.0
     blurred: float = 1.0
+    usual: float | None = None
 
     @classmethod
     def of(cls, missed: float, unheard: float, sample: int) -> Self:
@@ -87,12 +91,13 @@ class FusionRule:
         noise = 1.0 - signal + _FEW / sample
         return cls(heard, heard * noise / signal, noise, min(1.0, missed / BLURRED))
 
-    def crowded(self, moved: Any, waiting: Any) -> Self:
+    def crowded(self, moved: Any, waiting: Any, rounding: Any) -> Self:
         """The same where the best candidates lie close together.
 
         Args:
             moved: (q, a) standardised old scores; -inf where there is no candidate.
             waiting: (q, b) likewise.
+            rounding: By how much equal ones differ, see `rounding`; a column, or a number.
         """
         joined = np.concatenate([waiting, moved], axis=1)
         first = min(PLACES, joined.shape[1])
@@ -101,9 +106,10 @@ class FusionRule:
         count = np.maximum(there.sum(axis=1, keepdims=True), 1)
         mean = np.where(there, best, 0.0).sum(axis=1, keepdims=True) / count
         variance = (np.where(there, best - mean, 0.0) ** 2).sum(axis=1, keepdims=True) / count
-        least = np.minimum(CLOSE * self.missed / np.maximum(variance, _TIED), MOST)
-        least = np.where(variance > _TIED, self.heard * least, 0.0)
-        return replace(self, weight=np.maximum(self.weight, least))
+        told = variance > np.square(rounding)
+        least = self.heard * CLOSE * self.missed / np.where(told, variance, 1.0)
+        weight = np.maximum(self.weight, np.where(told, least, 0.0))
+        return replace(self, weight=weight, usual=float(self.weight))
 
     def pressed(self, moved: Any, waiting: Any) -> Self:
         """The same where fewer predicted scores compete than could.
@@ -121,6 +127,14 @@ class FusionRule:
         sure = self.heard * SURE
         return replace(self, weight=sure + (self.weight - sure) * part)
 
+    @property
+    def _unit(self) -> Any:
+        """What all scores of a query are multiplied by."""
+        if self.usual is None:
+            return 1.0
+        most = max(self.usual, 1.0)
+        return most / np.maximum(self.weight, most)
+
     def moved(self, new: Any, old: Any, sure: bool = False) -> Any:
         """Scores of items with both scores, arrays of one shape.
 
@@ -129,11 +143,23 @@ class FusionRule:
             old: Of the old one.
             sure: They compete with no item whose new score is predicted.
         """
-        return new + (self.heard * SURE if sure else self.weight) * old
+        return self._unit * (new + (self.heard * SURE if sure else self.weight) * old)
 
     def waiting(self, predicted: Any, old: Any) -> Any:
         """Scores of items with a predicted new score, arrays of one shape."""
         told = PREDICTED + (ALONE - PREDICTED) * (1.0 - self.heard)
         told = 1.0 + self.blurred * (told - 1.0)
         part = self.blurred * self.heard
-        return told * predicted + (OLD * part + self.weight) * old + LATE * part
+        return self._unit * (told * predicted + (OLD * part + self.weight) * old + LATE * part)
+
+
+def rounding(moved: Any, waiting: Any, spread: Any) -> Any:
+    """(q, 1) by how much equal old scores differ, standardised: sums of float32 products.
+
+    Args:
+        moved: (q, a) old scores as they are; -inf where there is no candidate.
+        waiting: (q, b) likewise.
+        spread: (q, 1) that they are standardised by.
+    """
+    joined = np.abs(np.concatenate([waiting, moved], axis=1))
+    return _ROUNDED * np.where(np.isfinite(joined), joined, 0.0).max(axis=1, keepdims=True) / spread
