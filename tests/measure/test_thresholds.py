@@ -30,6 +30,17 @@ def test_as_many_pairs_are_accepted(seed, at):
             assert row.kept == pytest.approx(slow)
 
 
+@pytest.mark.parametrize("match", ["accepted", "false accepts"])
+def test_a_threshold_that_is_itself_a_score_accepts_as_many_pairs(match):
+    """Its place between two new scores is the upper one, which rounding took above it."""
+    random = np.random.default_rng(0)
+    old, new = random.normal(size=600), 1e4 * random.normal(size=600)
+    relevant = random.random(600) < 0.3
+    pool = ~relevant if match == "false accepts" else np.ones(600, dtype=bool)
+    for row in thresholds(old, new, old[pool], relevant, match, resamples=2):
+        assert (new[pool] >= row.new).sum() == (old[pool] >= row.old).sum()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.1, 0.8))
 def test_precision_is_kept_with_as_many_pairs_as_possible(seed, cut):

@@ -196,7 +196,8 @@ class _Solver:
         # Where every pair is accepted there is no refused one, and no place in between.
         place = np.divide(self._cuts[some] - lower, gap, out=np.ones(len(gap)), where=gap > 0)
         high, low = new[last[some]], new[after[some]]
-        out[some] = low + place * (high - low)
+        # Rounding must not leave the last accepted pair below.
+        out[some] = np.minimum(low + place * (high - low), high)
         return out
 
 
