@@ -233,10 +233,12 @@ class Assessor:
                 if dry_run:
                     return plan
                 # Before anything is paid for.
-                refuse_unknown(store, scope, self.request.slice_by, self.request.label)
+                refuse_unknown(store, self.request.label)
+                by = self.request.slice_by
+                slices = None if by is None else slices_by(store, scope, by)
                 kept, measure = self.project.folder / ASSESSED, self._measure(scope)
                 survey = conduct(self.project, store, scope, kept, measure)
-                made = self._assessment(store, survey)
+                made = self._assessment(store, survey, slices)
             finally:
                 store.close()
             ledger.set_meta(ASSESSMENT, json.dumps(made.to_json()))
@@ -264,7 +266,9 @@ class Assessor:
         }
         return scope, plan
 
-    def _assessment(self, store: VectorStore, survey: Survey) -> Assessment:
+    def _assessment(
+        self, store: VectorStore, survey: Survey, slices: Sequence[str] | None
+    ) -> Assessment:
         scope, known, space = survey.scope, survey.known, self.project.new_encoder.space
         measure = self._measure(scope)
         judge, k = measure.judge, measure.k
@@ -286,9 +290,9 @@ class Assessor:
                 "A larger sample, or all of it (--sample 100%), may."
             )
         found = [*_cells(curve, old, bridged), *_table(survey, old)]
-        if self.request.slice_by is not None:
+        if slices is not None:
             base = bridged if old is None else old
-            found += _slices(store, scope, self.request.slice_by, base, curve)
+            found += _slices(slices, str(self.request.slice_by), base, curve)
         found += diagnosed(store, scope, known, self.request.label)
         verdict, reasons = held(verdict, reasons, found)
         facts = {
@@ -364,11 +368,8 @@ def _cells(curve: Forecast, old: Floats | None, bridged: Floats) -> list[Finding
     return found
 
 
-def _slices(
-    store: VectorStore, scope: Scope, name: str, base: Floats, curve: Forecast
-) -> list[Finding]:
+def _slices(labels: Sequence[str], name: str, base: Floats, curve: Forecast) -> list[Finding]:
     """The change of each slice, by a payload field of the first answer of each query."""
-    labels = slices_by(store, scope, name)
     after = curve.values[:, -1].mean(axis=0)
     found = slice_findings(base, after, labels, curve.metric, "new/new", name)
     told = [one for one in found[1:] if WORST not in one.note]  # the rest come worst first

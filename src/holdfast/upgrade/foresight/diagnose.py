@@ -64,16 +64,12 @@ def diagnosed(
     ]
 
 
-def refuse_unknown(
-    store: VectorStore, scope: Scope, slice_by: str | None, label: Sequence[str]
-) -> None:
-    """Refuse fields that no item has, before any model is asked.
+def refuse_unknown(store: VectorStore, label: Sequence[str]) -> None:
+    """Refuse labels that no item has, before any model is asked.
 
     Raises:
         UpgradeError: One.
     """
-    if slice_by is not None:
-        slices_by(store, scope, slice_by)
     missing = set(label)
     if missing:
         for rows in pages(store, _PAGE):
