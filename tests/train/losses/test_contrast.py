@@ -166,6 +166,18 @@ def test_unibct_waits_and_then_is_the_influence():
     assert torch.equal(loss.state_dict()["rows"], loss.rows)
 
 
+def test_classes_that_the_old_model_never_knew_are_not_refined():
+    new, old = normal(9, 6, seed=0), normal(9, 5, seed=1)
+    labels = np.array([3, 0, 1, 0, 5, 1, 2, 2, 1])  # rows of three classes only
+    loss = UniBCT(PROTOTYPES[:3], warm_up=0.0)
+    loss.refine(new, old, labels)
+    inside = labels < 3
+    expected = refined_prototypes(new[inside], old[inside], labels[inside], 3)
+    np.testing.assert_array_equal(loss.rows, expected)
+    with pytest.raises(InvalidInput, match="classes below 3"):
+        refined_prototypes(new, old, labels, 3)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ...errors import InvalidInput
-from ..tensors import Tensor, as_labels, as_rows, as_tensor, same_dim, torch, unit
+from ..tensors import Tensor, as_labels, as_rows, same_dim, torch, unit
 from .base import Batch
 from .influence import Influence
+from .prototypes import _labels
 
 _SOLVED = 4096  # items of a class up to which its whole graph is held at once: 64 MB
 _ENOUGH = 1e-6  # of all weights together, which add up to one
@@ -41,7 +42,7 @@ def refined_prototypes(
             "refined_prototypes", "temperature > 0, spread in [0, 1)", f"{temperature}, {spread}"
         )
     after, before = unit(as_rows(new, "UniBCT")), unit(as_rows(old, "UniBCT"))
-    numbers = as_labels(labels, len(after), "UniBCT").to(after.device)
+    numbers = _labels(labels, after, classes)
     out = before.new_zeros(classes, before.shape[1])
     for number in numbers.unique().tolist():
         mine = numbers == number
@@ -120,11 +121,15 @@ class UniBCT(Influence):
         Args:
             new: (n, d_new) vectors of the model in training.
             old: (n, d_old) of the old one, the same items.
-            labels: (n,) class numbers.
+            labels: (n,) class numbers; items of classes that have no row are left out.
         """
-        made = refined_prototypes(new, old, labels, len(self.rows)).to(self.rows)
-        same_dim(made, self.rows, "UniBCT")
+        after, before = as_rows(new, "UniBCT"), as_rows(old, "UniBCT")
+        numbers = as_labels(labels, len(after), "UniBCT").to(after.device)
+        same_dim(before, self.rows, "UniBCT")
+        inside = numbers < len(self.rows)
+        after, before, numbers = after[inside], before[inside], numbers[inside]
+        made = refined_prototypes(after, before, numbers, len(self.rows)).to(self.rows)
         made = unit(made) if self.scale else made
         there = torch.zeros_like(self.known)
-        there[as_tensor(labels).to(there.device)] = True
+        there[numbers.to(there.device)] = True
         self.rows = torch.where(there[:, None], made, self.rows)
