@@ -606,6 +606,41 @@ class Stiff(torch.nn.Module):
     capacity = 1
 
 
+class Pair(torch.nn.Module):
+    """As many backbones do: the rows, and something else."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = rows
+
+    def forward(self, inputs):
+        return self.rows(inputs), inputs
+
+
+class Keeps(torch.nn.Module):
+    """As hooks do: the last answer stays where it can be looked at."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = network()
+
+    def forward(self, inputs):
+        self.last = self.rows(inputs)
+        return self.last
+
+
+def test_a_backbone_that_keeps_its_last_answer_is_trained_like_any_other():
+    def kept(task):
+        made = Model(Keeps(), SimplexHead(WIDTH, CAPACITY))
+        made.eval()(INPUTS[:4])  # somebody has tried it
+        return made
+
+    made = Training(INPUTS, scenario(), kept, hoc, QUICK).run()
+    plain = Training(INPUTS, scenario(), simplex_model, hoc, QUICK).run()
+    for one, other in zip(made, plain, strict=True):
+        assert same_bits(one.backbone.rows, other.backbone)
+
+
 def test_what_is_built_otherwise_than_it_should_be_is_named():
     def told(build, recipe=QUICK):
         with pytest.raises(InvalidInput) as caught:
@@ -615,6 +650,14 @@ def test_what_is_built_otherwise_than_it_should_be_is_named():
     assert "a Model of a backbone and a head, got Sequential" in told(lambda task: network())
     plain = Model(network(), torch.nn.Linear(WIDTH, 16))
     assert "Linear: expected a head that answers an Answer, got Tensor" in told(lambda task: plain)
+    for amp in (None, "bfloat16"):
+        pair = Model(Pair(network()), SimplexHead(WIDTH, CAPACITY))
+        recipe = Recipe(epochs=1, size=16, amp=amp)
+        assert "Pair: expected a backbone that answers (b, m) rows, got tuple" in told(
+            lambda task, pair=pair: pair, recipe
+        )
+    square = Model(torch.nn.Unflatten(1, (2, 4)), SimplexHead(4, CAPACITY))
+    assert "got Tensor of shape (16, 2, 4)" in told(lambda task: square)
     assert "batches of two items or more" in told(simplex_model, Recipe(size=1))
     for device in ("cuda:999", "meta"):
         there = told(simplex_model, Recipe(device=device))

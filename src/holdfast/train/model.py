@@ -45,7 +45,24 @@ class Model(nn.Module):
 
     def forward(self, inputs: Tensor) -> Answer:
         """(b, ...) inputs to an `Answer`."""
-        answer = self.head(self.backbone(inputs))
+        return self.answer(self.rows(inputs))
+
+    def rows(self, inputs: Tensor) -> Tensor:
+        """(b, ...) inputs to the (b, m) rows of the backbone."""
+        rows = self.backbone(inputs)
+        if not torch.is_tensor(rows) or rows.ndim != 2:
+            shape = f" of shape {tuple(rows.shape)}" if torch.is_tensor(rows) else ""
+            raise InvalidInput(
+                type(self.backbone).__name__,
+                "a backbone that answers (b, m) rows",
+                f"{type(rows).__name__}{shape}",
+                "Put it into a module that answers its rows alone.",
+            )
+        return rows
+
+    def answer(self, rows: Tensor) -> Answer:
+        """(b, m) rows of the backbone to an `Answer` of the head."""
+        answer = self.head(rows)
         if not isinstance(answer, Answer):
             raise InvalidInput(
                 type(self.head).__name__,
@@ -68,7 +85,7 @@ class Model(nn.Module):
 
 def frozen(model: Model) -> Model:
     """A copy that answers and never learns."""
-    made: Model = copy.deepcopy(model)
+    made = _copied(model)
     asked = {name: value.requires_grad for name, value in made.named_parameters()}
     if any(asked.values()):
         made.fixed = frozenset(name for name, learns in asked.items() if not learns)
@@ -85,7 +102,7 @@ def grown(model: Model, table: Interface) -> Model:
     Raises:
         InvalidInput: The head has too few outputs and cannot grow.
     """
-    made: Model = copy.deepcopy(model)
+    made = _copied(model)
     if not any(value.requires_grad for value in made.parameters()):
         for name, value in made.named_parameters():
             value.requires_grad_(name not in made.fixed)
@@ -100,6 +117,17 @@ def grown(model: Model, table: Interface) -> Model:
             "Make the head large enough for all tasks, or take a head that grows.",
         )
     return Model(made.backbone, grow(table.capacity).requires_grad_(True))
+
+
+def _copied(model: Model) -> Model:
+    """A copy of everything, but for the graph of what a module keeps of its last answer.
+
+    Hooks and the older normalisations of weights keep such rows, and torch copies none.
+    """
+    kept = [value for part in model.modules() for value in vars(part).values()]
+    rows = [value for value in kept if torch.is_tensor(value) and not value.is_leaf]
+    made: Model = copy.deepcopy(model, {id(value): value.detach().clone() for value in rows})
+    return made
 
 
 def digest(model: nn.Module) -> str:

@@ -118,8 +118,8 @@ class Session:
         else:
             kind = torch.device(recipe.device).type
             with torch.autocast(kind, dtype=getattr(torch, recipe.amp)):
-                rows = stage.model.backbone(inputs)
-            answer = stage.model.head(rows.float())
+                rows = stage.model.rows(inputs)
+            answer = stage.model.answer(rows.float())
         memory = torch.from_numpy(mask).to(recipe.device)
         done = self.step / self.steps
         return stage.batch(self.loss, inputs, items, memory, answer, done)
