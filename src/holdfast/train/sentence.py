@@ -163,7 +163,7 @@ def follow(
     library = need("sentence_transformers")
     if isinstance(model, str | Path):
         model = library.SentenceTransformer(str(model), device=recipe.device)
-    data = trainer.Dataset.from_dict({"text": asked, "label": targets.tolist()})
+    data = trainer.Dataset.from_dict({"text": asked, "label": targets})
     losses = need("sentence_transformers.sentence_transformer.losses")
     with ExitStack() as held:
         held.enter_context(_undisturbed())
