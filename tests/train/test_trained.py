@@ -283,6 +283,7 @@ def test_recipes_that_cannot_be_are_refused(home, change, message):
         (FIRST, ("batch = 16", 'batch = 16\ndevice = "abacus"'), '"cpu" or "cuda", got .abacus'),
         ("classes = []", ("", ""), "classes"),
         ('classes = ["c0"]', ('data = "blobs', 'data = "one'), "two items to train on, got 1"),
+        ('classes = ["c0"]', ("", ""), "two classes to tell apart, got 'c0' alone"),
         (FIRST, ("rate = 0.01", "rate = inf"), "finite"),
         (FIRST + '\nstart = "deployed"', ("", ""), "start: expected a model `before`"),
     ],

@@ -28,6 +28,10 @@ def refuse(job: Job) -> None:
     if job.before is None:
         if job.config.start == "deployed":
             raise ConfigError(f"{who}: start", "a model `before` to go on from", "none")
+        if len(job.data.known) < 2:
+            raise ConfigError(
+                f"{who}: data", "two classes to tell apart", f"{job.data.known[0]!r} alone"
+            )
         return
     _pictured(job, who)
     if job.config.start == "deployed":
