@@ -606,6 +606,26 @@ class Stiff(torch.nn.Module):
     capacity = 1
 
 
+@pytest.mark.parametrize("head", [LearnedHead, OneHotHead])
+def test_every_part_of_a_model_learns(head):
+    """A backbone that came to answer, as downloaded ones do, and one whose head has grown."""
+
+    def build(task):
+        return Model(network().eval(), head(WIDTH, task.interface.capacity))
+
+    modes = []
+
+    def listener(event):
+        if event.what == "step":
+            modes.append({part.training for part in event.model.modules()})
+
+    plan = incremental(CLASSES, Interface("grows", "one-hot"), STEPS, Memory(per_class=5))
+    models = Training(INPUTS, plan, build, Classification(), QUICK, listeners=[listener]).run()
+    assert all(mode == {True} for mode in modes)
+    # a layer that looks at whole batches has looked at every one
+    assert int(models[-1].backbone[-1].num_batches_tracked) == len(modes)
+
+
 class Pair(torch.nn.Module):
     """As many backbones do: the rows, and something else."""
 

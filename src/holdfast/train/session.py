@@ -68,6 +68,7 @@ class Session:
 
     def __init__(self, number: int, stage: Stage, loss: Loss, recipe: Recipe) -> None:
         self.number, self.stage, self.loss, self.recipe = number, stage, loss, recipe
+        stage.model.train()  # a whole that learns may hold a backbone that came to answer
         learned = [p for p in (*stage.model.parameters(), *loss.parameters()) if p.requires_grad]
         self.optimiser = recipe.optimiser(stage.task, learned)
         task, kept = stage.task, stage.remembered
