@@ -290,7 +290,8 @@ def trained(cells: Cells, stream: Stream, method: str) -> list[Model]:
         made = head(stream, fixed, task.interface.capacity)
         if number in stream.replaced:
             came = copy.deepcopy(outside[stream.replaced.index(number)])
-            return came if fixed else Model(came.backbone, made)
+            # it came to answer, and beside a head that learns it would stay as it is
+            return came if fixed else Model(came.backbone.requires_grad_(True), made)
         return Model(stream.backbone(), made)
 
     plan, kept = planned(stream, fixed, teacher), Kept(stream.local.inputs)
