@@ -268,8 +268,8 @@ def test_a_reversed_gradient():
     [
         (lambda: OrthogonalAlignment(PROTOTYPES, smoothing=1.0), "smoothing in"),
         (lambda: LCE(PROTOTYPES, FLOORS, None, torch.nn.Identity()), "both transforms or none"),
-        (lambda: LCE(PROTOTYPES, FLOORS[:3]), "4 floors and known"),
-        (lambda: AdvBCT(PROTOTYPES, FLOORS[:3]), "4 radii and known"),
+        (lambda: LCE(PROTOTYPES, FLOORS[:3]), "expected 4 floors"),
+        (lambda: AdvBCT(PROTOTYPES, FLOORS[:3]), "expected 4 radii"),
         (lambda: BottleneckTransform(4, 0), "sizes from 1"),
     ],
 )

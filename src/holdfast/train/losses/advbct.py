@@ -18,6 +18,7 @@ from ..tensors import (
     unit,
 )
 from .base import Batch, Loss
+from .prototypes import known_classes, own_rows
 
 
 def reversed_gradient(rows: Tensor, strength: float) -> Tensor:
@@ -60,12 +61,11 @@ class AdvBCT(Loss):
     ) -> None:
         super().__init__()
         rows = at_least_float32(as_rows(centres, "AdvBCT"))
-        counted = torch.ones(len(rows), dtype=torch.bool) if known is None else known
         self.register_buffer("centres", rows)
         self.register_buffer("radii", as_tensor(radii).detach().to(rows))
-        self.register_buffer("known", as_tensor(counted).bool())
-        if self.radii.shape != (len(rows),) or self.known.shape != (len(rows),):
-            raise InvalidInput("AdvBCT", f"{len(rows)} radii and known", str(self.radii.shape))
+        self.register_buffer("known", known_classes(known, rows, "AdvBCT"))
+        if self.radii.shape != (len(rows),):
+            raise InvalidInput("AdvBCT", f"{len(rows)} radii", str(tuple(self.radii.shape)))
         middle = float(mean_where(self.radii, self.known))
         self.threshold = middle if threshold is None else threshold
         self.elastic = nn.Parameter(rows.new_zeros(len(rows)))
@@ -89,12 +89,11 @@ class AdvBCT(Loss):
     def bound(self, batch: Batch) -> Tensor:
         """The second term."""
         same_dim(batch.compared, self.centres, "AdvBCT")
-        inside = batch.labels < len(self.centres)
-        target = torch.where(inside, batch.labels, torch.zeros_like(batch.labels))
-        apart = (unit(batch.compared) - self.centres[target]).square().sum(1)
+        own, counted = own_rows(batch.labels, self.known)
+        apart = (unit(batch.compared) - self.centres[own]).square().sum(1)
         distance = apart.clamp(min=1e-12).sqrt()  # the slope of the root is infinite at zero
-        beyond = functional.relu(distance - self.bounds()[target])
-        return mean_where(beyond, inside & self.known[target])
+        beyond = functional.relu(distance - self.bounds()[own])
+        return mean_where(beyond, counted)
 
     def bounds(self) -> Tensor:
         """(classes,) the radii as they are now."""

@@ -14,6 +14,7 @@ from ..tensors import (
     unit,
 )
 from .base import Batch, Loss
+from .prototypes import known_classes, own_rows
 
 
 class Influence(Loss):
@@ -50,10 +51,9 @@ class Influence(Loss):
             raise InvalidInput("Influence", "a bias or a scale", "both", "Cosines have no bias.")
         shift = None if bias is None else as_tensor(bias).detach()
         self.register_buffer("bias", shift)
-        counted = torch.ones(len(table), dtype=torch.bool) if known is None else known
-        self.register_buffer("known", as_tensor(counted).bool())
-        if len(self.known) != len(table) or (shift is not None and len(shift) != len(table)):
-            raise InvalidInput("Influence", f"{len(table)} entries of known and bias", "others")
+        self.register_buffer("known", known_classes(known, table, "Influence"))
+        if shift is not None and shift.shape != (len(table),):
+            raise InvalidInput("Influence", f"{len(table)} biases", str(tuple(shift.shape)))
         self.scale = scale
 
     def value(self, batch: Batch) -> Tensor:
@@ -66,12 +66,11 @@ class Influence(Loss):
                 f"shape {tuple(vectors.shape)}",
                 "Give Batch.shared: the coordinates that are compared with the old ones.",
             )
-        inside = labels < len(self.rows)
-        target = torch.where(inside, labels, torch.zeros_like(labels))
+        own, counted = own_rows(labels, self.known)
         scores = self.scores(vectors)
         scores = scores.masked_fill(~self.known, torch.finfo(scores.dtype).min)
-        losses = functional.cross_entropy(scores, target, reduction="none")
-        return mean_where(losses, inside & self.known[target])
+        losses = functional.cross_entropy(scores, own, reduction="none")
+        return mean_where(losses, counted)
 
     def scores(self, vectors: Tensor) -> Tensor:
         """(n, classes) of the old classifier."""

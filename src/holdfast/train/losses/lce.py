@@ -13,10 +13,10 @@ from ..tensors import (
     mean_where,
     nn,
     same_dim,
-    torch,
     unit,
 )
 from .base import Batch, Loss
+from .prototypes import known_classes, own_rows
 
 
 class BottleneckTransform(nn.Module):
@@ -104,12 +104,11 @@ class LCE(Loss):
         rows = unit(as_rows(centres, "LCE"))
         if (onward is None) != (back is None):
             raise InvalidInput("LCE", "both transforms or none", "one")
-        counted = torch.ones(len(rows), dtype=torch.bool) if known is None else known
         self.register_buffer("centres", rows)
         self.register_buffer("floors", as_tensor(floors).detach().to(rows))
-        self.register_buffer("known", as_tensor(counted).bool())
-        if self.floors.shape != (len(rows),) or self.known.shape != (len(rows),):
-            raise InvalidInput("LCE", f"{len(rows)} floors and known", str(self.floors.shape))
+        self.register_buffer("known", known_classes(known, rows, "LCE"))
+        if self.floors.shape != (len(rows),):
+            raise InvalidInput("LCE", f"{len(rows)} floors", str(tuple(self.floors.shape)))
         self.onward, self.back = onward, back
         self.align, self.bound = align, bound
 
@@ -131,12 +130,11 @@ class LCE(Loss):
 
     def excess(self, batch: Batch) -> Tensor:
         """The second term."""
-        inside = batch.labels < len(self.centres)
-        target = torch.where(inside, batch.labels, torch.zeros_like(batch.labels))
+        own, counted = own_rows(batch.labels, self.known)
         there = self._there(batch.compared if self.back is None else batch.new)
         same_dim(there, self.centres, "LCE")
-        beyond = functional.relu(self.floors[target] - cosines(there, self.centres[target]))
-        return mean_where(beyond, inside & self.known[target])
+        beyond = functional.relu(self.floors[own] - cosines(there, self.centres[own]))
+        return mean_where(beyond, counted)
 
     def _there(self, rows: Tensor) -> Tensor:
         return rows if self.back is None else unit(self.back(at_least_float32(rows)))

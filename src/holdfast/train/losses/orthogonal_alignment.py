@@ -6,15 +6,14 @@ from ...errors import InvalidInput
 from ..tensors import (
     Tensor,
     as_rows,
-    as_tensor,
     cosines,
     functional,
     mean_where,
     same_dim,
-    torch,
     unit,
 )
 from .base import Batch, Loss
+from .prototypes import known_classes, own_rows
 
 
 class OrthogonalAlignment(Loss):
@@ -55,29 +54,21 @@ class OrthogonalAlignment(Loss):
         if not 0.0 <= smoothing < 1.0:
             raise InvalidInput("OrthogonalAlignment", "smoothing in [0, 1)", repr(smoothing))
         self.register_buffer("prototypes", as_rows(prototypes, "OrthogonalAlignment"))
-        counted = torch.ones(len(self.prototypes), dtype=torch.bool) if known is None else known
-        self.register_buffer("known", as_tensor(counted).bool())
-        if self.known.shape != (len(self.prototypes),):
-            raise InvalidInput(
-                "OrthogonalAlignment",
-                f"{len(self.prototypes)} entries of known",
-                str(tuple(self.known.shape)),
-            )
+        table = known_classes(known, self.prototypes, "OrthogonalAlignment")
+        self.register_buffer("known", table)
         self.weights, self.smoothing = weights, smoothing
 
     def value(self, batch: Batch) -> Tensor:
         """The three terms, weighted."""
         same_dim(batch.compared, self.prototypes, "OrthogonalAlignment")
-        inside = batch.labels < len(self.prototypes)
-        target = torch.where(inside, batch.labels, torch.zeros_like(batch.labels))
-        counted, own = inside & self.known[target], self.prototypes[target]
+        own, counted = own_rows(batch.labels, self.known)
         classes = functional.cross_entropy(
             batch.logits, batch.labels, label_smoothing=self.smoothing
         )
         terms = (
             classes,
-            mean_where(self._told_apart(batch.compared, target), counted),
-            mean_where(1.0 - cosines(batch.compared, own), counted),
+            mean_where(self._told_apart(batch.compared, own), counted),
+            mean_where(1.0 - cosines(batch.compared, self.prototypes[own]), counted),
         )
         return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))
 

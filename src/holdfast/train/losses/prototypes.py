@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import InvalidInput
-from ..tensors import Tensor, as_labels, as_rows, torch, unit
+from ..tensors import Tensor, as_labels, as_rows, as_tensor, torch, unit
 
 
 def class_means(vectors: object, labels: object, classes: int) -> Tensor:
@@ -63,6 +63,29 @@ def credible_rows(vectors: object, labels: object, classes: int, share: float = 
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device) - starts[numbers[order]]
     return rank < (counts * share).ceil().clamp(min=1)[numbers]
+
+
+def known_classes(known: object | None, rows: Tensor, owner: str) -> Tensor:
+    """(classes,) which classes are known; all where nothing is said.
+
+    Args:
+        known: (classes,) which ones, or None.
+        rows: (classes, d) what is known of them.
+        owner: Who asks, for the message.
+    Raises:
+        InvalidInput: Another number of them.
+    """
+    found = torch.ones(len(rows)) if known is None else as_tensor(known)
+    if found.shape != (len(rows),):
+        raise InvalidInput(owner, f"{len(rows)} entries of known", str(tuple(found.shape)))
+    return found.bool().to(rows.device)
+
+
+def own_rows(labels: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """(b,) the row of each item's class, or the first, and (b,) whether that class is known."""
+    inside = labels < len(known)
+    own = torch.where(inside, labels, torch.zeros_like(labels))
+    return own, inside & known[own]
 
 
 def _labels(labels: object, rows: Tensor, classes: int) -> Tensor:
