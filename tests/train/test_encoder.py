@@ -100,6 +100,13 @@ def test_spaces_that_do_not_fit_are_refused():
         space_of(model(LearnedHead(WIDTH, 3)), "a", before=Space("old", 9))
 
 
+@pytest.mark.parametrize("device", ["abacus", "cuda:999", "meta"])
+def test_a_device_that_is_not_there_is_refused(device):
+    made = simplex_model(None)
+    with pytest.raises(ConfigError, match=f"toy@1: device: .* got '{device}'"):
+        ModelEncoder(made, space_of(made, "toy@1", simplex()), device=device)
+
+
 @pytest.mark.parametrize(
     "cause", [MemoryError(), torch.OutOfMemoryError("CUDA"), RuntimeError("can't allocate memory")]
 )

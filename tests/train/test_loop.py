@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from holdfast.errors import ArtifactError, InvalidInput  # noqa: E402
+from holdfast.errors import ArtifactError, ConfigError, InvalidInput  # noqa: E402
 from holdfast.train.batches import balanced, generator  # noqa: E402
 from holdfast.train.heads import LearnedHead  # noqa: E402
 from holdfast.train.interface import Interface  # noqa: E402
@@ -680,8 +680,8 @@ def test_what_is_built_otherwise_than_it_should_be_is_named():
     assert "got Tensor of shape (16, 2, 4)" in told(lambda task: square)
     assert "batches of two items or more" in told(simplex_model, Recipe(size=1))
     for device in ("cuda:999", "meta"):
-        there = told(simplex_model, Recipe(device=device))
-        assert f"a device that is there, got '{device}'" in there
+        with pytest.raises(ConfigError, match=f"Training: device: .* got '{device}'"):
+            Training(INPUTS, scenario(), simplex_model, hoc, Recipe(device=device)).run()
     with pytest.raises(InvalidInput, match="Recipe: expected device"):
         Recipe(device="abacus")
 

@@ -12,6 +12,7 @@ from holdfast.arrays import as_vectors  # noqa: E402
 from holdfast.encode.check import check_encoder  # noqa: E402
 from holdfast.errors import (  # noqa: E402
     ArtifactError,
+    ConfigError,
     EncoderError,
     EncoderUnavailable,
     InvalidInput,
@@ -128,6 +129,8 @@ def test_what_cannot_be_followed_is_refused(tmp_path):
         follow(None, texts, vectors, ["far"], [4])
     with pytest.raises(InvalidInput, match="NoneType at place 3"):
         follow(None, [*texts[:3], None], vectors)
+    with pytest.raises(ConfigError, match=r"follow: device: .* got 'abacus'"):
+        follow(None, texts, vectors, recipe=SentenceRecipe(device="abacus"))
     with pytest.raises(InvalidInput, match="rate above 0"):
         SentenceRecipe(rate=0.0)
     with pytest.raises(ArtifactError, match="a fine-tuned text model"):
@@ -135,6 +138,21 @@ def test_what_cannot_be_followed_is_refused(tmp_path):
     made = SentenceFollower(tiny(6), OLD)
     with pytest.raises(EncoderError, match="texts"):
         made.encode([1], "query")
+
+
+@pytest.mark.parametrize("left", [None, 40])
+def test_a_folder_that_is_not_whole_is_no_model(tmp_path, left):
+    SentenceFollower(tiny(6), OLD).save(tmp_path)
+    weights = next(tmp_path.rglob("*.safetensors"))
+    part = weights.read_bytes()[:left]
+    weights.unlink()
+    if left is not None:
+        weights.write_bytes(part)
+    with pytest.raises(ArtifactError, match="a fine-tuned text model"):
+        SentenceFollower.load(tmp_path, "cpu")
+    for device in ("abacus", "cuda:999"):
+        with pytest.raises(ConfigError, match=f"device: .* got '{device}'"):
+            SentenceFollower.load(tmp_path, device)
 
 
 def test_the_prompt_that_a_model_declares_is_left_out_as_in_training():

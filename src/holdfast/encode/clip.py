@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..arrays import FloatArray
+from ..device import best_device
 from ..errors import ConfigError, EncoderError
 from ..optional import need
 from ..space import Space, fingerprint
-from .device import best_device
 from .hub import Absent, absent, offline, opening, quiet
 from .pictures import Picture
 from .towers import Tensor, TwoTowers, on_host, text_digest

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..arrays import FloatArray
+from ..device import best_device
 from ..errors import ConfigError
 from ..optional import need
 from ..space import Space, fingerprint
-from .device import best_device
 from .pictures import Picture
 from .towers import TwoTowers, on_host, text_digest
 from .weights import arrays_digest

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arrays import Vectors
+from ..device import check_device
 from ..errors import ConfigError
 from ..items import Content, Role
 from ..optional import need
 from ..space import METRICS, Metric, Space, fingerprint
 from .base import as_answer, as_texts, nothing
-from .device import check_device
 from .hub import Absent, absent, opening, quiet
 from .passes import Passes
 from .pictures import as_texts_and_pictures, is_picture, opened

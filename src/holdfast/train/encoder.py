@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..arrays import FloatArray, Vectors, as_vectors
+from ..device import check_device
 from ..errors import EncoderError, EncoderUnavailable, InvalidInput, WrongCount, no_memory
 from ..items import Content, Role, as_contents
 from ..space import Space, fingerprint
 from .expansion import extended_space
 from .interface import Interface
 from .model import Model, digest, frozen
-from .refusals import check_device
 from .tensors import Tensor, torch
 
 
@@ -76,7 +76,7 @@ class ModelEncoder:
         device: str = "cpu",
         size: int = 256,
     ) -> None:
-        check_device(device, f"encoder of {space.name}: device")
+        check_device(device, f"encoder of {space.name}")
         self.space, self.prepare = space, prepare or _stacked
         self.model, self.device, self.size = frozen(model).to(device), device, size
 

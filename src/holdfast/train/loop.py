@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..device import check_device
 from ..errors import InvalidInput
 from . import checkpoint
 from .events import Event, Listener, What
@@ -25,7 +26,6 @@ from .scenarios import Scenario, Task
 from .session import Session, seeded, settled
 from .stage import Stage
 from .teachers import ModelTeacher, StoredVectors, Teaches
-from .tensors import is_there
 
 Build: TypeAlias = Callable[[Task], Model]
 MakeLoss: TypeAlias = Callable[[Stage], Loss]
@@ -90,8 +90,7 @@ class Training:
         """
         if len(trained) >= len(self.scenario.tasks):
             raise InvalidInput("Training", "a task left to train", f"{len(trained)} trained")
-        if not is_there(self.recipe.device):
-            raise InvalidInput("Training", "a device that is there", repr(self.recipe.device))
+        check_device(self.recipe.device, "Training")
         self.trained = tuple(frozen(model).to(self.recipe.device) for model in trained)
         place = None if folder is None else Path(folder)
         with settled(self.recipe):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..device import check_device
 from ..errors import ConfigError
-from .tensors import is_there, torch
 
 if TYPE_CHECKING:
     from .job import Job
@@ -24,7 +24,7 @@ def refuse(job: Job) -> None:
     who = job.path.name
     if len(job.split[0]) < 2:
         raise ConfigError(f"{who}: data", "two items to train on", str(len(job.split[0])))
-    check_device(job.config.budget.device, f"{who}: budget.device")
+    check_device(job.config.budget.device, f"{who}: budget")
     if job.before is None:
         if job.config.start == "deployed":
             raise ConfigError(f"{who}: start", "a model `before` to go on from", "none")
@@ -40,23 +40,6 @@ def refuse(job: Job) -> None:
         _same_inputs(job, who)
     if job.config.loss.compares:
         _compared(job, who)
-
-
-def check_device(named: str, who: str) -> None:
-    """Refuse a device that this machine does not have.
-
-    Args:
-        named: Such as "cuda:0".
-        who: Whose setting it is, for the message.
-    Raises:
-        ConfigError: No device has this name, or none is there.
-    """
-    try:
-        device = torch.device(named)
-    except RuntimeError as cause:
-        raise ConfigError(who, '"cpu" or "cuda"', repr(named)) from cause
-    if not is_there(device):
-        raise ConfigError(who, '"cpu", or a GPU that is there', repr(str(device)))
 
 
 def _goes_on(job: Job, who: str) -> None:

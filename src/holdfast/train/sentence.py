@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Vectors
+from ..device import check_device
 from ..errors import ArtifactError, EncoderError, InvalidInput, MissingExtra, no_memory
 from ..items import Content, Role, as_contents
 from ..optional import need
 from ..space import Space
 from .encoder import answered, unavailable
-from .refusals import check_device
 from .tensors import nn, torch
 
 SPACE = "holdfast-space.json"  # beside the files of the library
@@ -122,18 +122,23 @@ class SentenceFollower:
         """Read what `save` wrote.
 
         Raises:
-            ArtifactError: No such model in the folder.
+            ArtifactError: No such model in the folder, or a part of one.
+            EncoderUnavailable: No memory for it.
             ConfigError: This machine has no such device.
         """
-        if device is not None:
-            check_device(device, f"{folder}: device")
+        owner = f"encoder of {folder}"
+        check_device(device, owner)
+        library = need("sentence_transformers")
         try:
             told = json.loads((Path(folder) / SPACE).read_text(encoding="utf-8"))
             space = Space.from_json(told)
-        except (OSError, ValueError, TypeError) as cause:
-            raise ArtifactError(str(folder), "a fine-tuned text model", str(cause)) from cause
-        library = need("sentence_transformers")
-        return cls(library.SentenceTransformer(str(folder), device=device), space)
+            model = library.SentenceTransformer(str(folder), device=device)
+        except Exception as cause:  # a folder that is not whole raises whatever reads its parts
+            if no_memory(cause):
+                raise unavailable(owner, cause) from cause
+            got = f"{type(cause).__name__}: {cause}"
+            raise ArtifactError(str(folder), "a fine-tuned text model", got) from cause
+        return cls(model, space)
 
 
 def follow(
@@ -155,10 +160,12 @@ def follow(
         recipe: Settings.
     Raises:
         InvalidInput: Other numbers of vectors than texts, or answers that are not there.
+        ConfigError: This machine has no such device.
         MissingExtra: What the library's trainer needs is not installed.
     """
     recipe = SentenceRecipe() if recipe is None else recipe
     asked, targets = _pairs(texts, vectors, questions, answers)
+    check_device(recipe.device, "follow")
     trainer = _trainer()
     library = need("sentence_transformers")
     if isinstance(model, str | Path):

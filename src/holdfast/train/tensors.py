@@ -21,7 +21,6 @@ __all__ = [
     "at_least_float32",
     "cosines",
     "functional",
-    "is_there",
     "mean_where",
     "nn",
     "same_dim",
@@ -93,22 +92,6 @@ def as_labels(values: object, count: int, owner: str) -> Tensor:
             owner, f"{count} class numbers from 0", f"{labels.dtype} of {tuple(labels.shape)}"
         )
     return labels
-
-
-def is_there(device: str | torch.device) -> bool:
-    """Whether this machine computes on a device.
-
-    Raises:
-        RuntimeError: No device has this name.
-    """
-    found = torch.device(device)
-    if found.type == "cuda":
-        return (found.index or 0) in range(torch.cuda.device_count())
-    try:
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, ImportError):  # each kind has its own way to be missing
-        return False
-    return bool(found.type != "meta")
 
 
 def as_tensor(values: object) -> Tensor:

@@ -162,11 +162,7 @@ class Engine(Turns):
         if left or (planned and order in RANKED):  # which may be refused: nothing has begun yet
             queue_up(self._ledger, self._old, order, plan.seed, given, plan.merge)
             order, given = "random", None  # of the few that are written until it begins
-        if left:
-            reconcile(self.gallery)
-        with self.gallery.steady():
-            strays = self.gallery.strays()
-        if strays:
+        if left or self._astray():
             reconcile(self.gallery)
         if self.mover.reads_vectors and self._new.space != self._old.space:
             note_mapped(self.gallery)
@@ -180,6 +176,10 @@ class Engine(Turns):
         self._started = True
         if planned or not self._queued():  # from now on writes need no queue
             queue_up(self._ledger, self._old, order, plan.seed, given, plan.merge)
+
+    def _astray(self) -> bool:
+        with self.gallery.steady():
+            return bool(self.gallery.strays())
 
     def _queued(self) -> bool:
         upgrade = self._ledger.upgrade()

@@ -4,8 +4,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from holdfast.device import best_device, check_device
 from holdfast.encode.clip import ClipEncoder
-from holdfast.encode.device import best_device, check_device
 from holdfast.encode.passes import Passes
 from holdfast.encode.sentence_transformers import SentenceTransformersEncoder
 from holdfast.errors import ConfigError

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigError, no_memory
-from ..optional import need
+from .errors import ConfigError, no_memory
+from .optional import need
 
 
 def check_device(asked: str | None, owner: str) -> None:
