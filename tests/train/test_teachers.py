@@ -151,6 +151,20 @@ def test_growing_copies():
     np.testing.assert_allclose(a.logits.detach(), b.logits[:, :6].detach(), atol=1e-6)
 
 
+class Halved(Model):
+    def forward(self, inputs):
+        return super().forward(0.5 * inputs)
+
+
+def test_a_model_of_ones_own_kind_stays_one_as_it_grows():
+    plan = architectures(CLASSES, Interface("t", "one-hot"), ["a"])
+    plain = learned_model(plan.tasks[0]).eval()
+    model = Halved(plain.backbone, plain.head).eval()
+    wider = grown(model, plan.tasks[0].interface.filled(["more"]))
+    expected = plain(0.5 * INPUTS).logits.detach()
+    np.testing.assert_allclose(wider(INPUTS).logits[:, :6].detach(), expected, atol=1e-6)
+
+
 def test_vectors_leave_the_model_in_its_mode():
     model = made()
     vectors = vectors_of(model, INPUTS, np.arange(7))

@@ -116,7 +116,8 @@ def grown(model: Model, table: Interface) -> Model:
             f"{made.outputs}, and no way to grow",
             "Make the head large enough for all tasks, or take a head that grows.",
         )
-    return Model(made.backbone, grow(table.capacity).requires_grad_(True))
+    made.head = grow(table.capacity).requires_grad_(True)
+    return made
 
 
 def _copied(model: Model) -> Model:
