@@ -45,7 +45,8 @@ def few_shot(
     """
     if shots < 1:
         raise InvalidInput("few_shot", "shots from 1", str(shots))
-    names, tables = names_of(classes), tables_of(interface, steps, "front")
+    names = names_of(classes)
+    tables = tables_of(names, interface, steps, "front")
     if chosen is not None and len(chosen) != len(steps) - 1:
         raise InvalidInput("few_shot", f"items of {len(steps) - 1} tasks", str(len(chosen)))
     tasks = []

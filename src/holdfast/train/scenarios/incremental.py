@@ -63,7 +63,8 @@ def asynchronous(
     """
     if not set(replaced) <= set(range(len(steps))):
         raise InvalidInput("asynchronous", f"tasks from 0 to {len(steps) - 1}", str(replaced))
-    names, tables = names_of(classes), tables_of(interface, steps, side)
+    names = names_of(classes)
+    tables = tables_of(names, interface, steps, side)
     tasks = []
     for t, table in enumerate(tables):
         start: Start = "downloaded" if t in replaced else "deployed" if t else "fresh"

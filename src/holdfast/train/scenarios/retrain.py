@@ -26,7 +26,8 @@ def retrain(
         >>> [task.items.tolist() for task in found.tasks]
         [[0, 2], [0, 1, 2, 3]]
     """
-    names, tables = names_of(classes), tables_of(interface, steps, "front")
+    names = names_of(classes)
+    tables = tables_of(names, interface, steps, "front")
     tasks = []
     for t, table in enumerate(tables):
         labels = labels_of(names, table)

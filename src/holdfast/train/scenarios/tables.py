@@ -20,13 +20,21 @@ def names_of(classes: npt.ArrayLike) -> Names:
     return names
 
 
-def tables_of(interface: Interface, steps: Steps, side: Side) -> list[Interface]:
-    """The interface as it is with each task's classes; every step must bring new ones."""
+def tables_of(names: Names, interface: Interface, steps: Steps, side: Side) -> list[Interface]:
+    """The interface as it is with each task's classes.
+
+    Raises:
+        InvalidInput: A step without new classes, or a class that has no item.
+    """
     tables: list[Interface] = []
+    there = set(names.tolist())
     for new in steps:
         known = [name for name in new if any(name in step for step in steps[: len(tables)])]
         if known or not new or len(set(new)) < len(new):
             raise InvalidInput("a scenario", "new classes in every step", f"{list(new)[:5]}")
+        missing = sorted(set(new) - there)
+        if missing:
+            raise InvalidInput("a scenario", "classes that have items", f"{missing[:5]}")
         interface = interface.filled(new, side)
         tables.append(interface)
     return tables
