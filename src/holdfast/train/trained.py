@@ -142,6 +142,7 @@ def as_inputs(
             shown = opened(content, owner).convert(mode).resize(side)
         except (AttributeError, TypeError) as cause:
             raise EncoderError(owner, "a picture", type(content).__name__) from cause
-        rows.append(np.asarray(shown, dtype=np.float32).reshape(*side, config.channels))
-    pixels = torch.from_numpy(np.stack(rows))
-    return ((pixels - 127.5) / 64.0).permute(0, 3, 1, 2).contiguous()
+        rows.append(np.asarray(shown).reshape(*side, config.channels))
+    # As bytes until the end: as floats a large folder would be in memory four times.
+    pixels = torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).contiguous()
+    return pixels.float().sub_(127.5).div_(64.0)
