@@ -98,6 +98,8 @@ def test_spaces_that_do_not_fit_are_refused():
         space_of(model(SimplexHead(WIDTH, 8)), "a", simplex())
     with pytest.raises(InvalidInput, match="9 shared coordinates"):
         space_of(model(LearnedHead(WIDTH, 3)), "a", before=Space("old", 9))
+    with pytest.raises(InvalidInput, match=r"a head with `dim`.* got Linear"):
+        space_of(model(torch.nn.Linear(WIDTH, 3)), "a")
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:999", "meta"])

@@ -37,9 +37,13 @@ def space_of(
             this, a model is related to no other.
     Raises:
         InvalidInput: Vectors of another length than the interface says, or shorter ones than
-            those they were compared with.
+            those they were compared with; a head that does not say their length.
     """
     dim = int(getattr(model.head, "dim", 0))
+    if not dim:
+        raise InvalidInput(
+            "space_of", "a head with `dim`, the length of its vectors", type(model.head).__name__
+        )
     if interface is not None:
         if dim != interface.dim:
             raise InvalidInput("space_of", f"vectors of {interface.dim} coordinates", str(dim))

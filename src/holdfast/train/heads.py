@@ -2,7 +2,7 @@
 
 A head is a module called with the (b, m) rows of a backbone. Its `Answer` says which vectors
 are served and stored, which logits are trained, and which coordinates the old model's
-vectors are compared with.
+vectors are compared with. Its `dim` is the length of those vectors.
 """
 
 from __future__ import annotations
