@@ -183,6 +183,12 @@ def test_lce_aligns_classes_and_bounds_items():
     assert number(LCE(PROTOTYPES, FLOORS, KNOWN)(later)) == pytest.approx(100.0 * align)
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_lce_refuses_a_head_of_fewer_classes_than_it_has_centres(rows):
+    with pytest.raises(InvalidInput, match=f"rows of 4 classes or more.* got {rows}"):
+        LCE(PROTOTYPES, FLOORS)(batch(class_rows=tensor(rows, DIM, seed=0)))
+
+
 def test_lce_joins_spaces_of_different_dimension():
     torch.manual_seed(0)
     onward, back = BottleneckTransform(DIM, 7).double(), BottleneckTransform(7, DIM).double()

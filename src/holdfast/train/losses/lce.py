@@ -118,6 +118,13 @@ class LCE(Loss):
 
     def alignment(self, class_rows: Tensor) -> Tensor:
         """The first term: (classes or more, d) rows of the new classifier."""
+        if len(class_rows) < len(self.centres):
+            raise InvalidInput(
+                "LCE",
+                f"rows of {len(self.centres)} classes or more, as there are centres",
+                str(len(class_rows)),
+                "Give it the classes that the head has.",
+            )
         rows = unit(class_rows[: len(self.centres)])
         there = self._there(rows)
         same_dim(there, self.centres, "LCE")
