@@ -42,7 +42,8 @@ class Training:
         build: Makes the model of a task that starts afresh, or answers the one that was
             downloaded. Must answer the same model when it is asked again; torch's generator
             is seeded for it. What asks for no gradient in it is not trained, nor in the models
-            that go on from it; in one that asks for none at all everything is.
+            that go on from it; in one that asks for none at all everything is. It is put into
+            training mode: what should stay as in use has to see to it in its own `train`.
         loss: What is minimised, of which each task gets a copy as it was given, or a function
             that makes it for each task: one that compares with old vectors has nothing to say
             where `Stage.teacher` is None.
