@@ -24,6 +24,7 @@ from holdfast.errors import (  # noqa: E402
     ConfigError,
     EncoderError,
     InvalidInput,
+    UnfitContent,
 )
 from holdfast.space import relation  # noqa: E402
 from holdfast.train import blueprint  # noqa: E402
@@ -589,6 +590,8 @@ def test_pictures_become_numbers(tmp_path):
     np.testing.assert_array_equal(read.inputs[0].numpy(), expected)
     with pytest.raises(EncoderError, match="a function that opens pictures"):
         as_inputs([tmp_path / "a" / "x.png"], PicturesConfig(), None, "me")
+    with pytest.raises(UnfitContent, match="me: expected a picture, got the text 'a cat'"):
+        as_inputs(["a cat"], PicturesConfig(), opened, "me")
     with pytest.raises(ConfigError, match="cnn or resnet"):
         backbone(BackboneConfig(kind="mlp"), (3, 4, 4))
     shutil.rmtree(tmp_path / "a")

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import artifact
-from ..errors import EncoderError
+from ..errors import EncoderError, UnfitContent
 from ..items import Content
 from ..space import Space
 from . import blueprint
@@ -138,6 +138,9 @@ def as_inputs(
     mode, side = ("L" if config.channels == 1 else "RGB"), (config.size, config.size)
     rows = []
     for content in contents:
+        if isinstance(content, str):  # the name of a file is a Path
+            fix = "A picture is a Path, the bytes of a file, or a PIL image."
+            raise UnfitContent(owner, "a picture", f"the text {content[:40]!r}", fix)
         try:
             shown = opened(content, owner).convert(mode).resize(side)
         except (AttributeError, TypeError) as cause:
