@@ -19,7 +19,7 @@ FAR = "cuda:99"  # no machine has as many
 @pytest.mark.parametrize("device", [FAR, "nonsense", "meta", "cpu:x", ""])
 def test_what_is_not_there_is_named(device):
     with pytest.raises(ConfigError, match=r"toy: device: expected one that torch has") as caught:
-        check_device(device, "toy")
+        check_device(device, "toy: device")
     assert repr(device) in caught.value.got
 
 

@@ -27,7 +27,7 @@ def check_device(asked: str | None, owner: str) -> None:
         got = " ".join(str(error).split())[:120]
     if got:
         raise ConfigError(
-            f"{owner}: device",
+            owner,
             "one that torch has on this machine",
             f"{asked!r}: {got}",
             'Leave it out for the best there is, or set "cpu".',

@@ -50,7 +50,12 @@ HOMES = {
     "sklearn": ("align/", "measure/"),
     "starlette": ONE_FILE,
     "threadpoolctl": ONE_FILE,
-    "torch": ("align/", "encode/", "train/"),  # numbers, not a client: it goes with the methods
+    "torch": (
+        "align/",
+        "device.py",
+        "encode/",
+        "train/",
+    ),  # numbers, not a client: it goes with the methods
     "transformers": ONE_FILE,
     "uvicorn": ONE_FILE,
     "wordllama": ONE_FILE,

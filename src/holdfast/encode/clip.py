@@ -93,7 +93,7 @@ class ClipEncoder(TwoTowers):
     def _loaded(self) -> Any:
         if self._in_memory:
             return self.model
-        device = best_device(self.device, repr(self))
+        device = best_device(self.device, f"{self!r}: device")
         told: dict[str, Any] = {"dtype": getattr(need("torch"), self.dtype)} if self.dtype else {}
         if self._absent is not None:  # the look for an adapter has to be told apart
             told["adapter_kwargs"] = {"local_files_only": True}

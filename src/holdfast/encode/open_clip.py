@@ -72,7 +72,7 @@ class OpenClipEncoder(TwoTowers):
     def _loaded(self) -> tuple[Any, Any, Any]:
         """The model, what makes pixels of a picture, what makes tokens of texts."""
         library = need("open_clip")
-        device = best_device(self.device, repr(self))
+        device = best_device(self.device, f"{self!r}: device")
         try:
             model, _, prepare = library.create_model_and_transforms(
                 self.model, pretrained=self.pretrained

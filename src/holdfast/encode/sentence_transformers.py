@@ -123,7 +123,7 @@ class SentenceTransformersEncoder:
             self._refuse_changes()
             return self.model
         what = "a model of sentence-transformers"
-        check_device(self.device, repr(self))
+        check_device(self.device, f"{self!r}: device")
         with (
             quiet("sentence_transformers") as library,
             opening(str(self.model), what, self._absent) as local,

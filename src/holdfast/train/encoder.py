@@ -80,7 +80,7 @@ class ModelEncoder:
         device: str = "cpu",
         size: int = 256,
     ) -> None:
-        check_device(device, f"encoder of {space.name}")
+        check_device(device, f"encoder of {space.name}: device")
         self.space, self.prepare = space, prepare or _stacked
         self.model, self.device, self.size = frozen(model).to(device), device, size
 

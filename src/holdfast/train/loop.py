@@ -91,7 +91,7 @@ class Training:
         """
         if len(trained) >= len(self.scenario.tasks):
             raise InvalidInput("Training", "a task left to train", f"{len(trained)} trained")
-        check_device(self.recipe.device, "Training")
+        check_device(self.recipe.device, "Training: device")
         self.trained = tuple(frozen(model).to(self.recipe.device) for model in trained)
         place = None if folder is None else Path(folder)
         with settled(self.recipe):

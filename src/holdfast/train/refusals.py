@@ -24,7 +24,7 @@ def refuse(job: Job) -> None:
     who = job.path.name
     if len(job.split[0]) < 2:
         raise ConfigError(f"{who}: data", "two items to train on", str(len(job.split[0])))
-    check_device(job.config.budget.device, f"{who}: budget")
+    check_device(job.config.budget.device, f"{who}: budget.device")
     if job.before is None:
         if job.config.start == "deployed":
             raise ConfigError(f"{who}: start", "a model `before` to go on from", "none")

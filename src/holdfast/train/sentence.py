@@ -127,7 +127,7 @@ class SentenceFollower:
             ConfigError: This machine has no such device.
         """
         owner = f"encoder of {folder}"
-        check_device(device, owner)
+        check_device(device, f"{owner}: device")
         library = need("sentence_transformers")
         try:
             told = json.loads((Path(folder) / SPACE).read_text(encoding="utf-8"))
@@ -165,7 +165,7 @@ def follow(
     """
     recipe = SentenceRecipe() if recipe is None else recipe
     asked, targets = _pairs(texts, vectors, questions, answers)
-    check_device(recipe.device, "follow")
+    check_device(recipe.device, "follow: device")
     trainer = _trainer()
     library = need("sentence_transformers")
     if isinstance(model, str | Path):
