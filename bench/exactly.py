@@ -23,6 +23,9 @@ class Exactly:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
+    def __len__(self) -> int:
+        return len(self._store)
+
     def search(self, queries: Vectors, k: int, where: Any = None) -> Hits:
         """Exact hits among the visible rows."""
         del where
