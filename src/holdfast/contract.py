@@ -48,9 +48,9 @@ def named(check: object) -> Iterator[None]:
     """
     try:
         yield
-    except ContractBroken as broken:
-        who = f"{check}: {broken.who}"
-        raise ContractBroken(who, broken.expected, broken.got, broken.fix) from broken
+    except ContractBroken as error:
+        who = f"{check}: {error.who}"
+        raise ContractBroken(who, error.expected, error.got, error.fix) from error
     except Exception as cause:
         got = f"{type(cause).__name__}: {cause}".rstrip(".")
         raise ContractBroken(str(check), "no error", got, "See the cause above.") from cause

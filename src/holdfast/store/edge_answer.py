@@ -9,9 +9,7 @@ from ..errors import InvalidInput
 from ..hits import Hits
 from ..space import Metric
 from .edge_archive import place_of
-from .edge_payload import ID
-
-_KEY = 32  # digits of a point's id, with which the place of a row begins
+from .edge_payload import ID, KEY
 
 
 def as_hits(answers: Iterable[Sequence[Any]], queries: int, k: int, metric: Metric) -> Hits:
@@ -38,6 +36,6 @@ def start_of(after: str | None, owner: str) -> str | None:
     """
     if after is None:
         return None
-    if after != place_of(after[_KEY:]):
+    if after != place_of(after[KEY:]):
         raise InvalidInput(owner, "what the page before answered", repr(after))
-    return after[:_KEY]
+    return after[:KEY]

@@ -15,11 +15,9 @@ import numpy as np
 from ..arrays import IntArray, Vectors
 from ..space import Space
 from .base import Rows
-from .edge_payload import key_of
+from .edge_payload import KEY, key_of
 from .payloads import join as join_payloads
 from .rows import NO_SLOT, RowFile
-
-_KEY = 32  # letters of a point id
 
 
 def place_of(name: str) -> str:
@@ -37,7 +35,7 @@ class Archive:
 
     def __init__(self, folder: Path, space: Space) -> None:
         folder.mkdir(exist_ok=True)
-        self._file = RowFile(folder, space, prefix=_KEY)
+        self._file = RowFile(folder, space, prefix=KEY)
 
     def __len__(self) -> int:
         return self._file.total
@@ -83,7 +81,7 @@ class Archive:
 
 def _hidden(rows: Rows) -> Rows:
     """Rows as filed, under their own ids."""
-    names = [place[_KEY:] for place in rows.ids]
+    names = [place[KEY:] for place in rows.ids]
     hidden = np.ones(len(rows), dtype=bool)
     return Rows(names, rows.revisions, rows.payloads, hidden, rows.vectors)
 

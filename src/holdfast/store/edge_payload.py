@@ -36,6 +36,7 @@ from .where import And, Equals, Not, OneOf, Or, Range, Scalar, Where, matches
 Plain: TypeAlias = Mapping[str, Any]
 
 ID, REVISION, TEXT = "i", "r", "p"
+KEY = 32  # digits of a point's id
 _FRACTION = "f"  # begins the keys of fractions
 _REMEMBERED = 16_384  # keys: one move asks for each of them six times
 _PLAIN = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]*")

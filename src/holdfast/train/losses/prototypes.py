@@ -20,7 +20,7 @@ def class_means(vectors: object, labels: object, classes: int) -> Tensor:
         (classes, d); zero rows for classes without items.
     """
     rows = unit(as_rows(vectors, "class_means"))
-    numbers = _labels(labels, rows, classes)
+    numbers = class_numbers(labels, rows, classes)
     counts = torch.bincount(numbers, minlength=classes).clamp(min=1)
     sums = rows.new_zeros(classes, rows.shape[1]).index_add_(0, numbers, rows)
     return sums / counts[:, None]
@@ -29,7 +29,7 @@ def class_means(vectors: object, labels: object, classes: int) -> Tensor:
 def class_radii(vectors: object, labels: object, centres: Tensor) -> Tensor:
     """(classes,) largest distance of a unit vector from the centre of its class."""
     rows = unit(as_rows(vectors, "class_radii"))
-    numbers = _labels(labels, rows, len(centres))
+    numbers = class_numbers(labels, rows, len(centres))
     distances = (rows - centres[numbers]).norm(dim=1)
     return rows.new_zeros(len(centres)).scatter_reduce_(0, numbers, distances, "amax")
 
@@ -37,7 +37,7 @@ def class_radii(vectors: object, labels: object, centres: Tensor) -> Tensor:
 def class_floors(vectors: object, labels: object, centres: Tensor) -> Tensor:
     """(classes,) smallest cosine of a vector with the centre of its class; 1 without items."""
     rows = unit(as_rows(vectors, "class_floors"))
-    numbers = _labels(labels, rows, len(centres))
+    numbers = class_numbers(labels, rows, len(centres))
     cosines = (rows * unit(centres)[numbers]).sum(1)
     return rows.new_ones(len(centres)).scatter_reduce_(0, numbers, cosines, "amin")
 
@@ -54,7 +54,7 @@ def credible_rows(vectors: object, labels: object, classes: int, share: float = 
     if not 0.0 < share <= 1.0:
         raise InvalidInput("credible_rows", "a share in (0, 1]", repr(share))
     rows = unit(as_rows(vectors, "credible_rows"))
-    numbers = _labels(labels, rows, classes)
+    numbers = class_numbers(labels, rows, classes)
     distances = (rows - class_means(rows, numbers, classes)[numbers]).norm(dim=1)
     order = torch.argsort(distances, stable=True)
     order = order[torch.argsort(numbers[order], stable=True)]
@@ -88,7 +88,12 @@ def own_rows(labels: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     return own, inside & known[own]
 
 
-def _labels(labels: object, rows: Tensor, classes: int) -> Tensor:
+def class_numbers(labels: object, rows: Tensor, classes: int) -> Tensor:
+    """(n,) class numbers of (n, d) rows, where these are.
+
+    Raises:
+        InvalidInput: Another number of them, or one that is no class.
+    """
     numbers = as_labels(labels, len(rows), "prototypes").to(rows.device)
     if len(numbers) and int(numbers.max()) >= classes:
         raise InvalidInput("prototypes", f"classes below {classes}", str(int(numbers.max())))

@@ -6,7 +6,7 @@ from ...errors import InvalidInput
 from ..tensors import Tensor, as_labels, as_rows, same_dim, torch, unit
 from .base import Batch
 from .influence import Influence
-from .prototypes import _labels
+from .prototypes import class_numbers
 
 _SOLVED = 4096  # items of a class up to which its whole graph is held at once: 64 MB
 _ENOUGH = 1e-6  # of all weights together, which add up to one
@@ -42,7 +42,7 @@ def refined_prototypes(
             "refined_prototypes", "temperature > 0, spread in [0, 1)", f"{temperature}, {spread}"
         )
     after, before = unit(as_rows(new, "UniBCT")), unit(as_rows(old, "UniBCT"))
-    numbers = _labels(labels, after, classes)
+    numbers = class_numbers(labels, after, classes)
     out = before.new_zeros(classes, before.shape[1])
     for number in numbers.unique().tolist():
         mine = numbers == number

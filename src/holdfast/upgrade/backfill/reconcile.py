@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ...arrays import id_array
+from ...arrays import IntArray, id_array
 from ...store.base import NO_REVISION, Rows, get_known, pages
+from ...store.flags import BoolArray
 from ..gallery import Gallery
 
 _PAGE = 2_000
@@ -145,14 +147,7 @@ def astray(gallery: Gallery) -> int:
     """
     if gallery.new is None or gallery.ledger is None:
         return 0
-    strays = 0
-    for rows in pages(gallery.old.store, _PAGE):
-        with gallery.steady():
-            old = gallery.old.store.revisions(rows.ids)
-            new = gallery.new.store.revisions(rows.ids)
-        differ = np.flatnonzero((old != NO_REVISION) & (old != new))
-        left = gallery.ledger.waiting([rows.ids[i] for i in differ])
-        strays += len(differ) - len(left)
+    strays = _apart(gallery, lambda old, new: (old != NO_REVISION) & (old != new))
     for rows in pages(gallery.new.store, _PAGE):
         with gallery.steady():
             old = gallery.old.store.revisions(rows.ids)
@@ -166,14 +161,24 @@ def lost(gallery: Gallery) -> int:
 
     So it is where the new store was restored from an older copy after the cut-over.
     """
+    return _apart(gallery, lambda old, new: new < old)
+
+
+def _apart(gallery: Gallery, differs: Callable[[IntArray, IntArray], BoolArray]) -> int:
+    """How many items of the old side differ so from the new one, quarantined ones left out.
+
+    Args:
+        gallery: With two whole sides.
+        differs: By the revisions of items on the old side and on the new one.
+    """
     if gallery.new is None or gallery.ledger is None:
         return 0
     count = 0
     for rows in pages(gallery.old.store, _PAGE):
         with gallery.steady():
             old = gallery.old.store.revisions(rows.ids)
-            behind = np.flatnonzero(gallery.new.store.revisions(rows.ids) < old)
-            count += len(behind) - len(gallery.ledger.waiting([rows.ids[i] for i in behind]))
+            places = np.flatnonzero(differs(old, gallery.new.store.revisions(rows.ids)))
+            count += len(places) - len(gallery.ledger.waiting([rows.ids[i] for i in places]))
     return count
 
 
