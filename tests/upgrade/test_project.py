@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from holdfast.items import Item
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade import engine as engine_module
 from holdfast.upgrade import project as project_module
+from holdfast.upgrade.assess import Assessor
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.project import Project
+from holdfast.upgrade.simulation.probe import measure
 from tests.cli import toys
 
 WORDS = [f"w{n}" for n in range(30)]
@@ -464,6 +467,86 @@ def test_a_gallery_that_was_moved_to_another_kind_of_store_is_searched(home):
     with closing(moved.store(space)) as new:
         new.upsert(rows.ids, rows.vectors, rows.payloads, rows.revisions)
     assert home.finds_itself(moved)
+
+
+def lose(project: Project, name: str) -> Path:
+    """Take the folder of a store away, as a disk that is not mounted does."""
+    folder = next((project.folder / "stores").glob(f"{name}-*"))
+    return folder.rename(project.folder / folder.name)
+
+
+def put_back(project: Project, lost: Path) -> None:
+    lost.rename(project.folder / "stores" / lost.name)
+
+
+def test_no_empty_store_takes_the_place_of_one_that_is_gone(home):
+    home.project().build()
+    gone = lose(project := home.project(), "old")
+    for step in (project.gallery, project.plan, Assessor(project).run, partial(measure, project)):
+        with pytest.raises(StoreError, match=r"old-1-.*got none. Put it back.*holdfast build"):
+            step()
+    put_back(project, gone)
+    assert home.finds_itself(project)
+    lose(project, "old")
+    assert project.build().items == len(home.documents)
+    assert home.finds_itself(project)
+
+
+def test_an_upgrade_does_not_go_on_without_the_old_store(home):
+    home.project().build()
+    home.project().plan()
+    with closing(home.project().gallery()) as gallery:
+        home.project().engine(gallery).run(0.5)
+    gone = lose(project := home.project(), "old")
+    for needs_new in (True, False):
+        with pytest.raises(StoreError, match=r"got none.*name another folder: gallery"):
+            project.gallery(needs_new)
+    put_back(project, gone)
+    assert home.finds_itself(project)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_new_store_that_is_gone_leaves_the_way_back(home, share):
+    home.project().build()
+    home.project().plan()
+    with closing(home.project().gallery()) as gallery:
+        engine = home.project().engine(gallery)
+        engine.run(share)
+        if share == 1.0:
+            engine.cut_over()
+    lose(project := home.project(), "new")
+    with pytest.raises(StoreError, match=r"new-1-.*got none.*holdfast rollback"):
+        project.gallery()
+    with closing(project.gallery(needs_new=False)) as gallery:
+        project.engine(gallery).roll_back()
+    assert home.finds_itself(project)
+    shutil.rmtree(next((project.folder / "stores").glob("new-*")))
+    home.upgrade(project)  # whoever plans again may have made room
+    assert home.finds_itself(project)
+
+
+def test_an_old_store_that_is_gone_after_the_cut_over_can_be_given_up(home):
+    home.project().build()
+    home.upgrade(project := home.project())
+    gone = lose(project, "old")
+    with pytest.raises(StoreError, match=r"got none.*make the folder, empty, and finish"):
+        project.gallery()
+    (project.folder / "stores" / gone.name).mkdir()
+    finish(project)
+    project.drop_old()
+    assert home.finds_itself(project)
+    lose(project, "new")
+    with pytest.raises(StoreError, match=r"new-1-.*got none.*holdfast build"):
+        project.gallery()
+
+
+def test_a_gallery_that_is_empty_though_it_was_filled_says_so(home, caplog):
+    home.project().build()
+    with closing(home.project().gallery()) as gallery:
+        gallery.delete(list(home.documents))
+    with closing(home.project().gallery()) as gallery:
+        assert len(gallery) == 0
+    assert "is empty, though it was filled" in caplog.text
 
 
 def test_a_store_that_keeps_nothing_is_not_built(home):

@@ -227,7 +227,9 @@ class Assessor:
         ledger = self.project.ledger(readonly=dry_run)
         try:
             refuse_under_way("assess", ledger.upgrade())
-            store = self.project.store(self.project.serving(ledger))
+            space = self.project.serving(ledger)
+            self.project.refuse_lost(ledger, space)
+            store = self.project.store(space)
             try:
                 scope, plan = self._scope(store)
                 if dry_run:

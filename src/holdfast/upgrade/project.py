@@ -136,6 +136,7 @@ class Project(Served):
             plan = fitting(self.config.upgrade, old, new)
             self.config = self.config.model_copy(update={"upgrade": plan})
             self._check_plan(ledger.upgrade(), old, new)
+            self.refuse_lost(ledger, old)
             with self._opened(old, held) as store:
                 self._refuse_other_kind(ledger, store)
                 self._refuse_half(ledger, store)

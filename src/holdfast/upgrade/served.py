@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -11,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..arrays import Vectors
-from ..errors import ConfigError, HoldfastError, UpgradeError
+from ..errors import ConfigError, HoldfastError, StoreError, UpgradeError
 from ..items import Content, Item, Role
 from ..space import Space
 from ..store.base import VectorStore
@@ -31,10 +32,15 @@ from .side import Bridged, Encodes, Side
 if TYPE_CHECKING:
     from ..align.bridge import Bridge
 
+_LOG = logging.getLogger("holdfast.upgrade")
 _LEAVE = "name another folder: gallery"
+_PUT_BACK = "Put it back from a copy of the gallery, or mount its disk"
+_GO_BACK = "; or roll back, which needs none of it: holdfast rollback."
+_FINISH = ". To go on without it, make the folder, empty, and finish: holdfast finish."
 _ROLL_BACK = "go back and plan again: holdfast rollback, which asks no new model"
 STORE = "store"  # key of the ledger: the kind of store that keeps what is served
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
+_FOLDER = "folder "  # key of the ledger, before a store's: the kind of store that lies there
 
 
 def microseconds() -> int:
@@ -70,6 +76,31 @@ class Served(Parts):
     def _set_serving(self, ledger: Ledger, space: Space) -> None:
         ledger.set_meta(SERVING, json.dumps(space.to_json()))
         ledger.set_meta(STORE, self.config.store.kind)
+        self._note_folder(ledger, space)
+
+    def _note_folder(self, ledger: Ledger, space: Space) -> None:
+        """Remember that an open store has a folder: one on a server has none."""
+        folder, kind = self.store_folder(space), self.config.store.kind
+        if folder.exists() and ledger.meta(_FOLDER + folder.name) != kind:
+            ledger.set_meta(_FOLDER + folder.name, kind)
+
+    def refuse_lost(
+        self, ledger: Ledger, space: Space, way_on: str = "; or fill it again: holdfast build."
+    ) -> None:
+        """Refuse to open a store whose folder is gone: an empty one would be made in its place.
+
+        Args:
+            ledger: Knows which stores have had a folder.
+            space: Of the store.
+            way_on: What can be done where nobody has a copy.
+        Raises:
+            StoreError: It had one.
+        """
+        folder = self.store_folder(space)
+        if ledger.meta(_FOLDER + folder.name) == self.config.store.kind and not folder.exists():
+            raise StoreError(
+                str(folder), "the folder that keeps its vectors", "none", _PUT_BACK + way_on
+            )
 
     def refuse_unbuilt(self, who: str) -> None:
         """Refuse what needs a gallery."""
@@ -198,6 +229,11 @@ class Served(Parts):
                 else:
                     gallery = self._two_sides(ledger, upgrade, opened, needs_new)
                 if gallery is not None:
+                    if not len(gallery) and ledger.meta(SERVING):
+                        _LOG.warning(
+                            "%s is empty, though it was filled: are its stores where they were?",
+                            self.folder,
+                        )
                     gallery.lead()  # a process may have died between the state and the name
                     opened.pop_all()
                     if upgrade is None:
@@ -208,6 +244,7 @@ class Served(Parts):
         """Outside of an upgrade; None where another process planned or finished one meanwhile."""
         space = self.serving(ledger)
         encoder = self._encoder_of(space) or self._stand_in(space)
+        self.refuse_lost(ledger, space)
         store = opened.enter_context(closing(self.store(space)))
         if _under_way(ledger) or self.serving(ledger) != space:
             return None
@@ -227,11 +264,16 @@ class Served(Parts):
             if needs_new:
                 raise
             new_encoder = _Absent(upgrade.new, error)
+        if upgrade.state != "planned" and needs_new:
+            self.refuse_lost(ledger, upgrade.new, _GO_BACK)
         new = opened.enter_context(closing(self.store(upgrade.new)))
         now = _under_way(ledger)
         if now is None or now.number != upgrade.number:
             return None  # before an old store that was dropped is made anew
+        way_on = _FINISH if upgrade.state == "cut over" else f". To begin again, {_LEAVE}."
+        self.refuse_lost(ledger, upgrade.old, way_on)
         old = opened.enter_context(closing(self.store(upgrade.old)))
+        self._note_folder(ledger, upgrade.new)
         self._refuse_other_kind(ledger, old)
         bridge = None if encoder else self._bridge(ledger, new, old)
         return Gallery(

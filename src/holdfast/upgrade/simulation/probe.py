@@ -127,6 +127,7 @@ def measure(project: Project, sample: int = SAMPLE) -> Measured:
     ledger = project.ledger(readonly=True)
     try:
         space = project.serving(ledger)
+        project.refuse_lost(ledger, space)
     finally:
         ledger.close()
     store = project.store(space)
