@@ -2,7 +2,8 @@
 
 import pytest
 
-from holdfast.errors import UpgradeError
+from holdfast.errors import StoreError, UpgradeError
+from holdfast.items import Item
 from holdfast.upgrade.gallery import Gallery
 from tests.upgrade.setup import Setup
 from tests.upgrade.toys import Clock
@@ -79,3 +80,48 @@ def test_what_the_new_side_lost_after_the_cut_over_holds_up_the_finish(setup, ca
     assert setup.gallery.state == "cut over"
     setup.engine().roll_back()
     assert found(setup) == sorted(setup.items)
+
+
+@pytest.mark.parametrize("older", ["without them", "as they were before"])
+def test_what_the_old_side_lost_after_the_cut_over_holds_up_the_rollback(setup, caplog, older):
+    setup.engine().run()
+    setup.engine().cut_over()
+    names, before = list(setup.items)[1:6], setup.old.get(list(setup.items)[1:6])
+    written = [Item(name, setup.items[name], {"n": 1}) for name in names]
+    setup.gallery.upsert(written)
+    setup.old.delete(names)  # a copy made before the write
+    if older == "without them":
+        assert f"5 of {EVERY - 5} items are not found once" in reopened(setup, caplog)
+        assert "write again what the old side lacks, or finish" in caplog.text
+    else:
+        setup.old.upsert(names, before.vectors, before.payloads, before.revisions)
+        setup.old.hide(names)
+    with pytest.raises(UpgradeError, match=r"5 that are not.*Restore a newer one"):
+        setup.engine().roll_back()
+    assert setup.gallery.state == "cut over"
+    assert found(setup) == sorted(setup.items)
+    setup.gallery.upsert(written)
+    setup.engine().roll_back()
+    assert found(setup) == sorted(setup.items)
+    assert setup.gallery.get(names).payloads == [{"n": 1}] * 5
+
+
+def test_an_old_side_without_items_is_not_taken_for_a_whole_one(setup):
+    setup.engine().run()
+    setup.engine().cut_over()
+    setup.old.delete(list(setup.items))
+    with pytest.raises(UpgradeError, match=f"{EVERY} that are not.*or finish"):
+        setup.engine().roll_back()
+    setup.engine().finish()
+    assert found(setup) == sorted(setup.items)
+
+
+def test_a_delete_that_a_failure_cut_off_does_not_hold_up_the_rollback(setup):
+    setup.engine().run()
+    setup.engine().cut_over()
+    delete, failed = setup.new.delete, [StoreError("new", "a disk", "none")]
+    setup.new.delete = lambda ids: (_ for _ in ()).throw(failed.pop()) if failed else delete(ids)
+    with pytest.raises(StoreError):
+        setup.gallery.delete(["i1"])  # gone from the old side, and journalled
+    setup.engine().roll_back()
+    assert found(setup) == sorted(set(setup.items) - {"i1"})

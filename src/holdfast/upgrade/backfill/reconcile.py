@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ...arrays import IntArray, id_array
+from ...arrays import id_array
 from ...store.base import NO_REVISION, Rows, get_known, pages
-from ...store.flags import BoolArray
 from ..gallery import Gallery
 
 _PAGE = 2_000
@@ -141,35 +139,15 @@ def _drop_deleted(gallery: Gallery, found: Reconciled) -> None:
 
 
 def astray(gallery: Gallery) -> int:
-    """How many items differ between two whole sides: written past the gallery.
-
-    Quarantined ones, which only the old side has, were left behind knowingly.
-    """
-    if gallery.new is None or gallery.ledger is None:
-        return 0
-    strays = _apart(gallery, lambda old, new: (old != NO_REVISION) & (old != new))
-    for rows in pages(gallery.new.store, _PAGE):
-        with gallery.steady():
-            old = gallery.old.store.revisions(rows.ids)
-            there = gallery.new.store.revisions(rows.ids)
-        strays += int(((old == NO_REVISION) & (there != NO_REVISION)).sum())
-    return strays
+    """How many items differ between two whole sides: written past the gallery."""
+    return lost(gallery) + ahead(gallery)
 
 
 def lost(gallery: Gallery) -> int:
-    """How many items only the old side has as they were written last, quarantined ones left out.
+    """How many items only the old side has as they were written last.
 
-    So it is where the new store was restored from an older copy after the cut-over.
-    """
-    return _apart(gallery, lambda old, new: new < old)
-
-
-def _apart(gallery: Gallery, differs: Callable[[IntArray, IntArray], BoolArray]) -> int:
-    """How many items of the old side differ so from the new one, quarantined ones left out.
-
-    Args:
-        gallery: With two whole sides.
-        differs: By the revisions of items on the old side and on the new one.
+    So it is where the new store was restored from an older copy after the cut-over. Quarantined
+    ones, which only the old side has, were left behind knowingly.
     """
     if gallery.new is None or gallery.ledger is None:
         return 0
@@ -177,8 +155,22 @@ def _apart(gallery: Gallery, differs: Callable[[IntArray, IntArray], BoolArray])
     for rows in pages(gallery.old.store, _PAGE):
         with gallery.steady():
             old = gallery.old.store.revisions(rows.ids)
-            places = np.flatnonzero(differs(old, gallery.new.store.revisions(rows.ids)))
+            places = np.flatnonzero(gallery.new.store.revisions(rows.ids) < old)
             count += len(places) - len(gallery.ledger.waiting([rows.ids[i] for i in places]))
+    return count
+
+
+def ahead(gallery: Gallery) -> int:
+    """How many items only the new side has as they were written last: see `lost`."""
+    if gallery.new is None:
+        return 0
+    with gallery.alone():
+        pass  # what was cut off is finished now, and does not count
+    count = 0
+    for rows in pages(gallery.new.store, _PAGE):
+        with gallery.steady():
+            new = gallery.new.store.revisions(rows.ids)
+            count += int((gallery.old.store.revisions(rows.ids) < new).sum())
     return count
 
 

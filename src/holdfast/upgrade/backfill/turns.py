@@ -18,7 +18,7 @@ from ..ledger import Ledger
 from ..record.audit import Audit, Draft
 from ..record.records import BEFORE_FINISHED, READS, State, Upgrade
 from ..sides.stage import Stage
-from .reconcile import Reconciled, astray, left_behind, lost, reconcile
+from .reconcile import Reconciled, ahead, astray, left_behind, lost, reconcile
 
 _BACK = 2_000  # rows that move back at once
 _HOUR = 3600.0
@@ -250,6 +250,9 @@ class Turns:
 
         Items move back piece by piece, so that searches see each of them at every moment; after
         stages the old side has them all already. A rollback that was cut off goes on where it was.
+
+        Raises:
+            UpgradeError: It is finished, or the old side lacks what was written since the cut-over.
         """
         with self.audit.doing("roll back", why, by) as draft:
             if not self._turn_back(draft):
@@ -270,6 +273,8 @@ class Turns:
             self._stop = True
             if state == "cutting over":
                 self._show_old()
+            if state == "cut over":
+                self._refuse_ahead()
             # The old side has everything already: in stages, and before anything moved. A new
             # side that an earlier upgrade left visible must not be read beside it.
             if self.gallery.whole or READS[state] == "old":
@@ -278,6 +283,21 @@ class Turns:
             elif self.gallery.set_state("rolling back", state, draft=draft):
                 return True
             # otherwise another thread has turned it meanwhile
+
+    def _refuse_ahead(self) -> None:
+        new = self.gallery.new
+        if new is not None and self.gallery.whole:  # it serves at once, so counting must do
+            with self.gallery.steady():
+                behind = len(new.store) - len(self._old)
+        else:
+            behind = ahead(self.gallery)
+        if behind > 0:
+            raise UpgradeError(
+                "roll back",
+                "every item on the old side, as it was written last",
+                f"{behind} that are not: was its store restored from an older copy?",
+                "Restore a newer one; or write or delete them through the gallery, or finish.",
+            )
 
     def finish(
         self,

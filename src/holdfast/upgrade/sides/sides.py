@@ -252,13 +252,17 @@ class Sides:
     def _warn(self) -> None:
         strays = self.strays()
         if strays:
-            onward = "start the backfill, which looks for them"
+            onward = "roll back, and upgrade again"
+            if self.reads == "both":
+                onward = "start the backfill, which looks for them"
+            elif self._new().store.visible > len(self.old.store):
+                onward = "write again what the old side lacks, or finish"
             _LOG.warning(
                 "%d of %d items are not found once: was one of the stores, or the ledger, restored "
                 "from an older copy? Restore all of them, or %s.",
                 strays,
                 len(self.old.store),
-                onward if self.reads == "both" else "roll back, and upgrade again",
+                onward,
             )
 
     def strays(self) -> int:
@@ -271,7 +275,8 @@ class Sides:
         old, new = self.old.store, self.new.store
         if self.reads == "both":
             return abs(len(old) - old.visible - new.visible)
-        return max(len(old) - new.visible - sum(self._ledger().counts().values()), 0)
+        behind = len(old) - new.visible - sum(self._ledger().counts().values())
+        return max(behind, new.visible - len(old), 0)
 
     def _settle(self) -> int:
         upgrade, sides = self._ledger().upgrade(), (self.old.space, self._new().space)
