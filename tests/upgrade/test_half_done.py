@@ -11,6 +11,7 @@ from holdfast.arrays import Vectors
 from holdfast.errors import (
     EncoderError,
     InvalidInput,
+    LedgerError,
     NotFinite,
     StoreError,
     UpgradeError,
@@ -498,7 +499,7 @@ def test_a_ledger_whose_commit_failed_goes_on_with_a_fresh_transaction(tmp_path)
             return real.execute(sql, *values)
 
     ledger._db = Full()
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(LedgerError, match="disk is full"):
         ledger.set_meta("a", "1")
     ledger.set_meta("b", "2")
     ledger.close()

@@ -19,6 +19,7 @@ from holdfast.errors import LedgerError, UpgradeError
 from holdfast.space import Space
 from holdfast.upgrade.backfill.stand import stand
 from holdfast.upgrade.ledger import Ledger
+from holdfast.upgrade.record.deed import Deed
 from holdfast.upgrade.record.records import State, runs
 
 OLD, NEW = Space("old", 3), Space("new", 5, "dot", extends="0123")
@@ -230,6 +231,47 @@ def _set_format(path, value):
     db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (value,))
     db.commit()
     db.close()
+
+
+@pytest.mark.parametrize(
+    ("pragma", "undo", "told"),
+    [
+        ("max_page_count = 1", "max_page_count = 100000", "disk is full. Make room"),
+        ("query_only = 1", "query_only = 0", "readonly database. Make room, or let this process"),
+    ],
+)
+def test_what_the_disk_refuses_is_an_error_that_says_what_to_do(ledger, pragma, undo, told):
+    ledger.begin({}, OLD, NEW)
+    ledger.fill(["a"])
+    ledger._db.execute(f"PRAGMA {pragma}")
+    writes = [
+        lambda: ledger.fill([f"many {i}" for i in range(9_000)]),
+        lambda: ledger.write_entry("write", ["a"], [1], [{"text": "long" * 90_000}]),
+        lambda: ledger.keep(Deed("somebody", "start", "because" * 90_000)),
+    ]
+    for write in writes:
+        with pytest.raises(LedgerError, match=told) as refused:
+            write()
+        assert refused.value.who == str(ledger.path)
+        assert isinstance(refused.value.__cause__, sqlite3.OperationalError)
+    ledger._db.execute(f"PRAGMA {undo}")
+    assert (ledger.total(), ledger.journal(), ledger.deeds()) == (1, [], [])
+    ledger.fill(["b"])
+    assert [name for _, name in ledger.todo(9)] == ["a", "b"]
+
+
+def test_a_ledger_that_is_damaged_while_it_is_open_says_so(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with closing(Ledger(path, lambda: 1.0)) as ledger:
+        ledger.begin({}, OLD, NEW)
+        ledger.fill([f"item {i}" for i in range(9_000)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + bytes(len(whole) - 8192))
+    with (
+        closing(Ledger(path, lambda: 1.0, readonly=True)) as ledger,
+        pytest.raises(LedgerError, match=r"malformed\. Restore it from a copy"),
+    ):
+        ledger.todo(9)
 
 
 @pytest.mark.parametrize("pragma", [None, "PRAGMA journal_mode=WAL"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 
 import numpy as np
@@ -15,6 +14,7 @@ from holdfast.errors import (
     EncoderError,
     EncoderMisconfigured,
     EncoderUnavailable,
+    LedgerError,
     Throttled,
 )
 from holdfast.hits import Hits, difference
@@ -320,7 +320,7 @@ def test_a_watch_does_not_hear_of_it(made):
 
 def test_a_ledger_that_cannot_be_written_fails_no_search(made):
     def full(what, detail):
-        raise sqlite3.OperationalError("database or disk is full")
+        raise LedgerError("ledger.sqlite", "a readable ledger", "a disk that is full")
 
     made.ledger.event = full
     down(made.new_model)

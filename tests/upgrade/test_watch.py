@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from zlib import crc32
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from holdfast.arrays import Vectors, as_vectors
-from holdfast.errors import ConfigError, EncoderError
+from holdfast.errors import ConfigError, EncoderError, LedgerError
 from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
@@ -166,7 +165,7 @@ def test_a_breach_that_could_not_be_acted_on_is_not_forgotten(world, monkeypatch
 
     def fails(*given, **more):
         failed.append(one.gallery.state)
-        raise sqlite3.OperationalError("database is locked")
+        raise LedgerError("ledger.sqlite", "a readable ledger", "one that is locked")
 
     with monkeypatch.context() as patch:
         where = (one.engine, "pause") if cut_off == "pause" else (one.ledger, "event")
@@ -178,7 +177,7 @@ def test_a_breach_that_could_not_be_acted_on_is_not_forgotten(world, monkeypatch
     assert failed == ["copying"]
     assert one.gallery.state == "paused"
     assert one.watch.breach is not None
-    assert one.watch.numbers()["last_failure"] == "OperationalError: database is locked"
+    assert one.watch.numbers()["last_failure"].endswith("got one that is locked.")
 
 
 class Linear:

@@ -30,7 +30,8 @@ class LedgerFile:
         clock: Answers seconds since 1970, for the times of events.
         readonly: Look only; the file must exist.
     Raises:
-        LedgerError: Not a ledger, damaged, or of a newer format.
+        LedgerError: Not a ledger, damaged, or of another format; by every method, where the disk
+            refuses to read or to write it: what was to be written together was not written then.
     """
 
     def __init__(self, path: Path | str, clock: Any, readonly: bool = False) -> None:
@@ -48,13 +49,18 @@ class LedgerFile:
                 write_whole(self.path, _first(), keep=True)
             self._connect(readonly)
         except (sqlite3.DatabaseError, OSError) as cause:
-            closed = not os.access(self.path.parent, os.W_OK)
-            raise LedgerError(
-                str(self.path),
-                "a ledger that can be written" if closed else "a readable ledger",
-                "a folder that is read-only" if closed else f"{_whose(cause)} word: {cause}",
-                _CLOSED if closed else way_out(cause, _RESTORE),
-            ) from cause
+            raise self._trouble(cause) from cause
+
+    def _trouble(self, cause: BaseException) -> LedgerError:
+        """What SQLite, or the system, refuses, with what can be done about it."""
+        closed = not os.access(self.path.parent, os.W_OK)
+        whose = "the system's" if isinstance(cause, OSError) else "SQLite's"
+        return LedgerError(
+            str(self.path),
+            "a ledger that can be written" if closed else "a readable ledger",
+            "a folder that is read-only" if closed else f"{whose} word: {cause}",
+            _CLOSED if closed else way_out(cause, _RESTORE),
+        )
 
     def _connect(self, readonly: bool) -> None:
         modes = ["ro", "ro&immutable=1"] if readonly else ["rwc"]
@@ -63,7 +69,7 @@ class LedgerFile:
             try:
                 made = self._db = self._connection(mode)
                 self._open(readonly)
-            except sqlite3.OperationalError:
+            except (sqlite3.OperationalError, LedgerError):
                 if made is not None:
                     made.close()
                 if mode == modes[-1] or not self._at_rest():
@@ -167,12 +173,17 @@ class LedgerFile:
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
-        """The connection to oneself."""
+        """The connection to oneself; what the disk refuses of it becomes ours."""
         with self._lock:
             if self._closed:
                 found = "a closed one"
                 raise LedgerError(str(self.path), "an open ledger", found, "Open it again.")
-            yield
+            try:
+                yield
+            except sqlite3.DatabaseError as cause:
+                if type(cause) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
+                    raise  # of what was given, not of the file
+                raise self._trouble(cause) from cause
 
     def close(self) -> None:
         """Close the file."""
@@ -218,10 +229,6 @@ class LedgerFile:
             return []
         sql = f"SELECT {COLUMNS} FROM audit WHERE number > ? ORDER BY number LIMIT ?"
         return [deed_of(row) for row in self._rows(sql, after, -1 if limit is None else limit)]
-
-
-def _whose(cause: BaseException) -> str:
-    return "the system's" if isinstance(cause, OSError) else "SQLite's"
 
 
 def _begin(db: sqlite3.Connection) -> None:

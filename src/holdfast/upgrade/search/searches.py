@@ -6,7 +6,6 @@ seen to anew. Where one model gives no answer the other stands in, see `silence.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -310,7 +309,7 @@ def _told_to(ledger: Ledger | None) -> Tell:
     def tell(what: str, detail: Mapping[str, Any]) -> None:
         if ledger is None:
             return
-        with suppress(HoldfastError, sqlite3.Error):
+        with suppress(HoldfastError):
             if [kind for _, kind, _ in ledger.events()][-1:] != [what]:
                 ledger.event(what, detail)
 

@@ -32,7 +32,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...encode.retry import hearing
-from ...errors import UpgradeError
+from ...errors import LedgerError, UpgradeError
 from ...hits import Hits
 from ...measure.finding import Finding
 from ...store.where import Where
@@ -241,11 +241,12 @@ class Watch:
         try:
             self._note(finding, why, did)
             act(why=f"breach: {why}", by="watch")
-        except UpgradeError:  # somebody has turned the upgrade meanwhile
-            self._note(finding, why, "told")
-        except BaseException:  # a full disk, or a ledger that is locked: the next query tries again
-            self.breach = None
-            raise
+        except BaseException as error:
+            # A full disk, or a ledger that is locked: the next query tries again.
+            if isinstance(error, LedgerError) or not isinstance(error, UpgradeError):
+                self.breach = None
+                raise
+            self._note(finding, why, "told")  # somebody has turned the upgrade meanwhile
         finally:
             self._turns = self.gallery.turns
 
