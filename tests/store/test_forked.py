@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 FORKED = """
 import os, sys
 import numpy as np
-from holdfast.errors import StoreError
+from holdfast.errors import StoreError, StoreHeld
 from holdfast.space import Space
 from holdfast.store.registry import open_store
 
@@ -36,6 +36,13 @@ for turn in range(1, 5):
             assert "forked" in str(told), told
             if turn == 2:
                 store.close()
+            if turn == 3:
+                try:
+                    open_store(kind, folder, space)
+                except StoreHeld as held:
+                    assert str(os.getppid()) in str(held), held
+                else:
+                    os._exit(1)
             sys.exit(0)  # a process that ends drops what it has
         os._exit(1)
     assert os.waitpid(child, 0)[1] == 0
@@ -51,7 +58,7 @@ store.close()
 """
 
 
-@pytest.mark.parametrize("kind", ["edge", "faiss"])
+@pytest.mark.parametrize("kind", ["edge", "faiss", "qdrant"])
 def test_a_forked_process_writes_nothing_not_even_when_it_ends(tmp_path, kind):
     done = subprocess.run(
         [sys.executable, "-c", FORKED, kind, str(tmp_path / "store")],

@@ -22,6 +22,7 @@ from ..errors import ConfigError, StoreError, StoreHeld
 from ..optional import need
 from ..settings import check_variable
 from ..sqlite import way_out
+from .edge_fork import leave_when_forked
 from .edge_payload import Plain
 from .edge_pointer import RESTORE
 from .hold import Hold
@@ -75,6 +76,16 @@ class _Local:
             self.release()
             raise
         self.users, self.lock = 0, threading.RLock()
+        if not memory:
+            leave_when_forked(self)
+
+    def leave(self) -> Any:
+        """See `edge_fork.py`: files of SQLite must not be used on both sides of a fork, either."""
+        _Local.guard = threading.Lock()  # another thread may have held it
+        for where in [where for where, held in _Local.opened.items() if held is self]:
+            del _Local.opened[where]
+        left, self.client = self.client, None
+        return left
 
     def release(self) -> None:
         """Let another process have the folder."""
@@ -107,7 +118,7 @@ class Connection:
                     "Export it; the key itself never stands in a file.",
                 )
         # The client in this process is not made for threads; a server is.
-        self._lock: threading.RLock | None = None
+        self._held: _Local | None = None
         self._client: Any = self._open()
 
     def _open(self) -> Any:
@@ -125,7 +136,7 @@ class Connection:
             if held is None:
                 held = _Local.opened[where] = _Local(*where)
             held.users += 1
-        self._lock = held.lock
+        self._held = held
         return held.client
 
     def call(self, method: str, *values: Any, **options: Any) -> Any:
@@ -141,10 +152,16 @@ class Connection:
 
     def _once(self, method: str, values: tuple[Any, ...], options: dict[str, Any]) -> Any:
         client = self._client
-        if client is None:
-            raise StoreError(str(self._place), "an open store", "a closed one", "Open it again.")
-        with self._translated(), self._lock or nullcontext():
+        if client is None or self._forked:
+            forked = client is not None
+            got = "one that was opened before this process forked" if forked else "a closed one"
+            raise StoreError(str(self._place), "an open store", got, "Open it again.")
+        with self._translated(), self._held.lock if self._held else nullcontext():
             return getattr(client, method)(*values, **options)
+
+    @property
+    def _forked(self) -> bool:
+        return self._held is not None and self._held.client is None
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -175,7 +192,7 @@ class Connection:
     def close(self) -> None:
         """Let go; the last user of a folder closes it."""
         client, self._client = self._client, None
-        if client is None:
+        if client is None or self._forked:
             return
         if not self._place.local:
             with self._translated():
