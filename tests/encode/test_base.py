@@ -92,6 +92,12 @@ def test_rows_of_another_length_are_no_content_s_fault(width):
     assert isinstance(caught.value, EncoderMisconfigured) == bool(width)
 
 
+def test_rows_of_another_space_are_no_content_s_fault():
+    strangers = as_vectors([[1.0, 0.0]] * 2, Space("other", 2), "toy")
+    with pytest.raises(EncoderMisconfigured, match=r"toy: expected vectors of toy.*Encode with"):
+        as_answer(strangers, 2, SPACE, "toy")
+
+
 @pytest.mark.parametrize("empty", [[], np.zeros(0), np.zeros((0, 2)), np.zeros((0, 7))])
 def test_no_rows_have_the_right_shape(empty):
     # Libraries disagree about the shape of nothing, so it is ours to say.

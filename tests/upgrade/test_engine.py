@@ -19,6 +19,7 @@ from holdfast.errors import (
     UpgradeError,
 )
 from holdfast.items import Item
+from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.backfill.pace import BatchSize, RateLimit, delay
 from holdfast.upgrade.engine import Engine
@@ -241,6 +242,25 @@ def test_a_refused_token_pauses_and_blames_no_item(setup):
         one.engine().run()
     assert one.gallery.state == "paused"
     assert one.ledger.counts() == {"todo": 300, "quarantined": 0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda rows: rows[:, :10], EncoderMisconfigured),
+        (lambda rows: Vectors(Space("stranger", 12), rows), EncoderMisconfigured),
+        (lambda rows: None, UpgradeError),
+    ],
+)
+def test_a_model_of_somebody_s_own_is_judged_by_what_it_answers(setup, answer, error):
+    """It need not check its answers itself: a wrong length is told of before items are blamed."""
+    one = setup()
+    encode = one.new_model.encode
+    one.new_model.encode = lambda contents, role: answer(encode(contents, role).array)
+    with pytest.raises(error, match="encoder of new: expected"):
+        one.engine().run()
+    blamed = 0 if error is EncoderMisconfigured else 128
+    assert one.ledger.counts() == {"todo": 300 - blamed, "quarantined": blamed}
 
 
 def test_a_command_from_elsewhere_pauses_and_throttles(setup):

@@ -10,13 +10,13 @@ import pytest
 from holdfast.arrays import Vectors
 from holdfast.errors import (
     EncoderError,
+    EncoderMisconfigured,
     InvalidInput,
     LedgerError,
     NotFinite,
     StoreError,
     UpgradeError,
     WrongCount,
-    WrongSpace,
 )
 from holdfast.items import Item
 from holdfast.space import Space
@@ -224,7 +224,7 @@ class Odd(ToyEncoder):
         return made
 
 
-@pytest.mark.parametrize(("how", "error"), [("count", WrongCount), ("space", WrongSpace)])
+@pytest.mark.parametrize(("how", "error"), [("count", WrongCount), ("space", EncoderMisconfigured)])
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_an_answer_that_cannot_be_stored_is_refused_before_the_journal(tmp_path, how, error, side):
     world = World(tmp_path)

@@ -108,9 +108,8 @@ def as_answer(values: Any, count: int, space: Space, owner: str) -> Vectors:
         owner: Whose answer it is, for the message.
     Raises:
         WrongCount: More or fewer rows than contents.
-        EncoderMisconfigured: Rows of another length: no content is to blame.
-        EncoderError: Anything else that makes the rows unusable: NaN, a zero row under cosine,
-            another space.
+        EncoderMisconfigured: Rows of another length or space: no content is to blame.
+        EncoderError: Anything else that makes the rows unusable: NaN, a zero row under cosine.
     """
     try:
         rows = len(values)
@@ -124,7 +123,9 @@ def as_answer(values: Any, count: int, space: Space, owner: str) -> Vectors:
         return nothing(space)
     try:
         return as_vectors(values, space, owner)
-    except (InvalidInput, WrongSpace) as cause:
+    except WrongSpace as cause:
+        raise EncoderMisconfigured(owner, cause.expected, cause.got, cause.fix) from cause
+    except InvalidInput as cause:
         # Rows of numbers, but not as many, are about the model; anything else about a content.
         if isinstance(cause, DimensionMismatch) and np.ndim(values) == 2 and np.size(values):
             raise EncoderMisconfigured(owner, cause.expected, cause.got, _LENGTH) from cause

@@ -92,7 +92,7 @@ class Intake:
             raise SourceError(
                 "build",
                 f"at most {self._limit} items that cannot be embedded or stored",
-                f"{len(self.left_out)}; the last one, {name!r}: {reason}",
+                f"{len(self.left_out)}; the last one, {name!r}: {reason.removesuffix('.')}",
                 "Mend the cause, or raise max_quarantined under [upgrade]; then build again: "
                 "it goes on.",
             )

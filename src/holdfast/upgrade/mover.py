@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..arrays import IntArray, Vectors, as_vectors
+from ..encode.base import as_answer
 from ..errors import (
     EncoderError,
     EncoderMisconfigured,
@@ -19,7 +20,7 @@ from ..errors import (
 from ..items import Item
 from ..space import Space
 from ..store.base import Rows
-from .side import Encodes, Maps, one_each
+from .side import Encodes, Maps
 from .sides.halving import halve
 
 GONE = "the source no longer has its content"
@@ -113,7 +114,7 @@ class ReEmbed:
 
     def _checked(self, contents: list[object]) -> Vectors:
         made = self.encoder.encode(contents, "document")
-        return one_each(made, len(contents), self.target, f"encoder of {self.target.name}")
+        return as_answer(made, len(contents), self.target, f"encoder of {self.target.name}")
 
 
 class Translate:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..arrays import Vectors, as_vectors
-from ..errors import ConfigError, WrongCount
+from ..arrays import Vectors
+from ..errors import ConfigError
 from ..items import Content, Role
 from ..space import Space
 from ..store.base import VectorStore
@@ -32,28 +32,6 @@ class Maps(Protocol):
     def target(self) -> Space: ...
 
     def transform(self, vectors: Vectors) -> Vectors: ...
-
-
-def one_each(made: Any, count: int, space: Space, owner: str) -> Vectors:
-    """What an encoder answered, if it is a vector for each item.
-
-    Args:
-        made: Its answer.
-        count: Items it was asked for.
-        space: The vectors' space.
-        owner: Whose answer it is, for the message.
-    Raises:
-        WrongCount: More or fewer vectors than items.
-        InvalidInput: See `as_vectors`.
-    """
-    if len(made) != count:
-        raise WrongCount(
-            owner,
-            f"{count} vectors, one per item",
-            str(len(made)),
-            "The encoder must answer every item, in order.",
-        )
-    return as_vectors(made, space, owner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,6 @@ def refuse_many(ledger: Ledger, failed: Mapping[str, str], limit: int) -> None:
         raise UpgradeError(
             "backfill",
             f"at most {limit} quarantined items",
-            f"{count}; the last one, {name!r}: {reason}",
+            f"{count}; the last one, {name!r}: {reason.removesuffix('.')}",
             "Mend the cause, then retry the quarantined items and backfill again.",
         )

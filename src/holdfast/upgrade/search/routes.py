@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ...arrays import Vectors
+from ...encode.base import as_answer
 from ...errors import ConfigError, EncoderUnavailable, InvalidInput, WrongSpace
 from ...items import Content
-from ..side import Side, one_each
+from ..side import Side
 from .promise import begun
 
 Queries: TypeAlias = Sequence[Content] | Vectors | Sequence[Vectors]
@@ -144,7 +145,7 @@ class Routes:
             return self._bridged(side)
         made = side.reach(self._contents, self._role, lambda: self.into(self._other(side)))
         owner = f"the model of {side.space.name}"
-        return one_each(made, len(self._contents), side.space, owner)
+        return as_answer(made, len(self._contents), side.space, owner)
 
     def _other(self, side: Side) -> Side:
         # Not by the old side: a newly fitted bridge may have replaced it meanwhile.
