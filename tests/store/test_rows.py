@@ -310,9 +310,9 @@ def test_a_database_without_its_vectors_is_refused(rows, size):
 def test_a_newer_format_and_a_foreign_database_are_refused(rows, tmp_path):
     rows.close()
     with sqlite3.connect(rows.folder / "rows.sqlite") as db:
-        db.execute("UPDATE meta SET value = 3 WHERE key = 'format'")
+        db.execute("UPDATE meta SET value = 4 WHERE key = 'format'")
     db.close()
-    with pytest.raises(StoreError, match="expected format 2, got format 3"):
+    with pytest.raises(StoreError, match="expected format 3, got format 4"):
         RowFile(rows.folder, SPACE)
     foreign = tmp_path / "foreign"
     foreign.mkdir()

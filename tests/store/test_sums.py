@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 
 import numpy as np
@@ -93,31 +92,15 @@ def test_checksums_move_with_the_rows(folder):
         turn(folder / "vectors.1.f32", 128 * place)
 
 
-def test_rows_of_an_earlier_version_are_believed_and_later_ones_are_not(folder):
-    with closing(sqlite3.connect(folder / "rows.sqlite")) as file:
-        file.execute("DROP TABLE sums")
+def test_checksums_begin_anew_when_no_row_is_left(folder):
     with closing(RowFile(folder, SPACE)) as rows:
-        write(rows, [6, 7])
-        rows.delete(["n0"])
-        rows.compact(force=True)  # n1 to n5 have none, n6 and n7 have theirs
-    path = folder / "vectors.1.f32"
-    turn(path, 0)
-    assert read(folder)[0, 0] != ROWS[1, 0]
-    turn(path, 128 * 6)
-    with pytest.raises(StoreError, match="1 of 7 that are not, such as 'n7'"):
+        rows.delete(NAMES)
+        assert rows.compact().tolist() == []
+        write(rows, [7, 8])
+    np.testing.assert_array_equal(read(folder), ROWS[7:9])
+    turn(folder / "vectors.1.f32", 130)
+    with pytest.raises(StoreError, match="1 of 2 that are not, such as 'n8'"):
         read(folder)
-
-
-def test_what_an_earlier_version_compacted_is_believed(folder):
-    """It knows nothing of checksums, so that they are of other rows after it."""
-    with closing(RowFile(folder, SPACE)) as rows:
-        rows._data.sums.renumber = lambda alive, generation: None
-        rows.delete(["n0"])
-        rows.compact(force=True)
-    np.testing.assert_array_equal(read(folder), ROWS[1:6])
-    with closing(RowFile(folder, SPACE)) as rows:
-        write(rows, [6])
-    np.testing.assert_array_equal(read(folder), ROWS[1:7])
 
 
 @pytest.mark.parametrize("kind", ["edge", "faiss"])

@@ -106,21 +106,6 @@ def test_what_utf_8_cannot_write_is_spelled_out(ledger):
     assert row.seal("") == row.hash
 
 
-def test_a_ledger_of_before_gets_an_audit_when_it_is_written(tmp_path):
-    path = tmp_path / "ledger.sqlite"
-    Ledger(path, lambda: 0.0).close()
-    other = sqlite3.connect(path)
-    other.execute("DROP TABLE audit")  # and its triggers with it
-    other.commit()
-    other.close()
-    looked = Ledger(path, lambda: 0.0, readonly=True)
-    assert (looked.deeds(), Audit(looked).check()) == ([], None)
-    looked.close()
-    written = Ledger(path, lambda: 0.0)
-    assert Audit(written).record("start").number == 1
-    written.close()
-
-
 def test_two_processes_make_one_chain(tmp_path):
     one, two = (Ledger(tmp_path / "ledger.sqlite", lambda: 0.0) for _ in range(2))
     for n in range(6):

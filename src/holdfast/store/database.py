@@ -16,7 +16,7 @@ from ..space import Space
 from ..sqlite import way_out
 from . import flags, sums
 
-FORMAT = 2
+FORMAT = 3
 _CHUNK = 900  # values in one statement; old SQLite takes 999
 ROWS = (
     "CREATE TABLE {} (slot INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
@@ -87,12 +87,10 @@ class Database:
                 self.connection.execute(ROWS.format("rows"))
                 self.connection.execute(_META)
                 self.connection.execute(flags.TABLE)
+                self.connection.execute(sums.TABLE)
                 self.connection.executemany("INSERT INTO meta VALUES (?, ?)", [*meta.items()])
         self._check(space)
         self._counts = self._read_counts()
-        if "sums" not in tables:  # of a file that is only made, or was made by an earlier version
-            with self.transaction():
-                self.connection.execute(sums.TABLE)
         self.flags, self.sums = flags.Flags(self.connection), sums.Sums(self.connection)
 
     @property
@@ -191,7 +189,7 @@ class Database:
         run("DROP TABLE rows")
         run("ALTER TABLE fresh RENAME TO rows")
         self.flags.renumber(alive)
-        self.sums.renumber(alive, self.counts.generation)
+        self.sums.renumber(alive)
         self.count(generation=self.counts.generation + 1, slots=len(alive))
 
 

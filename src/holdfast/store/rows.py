@@ -122,7 +122,7 @@ class RowFile:
 
     def _refuse_turned(self) -> None:
         """Refuse to answer by rows that are not what was written."""
-        turned = self._data.sums.turned(self._vectors, self.slots, self.generation)
+        turned = self._data.sums.turned(self._vectors, self.slots)
         names = sorted(self.ids_at(turned).values())  # nobody reads dead slots
         if names:
             some = ", ".join(repr(name[self._prefix :]) for name in names[:_TOLD])
@@ -190,7 +190,7 @@ class RowFile:
                     self._data.connection.executemany(
                         "REPLACE INTO rows VALUES (?, ?, ?, ?)", zip(*columns, strict=True)
                     )
-                    self._data.sums.put(first, sums, self.generation)
+                    self._data.sums.put(first, sums)
                     if hidden.any():
                         self._data.flags.put(slots[hidden], False)
                         self._data.flags.put(fresh[hidden], True)

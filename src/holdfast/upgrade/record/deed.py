@@ -22,17 +22,17 @@ DONE = "done"
 
 SCHEMA = (
     """
-    CREATE TABLE IF NOT EXISTS audit (
+    CREATE TABLE audit (
         number INTEGER PRIMARY KEY, time REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
         why TEXT NOT NULL, gate TEXT NOT NULL, outcome TEXT NOT NULL, hash TEXT NOT NULL
     )
     """,
     """
-    CREATE TRIGGER IF NOT EXISTS audit_is_not_changed BEFORE UPDATE ON audit
+    CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END
     """,
     """
-    CREATE TRIGGER IF NOT EXISTS audit_is_not_shortened BEFORE DELETE ON audit
+    CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END
     """,
 )

@@ -104,11 +104,6 @@ class LedgerFile:
             raise LedgerError(
                 str(self.path), "a readable ledger", "an empty file", "Begin again: holdfast build."
             )
-        # One of an earlier version has no audit.
-        if not readonly and not (self._has("audit") and self._has("audit_is_not_shortened")):
-            with self._change():
-                for statement in AUDIT:
-                    self._db.execute(statement)
         found = self.meta("format")
         if found != str(FORMAT):
             raise LedgerError(
@@ -210,9 +205,6 @@ class LedgerFile:
 
     # who did what
 
-    def _has(self, name: str) -> bool:
-        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = ?", name))
-
     def keep(self, deed: Deed) -> Deed:
         """Add a deed to the audit; when this returns it is on disk. Answers the row."""
         with self._change():
@@ -225,8 +217,6 @@ class LedgerFile:
 
     def deeds(self, after: int = 0, limit: int | None = None) -> list[Deed]:
         """What is in the audit behind a number, oldest first."""
-        if not self._has("audit"):  # only looked at, and of an earlier version
-            return []
         sql = f"SELECT {COLUMNS} FROM audit WHERE number > ? ORDER BY number LIMIT ?"
         return [deed_of(row) for row in self._rows(sql, after, -1 if limit is None else limit)]
 

@@ -109,8 +109,7 @@ class Stage:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Stage:
         """Read what `to_json` wrote."""
-        held = bool(data.get("held", False))  # earlier ledgers do not say
-        return cls(data["share"], tuple(data["tenants"]), data["where"], held)
+        return cls(data["share"], tuple(data["tenants"]), data["where"], data["held"])
 
 
 def place(key: str | bytes, salt: str) -> float:
