@@ -11,6 +11,7 @@ from holdfast.arrays import Vectors
 from holdfast.errors import (
     EncoderError,
     EncoderMisconfigured,
+    EncoderUnavailable,
     InvalidInput,
     LedgerError,
     NotFinite,
@@ -251,6 +252,28 @@ def test_a_content_that_only_the_new_model_cannot_place_stays_on_the_old_side(tm
     assert world.gallery.search([A], 1).ids.tolist() == [["x"]]
     assert world.ledger.waiting(["x"]) == {"x"}
     world.ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("until", "cut", "told"),
+    [
+        (0.5, False, "once it is gone for good, name encoder = 'none' under"),
+        (1.0, False, "once it is gone for good, name encoder = 'none' under"),
+        (1.0, True, "holdfast finish gives that up"),
+    ],
+)
+def test_a_write_that_the_old_model_holds_up_says_why_it_is_needed(world, until, cut, told):
+    world.engine.run(until)
+    if cut:
+        world.engine.cut_over()
+    error = EncoderUnavailable("model", "an answer", "none", "Try later.")
+    for _ in range(2):
+        world.old_model.fail = [error]
+        with pytest.raises(EncoderUnavailable, match=f"Try later. Until the upgrade.*{told}") as no:
+            world.gallery.upsert([Item("x", A)])
+        assert str(no.value).count("Until") == 1
+    world.gallery.upsert([Item("x", A)])
+    assert len(world.gallery) == 41
 
 
 @pytest.mark.parametrize("payload", [{"n": float("nan")}, {"n": {1, 2}}, {"n": b"x"}, "text"])

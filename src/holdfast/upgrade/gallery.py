@@ -33,8 +33,9 @@ from .side import Side
 _PAGE = 4_096  # rows of a scan
 _KEPT_UP = (
     "Until the upgrade is finished writes need the old model too, so that there is a way back; "
-    "holdfast finish gives that up."
 )
+_GIVE_UP = "holdfast finish gives that up."
+_IF_DEAD = "once it is gone for good, name encoder = 'none' under [old] in its place."
 
 
 class Gallery(Searches):
@@ -148,8 +149,9 @@ class Gallery(Searches):
         try:
             return routes.into(self.old), new
         except EncoderError as error:
-            if state in ("cutting over", "cut over"):
-                error.fix = f"{error.fix} {_KEPT_UP}".lstrip()
+            said = _KEPT_UP + (_GIVE_UP if state == "cut over" else _IF_DEAD)
+            if said not in error.fix:  # a model may raise the same one again
+                error.fix = f"{error.fix} {said}".lstrip()
             raise
 
     def _write(
