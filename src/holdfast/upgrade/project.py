@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arrays import Vectors
 from ..errors import ConfigError, MissingIds, SourceError, UpgradeError
+from ..settings import path_of
 from ..source.memory import MemorySource
 from ..space import Space
 from ..store.base import Rows, VectorStore, get_known, pages
@@ -256,7 +257,7 @@ class Project(Served):
             raise ConfigError(
                 "plan: order_file", "a file of ids", "none", "Order 'given' needs it."
             )
-        return read_ids(self.path.parent / plan.order_file)
+        return read_ids(path_of(plan.order_file, self.path.parent, "plan: order_file"))
 
     def quality(self, gallery: Gallery) -> Quality | None:
         """Measures an open gallery; None where the file names no judged queries.

@@ -11,6 +11,7 @@ import numpy as np
 from ...arrays import FloatArray, IntArray, Vectors
 from ...errors import ConfigError, UpgradeError
 from ...hits import Hits
+from ...settings import path_of
 from ...store.base import Rows, VectorStore, pages
 from ..mover import Mover
 from ..order import fair_sample, read_ids, read_rows
@@ -70,7 +71,7 @@ class Ranking:
         return ways[plan.order]()
 
     def _file(self) -> Path:
-        return self._home / (self._plan.order_file or "")
+        return path_of(self._plan.order_file or "", self._home, "plan: order_file")
 
     # by past searches
 
@@ -188,7 +189,7 @@ def check_order(plan: Plan, home: Path) -> None:
         raise ConfigError("plan: order_file", what, "none", f"Order {plan.order!r} needs it.")
     if plan.order in READS_FILE and plan.order_file:
         read = read_ids if plan.order == "given" else read_log
-        read(home / plan.order_file)
+        read(path_of(plan.order_file, home, "plan: order_file"))
     if plan.order in NEEDS_FIELD and not plan.order_field:
         raise ConfigError(
             "plan: order_field", "a payload field", "none", f"Order {plan.order!r} needs it."
