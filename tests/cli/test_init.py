@@ -115,6 +115,14 @@ def test_an_id_is_no_template_and_escaped_braces_name_no_field(written, home):
     assert source["payload"] == ["lang"]
 
 
+@pytest.mark.parametrize("option", ["--id", "--text"])
+def test_an_empty_name_of_a_field_is_not_taken_for_the_usual_one(home, option):
+    home.config.unlink()
+    docs = str(home.folder / "docs.jsonl")
+    said = home.refused("init", "--source", docs, option, "")
+    assert f"got id={'' if option == '--id' else 'id'!r}, text=" in said
+
+
 def test_fields_that_no_file_can_name_are_left_out(written, home):
     path = home.folder / "odd.jsonl"
     path.write_text('{"id": "a", "text": "x", "": 1, "b\\u0000": 2, "c\\ud800": 3, "d": 4}\n')

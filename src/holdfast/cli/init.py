@@ -25,8 +25,8 @@ _IDS = ("id", "_id", "doc_id", "docid", "uid", "key")
 _TEXTS = ("text", "content", "body", "contents", "passage", "abstract")
 
 TEMPLATE = """\
-# What Holdfast upgrades, and how. Paths are relative to this file. Secrets never stand in
-# here: settings that end in _env name an environment variable.
+# What Holdfast upgrades, and how. Paths are relative to this file; ~ is your own
+# folder. Secrets never stand in here: settings that end in _env name an environment variable.
 version = 1
 gallery = "gallery"             # folder of the stores and of the ledger
 
@@ -142,8 +142,11 @@ def _source(home: Path, told: dict[str, Any]) -> str:
     named = _toml(_relative(path or Path("documents.jsonl"), home))
     if path is not None:
         record = _first(path) if kind == "jsonl" else _columns(path)
-    name = told["id_field"] or next((key for key in _IDS if key in record), "id")
-    text = told["text_field"] or next((key for key in _TEXTS if key in record), "text")
+    name, text = told["id_field"], told["text_field"]
+    if name is None:
+        name = next((key for key in _IDS if key in record), "id")
+    if text is None:
+        text = next((key for key in _TEXTS if key in record), "text")
     read = Fields(name, text, None).text  # refuses a template that is none
     _occur("--id", [name], record)
     _occur("--text", read, record)
@@ -280,9 +283,10 @@ def _is_toml(value: str) -> bool:
 def _relative(path: Path, home: Path) -> str:
     """As the file should say it: relative to its own folder where it lies below that."""
     try:
-        return path.resolve().relative_to(home.resolve()).as_posix()
+        told = path.resolve().relative_to(home.resolve()).as_posix()
     except ValueError:
         return str(path.resolve())
+    return f"./{told}" if told.startswith("~") else told
 
 
 def _toml(value: str | list[str]) -> str:
