@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from holdfast.errors import EncoderUnavailable
+from holdfast.measure.interval import FEW
 from holdfast.upgrade.gate import UNCOMPARED
 from holdfast.upgrade.watching.quality import Quality
 from tests.cli import toys
@@ -78,6 +79,24 @@ def test_a_model_that_is_worse_fails_the_gate_with_exit_code_one(home):
     assert verdicts["old/old"] == "info"
 
 
+@pytest.mark.parametrize("count", [FEW - 1, FEW])
+def test_fewer_queries_than_show_anything_fail_no_gate(home, count):
+    home.configure(new="awful", more='[[gate]]\ncell = "mixed@*"\nnot_worse = true', judged=True)
+    judged = "".join(f"q{i}\td{i}\t1\n" for i in range(count))
+    (home.folder / "qrels.tsv").write_text(judged)
+    home.done("build")
+    home.done("plan")
+    data = home.data("backfill", code=int(count == FEW))
+    last = data["findings"][-1]
+    if count == FEW:
+        assert (data["failed"], len(data["gate"])) == ([last["cell"]], 1)
+        return
+    assert (data["state"], data["failed"], data["gate"]) == ("ready", [], [])
+    assert {finding["verdict"] for finding in data["findings"]} == {"info"}
+    assert last["note"].startswith("19 queries are too few to judge by; against old/old: -")
+    assert last["high"] < data["findings"][0]["low"]  # the intervals alone would have it so
+
+
 def test_a_failed_gate_names_the_cells(home):
     home.configure(new="awful", judged=True)
     home.done("build")
@@ -147,7 +166,11 @@ def test_judgements_of_items_that_are_not_there_are_not_measured_as_zero(judged)
     assert "judgements.qrels: expected relevant items that the gallery has" in said
     assert "got none of 40, such as 'doc_0'. They are named by their ids" in said
     answers.write_text("".join(f"q{i}\td{i}\t1\n" for i in range(39)) + "q39\tgone\t1\n")
-    assert judged.data("backfill")["findings"][0]["value"] > 0.0
+    first, second = judged.data("backfill", "--until", "5%")["findings"][:2]
+    assert first["value"] > 0.0
+    assert first["note"] == "1 of 40 relevant items are not in the gallery: missed"
+    assert second["note"].startswith("against old/old")
+    assert judged.done("status").count(first["note"]) == 1
 
 
 def test_judgements_that_cannot_be_read_are_refused_before_a_cut_over(judged):

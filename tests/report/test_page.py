@@ -67,6 +67,15 @@ def test_a_failed_cell_says_so_in_words_too(ledger):
     assert {"class": "fail"} in page.all("span")
 
 
+def test_what_is_to_be_known_of_the_judgements_stands_under_the_cells(ledger):
+    note = "1 of 40 relevant items are not in the gallery: missed"
+    finding = record(ledger, 0.0, answered(0.0))
+    told = {**ledger.findings()[0], "finding": {**finding.to_json(), "note": note}}
+    ledger.record(told)
+    record(ledger, 1.0, answered(1.0), base=answered(0.0))
+    assert f"old/old: {note}." in page_of(ledger).texts["p"]
+
+
 def test_two_metrics_are_kept_apart_by_name(measured):
     record(measured, 0.0, answered(0.0), metric="RR@10")
     record(measured, 0.0, answered(0.5), part="short")

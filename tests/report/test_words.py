@@ -45,6 +45,14 @@ def test_a_fall_names_the_share_that_fell_furthest(ledger):
     )
 
 
+def test_few_queries_are_said_to_be_few(ledger):
+    record(ledger, 0.0, np.ones(19))
+    record(ledger, 1.0, np.zeros(19))
+    assert gain(Report.of(ledger).main) == (
+        "R@10 fell from 1.000 to 0.000; 19 queries are too few to judge by"
+    )
+
+
 def test_a_dip_within_the_interval_is_not_called_a_fall(ledger):
     base = answered(0.0)
     lower = base.copy()

@@ -8,8 +8,9 @@ import pytest
 from bench import judged
 from holdfast.align.choose import choose
 from holdfast.errors import ConfigError, InvalidInput
+from holdfast.measure.interval import bootstrap
 from holdfast.store.topk import best
-from holdfast.upgrade.assess import decide
+from holdfast.upgrade.assess import _cells, decide
 from holdfast.upgrade.foresight.forecast import (
     SHARES,
     Forecast,
@@ -227,6 +228,14 @@ def test_with_a_handful_of_queries_nothing_is_settled():
     (verdict, reasons), _ = assessed(World(NOISY, CLEAR, queries=12))
     assert verdict == "hold"
     assert "too few" in reasons[0]
+
+
+@pytest.mark.parametrize(("count", "verdicts"), [(19, ["info"] * 4), (20, ["fail"] * 2)])
+def test_no_share_is_judged_by_a_handful_of_queries(count, verdicts):
+    old = np.linspace(0.1, 0.5, count)
+    points = tuple(bootstrap(old - gap) for gap in (0.0, 0.1))
+    curve = Forecast("R@10", "random", (0.0, 1.0), points, (), np.stack([old, old - 0.1])[None])
+    assert [finding.verdict for finding in _cells(curve, old, old)][-len(verdicts) :] == verdicts
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def test_not_worse_reads_the_verdict_of_the_finding_itself():
     rule = Rule(cell="mixed@*", not_worse=True)
     worse, fine = found("mixed@10%", 0.1, verdict="fail"), found("mixed@20%", 0.1, verdict="info")
     assert [f.verdict for f in judge([rule], [worse, fine])] == ["fail", "pass"]
+    alone = Finding("R@10", "mixed@10%", 0.1, 0.1, 0.1, 19, note="too few")
+    assert judge([rule], [alone]) == [alone]
     both = Rule(cell="mixed@*", not_worse=True, at_least=0.0)
     assert judge([both], [worse])[0].verdict == "fail"
 

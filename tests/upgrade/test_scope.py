@@ -38,3 +38,19 @@ def test_all_answers_are_ranked_whatever_else_was_judged(monkeypatch, right, wro
     assert (made.relevant.sum(axis=1) == right).all()
     answers = {n for q in project.judgements().qrels.values() for n, grade in q.items() if grade}
     assert len(made.ids) == (ranked or len(answers))
+
+
+def test_relevant_items_that_the_gallery_lacks_are_counted(monkeypatch):
+    monkeypatch.setattr(scope, "read_rows", lambda store: (IDS, np.zeros(COUNT, dtype=np.int64)))
+    qrels = {"q0": {"d0": 1, "gone": 1}, "q1": {"gone": 2, "away": 1}, "q2": {"d1": 1, "x": 0}}
+    judged = Judgements.from_dict(qrels, {query: query for query in qrels})
+    project = project_of(1, 0)
+    project.judgements = lambda: judged
+    made = scope_of(project, store=None, sample=0.1)
+    assert made.judgements.query_ids == ("q0", "q2")
+    assert made.absent == (
+        "2 of 4 relevant items are not in the gallery; "
+        "1 of 3 queries have no other and are left out."
+    )
+    project.judgements = lambda: judged.take([2])
+    assert scope_of(project, store=None, sample=0.1).absent == ""

@@ -61,7 +61,15 @@ def _cells(report: Report) -> Html:
     )
     rows = [_row(cell, not one) for cell in report.cells]
     caption = "Measured cells, query space/gallery space"
-    return joined((table(caption, header, rows, "cells"), element("p", note, class_="note")))
+    notes = [note, *_notes(report)]
+    told = [element("p", each, class_="note") for each in notes]
+    return joined((table(caption, header, rows, "cells"), *told))
+
+
+def _notes(report: Report) -> list[str]:
+    """What to know of cells that are compared with nothing."""
+    alone = [cell.finding for cell in report.cells if cell.difference is None]
+    return [f"{cell_name(finding.cell)}: {finding.note}." for finding in alone if finding.note]
 
 
 def _row(cell: Cell, with_metric: bool) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+from ..measure.interval import FEW
 from ..upgrade.sides.stage import Stage
+from ..upgrade.watching.quality import too_few
 from .build import Cell, Moment, Report
 
 _STATES: Mapping[str | None, str] = MappingProxyType(
@@ -90,6 +92,8 @@ def gain(cells: Sequence[Cell]) -> str:
     clauses = f"{last.finding.metric} {_change(first, last)}"
     if last.share < 1.0:
         clauses += f" at {percent(last.share)} of the gallery"
+    if last.finding.n < FEW:
+        return f"{clauses}; {too_few(last.finding.n)}"
     return f"{clauses}; {_shares_below(first, cells[1:])}"
 
 

@@ -367,7 +367,7 @@ def _cells(curve: Forecast, old: Floats | None, bridged: Floats) -> list[Finding
     last = Finding.of(f"change of {metric}", "new/new", curve.difference(base), note=_FORECAST)
     worse, better = last.high < 0.0, last.low > 0.0
     found.append(replace(last, verdict="fail" if worse else "pass" if better else "info"))
-    return found
+    return [replace(f, verdict="info") if f.n < FEW else f for f in found]
 
 
 def _slices(labels: Sequence[str], name: str, base: Floats, curve: Forecast) -> list[Finding]:

@@ -8,7 +8,7 @@
 
     [[gate]]
     cell = "mixed@*"
-    not_worse = true            # than the cell at share 0, beyond doubt
+    not_worse = true            # than the cell at share 0, beyond doubt; 20 queries or more
 
 A rule that no finding answers fails where everything should have been measured: a gate that
 silently checks nothing is worse than none.
@@ -23,6 +23,7 @@ from fnmatch import fnmatchcase
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..measure.finding import Finding
+from ..measure.interval import FEW
 
 
 class Rule(BaseModel):
@@ -74,7 +75,7 @@ class Rule(BaseModel):
         if self.not_worse and (finding.verdict == "fail" or finding.note == UNCOMPARED):
             return replace(finding, verdict="fail", note=_joined(finding.note, "must not be worse"))
         if self.at_least is None and self.at_most is None:
-            return replace(finding, verdict="pass")
+            return finding if finding.n < FEW else replace(finding, verdict="pass")
         return finding.judged(self.at_least, self.at_most)
 
 

@@ -270,14 +270,16 @@ class Project(Served):
             return None
         wanted = judgements.relevant()
         pieces = (wanted[at : at + _BATCH] for at in range(0, len(wanted), _BATCH))
-        if not any((gallery.old.store.revisions(piece) >= 0).any() for piece in pieces):
+        absent = sum(int((gallery.old.store.revisions(piece) < 0).sum()) for piece in pieces)
+        if absent == len(wanted):
             raise ConfigError(
                 f"{self.path.name}: judgements.qrels",
                 "relevant items that the gallery has",
                 f"none of {len(wanted):,}, such as {wanted[0]!r}",
                 "They are named by their ids, as [source] reads them.",
             )
-        return Quality(gallery, judgements, told.metric, told.k)
+        note = f"{absent:,} of {len(wanted):,} relevant items are not in the gallery: missed"
+        return Quality(gallery, judgements, told.metric, told.k, note if absent else "")
 
     def drop_old(self) -> None:
         """After `finish`: delete the store of the space that was given up.

@@ -45,6 +45,7 @@ class Scope:
             when it has.
         size: How many it may read; which ones depends on what the first ones say.
         answers: Contents that stand for a document, where a question was taken out of it.
+        absent: What to know of relevant items that the gallery does not have.
     """
 
     judgements: Judgements
@@ -55,6 +56,7 @@ class Scope:
     rows: IntArray
     size: int
     answers: dict[str, str] = field(default_factory=dict)
+    absent: str = ""
 
     @property
     def asked(self) -> list[Any]:
@@ -107,13 +109,25 @@ def scope_of(
         raise UpgradeError(
             "assess", "judged queries that the gallery can answer", "none", "Check [judgements]."
         )
+    absent = _absent(judgements, present, len(judgements) - len(asked))
     drawn = np.sort(np.random.default_rng(seed).permutation(asked)[:QUERIES])
     judgements = judgements.take(drawn.tolist())
     kept = _ranked(ids, judgements, seed)
     none = np.zeros(0, np.int64)
-    scope = Scope(judgements, False, ids[kept], revisions[kept], len(ids), none, size)
+    scope = Scope(
+        judgements, False, ids[kept], revisions[kept], len(ids), none, size, absent=absent
+    )
     size = min(_afforded(size, scope.asked, most, len(ids)), len(kept))
     return replace(scope, rows=first_sample(scope.relevant, size, seed), size=size)
+
+
+def _absent(judgements: Judgements, present: set[str], left_out: int) -> str:
+    wanted = judgements.relevant()
+    count = sum(name not in present for name in wanted)
+    words = f"{count:,} of {len(wanted):,} relevant items are not in the gallery"
+    if left_out:
+        words += f"; {left_out:,} of {len(judgements):,} queries have no other and are left out"
+    return f"{words}." if count else ""
 
 
 def _large_enough(size: int, items: int) -> int:

@@ -194,7 +194,7 @@ def _over(new_docs: Vectors, old_docs: Vectors, new_queries: Vectors) -> Vectors
 
 
 def _notes(scope: Scope) -> list[str]:
-    notes = []
+    notes = [scope.absent] if scope.absent else []
     if scope.made:
         notes.append(
             f"{len(scope.judgements)} questions were made from documents: first sentences, taken "

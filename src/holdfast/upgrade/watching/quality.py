@@ -15,7 +15,7 @@ from ...hits import Hits
 from ...items import Content
 from ...measure.curve import Curve
 from ...measure.finding import Finding, mixed
-from ...measure.interval import bootstrap, paired_difference
+from ...measure.interval import FEW, bootstrap, paired_difference
 from ...measure.judgements import Judgements
 from ...measure.ranking import parse
 from ..backfill.status import Status
@@ -38,12 +38,18 @@ class Quality:
         judgements: Queries, with texts, and their relevant items.
         metric: In ir_measures spelling.
         k: Hits asked for; the metric's cut where that is larger.
+        note: For people who read the first finding: what to know of the judgements.
     """
 
     def __init__(
-        self, gallery: Gallery, judgements: Judgements, metric: str = "nDCG@10", k: int = 10
+        self,
+        gallery: Gallery,
+        judgements: Judgements,
+        metric: str = "nDCG@10",
+        k: int = 10,
+        note: str = "",
     ) -> None:
-        self.gallery, self.judgements = gallery, judgements
+        self.gallery, self.judgements, self._note = gallery, judgements, note
         self.metric = parse(metric)
         self._k = max(k, self.metric.k or k)
         self._contents: list[Content] = [item.content for item in judgements.items()]
@@ -55,20 +61,25 @@ class Quality:
         """Ask every judged query; answers the finding for the present cell.
 
         Every later cell is compared with the first one at share 0, query by query: it fails
-        when the whole interval of the difference lies below zero. Where metric or
-        judgements have changed since, nothing can be compared, and the finding says so.
+        when the whole interval of the difference lies below zero. With fewer than `FEW`
+        queries, or where metric or judgements have changed since, nothing is judged, and the
+        finding says so.
         """
         share = self.gallery.share
         values = self.metric.per_query(self._search(), self.judgements)
-        finding = Finding.of(str(self.metric), self._cell(share), bootstrap(values))
+        finding = Finding.of(
+            str(self.metric), self._cell(share), bootstrap(values), note=self._note
+        )
         base = self._base()
         if base is None and share > 0.0:
             finding = replace(finding, note=UNCOMPARED)
         elif base is not None:
             gap = paired_difference(base, np.round(values, _DIGITS))  # as the base was kept
-            worse = gap.high < 0.0
             note = f"against old/old: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+            worse = gap.high < 0.0
             finding = replace(finding, verdict="fail" if worse else "pass", note=note)
+            if gap.n < FEW:
+                finding = replace(finding, verdict="info", note=f"{too_few(gap.n)}; {note}")
         if self.gallery.ledger is not None:
             self.gallery.ledger.record(
                 {
@@ -107,6 +118,16 @@ class Quality:
             if (record["share"], record["finding"]["metric"], record["judgements"]) == asked:
                 return np.array(record["per_query"])
         return None
+
+
+def too_few(count: int) -> str:
+    """Why so many queries judge nothing.
+
+    Example:
+        >>> too_few(1), too_few(5)
+        ('1 query is too few to judge by', '5 queries are too few to judge by')
+    """
+    return f"{count} {'query is' if count == 1 else 'queries are'} too few to judge by"
 
 
 def measured(ledger: Ledger) -> dict[float, dict[str, Any]]:

@@ -23,6 +23,7 @@ def verdict(rules: Sequence[Rule], ledger: Ledger) -> str:
         return "nothing measured"
     broken = failed(judged)
     if not broken:
-        return f"pass: {len(judged)} findings"
+        passed = sum(finding.verdict == "pass" for finding in judged)
+        return f"pass: {passed} findings" if passed else f"not settled: {judged[-1].note}"
     first = broken[0]
     return f"fail: {first.metric} {first.cell} {first.value:.3f}, {first.note}"
