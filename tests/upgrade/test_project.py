@@ -588,8 +588,14 @@ def test_a_metric_alone_is_told_from_the_one_that_serves(home):
     home.project(new="old", dim=16, name="old@1", more='metric = "euclidean"')
     text = project.path.read_text(encoding="utf-8").replace('name = "old@1"', metric, 1)
     project.path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"got that of old@1 \(16-d dot"):
+    with pytest.raises(ConfigError, match=r"got that of old@1 \(16-d dot.* a gallery of its own"):
         Project(project.path).plan()
+    assert home.finds_itself(Project(project.path))
+    text = text.replace('"dot"', '"euclidean"')  # as the message says
+    project.path.write_text(
+        text.replace("version = 1", 'version = 1\ngallery = "other"'), encoding="utf-8"
+    )
+    Project(project.path).build()
     assert home.finds_itself(Project(project.path))
 
 

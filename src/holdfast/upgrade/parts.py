@@ -35,6 +35,11 @@ from .paths import located
 
 ASSESSED = "assessed.sqlite"  # what the new model answered for an assessment
 PAYLOAD = "store-payload"  # the kind of source that reads the old store itself
+_APART = (
+    "They differ in nothing but metric or dimension. With http, moments or python another "
+    "revision under [new] tells them apart; any other model needs a gallery of its own: name "
+    "another folder under gallery and the model under [old], and build."
+)
 
 
 class Parts:
@@ -151,7 +156,7 @@ class Parts:
                 f"{self.path.name}: new",
                 f"a fingerprint of its own for {new}",
                 f"that of {there}, which has a store here",
-                "Tell them apart by the revision under [new].",
+                _APART,
             )
 
     def bridge_path(self, origin: Space, target: Space) -> Path:
