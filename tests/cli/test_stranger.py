@@ -51,7 +51,9 @@ def test_the_item_that_cannot_be_embedded_is_named(home):
     assert "items left out: 1. Mend them" in result.stderr
     write(home, {"id": "a", "text": "", "lang": "en"}, {"id": "b", "text": "", "lang": "en"})
     shutil.rmtree(home.folder / "gallery")
-    assert "the old model can embed, got item 'a' with ''" in home.run("build").stderr
+    said = home.run("build").stderr
+    assert "the old model can embed, got item 'a' with ''. WordLlama" in said
+    assert "No item that was asked alone can be" in said
 
 
 def test_a_build_that_embedded_nothing_leaves_the_choice_of_a_model(home):

@@ -13,6 +13,7 @@ from holdfast.errors import (  # noqa: E402
     EncoderError,
     EncoderUnavailable,
     InvalidInput,
+    UnfitContent,
 )
 from holdfast.space import Space, relation  # noqa: E402
 from holdfast.train.encoder import ModelEncoder, space_of  # noqa: E402
@@ -131,7 +132,12 @@ def test_contents_that_cannot_be_taken_are_refused():
     encoder = ModelEncoder(made, space_of(made, "toy@1", simplex()))
     with pytest.raises(EncoderError, match="contents that the model takes"):
         encoder.encode([[1.0, 2.0]], "query")
-    with pytest.raises(EncoderError, match="contents that the model takes"):
+    with pytest.raises(UnfitContent) as refused:
         encoder.encode(["text"], "query")
+    assert str(refused.value) == (
+        "encoder of toy@1: expected numbers, as the model was trained on, got the text 'text'. "
+        "For texts name a function of yours that asks the model of those numbers, then this one: "
+        'encoder = "python".'
+    )
     with pytest.raises(EncoderError):
         encoder.encode([[np.nan] * 8], "query")

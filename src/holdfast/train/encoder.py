@@ -8,13 +8,25 @@ import numpy as np
 
 from ..arrays import FloatArray, Vectors, as_vectors
 from ..device import check_device
-from ..errors import EncoderError, EncoderUnavailable, InvalidInput, WrongCount, no_memory
+from ..errors import (
+    EncoderError,
+    EncoderUnavailable,
+    InvalidInput,
+    UnfitContent,
+    WrongCount,
+    no_memory,
+)
 from ..items import Content, Role, as_contents
 from ..space import Space, fingerprint
 from .expansion import extended_space
 from .interface import Interface
 from .model import Model, digest, frozen
 from .tensors import Tensor, torch
+
+_OF_TEXTS = (
+    "For texts name a function of yours that asks the model of those numbers, then this one: "
+    'encoder = "python".'
+)
 
 
 def space_of(
@@ -81,7 +93,7 @@ class ModelEncoder:
         size: int = 256,
     ) -> None:
         check_device(device, f"encoder of {space.name}: device")
-        self.space, self.prepare = space, prepare or _stacked
+        self.space, self.prepare = space, prepare or self._stacked
         self.model, self.device, self.size = frozen(model).to(device), device, size
 
     def encode(self, contents: Sequence[Content], role: Role) -> Vectors:
@@ -113,6 +125,17 @@ class ModelEncoder:
         found: FloatArray = vectors.float().cpu().numpy()
         return found
 
+    def _stacked(self, contents: list[Content]) -> Tensor:
+        for content in contents:
+            if isinstance(content, str):
+                raise UnfitContent(
+                    f"encoder of {self.space.name}",
+                    "numbers, as the model was trained on",
+                    f"the text {content[:40]!r}",
+                    _OF_TEXTS,
+                )
+        return torch.from_numpy(np.stack([np.asarray(c, dtype=np.float32) for c in contents]))
+
     def __repr__(self) -> str:
         return f"ModelEncoder({self.space})"
 
@@ -143,7 +166,3 @@ def answered(rows: list[FloatArray], space: Space, owner: str) -> Vectors:
         return as_vectors(np.concatenate(rows), space, owner)
     except InvalidInput as cause:
         raise EncoderError(cause.who, cause.expected, cause.got, cause.fix) from cause
-
-
-def _stacked(contents: list[Content]) -> Tensor:
-    return torch.from_numpy(np.stack([np.asarray(c, dtype=np.float32) for c in contents]))

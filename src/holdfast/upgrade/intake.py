@@ -136,9 +136,9 @@ class Intake:
         raise SourceError(
             "build",
             "contents that the old model can embed",
-            f"item {items[0].id!r} with {str(items[0].content)[:_SHOWN]!r}: {errors[0].got}",
-            "No item that was asked alone can be: mend them, or look at what the model answers, "
-            "and give the same command again: it goes on.",
+            f"item {items[0].id!r} with {str(items[0].content)[:_SHOWN]!r}",
+            f"{errors[0]} No item that was asked alone can be: mend them, or look at what the "
+            "model answers, and give the same command again: it goes on.",
         ) from errors[0]
 
     def _keep(self, items: Sequence[Item], vectors: Vectors, before: Collection[str]) -> None:
