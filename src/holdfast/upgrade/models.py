@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,7 @@ def open_model(kind: str, **options: Any) -> Encoder:
     """
     if kind != TRAINED:
         return open_encoder(kind, **options)
-    unknown = sorted(set(options) - {"path", "device"})
-    if unknown or not isinstance(options.get("path"), str | Path):
-        got = ", ".join(map(repr, unknown)) or "no path"
-        raise ConfigError("encoder 'trained'", "options among path, device", got)
+    check_trained(options)
     if Path(options["path"]).is_dir():
         from ..train.sentence import SentenceFollower
 
@@ -37,3 +35,17 @@ def open_model(kind: str, **options: Any) -> Encoder:
     from ..train.trained import Trained
 
     return Trained.load(options["path"]).encoder(opened, options.get("device", "cpu"))
+
+
+def check_trained(options: Mapping[str, Any]) -> None:
+    """Refuse settings that no file of a trained model is opened with.
+
+    Args:
+        options: As for `open_model`.
+    Raises:
+        ConfigError: One that it does not take, or no path.
+    """
+    unknown = sorted(set(options) - {"path", "device"})
+    if unknown or not isinstance(options.get("path"), str | Path):
+        got = ", ".join(map(repr, unknown)) or "no path"
+        raise ConfigError("encoder 'trained'", "options among path, device", got)
