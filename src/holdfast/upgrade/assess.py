@@ -327,12 +327,14 @@ class Assessor:
 
     def _order(self, plan: Plan, scope: Scope) -> Order:
         given = self.project.given_order(plan) if plan.order == "given" else None
+        place = {name: at for at, name in enumerate(scope.ids)}
+        if given is not None and len(place) < scope.items:  # of the others nothing is seen here
+            given = [name for name in given if name in place] or None
         # Orders that are worked out when the backfill starts are forecast as a random one.
         how = "random" if plan.order in RANKED and given is None else plan.order
-        place = {name: at for at, name in enumerate(scope.ids)}
 
         def order(seed: int) -> IntArray:
-            names = arrange(how, scope.ids, scope.revisions, seed, given)
+            names = arrange(how, scope.ids, scope.revisions, seed, given, plan.merge)
             return np.array([place[name] for name in names], dtype=np.int64)
 
         return order
