@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import InvalidInput
-from holdfast.measure.comparison import compare, compare_cells
+from holdfast.measure.comparison import compare
 from holdfast.measure.interval import paired_difference
 
 RNG = np.random.default_rng(0)
@@ -79,16 +79,6 @@ def test_a_verdict_is_pass_fail_or_info():
     assert found.note.startswith("test; worse: ")
     assert found.value == pytest.approx(-0.1)
     assert compare(HARD, HARD).finding("AP", "new/new").verdict == "info"
-
-
-def test_cells_are_compared_with_one_of_them():
-    got = compare_cells({"old/old": HARD, "new/old": HARD - 0.1, "new/new": HARD + 0.1})
-    assert {cell: one.outcome for cell, one in got.items()} == {
-        "new/old": "worse",
-        "new/new": "better",
-    }
-    with pytest.raises(InvalidInput, match="old/old"):
-        compare_cells({"new/new": HARD})
 
 
 def test_what_cannot_be_compared_is_refused():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from holdfast.errors import InvalidInput
 from holdfast.hits import Hits
-from holdfast.measure.flips import flips, flips_at
+from holdfast.measure.flips import flips
 from holdfast.measure.judgements import Judgements
 from holdfast.measure.ranking import parse
 
@@ -43,13 +43,13 @@ def test_at_k_the_change_is_that_of_success():
     )
     before, after = random_hits(random, 50, 8), random_hits(random, 50, 8)
     for k in (1, 3, 8):
-        got = flips_at(k, before, after, judgements, resamples=200)
         old = parse(f"Success@{k}").per_query(before, judgements)
         new = parse(f"Success@{k}").per_query(after, judgements)
+        got = flips(old, new, resamples=200)
         assert got.positive.value - got.negative.value == pytest.approx(new.mean() - old.mean())
         assert all(old[i] == 1 and new[i] == 0 for i in got.lost)
         assert all(old[i] == 0 and new[i] == 1 for i in got.won)
-    same = flips_at(3, before, before, judgements, resamples=20)
+    same = flips(old, old, resamples=20)
     assert (same.negative.value, same.positive.value, same.change.high) == (0.0, 0.0, 0.0)
     # None of 50 queries flipped: Wilson's upper end for 0 of 50.
     assert same.negative.high == same.positive.high == pytest.approx(0.0713, abs=1e-4)

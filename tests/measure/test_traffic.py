@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import InvalidInput
 from holdfast.measure.comparison import compare
 from holdfast.measure.curve import Curve
-from holdfast.measure.judgements import Judgements
-from holdfast.measure.traffic import by_item, effective_count, weighted, zipf
+from holdfast.measure.traffic import effective_count, weighted, zipf
 
 
 @given(st.integers(1, 300), st.floats(0, 3))
@@ -18,25 +17,6 @@ def test_zipf_adds_up_and_keeps_its_ratios(n, exponent):
     assert got.sum() == pytest.approx(1.0)
     ranks = np.arange(1, n + 1)
     np.testing.assert_allclose(got / got[0], (1.0 / ranks) ** exponent)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000))
-def test_the_weight_of_items_is_shared_out_whole(seed):
-    random = np.random.default_rng(seed)
-    qrels = {
-        f"q{i}": {f"d{d}": int(g) for d, g in zip(*random.integers(0, 3, (2, 4)), strict=True)}
-        | {f"d{random.integers(0, 9)}": 1}
-        for i in range(6)
-    }
-    weights = {f"d{d}": float(w) for d, w in enumerate(random.random(12))}
-    got = by_item(Judgements.from_dict(qrels), weights)
-    answering = {d for grades in qrels.values() for d, g in grades.items() if g > 0}
-    assert got.sum() == pytest.approx(sum(weights[d] for d in answering))
-    asked = {d: sum(q.get(d, 0) > 0 for q in qrels.values()) for d in answering}
-    for value, grades in zip(got, qrels.values(), strict=True):
-        slow = sum(weights[d] / asked[d] for d, g in grades.items() if g > 0)
-        assert value == pytest.approx(slow)
 
 
 def test_draws_of_weighted_queries_spread_as_so_many_of_equal_weight():
@@ -109,11 +89,6 @@ def test_effective_count_of_equal_weights_is_their_number():
 
 
 def test_senseless_weights_are_refused():
-    judged = Judgements.from_dict({"q": {"a": 1}})
     for n, exponent in ((0, 1.0), (3, -1.0), (3, np.inf), (3, np.nan)):
         with pytest.raises(InvalidInput, match="zipf"):
             zipf(n, exponent)
-    with pytest.raises(InvalidInput, match="-1"):
-        by_item(judged, {"a": -1.0})
-    with pytest.raises(InvalidInput, match="has a weight"):
-        by_item(judged, {"b": 1.0})

@@ -24,7 +24,6 @@ def test_the_range_holds_every_weight_within_epsilon():
     assert (found.low, found.high) == (good.min(), good.max())
     assert found.best == WEIGHTS[means.argmax()]
     assert found.low < 0.4 < found.high
-    assert found.pinned
     assert found.value == pytest.approx(means[found.chosen == WEIGHTS][0])
     finding = found.finding("RR", "old to new")
     assert (finding.value, finding.low, finding.high) == (found.best, found.low, found.high)
@@ -34,7 +33,6 @@ def test_a_weight_that_the_data_does_not_pin_down_is_left_at_the_simpler_end():
     found = choose_weight(WEIGHTS, values(lambda w: 0.8 - 0.3 * max(0.0, w - 0.1)))
     assert found.low == 0.0
     assert found.chosen == 0.0
-    assert not found.pinned
     assert choose_weight(WEIGHTS, values(lambda w: 0.5 + 0.2 * w)).chosen == 1.0
 
 

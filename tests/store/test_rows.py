@@ -106,7 +106,6 @@ def test_lookups_by_slot_leave_out_what_died(rows):
     rows.upsert(["a"], vectors(4), [{"n": 9}], None)
     rows.set_hidden(["c"], True)
     assert rows.ids_at(numbers(0, 1, 3)) == {1: "b", 3: "a"}
-    assert rows.payloads_at(numbers(0, 1, 3)) == {1: {"n": 1}, 3: {"n": 9}}
     assert rows.payloads_between(0, 3) == [(1, {"n": 1}), (2, {"n": 2})]
     assert rows.slots_of(["a", "none", "c"]).tolist() == [3, -1, 2]
     slots, ids, hidden = rows.roster()

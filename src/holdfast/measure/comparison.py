@@ -7,14 +7,12 @@ of zero. With fewer than `FEW` queries nothing counts as shown. "No difference s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InvalidInput
 from .finding import Finding, Verdict
 from .interval import FEW, LEVEL, RESAMPLES, Interval, gaps, intervals, paired
 from .traffic import effective_count, weighted
@@ -106,30 +104,3 @@ def compare(
     difference = intervals(means[2:], drawn[:, 2:], level, len(old))[0]
     effective = None if weights is None else effective_count(weights)
     return Comparison(float(means[0]), float(means[1]), difference, higher_is_better, effective)
-
-
-def compare_cells(
-    cells: Mapping[str, npt.ArrayLike],
-    base: str = "old/old",
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> dict[str, Comparison]:
-    """Every cell against one of them, on the same queries.
-
-    Args:
-        cells: Cell to its (q,) values.
-        base: The cell to compare with.
-        level: See `bootstrap`.
-        resamples: See `bootstrap`.
-        seed: See `bootstrap`.
-    Raises:
-        InvalidInput: The base is not among the cells.
-    """
-    if base not in cells:
-        raise InvalidInput("compare_cells", f"values of {base!r}", ", ".join(cells) or "nothing")
-    return {
-        cell: compare(cells[base], values, None, True, level, resamples, seed)
-        for cell, values in cells.items()
-        if cell != base
-    }

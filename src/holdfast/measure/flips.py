@@ -23,9 +23,7 @@ import numpy.typing as npt
 
 from ..arrays import IntArray
 from ..errors import InvalidInput
-from ..hits import Hits
 from .finding import Finding
-from .grades import Judge
 from .interval import (
     LEVEL,
     RESAMPLES,
@@ -36,7 +34,6 @@ from .interval import (
     rate,
     ratio,
 )
-from .ranking import Metric
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,26 +104,6 @@ def flips(
         np.flatnonzero(won),
         bootstrap_of(_inconsistency, [lost, ~new], *draw) if not new.all() else None,
         bootstrap_of(_relative, [lost, old, ~new], *draw) if old.any() and not new.all() else None,
-    )
-
-
-def flips_at(
-    k: int,
-    before: Hits,
-    after: Hits,
-    judgements: Judge,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Flips:
-    """Flips of Success@k between two answers to the same queries."""
-    success = Metric("Success", k)
-    return flips(
-        success.per_query(before, judgements),
-        success.per_query(after, judgements),
-        level,
-        resamples,
-        seed,
     )
 
 

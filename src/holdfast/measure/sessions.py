@@ -24,21 +24,6 @@ from .finding import Finding
 from .interval import LEVEL, ROUNDING, Floats, Interval, bootstrap_of, rate, ratio
 
 
-def average_and_drop(accuracies: npt.ArrayLike) -> tuple[float, float]:
-    """Avg and PD of the accuracies after each session.
-
-    Args:
-        accuracies: (T,) in the order of time.
-    Example:
-        >>> average_and_drop([0.75, 0.5, 0.25])
-        (0.5, 0.5)
-    """
-    values = np.asarray(accuracies, dtype=np.float64)
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise InvalidInput("average_and_drop", "(T,) accuracies", str(values.shape))
-    return float(values.mean()), float(values[0] - values[-1])
-
-
 @dataclass(frozen=True, eq=False)
 class SessionReport:
     """What was right after each session.

@@ -1,26 +1,22 @@
 """Traffic: what is asked often counts more than what is never asked.
 
-Weights may belong to queries (how often each is asked) or to items (how often each is
-read); `by_item` turns the second kind into the first.
+Weights belong to queries: how often each is asked.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidInput
 from .interval import Floats, as_table, exact_means, resampled_means, weighted_means, worth
-from .judgements import Judgements
 
 
 def zipf(n: int, exponent: float = 1.0) -> Floats:
     """(n,) weights of a Zipf log, most popular first, adding up to 1.
 
     Args:
-        n: How many queries or items.
+        n: How many queries.
         exponent: The r-th weighs 1 / r to this power; 0 for all alike.
     Raises:
         InvalidInput: Nothing to weigh, or a negative exponent.
@@ -33,35 +29,6 @@ def zipf(n: int, exponent: float = 1.0) -> Floats:
     weights: Floats = np.arange(1.0, n + 1.0) ** -exponent
     weights /= weights.sum()
     return weights
-
-
-def by_item(judgements: Judgements, weights: Mapping[str, float]) -> Floats:
-    """(q,) weights of queries from the weights of the items that answer them.
-
-    The weight of an item is split evenly among the queries that it answers: what is counted
-    in the end is the weight of the items, each once. Items that are not in `weights` have
-    none.
-
-    Raises:
-        InvalidInput: A weight that is negative or not finite, or no item with a weight.
-    Example:
-        >>> judged = Judgements.from_dict({"p": {"a": 1}, "q": {"a": 1, "b": 2}})
-        >>> by_item(judged, {"a": 4.0, "b": 1.0}).tolist()
-        [2.0, 3.0]
-    """
-    bad = [name for name, weight in weights.items() if not 0.0 <= weight < np.inf]
-    if bad:
-        raise InvalidInput("by_item", "weights of 0 and above", f"{weights[bad[0]]} for {bad[0]!r}")
-    answers = [[d for d, g in judgements.qrels[q].items() if g > 0] for q in judgements.query_ids]
-    asked: dict[str, int] = {}
-    for names in answers:
-        for name in names:
-            asked[name] = asked.get(name, 0) + 1
-    total = [sum(weights.get(name, 0.0) / asked[name] for name in names) for names in answers]
-    out: Floats = np.array(total, dtype=np.float64)
-    if not out.any():
-        raise InvalidInput("by_item", "an item that answers a query and has a weight", "none")
-    return out
 
 
 def effective_count(weights: npt.ArrayLike) -> float:

@@ -47,11 +47,6 @@ class WeightRange:
     queries: int
     epsilon: float = EPSILON
 
-    @property
-    def pinned(self) -> bool:
-        """Whether neither score alone is as good."""
-        return self.low > 0.0 and self.high < 1.0
-
     def finding(self, metric: str, cell: str, note: str = "") -> Finding:
         """The best weight, with the range as its interval; not judged."""
         told = f"{metric} {self.ends[0]:.3f} at 0, {self.ends[1]:.3f} at 1, take {self.chosen:g}"

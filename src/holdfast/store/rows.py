@@ -334,19 +334,12 @@ class RowFile:
 
     def ids_at(self, slots: IntArray) -> dict[int, str]:
         """Ids by slot; dead slots are left out."""
-        return dict(self._at(slots, "id"))
-
-    def payloads_at(self, slots: IntArray) -> dict[int, Mapping[str, Any]]:
-        """Payloads by slot; dead slots are left out."""
-        return {slot: read(text) for slot, text in self._at(slots, "payload")}
-
-    def _at(self, slots: IntArray, field: str) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
         with self._beside() as reader:
             for chunk in chunks(slots.tolist()):
-                sql = f"SELECT slot, {field} FROM rows WHERE slot IN ({marks(chunk)})"
+                sql = f"SELECT slot, id FROM rows WHERE slot IN ({marks(chunk)})"
                 found += reader.execute(sql, chunk).fetchall()
-        return found
+        return dict(found)
 
     def payloads_between(self, first: int, last: int) -> list[tuple[int, Mapping[str, Any]]]:
         """Living slots from `first` up to, not including, `last`, with their payloads."""

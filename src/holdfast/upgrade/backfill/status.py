@@ -28,8 +28,3 @@ class Status:
     quarantined: int
     rate: float = 0.0
     batch_size: int = 0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimate for what is still to move; None while there is no rate."""
-        return self.todo / self.rate if self.rate > 0 else None
