@@ -32,20 +32,18 @@ class ModelTeacher:
     Args:
         model: Is copied.
         field: "old" fills old and old_logits; "other" fills other and other_logits.
-        native: Answer its native rows, where its head has them, instead of its vectors.
     """
 
-    def __init__(self, model: Model, field: str = "old", native: bool = False) -> None:
+    def __init__(self, model: Model, field: str = "old") -> None:
         if field not in {"old", "other"}:
             raise InvalidInput("ModelTeacher", "field as old or other", repr(field))
-        self.model, self.field, self.native = frozen(model), field, native
+        self.model, self.field = frozen(model), field
 
     def __call__(self, inputs: Tensor, items: IntArray) -> Mapping[str, Tensor]:  # noqa: ARG002
         """Vectors, and logits where its head has a classifier."""
         with torch.no_grad():
             answer = self.model(inputs)
-        rows = answer.native if self.native and answer.native is not None else answer.vectors
-        given = {self.field: rows}
+        given = {self.field: answer.vectors}
         if answer.logits is not None:
             given[f"{self.field}_logits"] = answer.logits
         return given

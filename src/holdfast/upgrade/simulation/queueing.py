@@ -179,14 +179,13 @@ class Load:
     p99: float
 
 
-def search_load(per_second: float, seconds: float, searchers: int, seed: int = 0) -> Load:
+def search_load(per_second: float, seconds: float, searchers: int) -> Load:
     """Searches at a steady rate.
 
     Args:
         per_second: How many come.
         seconds: Of one search alone.
         searchers: How many are answered at once.
-        seed: Of arrivals.
     Example:
         >>> search_load(0.0, 0.5, 1)
         Load(busy=0.0, mean=0.5, p99=0.5)
@@ -196,7 +195,7 @@ def search_load(per_second: float, seconds: float, searchers: int, seed: int = 0
         return Load(busy, math.inf, math.inf)
     if not per_second:
         return Load(0.0, seconds, seconds)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     arrivals = np.cumsum(random.exponential(1.0 / per_second, size=ARRIVALS))
     free = [0.0] * searchers
     took = np.empty(ARRIVALS)
