@@ -209,5 +209,8 @@ def test_what_makes_no_sense_is_refused():
         ranks(vectors(3, 0), vectors(3, 0, Space("other", 6)), [[0]] * 3)
     with pytest.raises(InvalidInput, match="right rows for 3 queries"):
         ranks(vectors(3, 0), vectors(3, 0), [[0]])
+    for right in ([], [3], [-1]):
+        with pytest.raises(InvalidInput, match="right rows from 0 to 2"):
+            ranks(vectors(3, 0), vectors(3, 0), [[0], [1], right])
     with pytest.raises(InvalidInput, match="queries in both cells"):
         CrossTest(found("a", 1), found("b", 2, pairing(8)))

@@ -91,6 +91,12 @@ def test_documents_are_strings_as_the_ids_of_a_gallery_are(document):
         Judgements.from_dict({"p": {"17": 1}, "q": {"a": 1, document: 1}})
 
 
+@pytest.mark.parametrize("query", [17, 0, None])
+def test_queries_are_strings_too(query):
+    with pytest.raises(InvalidInput, match="query ids that are strings"):
+        Judgements.from_dict({"p": {"a": 1}, query: {"a": 1}})
+
+
 @pytest.mark.parametrize("answers", [["a"], {"a"}, "a", None], ids=repr)
 def test_answers_without_their_relevance_are_refused(answers):
     with pytest.raises(InvalidInput, match="judgements of 'q': expected relevance by document id"):

@@ -110,3 +110,9 @@ def test_one_row_far_out_makes_no_other_difference_a_rounding_error(distance):
     want = np.where(same, after >= before, after <= before).mean()
     got = pairwise(OLD, NEW, stored, ASKED.tolist(), labels, distance=distance)
     assert got.every.value == pytest.approx(want, abs=0.01)
+
+
+@pytest.mark.parametrize("own", [[0] * 24 + [len(GALLERY)], [0] * 24, [0.5] * 25])
+def test_positions_outside_the_gallery_are_refused(own):
+    with pytest.raises(InvalidInput, match="own"):
+        pairwise(OLD, NEW, GALLERY, ASKED.tolist(), STORED.tolist(), own)

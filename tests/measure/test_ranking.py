@@ -194,6 +194,12 @@ def test_an_unknown_spelling_is_refused_with_the_known_ones(spelling):
         assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("k", [0, -1])
+def test_a_cutoff_below_one_is_refused(k):
+    with pytest.raises(InvalidInput, match=f"R@{k}"):
+        Metric("R", k)
+
+
 def test_a_list_cut_before_k_is_refused():
     judgements = Judgements.from_dict({"q": {"a": 1}})
     with pytest.raises(InvalidInput, match="at least 10 columns"):

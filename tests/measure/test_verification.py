@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from holdfast.errors import InvalidInput
+from holdfast.errors import DimensionMismatch, InvalidInput
 from holdfast.measure.verification import Pairs, Verification, tar_at_far
 
 
@@ -108,3 +108,11 @@ def test_senseless_pairs_and_folds_are_refused():
             Pairs.draw(labels, count)
     with pytest.raises(InvalidInput, match="folds"):
         Verification(Pairs.draw(["a", "a", "b"], 4), folds=1)
+
+
+def test_rows_of_other_items_or_of_two_lengths_are_refused():
+    measure = Verification(Pairs.draw(["a", "a", "b"], 20), folds=2)
+    with pytest.raises(InvalidInput, match="rows of items 0 to 2"):
+        measure(np.eye(3), np.eye(3)[:2])
+    with pytest.raises(DimensionMismatch, match="3 and 4"):
+        measure(np.eye(3), np.eye(3, 4))

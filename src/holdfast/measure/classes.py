@@ -74,7 +74,7 @@ class ByClass:
         code = {label: number for number, label in enumerate(dict.fromkeys(gallery))}
         self._of_gallery = np.array([code[label] for label in gallery], dtype=np.int64)
         self._of_queries = np.array([code.get(label, -1) for label in queries], dtype=np.int64)
-        self._own = _positions(own, len(self._of_queries), len(self._of_gallery))
+        self._own = positions(own, len(self._of_queries), len(self._of_gallery))
         self._sizes = np.bincount(self._of_gallery)
         counts = np.append(self._sizes, 0)[self._of_queries]  # 0 for a class of no item
         counts -= (self._own >= 0) & (self._of_gallery[self._own] == self._of_queries)
@@ -158,7 +158,8 @@ def _values(metric: Metric, scores: FloatArray, same: Bools, counts: IntArray) -
     return out
 
 
-def _positions(own: npt.ArrayLike | str | None, queries: int, gallery: int) -> IntArray:
+def positions(own: npt.ArrayLike | str | None, queries: int, gallery: int) -> IntArray:
+    """(q,) where each query stands in the gallery, -1 where it does not; see `ByClass`."""
     if own is None:
         return np.full(queries, -1, dtype=np.int64)
     same = isinstance(own, str) and own == "same" and queries == gallery

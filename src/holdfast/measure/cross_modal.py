@@ -93,11 +93,15 @@ def ranks(asking: Vectors, stored: Vectors, right: Sequence[Sequence[int]]) -> I
         right: For each query the rows that are right.
     Raises:
         WrongSpace: Queries of another space.
-        InvalidInput: Another number of queries than of answers.
+        InvalidInput: Another number of queries than of answers, a query without one, or one
+            that is no row.
     """
     as_vectors(asking, stored.space, "ranks")
     if len(asking) != len(right):
         raise InvalidInput("ranks", f"right rows for {len(asking)} queries", str(len(right)))
+    count = len(stored)
+    if not all(len(own) and 0 <= min(own) <= max(own) < count for own in right):
+        raise InvalidInput("ranks", f"for each query right rows from 0 to {count - 1}", "others")
     out = np.empty(len(asking), dtype=np.int64)
     metric = stored.space.metric
     mine, there = lengths(asking.array, stored.array, metric)
@@ -115,6 +119,8 @@ def ranks_of(hits: Hits, right: Sequence[Sequence[str]]) -> IntArray:
     Args:
         hits: Their order stands, also among ties.
         right: For each query the ids that are right.
+    Raises:
+        InvalidInput: Another number of queries than of answers.
     """
     if len(hits) != len(right):
         raise InvalidInput("ranks_of", f"right ids for {len(hits)} queries", str(len(right)))

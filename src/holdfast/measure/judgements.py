@@ -190,12 +190,14 @@ def _answered(grades: Mapping[str, int]) -> bool:
 
 def _check_relevance(qrels: Mapping[str, Mapping[str, int]]) -> None:
     for query, grades in qrels.items():
+        if not isinstance(query, str):
+            raise InvalidInput("Judgements", "query ids that are strings", repr(query), _STRING)
         if not isinstance(grades, Mapping):
             got = f"a {type(grades).__name__}"
             who = f"judgements of {query!r}"
             raise InvalidInput(who, "relevance by document id", got, 'Write {"id": 1} for each.')
         for document, grade in grades.items():
-            if not query or not document:
+            if "" in (query, document):
                 raise InvalidInput("Judgements", "non-empty ids", repr((query, document)))
             if not isinstance(document, str):  # it would be found nowhere, and count as missed
                 who = f"judgements of {query!r}"

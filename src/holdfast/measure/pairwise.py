@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput
 from ..space import Metric as Distance
+from .classes import positions
 from .finding import Finding
 from .interval import Floats, Interval, bootstrap_of, ratio
 from .similarity import as_rows, blocks, lengths, padded, slack
@@ -76,7 +77,9 @@ def pairwise(
         distance: How rows are compared. Lengths of rows matter unless it is "cosine".
         extends: Whether d and e may differ, see `similarity.padded`.
     Raises:
-        InvalidInput: Different numbers of queries, rows or labels.
+        InvalidInput: Different numbers of queries, rows or labels, or positions outside the
+            gallery.
+        DimensionMismatch: Rows of different lengths without `extends`.
     """
     old, new, stored = (as_rows(x, "pairwise") for x in (old_queries, new_queries, gallery))
     if len(old) != len(new):
@@ -86,7 +89,7 @@ def pairwise(
     code = {label: number for number, label in enumerate(dict.fromkeys(gallery_labels))}
     classes = np.array([code[label] for label in gallery_labels])
     asked = np.array([code.get(label, -1) for label in query_labels])
-    mine = np.full(len(old), -1) if own is None else np.asarray(own)
+    mine = positions(own, len(old), len(stored))
     counts = np.zeros((4, len(old)))  # met and all pairs of one class, then of two
     wide = padded(new, stored, extends, "pairwise")
     both = zip(blocks(old, stored, distance), blocks(*wide, distance), strict=True)

@@ -139,7 +139,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         formula = _FORMULAS.get(self.name)
-        if formula is None or (formula[1] and self.k is None) or (self.k or 1) < 1:
+        if formula is None or (formula[1] if self.k is None else self.k < 1):
             raise _unknown(str(self))
 
     def __str__(self) -> str:

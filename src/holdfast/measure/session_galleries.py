@@ -120,7 +120,8 @@ def session_galleries(
         metric: See `ByClass`.
         level: Of the intervals.
     Raises:
-        InvalidInput: Fewer than two sessions, or a query without an item of its class.
+        InvalidInput: Fewer than two sessions, other numbers of rows than of classes, a class
+            of no session, or a query without an item of its class.
     """
     asked, stored = np.asarray(queries), np.asarray(gallery)
     if len(models) != len(classes) or len(models) < 2:
@@ -129,6 +130,13 @@ def session_galleries(
         )
     ends = np.cumsum(classes)
     rows = [(as_rows(q, metric), as_rows(g, metric)) for q, g in models]
+    told = {(len(q), len(g)) for q, g in rows}
+    if told != {(len(asked), len(stored))}:
+        counts = f"{len(asked)} queries and {len(stored)} gallery items in every session"
+        raise InvalidInput("session_galleries", counts, f"{sorted(told)}")
+    known = np.concatenate([asked, stored])
+    if not np.isin(known, np.arange(ends[-1])).all():
+        raise InvalidInput("session_galleries", f"classes from 0 to {ends[-1] - 1}", "others")
     cross: dict[tuple[int, int], Floats] = {}
     own: dict[tuple[int, int], Floats] = {}
     for s, end in enumerate(ends.tolist()):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ..arrays import IntArray, squared_norms, unit_rows
 from ..errors import InvalidInput
 from .interval import ROUNDING, Floats, as_table
-from .similarity import as_rows
+from .similarity import as_rows, padded
 
 GRID = np.arange(4000) * 0.001
 
@@ -93,6 +93,8 @@ class Verification:
     Args:
         pairs: What is compared.
         folds: How many, at least two.
+    Raises:
+        InvalidInput: Fewer folds, or more than there are pairs.
     """
 
     name = "verification accuracy"
@@ -111,9 +113,17 @@ class Verification:
         Args:
             queries: (n, d) rows of all items by the model that asks.
             gallery: (n, d) rows of all items by the model that stored.
+        Raises:
+            InvalidInput: Rows of fewer items than the pairs are of.
+            DimensionMismatch: The two sides have rows of different lengths.
         """
         asked, stored = (unit_rows(as_rows(rows, self.name)) for rows in (queries, gallery))
+        asked, stored = padded(asked, stored, False, self.name)
         pairs = self.pairs
+        last = int(max(pairs.first.max(), pairs.second.max()))
+        if min(len(asked), len(stored)) <= last:
+            told = f"{len(asked)} and {len(stored)}"
+            raise InvalidInput(self.name, f"rows of items 0 to {last} on both sides", told)
         distance = squared_norms(asked[pairs.first] - stored[pairs.second])
         right = np.empty(len(pairs))
         for fold in np.array_split(np.arange(len(pairs)), self.folds):

@@ -61,3 +61,5 @@ def test_labels_belong_to_the_items():
         severity(made.old, made.new, [])
     with pytest.raises(InvalidInput):
         severities(np.zeros((3, 1), int), np.zeros((3, 2), int))
+    with pytest.raises(InvalidInput, match="labels of each"):
+        severity(made.old, made.new, [np.zeros(len(made.old), int), np.zeros(3, int)])

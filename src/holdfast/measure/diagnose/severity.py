@@ -93,11 +93,12 @@ def severity(
     Raises:
         InvalidInput: Labels of other items, or none.
     """
-    labels = np.stack(list(tree), axis=1) if len(tree) else np.empty((len(old), 0), np.int64)
-    if not len(old) == len(new) == len(labels) or len(old) < 2:
+    sizes = [len(old), len(new), *map(len, tree)]
+    if len(set(sizes)) > 1 or len(old) < 2 or not tree:
         raise InvalidInput(
-            "severity", "labels of the same items", f"{len(old)}, {len(new)}, {len(labels)}"
+            "severity", "two or more items, and labels of each", ", ".join(map(str, sizes))
         )
+    labels = np.stack(tree, axis=1)
     before, after = (severities(labels, labels[nearest(rows, 1)[:, 0]]) for rows in (old, new))
     change = compare(before, after, None, False, level, resamples, seed)
     flipped = after[(before == 0.0) & (after > 0.0)]
