@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import DimensionMismatch, InvalidInput
+from ..errors import DimensionMismatch, InvalidInput, said
 from ..optional import need
 
 need("torch")  # says what to install, which the import below would not
@@ -69,9 +69,9 @@ def as_rows(values: object, owner: str) -> Tensor:
     """(n, d) floating-point rows that no gradient reaches.
 
     Raises:
-        InvalidInput: Another shape, or numbers that are not finite.
+        InvalidInput: Another shape, no numbers, or some that are not finite.
     """
-    rows = as_tensor(values).detach()
+    rows = as_tensor(values, owner).detach()
     rows = rows if rows.is_floating_point() else rows.float()
     if rows.ndim != 2 or not bool(torch.isfinite(rows).all()):
         raise InvalidInput(owner, "finite rows (n, d)", f"shape {tuple(rows.shape)}, or NaN")
@@ -84,7 +84,7 @@ def as_labels(values: object, count: int, owner: str) -> Tensor:
     Raises:
         InvalidInput: Another number of them, or no integers from 0.
     """
-    labels = as_tensor(values)
+    labels = as_tensor(values, owner)
     labels = labels if labels.is_floating_point() or labels.is_complex() else labels.long()
     whole = not labels.is_floating_point() and not labels.is_complex()
     if labels.shape != (count,) or not whole or (count and int(labels.min()) < 0):
@@ -94,11 +94,17 @@ def as_labels(values: object, count: int, owner: str) -> Tensor:
     return labels
 
 
-def as_tensor(values: object) -> Tensor:
-    """A tensor of anything; of arrays that torch takes with a warning or not at all, a copy.
+def as_tensor(values: object, owner: str) -> Tensor:
+    """A tensor of numbers; of arrays that torch takes with a warning or not at all, a copy.
 
     Those are read-only ones, reversed ones, and ones of another order of bytes.
+
+    Raises:
+        InvalidInput: Not numbers, or lists of two lengths.
     """
     if isinstance(values, np.ndarray):
         values = np.require(values, values.dtype.newbyteorder("="), ["C", "W"])
-    return torch.as_tensor(values)
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as cause:
+        raise InvalidInput(owner, "an array of numbers", said(cause)) from cause

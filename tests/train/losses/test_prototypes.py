@@ -80,6 +80,11 @@ def test_what_makes_no_sense_is_refused():
         class_means(ROWS, LABELS[:-1], 4)
     with pytest.raises(InvalidInput, match="40 class numbers from 0"):
         class_means(ROWS, LABELS - 1, 4)
+    for named in (LABELS.astype(str), list(map(str, LABELS)), [[0], [0, 1]]):
+        with pytest.raises(InvalidInput, match="prototypes: expected an array of numbers"):
+            class_means(ROWS, named, 4)
+    with pytest.raises(InvalidInput, match="class_means: expected an array of numbers"):
+        class_means(ROWS.astype(str), LABELS, 4)
     with pytest.raises(InvalidInput, match="finite rows"):
         class_means(np.full((2, 3), np.nan), [0, 1], 4)
     with pytest.raises(InvalidInput, match="a share in"):

@@ -110,15 +110,16 @@ class SessionClassifier(ABC):
 
         Raises:
             NotFitted: There was no session yet.
+            DimensionMismatch: Rows of another length.
         """
+        owner = type(self).__name__
         if not self.sessions:
-            raise NotFitted(type(self).__name__, "a session", "none", "Call fit_session first.")
+            raise NotFitted(owner, "a session", "none", "Call fit_session first.")
         known = self.class_vectors().float().cpu()
         if rows.shape[-1] != known.shape[1]:
-            raise DimensionMismatch(
-                type(self).__name__, f"rows of {known.shape[1]} numbers", str(rows.shape)
-            )
-        found: IntArray = (as_tensor(rows).float() @ known.T).argmax(dim=1).numpy()
+            raise DimensionMismatch(owner, f"rows of {known.shape[1]} numbers", str(rows.shape))
+        scores = as_tensor(rows, owner).float() @ known.T
+        found: IntArray = scores.argmax(dim=1).numpy()
         return found
 
     def vectors(self, images: Inputs) -> FloatArray:

@@ -62,7 +62,7 @@ class AdvBCT(Loss):
         super().__init__()
         rows = at_least_float32(as_rows(centres, "AdvBCT"))
         self.register_buffer("centres", rows)
-        self.register_buffer("radii", as_tensor(radii).detach().to(rows))
+        self.register_buffer("radii", as_tensor(radii, "AdvBCT").detach().to(rows))
         self.register_buffer("known", known_classes(known, rows, "AdvBCT"))
         if self.radii.shape != (len(rows),):
             raise InvalidInput("AdvBCT", f"{len(rows)} radii", str(tuple(self.radii.shape)))

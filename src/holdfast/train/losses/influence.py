@@ -49,7 +49,7 @@ class Influence(Loss):
         self.register_buffer("rows", unit(table) if scale else table)
         if bias is not None and scale:
             raise InvalidInput("Influence", "a bias or a scale", "both", "Cosines have no bias.")
-        shift = None if bias is None else as_tensor(bias).detach()
+        shift = None if bias is None else as_tensor(bias, "Influence").detach()
         self.register_buffer("bias", shift)
         self.register_buffer("known", known_classes(known, table, "Influence"))
         if shift is not None and shift.shape != (len(table),):

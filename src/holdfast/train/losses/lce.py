@@ -105,7 +105,7 @@ class LCE(Loss):
         if (onward is None) != (back is None):
             raise InvalidInput("LCE", "both transforms or none", "one")
         self.register_buffer("centres", rows)
-        self.register_buffer("floors", as_tensor(floors).detach().to(rows))
+        self.register_buffer("floors", as_tensor(floors, "LCE").detach().to(rows))
         self.register_buffer("known", known_classes(known, rows, "LCE"))
         if self.floors.shape != (len(rows),):
             raise InvalidInput("LCE", f"{len(rows)} floors", str(tuple(self.floors.shape)))

@@ -75,7 +75,7 @@ def known_classes(known: object | None, rows: Tensor, owner: str) -> Tensor:
     Raises:
         InvalidInput: Another number of them.
     """
-    found = torch.ones(len(rows)) if known is None else as_tensor(known)
+    found = torch.ones(len(rows)) if known is None else as_tensor(known, owner)
     if found.shape != (len(rows),):
         raise InvalidInput(owner, f"{len(rows)} entries of known", str(tuple(found.shape)))
     return found.bool().to(rows.device)
