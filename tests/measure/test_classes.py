@@ -139,6 +139,8 @@ def test_queries_without_an_answer_are_refused_or_dropped_and_counted():
     rows, labels = np.eye(3), ["a", "a", "b"]
     with pytest.raises(InvalidInput, match="none for 1 of 3"):
         ByClass("CMC@1", labels, labels, "same")
+    with pytest.raises(InvalidInput, match="none for 1 of 3"):
+        ByClass("CMC@1", labels, labels, "same", unanswerable="error")
     got = ByClass("CMC@1", labels, labels, "same", unanswerable="drop")
     assert (got.kept.tolist(), got.dropped, len(got)) == ([0, 1], 1, 2)
     assert len(got(rows, rows)) == 2

@@ -66,6 +66,8 @@ def test_lonely_queries_are_refused_or_counted():
     labels = {"a": "cat", "b": "cat", "c": "dog"}
     with pytest.raises(InvalidInput, match="none for 1 of 3"):
         Labels(labels, labels)
+    with pytest.raises(InvalidInput, match="none for 1 of 3"):
+        Labels(labels, labels, unanswerable="error")
     kept = Labels(labels, labels, unanswerable="drop")
     assert (kept.query_ids, kept.dropped, kept.counts.tolist()) == (("a", "b"), 1, [1, 1])
 

@@ -64,4 +64,6 @@ def test_compatible_merging_of_unrelated_spaces_is_refused(tmp_path):
     sides = Side(MemoryStore(Space("a", 4))), Side(MemoryStore(Space("b", 6)))
     with pytest.raises(ConfigError, match="'compatible'"):
         Gallery(*sides, ledger, mode="compatible", clock=lambda: 1)
+    with pytest.raises(ConfigError, match="one of compatible, calibrated, by_rank, fused, cascade"):
+        Gallery(*sides, ledger, mode="fuse", clock=lambda: 1)  # raw scores were merged
     ledger.close()

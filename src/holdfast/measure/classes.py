@@ -80,7 +80,7 @@ class ByClass:
         counts -= (self._own >= 0) & (self._of_gallery[self._own] == self._of_queries)
         self.kept = np.flatnonzero(counts > 0)
         self.dropped = len(self._of_queries) - len(self.kept)
-        if not len(self.kept) or (self.dropped and unanswerable == "refuse"):
+        if not len(self.kept) or (self.dropped and unanswerable != "drop"):
             raise InvalidInput(
                 f"{self.name} by class",
                 "for each query another gallery item of its class",

@@ -44,7 +44,7 @@ class Labels:
             q: sizes[label] - (q in gallery and gallery[q] == label) for q, label in queries.items()
         }
         kept = [q for q in queries if count[q] > 0]
-        if not kept or (unanswerable == "refuse" and len(kept) < len(queries)):
+        if not kept or (unanswerable != "drop" and len(kept) < len(queries)):
             raise InvalidInput(
                 "Labels",
                 "for each query another gallery item of its class",

@@ -50,7 +50,7 @@ class Gallery(Searches):
         mover: For mode "cascade": computes new vectors while a search waits.
         clock: Answers microseconds since 1970: the revisions of writes.
     Raises:
-        ConfigError: Mode "compatible" between spaces that are not.
+        ConfigError: An unknown mode, or "compatible" between spaces that are not.
         UpgradeError: The ledger speaks of other spaces.
     """
 

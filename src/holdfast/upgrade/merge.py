@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Literal, Protocol, Self, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +46,10 @@ def check_mode(mode: Mode, old: Space, new: Space) -> None:
     """Refuse to compare scores of spaces that have nothing to do with each other.
 
     Raises:
-        ConfigError: Mode "compatible" between unrelated spaces.
+        ConfigError: An unknown mode, or "compatible" between unrelated spaces.
     """
+    if mode not in get_args(Mode):
+        raise ConfigError("merge", f"one of {', '.join(get_args(Mode))}", repr(mode))
     if mode == "compatible" and relation(new, old) not in ("same", "extends"):
         raise ConfigError(
             "merge mode 'compatible'",

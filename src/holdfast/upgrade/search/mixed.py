@@ -63,7 +63,7 @@ class Mixed:
             what moved, as soon as this is more than it was fitted on.
         moves: How many moves there have been; None while one goes on.
     Raises:
-        ConfigError: Mode "compatible" between spaces that are not.
+        ConfigError: An unknown mode, or "compatible" between spaces that are not.
     """
 
     def __init__(
