@@ -75,6 +75,8 @@ class Space:
         fingerprint: What the model is, see `fingerprint`. Without one, the name is digested.
         extends: Fingerprint of the space whose coordinates are this one's first ones
             (`new = [old, extra]`), for models trained that way.
+    Raises:
+        InvalidInput: No name, a dimension below 1 or none, or an unknown metric.
     Example:
         >>> Space("a", 3, fingerprint="x") == Space("b", 3, fingerprint="x")
         True

@@ -56,6 +56,8 @@ class CachedEncoder:
         max_bytes: Bytes of vectors to keep; beyond, what was added first goes first. The file
             is about a tenth larger. None keeps everything.
         keep: Whether new answers are kept; without, the file is only read.
+    Raises:
+        InvalidInput: max_bytes below 0.
     Attributes:
         hits: Contents answered without the model.
         misses: Contents that the model was asked for.

@@ -40,6 +40,8 @@ class ClipEncoder(TwoTowers):
         device: Such as "cpu" or "cuda:0"; None for the best there is.
         dtype: Numbers of the computation; None for those of the weights.
         name: Label of the space.
+    Raises:
+        ConfigError: A loaded model without a processor, or no content in a pass.
     Example:
         >>> encoder = ClipEncoder("openai/clip-vit-base-patch32")
         >>> encoder.encode([Path("cat.jpg"), "a cat"], "query").array.shape  # doctest: +SKIP

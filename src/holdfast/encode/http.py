@@ -77,6 +77,8 @@ class HttpEncoder:
         timeout: Seconds without a sign of life; a whole answer may take five times as long.
         retry: How often and when to try again.
         name: Label of the space; the model's name without one.
+    Raises:
+        ConfigError: An address, a name of a variable, a number or a time that cannot be.
     Example:
         >>> encoder = HttpEncoder("https://api.openai.com/v1", "text-embedding-3-small", 1536,
         ...                       token_env="OPENAI_API_KEY")

@@ -42,6 +42,8 @@ class MomentHead:
         extra: Length of the second block; 0 is the old head, the mean alone.
         share: a in the module's formula: how much the mean counts.
         seed: Of the signs.
+    Raises:
+        ConfigError: A dim below 1, extra below 0, or a share outside (0, 1).
     Source: Gao et al. 2023 (Moment Probing, arXiv 2307.11342). Departs from it: nothing is
         trained; whole covariances are projected, where theirs are raw moments of neighbouring
         heads that go through convolutions; the blocks are one vector, not two logits.

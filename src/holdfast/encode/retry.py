@@ -55,6 +55,8 @@ class Retry:
         sleep: Waits seconds.
         clock: Answers seconds since 1970, to read dates.
         jitter: Answers numbers from 0 to 1; a wait is between half and all of its length.
+    Raises:
+        InvalidInput: No try, or a negative time.
     Example:
         >>> Retry(tries=3, first=1.0, jitter=lambda: 1.0).wait(after=2, asked=None)
         2.0

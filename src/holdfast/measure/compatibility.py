@@ -114,6 +114,8 @@ class Compatibility:
             per_query: (t * (t + 1) / 2, q), cells in the order (0, 0), (1, 0), (1, 1), ...
             names: Names of the models; by default 1 to t.
             level: Of the intervals.
+        Raises:
+            InvalidInput: Not 3, 6, 10, ... cells, or another number of names.
         """
         table = as_table(per_query)
         count = int(np.sqrt(2 * len(table)))

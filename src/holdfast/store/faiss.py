@@ -50,9 +50,8 @@ _DOUBLED = 2  # times the rows at which an index missed the floor, to try again
 class FaissStore:
     """Rows in a folder, searched by faiss.
 
-    Searches are exact until `tend` has built the index that was asked for, and again once
-    few rows are left. `tend` also measures again how hard searches must try, once many rows
-    or queries are new.
+    Searches are exact until `tend` has built the index that was asked for, and again once few
+    rows are left. Once many rows or queries are new, `tend` measures anew how hard to try.
 
     Args:
         folder: Made if it is not there; one process holds it at a time.
@@ -62,6 +61,7 @@ class FaissStore:
             stored rows and on the queries of late. "auto" is flat, and ivf from 200,000 rows.
         exact_below: Visible rows below which every index is flat; 1,024 at the least.
     Raises:
+        InvalidInput: An unknown index.
         MissingExtra: faiss is not installed.
         StoreHeld: Another process has the folder.
         OccupiedStore: The folder holds rows of another space.

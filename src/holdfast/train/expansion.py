@@ -73,6 +73,8 @@ class AlignedHead(nn.Module):
         extra: Coordinates beyond those.
         classes: Number of classes.
         rotation: How the layer is held; None leaves it out.
+    Raises:
+        InvalidInput: old_dim below 1, or extra below 0.
     Source: OCA (arXiv 2408.08793). Departs from it: a projection makes the old_dim + extra
         coordinates, so that any backbone serves; a backbone that answers as many as that is
         used as it is. The layer is held by Cayley's transform unless asked for the matrix
@@ -136,6 +138,8 @@ class TransformedHead(nn.Module):
         classes: Number of classes, told apart from n.
         reach: Length of n beside u: 2 for residual networks, 3 for transformers.
         rotation: How P and R are held.
+    Raises:
+        InvalidInput: extra below 1, or old_dim below 2 or above native_dim + extra.
     Source: BT^2 (Zhou et al. 2023). Departs from it: u comes straight from a linear, ReLU,
         linear branch of `extra` outputs, where they cut it from one of old_dim; n is a linear
         map of the backbone's row.

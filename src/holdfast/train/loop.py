@@ -52,6 +52,9 @@ class Training:
         other: The independently trained model of a task, for losses that need one.
         listeners: Are told what happens. A KeyboardInterrupt that one raises after a step or an
             epoch costs nothing: a checkpoint is made first.
+    Raises:
+        InvalidInput: Inputs of other items than the scenario, or teachers that are "stored" without
+            `stored`.
     """
 
     def __init__(

@@ -34,6 +34,8 @@ class Memory:
         seed: Decides which ones.
         items: (n,) places in the data set of what is in it.
         classes: (n,) names of their classes.
+    Raises:
+        InvalidInput: Both bounds or none, one below 1, or a seed below 0.
     Source: Biondi et al. 2023 (CL2R, 20 random images a class); Vitter 1985 for the
         reservoir. Departs from them: the sample follows from the seed and the items, not from
         the order in which they came.

@@ -37,6 +37,8 @@ class OrthogonalLayer(nn.Module):
         bias: Whether there is a b.
         reflections: Of "householder": how many, even; fewer are cheaper and reach fewer
             rotations. All, that is `dim` or one less, without it.
+    Raises:
+        InvalidInput: An unknown rotation, a dimension below 2, or reflections that cannot be.
     Attributes:
         free: The numbers that are trained.
     """

@@ -83,6 +83,8 @@ class Recipe:
         clock: Whose seconds those are.
         tell_every: Steps between events of steps.
         credible: Share of each class whose old vectors are believed, for losses that ask.
+    Raises:
+        InvalidInput: A number below its least, an unknown device or amp, or float16 off a GPU.
     """
 
     epochs: int = 70

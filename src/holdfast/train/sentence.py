@@ -50,6 +50,8 @@ class SentenceRecipe:
         rate: Of learning, of AdamW; it warms up over a tenth and then falls to zero.
         seed: Of the order and of dropout.
         device: "cpu", or None for the best there is.
+    Raises:
+        InvalidInput: Fewer than one epoch or text in a batch, or a rate of 0.
     """
 
     epochs: int = 1

@@ -80,6 +80,8 @@ class OneHotHead(nn.Module):
         inputs: Length of the backbone's rows.
         capacity: Number of classes, and of coordinates.
         scale: None trains on the vectors as they are; a number scales their cosines.
+    Raises:
+        InvalidInput: A capacity below 1.
     Attributes:
         grows: A coordinate is a class: vectors of fewer classes are compared with the first
             coordinates.

@@ -32,6 +32,8 @@ class ModelTeacher:
     Args:
         model: Is copied.
         field: "old" fills old and old_logits; "other" fills other and other_logits.
+    Raises:
+        InvalidInput: Another field.
     """
 
     def __init__(self, model: Model, field: str = "old") -> None:
@@ -57,6 +59,8 @@ class StoredVectors:
         vectors: (n, d) their vectors.
         partial: Whether other items may be asked for. They get zeros, which give HOC and
             feature distillation no gradient, and `credible` says no.
+    Raises:
+        InvalidInput: No item, one twice, or another number of vectors.
     """
 
     def __init__(self, items: npt.ArrayLike, vectors: object, partial: bool = False) -> None:

@@ -252,7 +252,11 @@ class Project(Served):
         return attended(engine, self.config, self.judgements, by)
 
     def given_order(self, plan: Plan) -> list[str]:
-        """The ids of order "given"."""
+        """The ids of order "given".
+
+        Raises:
+            ConfigError: The plan names no file, or one that cannot be read.
+        """
         if not plan.order_file:
             raise ConfigError(
                 "plan: order_file", "a file of ids", "none", "Order 'given' needs it."

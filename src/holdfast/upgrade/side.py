@@ -64,6 +64,8 @@ class Side:
         store: Where the vectors are.
         encoder: The model of this space; None when it is dead.
         bridge: Leads from the other side's space into this one, for when it is.
+    Raises:
+        ConfigError: An encoder or a bridge of another space than the store.
     """
 
     store: VectorStore

@@ -28,6 +28,8 @@ class Blend(SessionClassifier):
         templates: See `SessionClassifier`.
         device: See `SessionClassifier`.
         size: See `SessionClassifier`.
+    Raises:
+        InvalidInput: A weight outside [0, 1], or one text in the place of a list.
 
     Source: Chen et al. 2025 (BiMC). Departs from it: without its second classifier by
         covariances, and without descriptions where none are given.

@@ -34,6 +34,8 @@ class PromptRecipe:
         momentum: Of "sgd".
         decay: Weight decay.
         seed: Of the order of pictures.
+    Raises:
+        InvalidInput: A size below 1, or an unknown word.
     """
 
     base_epochs: int = 5

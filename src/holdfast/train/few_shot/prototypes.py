@@ -34,6 +34,8 @@ class Teen(Prototypes):
         templates: See `SessionClassifier`.
         device: See `SessionClassifier`.
         size: See `SessionClassifier`.
+    Raises:
+        InvalidInput: pull outside [0, 1], or a sharpness of 0.
 
     Source: Wang et al. 2023 (TEEN), in the form and with the settings of Chen et al. 2025
         (BiMC). Departs from it: rows are those of a frozen CLIP.

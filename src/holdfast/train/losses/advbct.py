@@ -42,6 +42,8 @@ class AdvBCT(Loss):
         known: (classes,) which classes have a bound; all without it.
         threshold: Towards which radii move; their mean over known classes without it.
         width: Of the judge's hidden layer.
+    Raises:
+        InvalidInput: Not one radius for each centre.
     Source: Pan et al. 2023 (AdvBCT). Departs from it: the weight of the game falls by the
         step rather than by the epoch; the threshold's default is ours; no loop over items.
     """

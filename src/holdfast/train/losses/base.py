@@ -127,6 +127,8 @@ class WeightedSum(Loss):
 
     Args:
         terms: Name -> (weight, loss). A weight of zero leaves the term out.
+    Raises:
+        InvalidInput: No loss with a weight.
     Attributes:
         needs: What all of them need.
     """

@@ -19,6 +19,8 @@ class Classification(Loss):
         margin: Angle in radians added between a vector and its class. Logits must then be
             cosines, and `scale` is needed.
         scale: Factor of the logits.
+    Raises:
+        InvalidInput: Smoothing outside [0, 1), a margin outside [0, pi/2), or a scale of 0.
     Source: Deng et al. 2019 (ArcFace, margin 0.5, scale 64) for the margin. Departs from it:
         beyond the half turn the cosine continues in a straight line downwards.
     """

@@ -36,6 +36,8 @@ class FeatureDistillation(Loss):
 def distillation_weight(new_classes: int, old_classes: int, base: float = 5.0) -> float:
     """The weight of the loss in one task: base sqrt(new / old classes).
 
+    Raises:
+        InvalidInput: new_classes below 0, or old_classes below 1.
     Source: Biondi et al. 2023 (CL2R). Departs from it: nothing.
     Example:
         >>> distillation_weight(10, 40)

@@ -35,6 +35,8 @@ class FocalDistillation(Loss):
         classes: Compare the first that many logits of the student, where the teacher has no
             more; all without it.
         teacher: "old", or "other" for the independently trained model.
+    Raises:
+        InvalidInput: A temperature of 0, classes below 1, or an unknown word.
     Source: Yan et al. 2021 (PCT; base 1, focus 5, temperature 100). Departs from it: nothing.
     """
 

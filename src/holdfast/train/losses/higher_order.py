@@ -28,6 +28,8 @@ class HigherOrder(Loss):
         symmetric: The mean of both directions, old to new and new to old.
         memory_only: Contrast items of the episodic memory only; the old model has nothing
             reliable to say of classes that it never saw.
+    Raises:
+        InvalidInput: mix outside [0, 1], or a sharpness of 0.
     Source: Biondi et al. 2024 (CVPR, equations 3 and 4; mix 0.1, sharpness 10). Departs from
         it: nothing by default; the three flags are ours.
     """

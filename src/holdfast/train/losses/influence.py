@@ -27,6 +27,8 @@ class Influence(Loss):
         known: (classes,) which rows count; the others are no rivals to these, and their items
             are left out. All without it, and classes from `classes` on are never known.
         scale: None scores vectors as they are; a number scales their cosines with the rows.
+    Raises:
+        InvalidInput: A bias beside a scale, or not one for each class.
     Source: Shen et al. 2020 (BCT, weight 1). Departs from it: cosines are an option, as
         openBCT has it.
     See also: `FocalDistillation` without focus, which distils old logits instead.

@@ -30,6 +30,8 @@ class BottleneckTransform(nn.Module):
         outputs: Length of what it answers.
         paths: How many.
         width: Of the bottleneck.
+    Raises:
+        InvalidInput: A size below 1.
     Source: Meng et al. 2021 (LCE; up to 4 paths of width 16). Departs from it: the linear map
         for other dimensions; the last layer of a path starts at zero, so the whole starts as
         its short cut.
@@ -81,6 +83,8 @@ class LCE(Loss):
         back: New space to old space; with `onward`, or neither.
         align: Weight of the first term.
         bound: Weight of the second.
+    Raises:
+        InvalidInput: One transform without the other, or not one floor for each centre.
     Source: Meng et al. 2021 (LCE; weights 100 and 1). Departs from it: centres, and what the
         transforms answer, are scaled to length one.
     """

@@ -16,6 +16,8 @@ class LogitDifference(Loss):
         power: Of what is beyond.
         top: Only the classes of the reference's that many largest logits; all without it.
         reference: "old", or "other": the mean of an ensemble of new models.
+    Raises:
+        InvalidInput: Slack below 0, or power or top below 1.
     Source: Zhao et al. 2022 (ELODI; slack 0.5, power 2). Departs from it: nothing.
     """
 

@@ -22,6 +22,8 @@ class MarginPreserving(Loss):
         distance: "kl" at temperature 5, not multiplied by its square, or "mean squared",
             which is weighted by 0.4.
         other: Whether there is a second teacher, a new model trained by itself.
+    Raises:
+        InvalidInput: old_classes below 1.
     Source: MPT (AAAI 2026, arXiv 2511.08322; margin 4, focus 5). Departs from it: the
         second teacher can be left out.
     """

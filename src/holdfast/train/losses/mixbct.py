@@ -35,6 +35,8 @@ class MixBCT(Loss):
         share: Of the batch that is replaced.
         classification: How the logits of the head on unit vectors are judged. As published:
             a margin, with a head that answers cosines.
+    Raises:
+        InvalidInput: A share outside [0, 1].
     Source: Liang et al. 2023 (MixBCT; share 0.3, the 90 % of each class nearest its mean are
         credible: `credible_rows`; ArcFace). Departs from it: any classification.
     """

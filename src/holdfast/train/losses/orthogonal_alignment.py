@@ -34,6 +34,8 @@ class OrthogonalAlignment(Loss):
             without it, and classes from `classes` on are never known.
         weights: (w0, w1, w2).
         smoothing: Of the labels.
+    Raises:
+        InvalidInput: Smoothing outside [0, 1).
     Source: OCA (arXiv 2408.08793; weights 5, 10, 5 and smoothing 0.1). Departs from it:
         classes may be unknown.
     See also: `AlignedHead`.

@@ -50,6 +50,8 @@ def credible_rows(vectors: object, labels: object, classes: int, share: float = 
         labels: (n,) class numbers.
         classes: Number of classes.
         share: In (0, 1]; at least one row of each class is believed.
+    Raises:
+        InvalidInput: A share outside (0, 1], or labels that are no classes.
     """
     if not 0.0 < share <= 1.0:
         raise InvalidInput("credible_rows", "a share in (0, 1]", repr(share))

@@ -28,6 +28,8 @@ class RegressionAlleviating(Loss):
         temperature: Of the contrast.
         hardest: Keep only that many of the closest negatives of each kind; all without it.
         margin: Of the triplet, as a difference of cosines.
+    Raises:
+        InvalidInput: An unknown form, a temperature of 0, or hardest below 1.
     Source: Zhang et al. 2022 (Hot-Refresh; temperature 0.01, hardest 10, margin 0.8). Departs
         from it: the triplet is on cosines, with the hardest negative of each kind; the form
         on classifier logits is left out.

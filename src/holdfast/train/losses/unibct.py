@@ -36,6 +36,8 @@ def refined_prototypes(
         spread: How much of each vector comes from others, in [0, 1).
     Returns:
         (classes, d_old); zero rows for classes without items.
+    Raises:
+        InvalidInput: A temperature of 0, or a spread outside [0, 1).
     """
     if not temperature > 0.0 or not 0.0 <= spread < 1.0:
         raise InvalidInput(
@@ -94,6 +96,8 @@ class UniBCT(Influence):
         rows: (classes, d_old) means of the old vectors: `class_means`.
         scale: Factor of the cosines; None scores vectors as they are.
         warm_up: Share of the training without this loss.
+    Raises:
+        InvalidInput: warm_up outside [0, 1].
     Attributes:
         refine_at: Shares of the training at which to call `refine`.
     Source: Zhang et al. 2022 (UniBCT; temperature 0.05, spread 0.9, warm-up of 10 epochs and

@@ -31,6 +31,8 @@ class PromptedClip(nn.Module):
             no bridge.
         scale: Of cosines in logits.
         seed: Of the prompts and the bridge.
+    Raises:
+        InvalidInput: Fewer than 0 prompts, or a scale of 0.
 
     Source: D'Alessandro et al. 2023 (CPE-CLIP: 2 prompts in each of 12 layers, one linear
         bridge from the prompts of texts to those of pictures, scale 100). Departs from it:

@@ -58,6 +58,8 @@ def asynchronous(
         teacher: Of every task; "downloaded" means so where there is one and the deployed
             model elsewhere. A first task has the downloaded one or none.
         side: From where the classes fill the interface; growing ones have a front only.
+    Raises:
+        InvalidInput: A replacement before a task that there is not.
     Source: Biondi et al. 2024 (IAM-CL2R; 10 + 6 x 15 classes, replaced at 0, 2, 4). Departs
         from it: the teacher is a choice, and by default the deployed model.
     """

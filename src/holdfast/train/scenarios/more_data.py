@@ -31,6 +31,8 @@ def more_data(
         teacher: Of every task but the first.
         start: Of every task but the first.
         seed: Decides which items come first.
+    Raises:
+        InvalidInput: Shares that do not rise in (0, 1].
     """
     if not all(0.0 < a < b <= 1.0 for a, b in zip((1e-12, *shares), shares, strict=False)):
         raise InvalidInput("more_data", "rising shares in (0, 1]", str(shares))

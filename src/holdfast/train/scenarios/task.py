@@ -31,6 +31,9 @@ class Task:
             "downloaded" model as it came, or what the gallery has "stored".
         remembers: Whether batches are half memory, and the memory takes items in afterwards.
         model: Which model is to be built, where there are several.
+    Raises:
+        InvalidInput: An unknown start or teacher, a teacher that is not there, or no items of known
+            classes.
     """
 
     name: str
@@ -65,6 +68,9 @@ class Scenario:
         classes: (N,) name of the class of every item of the data set.
         tasks: At least one.
         memory: As it is before the first task; None where nothing is remembered.
+    Raises:
+        InvalidInput: A name twice, a first task that needs a deployed model, or no memory
+            for tasks that remember.
     """
 
     classes: Names
