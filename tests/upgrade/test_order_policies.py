@@ -11,7 +11,7 @@ from holdfast.align.kernel import Kernel
 from holdfast.arrays import as_vectors
 from holdfast.errors import InvalidInput
 from holdfast.space import Space
-from holdfast.upgrade.priority.centers import Centers
+from holdfast.upgrade.priority.centers import Centers, class_distances
 from holdfast.upgrade.priority.gain import expected_gain
 from holdfast.upgrade.priority.searched import most_searched
 from holdfast.upgrade.priority.slices import balanced, in_turn
@@ -221,6 +221,20 @@ def test_one_center_is_the_mean_and_as_many_as_rows_are_the_rows():
     for count in (0, 31):
         with pytest.raises(InvalidInput, match="Centers"):
             Centers(rows, count)
+
+
+def test_class_distances_are_to_the_mean_of_the_own_class():
+    rows = pair(40)[0].array
+    classes = ["a" if n % 3 else "b" for n in range(40)]
+    slow = [
+        (
+            (rows[n] - rows[[m for m in range(40) if classes[m] == classes[n]]].mean(axis=0)) ** 2
+        ).sum()
+        for n in range(40)
+    ]
+    np.testing.assert_allclose(class_distances(rows, classes), slow, atol=1e-5)
+    with pytest.raises(InvalidInput, match="40 labels"):
+        class_distances(rows, classes[:3])
 
 
 # slices

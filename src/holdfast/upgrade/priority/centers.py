@@ -1,6 +1,8 @@
-"""Distance to the mean of one's cluster."""
+"""Distance to the mean of one's class, or of one's cluster where there are no classes."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -53,6 +55,28 @@ class Centers:
             for start in range(0, len(rows), _BLOCK)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
+
+
+def class_distances(rows: FloatArray, classes: Sequence[object]) -> Floats:
+    """(n,) squared distances of rows to the mean of their class.
+
+    Args:
+        rows: (n, d).
+        classes: n labels.
+    Raises:
+        InvalidInput: Another number of labels than of rows.
+    Source: Ricci et al. 2025 (lambda-orthogonality). Departs from it: classes are given, or
+        clusters (`Centers`), instead of a classifier's word.
+    """
+    if len(classes) != len(rows):
+        raise InvalidInput("class distances", f"{len(rows)} labels", str(len(classes)))
+    places: dict[object, int] = {}
+    own = np.array([places.setdefault(name, len(places)) for name in classes], dtype=np.intp)
+    means = np.zeros((len(places), rows.shape[1]))
+    np.add.at(means, own, rows)
+    means /= np.bincount(own, minlength=len(places))[:, None]
+    distances: Floats = squared_norms(rows - means[own])
+    return distances
 
 
 def _squares(rows: FloatArray, means: Floats) -> Floats:
