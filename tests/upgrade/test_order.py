@@ -321,10 +321,18 @@ def test_orders_by_vectors_and_by_slices_rank_everybody(home, tmp_path):
     drawn_rows = [int(ids[n][1:]) for n in np.random.default_rng(0).permutation(300)]
     centers = Centers(home.vectors.array[drawn_rows], seed=0)
     far = centers.distances(home.vectors.array)
-    got = far[[int(name[1:]) for name in home.ranking(tmp_path, "central")()]]
+    got = far[[int(name[1:]) for name in home.ranking(tmp_path, "central", order_field=None)()]]
     assert (np.diff(got) >= -1e-9).all()
 
     group = {name: n % 6 if n % 2 else 1 for n, name in enumerate(home.names)}
+    rows, own = home.vectors.array, np.array(list(group.values()))
+    off = np.array(
+        [((rows[n] - rows[own == g].mean(axis=0)) ** 2).sum() for n, g in enumerate(own)]
+    )
+    got = off[[int(name[1:]) for name in home.ranking(tmp_path, "central")()]]
+    assert len(got) == 300
+    assert (np.diff(got) >= -1e-6).all()
+
     turns = [group[name] for name in home.ranking(tmp_path, "slice")()]
     assert list(dict.fromkeys(turns)) in ([3, 5, 1], [5, 3, 1])  # smallest first
     assert sum(a != b for a, b in pairwise(turns)) == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -57,26 +57,49 @@ class Centers:
         return np.concatenate(parts) if parts else np.empty(0)
 
 
-def class_distances(rows: FloatArray, classes: Sequence[object]) -> Floats:
-    """(n,) squared distances of rows to the mean of their class.
+class ClassMeans:
+    """Means of classes, of rows that come page by page.
 
-    Args:
-        rows: (n, d).
-        classes: n labels.
-    Raises:
-        InvalidInput: Another number of labels than of rows.
     Source: Ricci et al. 2025 (lambda-orthogonality). Departs from it: classes are given, or
         clusters (`Centers`), instead of a classifier's word.
     """
-    if len(classes) != len(rows):
-        raise InvalidInput("class distances", f"{len(rows)} labels", str(len(classes)))
-    places: dict[object, int] = {}
-    own = np.array([places.setdefault(name, len(places)) for name in classes], dtype=np.intp)
-    means = np.zeros((len(places), rows.shape[1]))
-    np.add.at(means, own, rows)
-    means /= np.bincount(own, minlength=len(places))[:, None]
-    distances: Floats = squared_norms(rows - means[own])
-    return distances
+
+    def __init__(self) -> None:
+        self._places: dict[Hashable, int] = {}
+        self._sums: list[Floats] = []
+        self._sizes: list[int] = []
+
+    def add(self, rows: FloatArray, classes: Sequence[Hashable]) -> None:
+        """Count some rows in.
+
+        Args:
+            rows: (n, d).
+            classes: n labels.
+        """
+        own = [self._places.setdefault(name, len(self._places)) for name in classes]
+        here, mine = np.unique(own, return_inverse=True)
+        sums = np.zeros((len(here), rows.shape[1]))
+        np.add.at(sums, mine, rows)
+        more = len(self._places) - len(self._sums)
+        self._sums += [np.zeros(rows.shape[1])] * more
+        self._sizes += [0] * more
+        for at, total, size in zip(here, sums, np.bincount(mine), strict=True):
+            self._sums[at] = self._sums[at] + total
+            self._sizes[at] += int(size)
+
+    def distances(self, rows: FloatArray, classes: Sequence[Hashable]) -> Floats:
+        """(n,) squared distances of rows to the mean of their class; infinite without any.
+
+        Args:
+            rows: (n, d).
+            classes: n labels.
+        """
+        own = [self._places.get(name, -1) for name in classes]
+        means = np.stack(
+            [total / size for total, size in zip(self._sums, self._sizes, strict=True)]
+        )
+        found: Floats = squared_norms(rows - means[own])
+        return np.where(np.array(own) < 0, np.inf, found)
 
 
 def _squares(rows: FloatArray, means: Floats) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..mover import Mover
 from ..order import fair_sample, read_ids, read_rows
 from ..plan import Plan
 from ..side import Side
-from .centers import FIT, Centers
+from .centers import FIT, Centers, ClassMeans
 from .gain import Pair, expected_gain
 from .log import Log, read_log
 from .searched import DEPTH, ITEMS, Floats, most_searched, without_self
@@ -134,6 +134,8 @@ class Ranking:
         return self._by_vectors(Uncertainty(*self._known()))
 
     def _central(self) -> list[str]:
+        if self._plan.order_field:
+            return self._central_of(self._plan.order_field)
         ids, _ = read_rows(self._store)
         drawn = np.random.default_rng(self._plan.seed).permutation(len(ids))[:FIT]
         rows = _vectors(self._store.get(ids[drawn].tolist())).array
@@ -156,26 +158,44 @@ class Ranking:
         )
         return _vectors(self._store.get(moved.rows.ids)), moved.vectors
 
+    def _central_of(self, field: str) -> list[str]:
+        """By the distance to the mean of the class that a field names."""
+        self._values(field)
+        means = ClassMeans()
+        for rows in pages(self._store, _PAGE, vectors=True):
+            means.add(_vectors(rows).array, _named(rows, field))
+        names: list[str] = []
+        told: list[Floats] = []
+        for rows in pages(self._store, _PAGE, vectors=True):
+            names += rows.ids
+            told.append(means.distances(_vectors(rows).array, _named(rows, field)))
+        return _falling(names, -np.concatenate(told))
+
     # by the payloads
 
     def _slices(self) -> list[str]:
-        field = self._plan.order_field or ""  # `check_order` has seen to it
+        names, values = self._values(self._plan.order_field or "")  # `check_order` has seen to it
+        if self._plan.order == "slice":
+            return _falling(names, in_turn(values))
+        return _falling(names, balanced(values, self._plan.seed))
+
+    def _values(self, field: str) -> tuple[list[str], list[str]]:
+        """Ids, and what each has in a field."""
         names: list[str] = []
-        found: list[Any] = []
+        values: list[str] = []
+        there = False
         for rows in pages(self._store, _PAGE):
             names += rows.ids
-            found += [payload.get(field) for payload in rows.payloads]
-        if all(value is None for value in found):
+            values += _named(rows, field)
+            there = there or any(payload.get(field) is not None for payload in rows.payloads)
+        if not there:
             raise ConfigError(
                 "plan: order_field",
                 "a payload field of the gallery",
                 f"{field!r}, which no item has",
                 "Roll back, and plan again with one that is kept.",
             )
-        values = [str(value) for value in found]
-        if self._plan.order == "slice":
-            return _falling(names, in_turn(values))
-        return _falling(names, balanced(values, self._plan.seed))
+        return names, values
 
 
 def check_order(plan: Plan, home: Path) -> None:
@@ -194,6 +214,10 @@ def check_order(plan: Plan, home: Path) -> None:
         raise ConfigError(
             "plan: order_field", "a payload field", "none", f"Order {plan.order!r} needs it."
         )
+
+
+def _named(rows: Rows, field: str) -> list[str]:
+    return [str(payload.get(field)) for payload in rows.payloads]
 
 
 def _vectors(rows: Rows) -> Vectors:
