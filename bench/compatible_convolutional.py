@@ -70,11 +70,11 @@ def pictures(name: str, cache: Path) -> Pictures:
         return Pictures(torch.from_numpy(read["rows"]), read["labels"], read["parts"])
 
 
-def moved(given: torch.Tensor) -> torch.Tensor:
+def moved(given: torch.Tensor, reach: int = REACH) -> torch.Tensor:
     """Each picture moved by up to 4 pixels, grey coming in, and half of them turned over."""
     count, _, _, side = given.shape
-    wide = functional.pad(given, (REACH,) * 4).permute(0, 2, 3, 1)
-    shift = torch.randint(0, 2 * REACH + 1, (2, count, 1))
+    wide = functional.pad(given, (reach,) * 4).permute(0, 2, 3, 1)
+    shift = torch.randint(0, 2 * reach + 1, (2, count, 1))
     along = torch.arange(side)
     across = torch.where(torch.rand(count, 1) < 0.5, along.flip(0), along) + shift[1]
     down = along + shift[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -89,15 +90,17 @@ class World:
         return Interface(self.name, "one-hot")
 
 
-def cifar100(cells: Cells, seed: int, epochs: int = 10) -> World:
+def cifar100(
+    cells: Cells, seed: int, epochs: int = 10, load: Callable[[str, Path], Images] = images
+) -> World:
     """50 old classes and 100 new ones; unseen are the classes of CIFAR-10."""
-    whole = images("cifar100", cells.data)
+    whole = load("cifar100", cells.data)
     order = [f"c{n}" for n in np.random.RandomState(seed).permutation(100)]
     return World(
         "cifar100",
         whole.take(np.flatnonzero(whole.parts == 0)),
         whole.take(np.flatnonzero(whole.parts == 1)),
-        images("cifar10", cells.data),
+        load("cifar10", cells.data),
         (order[:50], order[50:]),
         128,
         epochs,
