@@ -125,3 +125,21 @@ def test_a_delete_that_a_failure_cut_off_does_not_hold_up_the_rollback(setup):
         setup.gallery.delete(["i1"])  # gone from the old side, and journalled
     setup.engine().roll_back()
     assert found(setup) == sorted(set(setup.items) - {"i1"})
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_an_old_store_that_was_dropped_too_early_does_not_empty_the_new_one(setup, share):
+    setup.engine().run(share)
+    setup.old.delete(list(setup.items))
+    moved = len(setup.new)
+    step = setup.engine().run if share < 1.0 else setup.engine().cut_over
+    with pytest.raises(UpgradeError, match=f"none, beside {moved} on the new side"):
+        step()
+    assert len(setup.new) == moved > 0
+
+
+def test_a_gallery_that_was_emptied_through_itself_is_reconciled(setup):
+    setup.engine().run(0.5)
+    setup.gallery.delete(list(setup.items))
+    assert setup.engine().run().state == "ready"
+    assert not setup.engine().cut_over()

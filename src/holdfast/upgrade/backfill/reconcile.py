@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ...arrays import id_array
+from ...errors import UpgradeError
 from ...store.base import NO_REVISION, Rows, get_known, pages
 from ..gallery import Gallery
 
@@ -45,9 +46,12 @@ def reconcile(gallery: Gallery) -> Reconciled:
         gallery: With both sides; in any state before "cut over".
     Returns:
         How much was found; the ledger gets an event when it was anything.
+    Raises:
+        UpgradeError: The old side has nothing any more, so that the new one would be emptied.
     """
     if gallery.follower is not None:
         gallery.follower.catch_up()
+    _refuse_emptied(gallery)
     found = Reconciled()
     for rows in pages(gallery.old.store, _PAGE):
         with gallery.alone():
@@ -57,6 +61,20 @@ def reconcile(gallery: Gallery) -> Reconciled:
     if found and gallery.ledger is not None:
         gallery.ledger.event("reconciled", asdict(found))
     return found
+
+
+def _refuse_emptied(gallery: Gallery) -> None:
+    """Who deletes all items through the gallery deletes them on both sides."""
+    with gallery.alone():
+        left = len(gallery.new.store) if gallery.new is not None else 0
+        emptied = left and not len(gallery.old.store) and gallery.state != "planned"
+    if emptied:
+        raise UpgradeError(
+            "reconcile",
+            f"items in the store of {gallery.old.space.name}, which keeps all of them",
+            f"none, beside {left} on the new side: was it dropped before the cut-over?",
+            "Restore it from a copy of the gallery, or build another gallery.",
+        )
 
 
 def give_up_mapped(gallery: Gallery) -> int:
