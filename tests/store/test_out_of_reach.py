@@ -1,4 +1,4 @@
-"""What the system refuses while nothing is written for a caller: upkeep, and closing."""
+"""What the system refuses while nothing is written for a caller: opening, upkeep, and closing."""
 
 import resource
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ import pytest
 from holdfast.errors import StoreError
 from holdfast.space import Space
 from holdfast.store.base import NO_REVISION
+from holdfast.store.hold import Hold
 from holdfast.store.registry import open_store
 
 SPACE = Space("small", 8)
@@ -39,6 +40,20 @@ def unlisted(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "glob", glob)
         yield
+
+
+@pytest.mark.parametrize("kind", ["edge", "faiss", "qdrant"])
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_store(tmp_path, kind):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    for folder in (tmp_path / "file", tmp_path / "file" / "store", tmp_path / ("n" * 300)):
+        with pytest.raises(StoreError, match=r"expected a folder that can be written.*Make room"):
+            open_store(kind, folder, SPACE)
+
+
+def test_a_disk_without_room_for_a_word_leaves_the_folder_to_the_next_one(tmp_path):
+    with full(0), pytest.raises(StoreError, match="expected a folder that can be written"):
+        Hold(tmp_path)
+    Hold(tmp_path).release()
 
 
 def test_an_index_that_cannot_be_looked_for_is_an_error_of_the_store(tmp_path, monkeypatch):

@@ -260,6 +260,13 @@ def test_what_the_disk_refuses_is_an_error_that_says_what_to_do(ledger, pragma, 
     assert [name for _, name in ledger.todo(9)] == ["a", "b"]
 
 
+def test_a_ledger_whose_folder_cannot_be_made_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "ledger.sqlite", tmp_path / "file" / "more" / "ledger.sqlite"):
+        with pytest.raises(LedgerError, match=r"got the system's word.*Make room, or let"):
+            Ledger(path, lambda: 1.0)
+
+
 def test_a_ledger_that_is_damaged_while_it_is_open_says_so(tmp_path):
     path = tmp_path / "ledger.sqlite"
     with closing(Ledger(path, lambda: 1.0)) as ledger:

@@ -6,9 +6,11 @@ import fcntl
 import json
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
-from ..errors import StoreError, StoreHeld
+from ..errors import StoreError, StoreHeld, said
+from ..sqlite import MACHINE
 
 HOLDER = "holder.json"
 
@@ -20,27 +22,42 @@ class Hold:
         folder: Created if it is not there.
     Raises:
         StoreHeld: Another process has it, or this one has it open already.
+        StoreError: It cannot be made, or written.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / HOLDER
-        self._file = self._path.open("a+", encoding="utf-8")
+        self._path, self._owner = folder / HOLDER, os.getpid()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a+", encoding="utf-8")
+            self._take()
+        except OSError as cause:
+            raise StoreError(
+                str(folder), "a folder that can be written", said(cause), MACHINE
+            ) from cause
+
+    def _take(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file.seek(0)
+            self._file.truncate()
+            json.dump({"pid": self._owner, "host": socket.gethostname()}, self._file)
+            self._file.flush()
         except BlockingIOError:
             self._file.seek(0)
             holder = self._file.read()
             self._file.close()
             who = _describe(holder)
             raise StoreHeld(
-                str(folder), "a folder that nobody holds", f"one held by {who}", way_on(who)
+                str(self._path.parent),
+                "a folder that nobody holds",
+                f"one held by {who}",
+                way_on(who),
             ) from None
-        self._file.seek(0)
-        self._file.truncate()
-        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, self._file)
-        self._file.flush()
-        self._owner = os.getpid()
+        except OSError:
+            with suppress(OSError):  # closing writes once more
+                self.release()
+            raise
 
     def check(self) -> None:
         """Refuse to write where nobody would find it; call it before a change.

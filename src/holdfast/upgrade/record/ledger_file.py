@@ -43,8 +43,8 @@ class LedgerFile:
             raise LedgerError(
                 str(self.path), "a ledger", "no file", "Plan an upgrade first: holdfast plan."
             )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self.path.exists():
                 write_whole(self.path, _first(), keep=True)
             self._connect(readonly)
@@ -53,7 +53,8 @@ class LedgerFile:
 
     def _trouble(self, cause: BaseException) -> LedgerError:
         """What SQLite, or the system, refuses, with what can be done about it."""
-        closed = not os.access(self.path.parent, os.W_OK)
+        folder = self.path.parent
+        closed = folder.is_dir() and not os.access(folder, os.W_OK)
         whose = "the system's" if isinstance(cause, OSError) else "SQLite's"
         return LedgerError(
             str(self.path),
