@@ -8,7 +8,7 @@ import pytest
 
 from holdfast import Item
 from holdfast.encode.base import as_texts
-from holdfast.errors import UnfitContent
+from holdfast.errors import LedgerError, UnfitContent, UpgradeError
 from holdfast.service import problem
 from holdfast.upgrade.project import Project
 from tests.cli import toys
@@ -97,6 +97,12 @@ def test_a_content_that_no_model_reads_is_the_fault_of_who_sent_it(content):
     with pytest.raises(UnfitContent) as told:
         as_texts(["w1", content], "document", "a model")
     assert problem.of_error(told.value)["status"] == 422
+
+
+def test_a_ledger_that_cannot_be_written_is_the_machine_s_fault_and_no_state_of_the_upgrade():
+    full = LedgerError("ledger.sqlite", "a readable ledger", "a disk that is full", "Make room.")
+    assert problem.of_error(full)["status"] == 503
+    assert problem.of_error(UpgradeError("finish", "cut over", "planned"))["status"] == 409
 
 
 def test_a_stored_text_that_was_cut_in_half_does_not_break_answers(home, opened):
