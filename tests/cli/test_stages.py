@@ -65,6 +65,7 @@ def test_stages_that_cannot_be_are_refused(planned):
         ("--where", ""),  # a variable that is not set is nobody, not everybody
         ("--where", "{}"),
         ("--where", "null"),
+        ("--share", "50%", "--where", "[]"),
         ("--tenant", ""),
     ):
         home.refused("cutover", *wrong)

@@ -121,7 +121,7 @@ def _stage(share: float | None, tenants: tuple[str, ...], where: str | None) -> 
     if share is None and not tenants and where is None:
         return None
     # A slice that says nothing, such as a variable that is not set, is not "everybody".
-    return Stage(share or 0.0, tenants, read_where(where) or {})
+    return Stage(share or 0.0, tenants, {} if where is None else read_where(where))
 
 
 def _step_back(face: Face, stage: Stage | None, why: str) -> None:
