@@ -153,6 +153,10 @@ def test_a_plan_without_what_its_order_needs_is_refused(tmp_path, order, words):
         check_order(Plan(**there), tmp_path)
     place(tmp_path, "otter")
     check_order(Plan(**there), tmp_path)
+    place(tmp_path, '{"id": "i7"}')
+    if order == "gain":
+        with pytest.raises(ConfigError, match="texts of searches"):
+            check_order(Plan(**there), tmp_path)
 
 
 # ranking a gallery

@@ -87,8 +87,7 @@ class Ranking:
 
     def _gain(self) -> list[str]:
         log = read_log(self._file())
-        if not log.searches:
-            raise ConfigError("plan: order_file", "texts of searches for order 'gain'", "ids only")
+        _refuse_ids_only(log)
         asked = self._asked(log)
         names, _ = _numbered(self._found(asked[0], DEPTH))
         waiting = _vectors(self._store.get(names))
@@ -208,8 +207,13 @@ def check_order(plan: Plan, home: Path) -> None:
         what = "a file of ids" if plan.order == "given" else "a log of past searches"
         raise ConfigError("plan: order_file", what, "none", f"Order {plan.order!r} needs it.")
     if plan.order in READS_FILE and plan.order_file:
-        read = read_ids if plan.order == "given" else read_log
-        read(path_of(plan.order_file, home, "plan: order_file"))
+        path = path_of(plan.order_file, home, "plan: order_file")
+        if plan.order == "given":
+            read_ids(path)
+        elif plan.order == "gain":
+            _refuse_ids_only(read_log(path))
+        else:
+            read_log(path)
     if plan.order in NEEDS_FIELD and not plan.order_field:
         raise ConfigError(
             "plan: order_field", "a payload field", "none", f"Order {plan.order!r} needs it."
@@ -218,6 +222,11 @@ def check_order(plan: Plan, home: Path) -> None:
 
 def _named(rows: Rows, field: str) -> list[str]:
     return [str(payload.get(field)) for payload in rows.payloads]
+
+
+def _refuse_ids_only(log: Log) -> None:
+    if not log.searches:
+        raise ConfigError("plan: order_file", "texts of searches for order 'gain'", "ids only")
 
 
 def _vectors(rows: Rows) -> Vectors:
