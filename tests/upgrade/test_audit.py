@@ -187,6 +187,10 @@ def test_the_gate_speaks_in_one_line(ledger):
         ledger.record({"finding": finding, "share": share, "per_query": []})
         said = verdict(rules, ledger)
         assert said.startswith("pass: 1" if value > 0.5 else "fail: R@10 mixed@20% 0.400"), said
+    few = "9 queries are too few to judge by"
+    ledger.record({"finding": {**finding, "note": few}, "share": 0.2, "per_query": []})
+    unsettled = [Rule(cell="mixed@20%", not_worse=True)]
+    assert verdict(unsettled, ledger) == f"not settled: {few}"
     kept = Audit(ledger, gate=lambda: verdict(rules, ledger)).record("cut over")
     assert kept.gate.startswith("fail: R@10")
 
