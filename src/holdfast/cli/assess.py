@@ -10,7 +10,7 @@ import click
 from .face import Face, command, gate_failed
 from .progress import waiting
 from .share import percent, read_share
-from .tables import BAR, facts, failure_line, grid, rounded
+from .tables import BAR, facts, failure_line, grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,7 +168,7 @@ def _asked(known: Mapping[str, Any]) -> str:
 def _line(finding: Finding, source: str) -> str:
     bar = "█" * max(0, round(BAR * min(finding.value, 1.0)))
     interval = f"[{finding.low:.3f}, {finding.high:.3f}]"
-    name = f"{rounded(finding.cell):<12} {finding.metric} {finding.value:.3f} {interval}"
+    name = f"{finding.cell_name:<12} {finding.metric} {finding.value:.3f} {interval}"
     return f"{name}  {source:<8}  {bar}"
 
 

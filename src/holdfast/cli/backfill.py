@@ -13,7 +13,7 @@ from .door import INTERRUPTED, leave_now
 from .face import Face, command, gate_failed
 from .progress import bar, lasting
 from .share import percent, read_share
-from .tables import facts, failure_line, finding_line, rounded
+from .tables import facts, failure_line, finding_line
 from .wish import Wish
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def backfill(face: Face, until: float, grace: float) -> None:
     }
     face.answer(data, *([_outcome(status, wish.name)] if face.talks else []))
     if worse:
-        cells = ", ".join(rounded(finding.cell) for finding in worse)
+        cells = ", ".join(finding.cell_name for finding in worse)
         click.echo(f"holdfast: gate failed: below old/old at {cells}.", err=True)
     for finding in broken:
         click.echo(f"holdfast: gate failed: {failure_line(finding)}.", err=True)

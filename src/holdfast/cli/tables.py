@@ -80,31 +80,18 @@ def finding_line(finding: Finding) -> str:
     mark = {"pass": "", "fail": "  below old/old", "info": f"  {finding.note}"}[finding.verdict]
     bar = "█" * max(0, round(BAR * min(finding.value, 1.0)))
     interval = f"[{finding.low:.3f}, {finding.high:.3f}]"
-    words = f"{rounded(finding.cell):<12} {finding.metric} {finding.value:.3f} {interval}"
+    words = f"{finding.cell_name:<12} {finding.metric} {finding.value:.3f} {interval}"
     return f"{words}  {bar:<{BAR}}{mark}".rstrip()
 
 
 def failure_line(finding: Finding) -> str:
     """What a gate found wrong."""
     part = "" if finding.slice == "all" else f" of {finding.slice}"
-    where = f"{finding.metric} {rounded(finding.cell)}{part}"
+    where = f"{finding.metric} {finding.cell_name}{part}"
     if not finding.n:
         return f"{where}: {finding.note}"
     interval = f"{finding.value:.3f} [{finding.low:.3f}, {finding.high:.3f}]"
     return f"{where} {interval}: {finding.note}"
-
-
-def rounded(cell: str) -> str:
-    """A cell with its percentage cut for people.
-
-    Example:
-        >>> rounded("mixed@30.012%"), rounded("old/old")
-        ('mixed@30%', 'old/old')
-    """
-    name, at, share = cell.partition("@")
-    if not at or not share.removesuffix("%").replace(".", "", 1).isdigit():
-        return cell  # not a share: the pattern of a gate
-    return f"{name}@{round(float(share.removesuffix('%')), 1):g}%"
 
 
 def spoken(payload: Mapping[str, Any], width: int = 60) -> str:

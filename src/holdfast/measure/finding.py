@@ -91,6 +91,21 @@ class Finding:
         note = f"{self.note}; {reason}" if self.note else reason
         return replace(self, verdict="pass" if passed else "fail", note=note)
 
+    @property
+    def cell_name(self) -> str:
+        """The cell, its percentage cut for people.
+
+        Example:
+            >>> at = Finding("R@1", "mixed@30.012%", 0.5, 0.5, 0.5, 1)
+            >>> at.cell_name, replace(at, cell="mixed@*").cell_name  # the pattern of a gate
+            ('mixed@30%', 'mixed@*')
+        """
+        name, at, share = self.cell.partition("@")
+        number = share.removesuffix("%")
+        if not at or not number.replace(".", "", 1).isdigit():
+            return self.cell
+        return f"{name}@{round(float(number), 1):g}%"
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
         return asdict(self)

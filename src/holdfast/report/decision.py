@@ -13,7 +13,7 @@ from ..measure.interval import LEVEL, Interval
 from ..upgrade.assess import Assessment
 from .build import Report
 from .markup import Html, breakable, element, facts, table
-from .words import cell_name, counted, duration, money
+from .words import counted, duration, money
 
 SLICES = 100  # that are told, the worst ones
 _ENDS = f"{100 * LEVEL:g} % interval"
@@ -88,8 +88,7 @@ def _tables(made: Assessment) -> list[Html]:
     cuts = [f for f in made.findings if f.metric.startswith("threshold")]
     looked = [f for f in made.findings if f.cell == CELL]
     rows = [
-        (*_row(cell_name(f.cell), f), "measured" if f.note == "measured" else "forecast")
-        for f in cells
+        (*_row(f.cell_name, f), "measured" if f.note == "measured" else "forecast") for f in cells
     ]
     found = [
         table("Cells before the upgrade", ("Cell", metric, _ENDS, "n", "How"), rows, "decided")

@@ -9,7 +9,7 @@ from ..errors import MissingExtra
 from ..measure.interval import LEVEL, RESAMPLES, Interval
 from .build import Cell, Moment, Report
 from .markup import Html, breakable, element, facts, joined, table
-from .words import cell_name, counted, duration, event_words, next_steps, percent, utc
+from .words import counted, duration, event_words, next_steps, percent, utc
 
 _VERDICTS = {"pass": "✓ pass", "fail": "✗ fail", "info": "–"}
 _PLAN = ("merge", "calibrator", "mover", "order")  # what people ask for first
@@ -52,7 +52,7 @@ def _interval(cell: Cell) -> Interval:
 def _cells(report: Report) -> Html:
     metrics = {cell.finding.metric for cell in report.cells}
     one = metrics.pop() if len(metrics) == 1 else ""
-    start = cell_name(report.main[0].finding.cell)
+    start = report.main[0].finding.cell_name
     level = f"{100 * LEVEL:g} %"
     header = ("Cell", one or "Value", f"{level} interval", "n", f"Against {start}", "Verdict")
     note = (
@@ -75,7 +75,7 @@ def _notes(report: Report) -> list[str]:
 def _row(cell: Cell, with_metric: bool) -> tuple[str, ...]:
     finding, gap = cell.finding, cell.difference
     words = [element("span", f"{finding.metric} ")] if with_metric else []
-    words.append(breakable(cell_name(finding.cell)))
+    words.append(breakable(finding.cell_name))
     if finding.slice != "all":
         words.append(element("span", f" ({finding.slice})", class_="slice"))
     return (

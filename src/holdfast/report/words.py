@@ -88,7 +88,7 @@ def gain(cells: Sequence[Cell]) -> str:
     first, last = cells[0], cells[-1]
     if first is last or first.share > 0.0:
         named = last.finding
-        return f"{named.metric} is {named.value:.3f} in {cell_name(named.cell)}"
+        return f"{named.metric} is {named.value:.3f} in {named.cell_name}"
     clauses = f"{last.finding.metric} {_change(first, last)}"
     if last.share < 1.0:
         clauses += f" at {percent(last.share)} of the gallery"
@@ -112,7 +112,7 @@ def _shares_below(first: Cell, later: Sequence[Cell]) -> str:
     if failed:
         worst = min(failed, key=lambda cell: cell.finding.value)
         return (
-            f"{len(failed)} {of} fell below the old system, {cell_name(worst.finding.cell)} "
+            f"{len(failed)} {of} fell below the old system, {worst.finding.cell_name} "
             f"furthest, at {worst.finding.value:.3f}"
         )
     if lower:
@@ -227,17 +227,6 @@ def percent(share: float) -> str:
         '30 %'
     """
     return f"{round(100.0 * share, 1):g} %"
-
-
-def cell_name(cell: str) -> str:
-    """A cell with its percentage cut for people.
-
-    Example:
-        >>> cell_name("mixed@30.042%"), cell_name("old/old")
-        ('mixed@30%', 'old/old')
-    """
-    name, at, share = cell.partition("@")
-    return f"{name}@{round(float(share.removesuffix('%')), 1):g}%" if at else cell
 
 
 def money(value: float, currency: str) -> str:

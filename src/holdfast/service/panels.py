@@ -8,7 +8,7 @@ from typing import Any
 
 from ..measure.finding import Finding
 from ..report.markup import Html, element, facts, joined, table
-from ..report.words import cell_name, counted, duration, percent, utc
+from ..report.words import counted, duration, percent, utc
 from . import chart
 from .deeds import DEEDS
 from .past import clock
@@ -257,7 +257,7 @@ def gates(rules: Sequence[str], judged: Sequence[Finding]) -> Html:
         return note("No gate is set: add [[gate]] to holdfast.toml, and a failed rule pauses.")
     rows = [
         (
-            f"{found.metric} {cell_name(found.cell)}",
+            f"{found.metric} {found.cell_name}",
             f"{found.value:.3f}",
             verdict(found),
             found.note,
