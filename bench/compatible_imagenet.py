@@ -73,9 +73,10 @@ ONWARD = (
     ),
     (
         "In which order things were tried, since these classes judge: first without moving, "
-        "where HOC had an AC of 0.86 and 0.71 and an AA of 53.7 and 54.5; then with it, 20 epochs a "
-        "task; then 30, which were chosen for the stream on features by classes left out, and which the "
-        "first sight of AC suggested here as well. Nothing else was tried. Both tables stand."
+        "where HOC had an AC of 0.86 and 0.71 and an AA of 53.7 and 54.5; then with it, 20 epochs "
+        "a task; then 30, which were chosen for the stream on features by classes left out, and "
+        "which the first sight of AC suggested here as well. Nothing else was tried. Both tables "
+        "stand."
     ),
 )
 FEATURES = (

@@ -32,7 +32,7 @@ class Plan(BaseModel):
             "gain": past searches, one a line, or JSON objects with `text` and `count`; for
             "searched" also with `id` and `count`, and it does without a file: items ask then.
         order_field: For order "slice" and "balanced": the payload field that names the slice. For
-            "central": one that names the class, in whose place clusters are made without it.
+            "central": the one that names the class; without it clusters are found.
         seed: Of the random order, and of the sample that goes first.
         batch_size: Items in the first batch.
         max_batch_size: The batch grows up to this while that makes it faster.
