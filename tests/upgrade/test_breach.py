@@ -215,9 +215,7 @@ def test_a_step_back_shows_the_old_side_if_that_was_cut_off(world):  # noqa: F81
     assert sides(one) == []
 
 
-def test_ledgers_of_before_know_no_step_back():
-    told = {"share": 0.5, "tenants": [], "where": {}}
-    assert Stage.from_json(told) == Stage(0.5)
+def test_a_ledger_remembers_a_step_back():
     assert Stage.from_json(json.loads(json.dumps(Stage(0.5, held=True).to_json()))).held
 
 
