@@ -97,6 +97,9 @@ def test_get_answers_in_the_order_asked_for_and_names_what_is_missing(rows):
     assert found.payloads == [{"n": [1, None]}, {"n": "é"}, {"n": [1, None]}]
     assert found.revisions.tolist() == [2**62, 1, 2**62]
     assert rows.get(["a"], vectors=False).vectors is None
+    assert found.vectors_read is found.vectors
+    with pytest.raises(InvalidInput, match="vectors=True"):
+        _ = rows.get(["a"], vectors=False).vectors_read
     with pytest.raises(MissingIds, match=r"'none' \(1 of 2 are not\)"):
         rows.get(["a", "none"])
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from ..arrays import FloatArray, Vectors, as_vectors
 from ..errors import MissingIds
 from ..store.base import get_known
@@ -81,10 +79,7 @@ def in_one_space(gallery: Gallery, names: Sequence[str]) -> tuple[Side, list[str
     side = _reading(gallery)
     with gallery.reading():
         rows = get_known(side.store, list(names))
-    array = (
-        np.empty((0, side.space.dim), np.float32) if rows.vectors is None else rows.vectors.array
-    )
-    return side, rows.ids, array
+    return side, rows.ids, rows.vectors_read.array
 
 
 def _reading(gallery: Gallery) -> Side:

@@ -21,7 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..arrays import IntArray, Vectors, VectorsLike
-from ..errors import MissingIds
+from ..errors import InvalidInput, MissingIds
 from ..hits import Hits
 from ..space import Space
 from .payloads import take
@@ -76,6 +76,17 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def vectors_read(self) -> Vectors:
+        """(n, d) vectors, of rows that were read with them.
+
+        Raises:
+            InvalidInput: They were read without.
+        """
+        if self.vectors is None:
+            raise InvalidInput("rows", "vectors that were read", "none", "Read with vectors=True.")
+        return self.vectors
 
     def take(self, places: Any) -> Rows:
         """Some of the rows, by an array of places."""

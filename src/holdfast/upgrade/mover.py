@@ -136,7 +136,7 @@ class Translate:
         return self.bridge.target
 
     def move(self, rows: Rows) -> Moved:
-        old = _with_vectors(rows)
+        old = rows.vectors_read
         return _moved(rows, lambda places: self._mapped(old, places), self.target)
 
     def _mapped(self, old: Vectors, places: IntArray) -> Vectors:
@@ -153,7 +153,7 @@ class Copy:
         self.target = space
 
     def move(self, rows: Rows) -> Moved:
-        return Moved(rows, _with_vectors(rows))
+        return Moved(rows, rows.vectors_read)
 
 
 def _moved(
@@ -177,9 +177,3 @@ def is_of_items(error: HoldfastError) -> bool:
     if isinstance(error, EncoderMisconfigured) or getattr(error, "transient", False):
         return False
     return isinstance(error, EncoderError | InvalidInput)
-
-
-def _with_vectors(rows: Rows) -> Vectors:
-    if rows.vectors is None:
-        raise InvalidInput("mover", "rows with their vectors", "rows without", "Read them so.")
-    return rows.vectors

@@ -215,11 +215,10 @@ class Project(Served):
         chosen = np.random.default_rng(self.config.upgrade.seed).permutation(len(ids))[:PAIRS]
         names = [ids[i] for i in chosen]
         items = {item.id: item for item in source.get(names) if item is not None}
-        old = _stored(store, list(items))
-        if old.vectors is None:  # pragma: no cover - they were asked for
-            raise UpgradeError("plan", "stored vectors", "none")
-        kept, new = _readable(old, ReEmbed(MemorySource(items.values()), self.new_encoder))
-        return {old.vectors.space: old.vectors.take(kept), new.space: new}
+        stored = _stored(store, list(items))
+        kept, new = _readable(stored, ReEmbed(MemorySource(items.values()), self.new_encoder))
+        old = stored.vectors_read.take(kept)
+        return {old.space: old, new.space: new}
 
     def engine(
         self,

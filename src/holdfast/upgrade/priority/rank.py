@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ...arrays import FloatArray, IntArray, Vectors
-from ...errors import ConfigError, UpgradeError
+from ...errors import ConfigError
 from ...hits import Hits
 from ...settings import path_of
 from ...store.base import Rows, VectorStore, pages
@@ -90,7 +90,7 @@ class Ranking:
         _refuse_ids_only(log)
         asked = self._asked(log)
         names, _ = _numbered(self._found(asked[0], DEPTH))
-        waiting = _vectors(self._store.get(names))
+        waiting = self._store.get(names).vectors_read
         weights = list(log.searches.values())
         worth = expected_gain(asked, weights, waiting, self._known())
         tally = {names[i]: float(worth[i]) for i in np.flatnonzero(worth)}
@@ -114,7 +114,7 @@ class Ranking:
         ids, _ = read_rows(self._store)
         drawn = np.random.default_rng(self._plan.seed).permutation(len(ids))[:ASKING]
         asking = ids[drawn].tolist()
-        rows = _vectors(self._store.get(asking))
+        rows = self._store.get(asking).vectors_read
         names, places = _numbered(self._found(rows, DEPTH + 1))
         place = {name: at for at, name in enumerate(names)}
         own = np.array([place.get(name, -1) for name in asking], dtype=np.int64)
@@ -137,7 +137,7 @@ class Ranking:
             return self._central_of(self._plan.order_field)
         ids, _ = read_rows(self._store)
         drawn = np.random.default_rng(self._plan.seed).permutation(len(ids))[:FIT]
-        rows = _vectors(self._store.get(ids[drawn].tolist())).array
+        rows = self._store.get(ids[drawn].tolist()).vectors_read.array
         centers = Centers(rows, seed=self._plan.seed)
         return self._by_vectors(lambda rows: -centers.distances(rows))
 
@@ -146,7 +146,7 @@ class Ranking:
         scores: list[Floats] = []
         for rows in pages(self._store, _PAGE, vectors=True):
             names += rows.ids
-            scores.append(score(_vectors(rows).array))
+            scores.append(score(rows.vectors_read.array))
         return _falling(names, np.concatenate(scores))
 
     def _known(self) -> Pair:
@@ -155,19 +155,19 @@ class Ranking:
         moved = self._mover.move(
             self._store.get(fair_sample(ids, self._plan.seed, self._plan.merge))
         )
-        return _vectors(self._store.get(moved.rows.ids)), moved.vectors
+        return self._store.get(moved.rows.ids).vectors_read, moved.vectors
 
     def _central_of(self, field: str) -> list[str]:
         """By the distance to the mean of the class that a field names."""
         self._values(field)
         means = ClassMeans()
         for rows in pages(self._store, _PAGE, vectors=True):
-            means.add(_vectors(rows).array, _named(rows, field))
+            means.add(rows.vectors_read.array, _named(rows, field))
         names: list[str] = []
         told: list[Floats] = []
         for rows in pages(self._store, _PAGE, vectors=True):
             names += rows.ids
-            told.append(means.distances(_vectors(rows).array, _named(rows, field)))
+            told.append(means.distances(rows.vectors_read.array, _named(rows, field)))
         return _falling(names, -np.concatenate(told))
 
     # by the payloads
@@ -227,12 +227,6 @@ def _named(rows: Rows, field: str) -> list[str]:
 def _refuse_ids_only(log: Log) -> None:
     if not log.searches:
         raise ConfigError("plan: order_file", "texts of searches for order 'gain'", "ids only")
-
-
-def _vectors(rows: Rows) -> Vectors:
-    if rows.vectors is None:  # pragma: no cover - they were asked for
-        raise UpgradeError("order", "stored vectors", "none")
-    return rows.vectors
 
 
 def _no_way(side: Side) -> Vectors:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...arrays import FloatArray, IntArray, Vectors, squared_norms
-from ...errors import InvalidInput, MissingIds
+from ...errors import MissingIds
 from ...hits import Hits, merge
 from ...space import Metric
 from ...store.base import NO_REVISION, Rows, VectorStore
@@ -76,9 +76,7 @@ class Candidates:
     @property
     def vectors(self) -> Vectors:
         """Old vectors of the items."""
-        if self.rows.vectors is None:  # pragma: no cover - read with them
-            raise InvalidInput("candidates", "rows with vectors", "rows without")
-        return self.rows.vectors
+        return self.rows.vectors_read
 
     def by_old(self, k: int) -> Hits:
         """Ranked by the old scores of all."""

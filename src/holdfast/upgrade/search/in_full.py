@@ -54,9 +54,9 @@ def _best(rows: Rows, queries: Vectors, k: int, where: Where | None) -> Hits | N
         keep = np.array(
             [i for i in keep.tolist() if matches(where, rows.payloads[i])], dtype=np.intp
         )
-    if rows.vectors is None or not len(keep):
+    if not len(keep):
         return None
-    places, scores = top(queries.array, rows.vectors.array[keep], k, queries.space.metric)
+    places, scores = top(queries.array, rows.vectors_read.array[keep], k, queries.space.metric)
     names = np.array([rows.ids[i] for i in keep], dtype=object)
     out = Hits.empty(len(queries), k)
     out.ids[:, : places.shape[1]] = names[places]

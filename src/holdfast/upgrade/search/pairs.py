@@ -32,5 +32,4 @@ def shared_pairs(
     names = [ids[i] for i in np.flatnonzero(both)[:most]]
     if len(names) < least:
         return None
-    one, other = (side.get(names).vectors for side in (old, new))
-    return None if one is None or other is None else (one, other)
+    return old.get(names).vectors_read, new.get(names).vectors_read

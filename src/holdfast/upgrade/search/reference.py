@@ -66,9 +66,7 @@ class Reference:
             ids = self._shared(self._new.scan(limit=SIZE).rows.ids)
         if len(ids) < LEAST:
             return
-        old, new = self._old.get(ids).vectors, self._new.get(ids).vectors
-        if old is None or new is None:  # pragma: no cover - get was asked for vectors
-            return
+        old, new = self._old.get(ids).vectors_read, self._new.get(ids).vectors_read
         self._calibrator.fit(ScoreSample(_others(_table(old, old)), _others(_table(new, new))))
         self._drawn = (old, new)
 

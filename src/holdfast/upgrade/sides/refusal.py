@@ -101,9 +101,9 @@ def _writes(told: NotTaken, others: tuple[Rows, Vectors] | None, before: Collect
     except HoldfastError:
         return False
     kept = [i for i, name in enumerate(known.ids) if name not in asked][:1]
-    if tried == _ENOUGH or not kept or known.vectors is None:
+    if tried == _ENOUGH or not kept:
         return False
-    return _takes(store, known.take(kept), known.vectors.take(kept))
+    return _takes(store, known.take(kept), known.vectors_read.take(kept))
 
 
 def _absent(store: VectorStore, rows: Rows, but: Collection[str]) -> list[int]:

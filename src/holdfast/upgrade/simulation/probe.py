@@ -134,12 +134,10 @@ def measure(project: Project, sample: int = SAMPLE) -> Measured:
     try:
         plan, mover = project.config.upgrade, _mover_of(project, store)
         rows, contents = _readable(store.scan(limit=sample, vectors=True).rows, mover)
-        if rows.vectors is None:  # pragma: no cover - they were asked for
-            raise UpgradeError("plan --simulate", "stored vectors", "none")
         times, timed = _upgraded(project, rows, plan, mover)
         slower = _slower(mover, rows, plan.workers) if plan.executor == "threads" else 1.0
         length = characters(contents[:200])
-        seconds = _median(store, rows.vectors)
+        seconds = _median(store, rows.vectors_read)
         return Measured(
             *(len(store), len(rows), (space.dim, timed.target.dim), times, slower),
             statistics.fmean(len(text) for text in texts(list(rows.payloads))),
@@ -240,12 +238,10 @@ def _trial_stores(
 
 def _upgraded(project: Project, rows: Rows, plan: Plan, mover: Mover) -> tuple[Times, _Timed]:
     """Both halves of the sample, in small batches and in large ones."""
-    if rows.vectors is None:
-        raise UpgradeError("plan --simulate", "rows with vectors", "rows without")
-    timed = _Timed(mover)
-    spaces = (rows.vectors.space, mover.target)
+    timed, vectors = _Timed(mover), rows.vectors_read
+    spaces = (vectors.space, mover.target)
     with _trial_stores(project, spaces) as (home, (old, new)):
-        old.upsert(rows.ids, rows.vectors, rows.payloads, rows.revisions)
+        old.upsert(rows.ids, vectors, rows.payloads, rows.revisions)
         ledger = Ledger(home / "ledger.sqlite", time.time)
         ledger.begin(plan.model_dump(), *spaces)
         gallery = Gallery(Side(old), Side(new), ledger, mode="by_rank", clock=microseconds)

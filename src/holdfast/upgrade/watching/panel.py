@@ -75,10 +75,8 @@ class Panel:
             kept = [ids[i] for i in np.flatnonzero(same)][:wanted]
             if len(kept) < LEAST:
                 return None
-            sides = gallery.old.store.get(kept).vectors, gallery.new.store.get(kept).vectors
-        if sides[0] is None or sides[1] is None:  # pragma: no cover - get was asked for them
-            return None
-        return cls(sides[0], sides[1])
+            old_rows, new_rows = gallery.old.store.get(kept), gallery.new.store.get(kept)
+        return cls(old_rows.vectors_read, new_rows.vectors_read)
 
     def compare(self, old: Vectors, new: Vectors) -> dict[str, Floats]:
         """(q,) of each statistic; low is bad.
