@@ -169,16 +169,61 @@ def test_the_old_score_weighs_what_competes():
     moved[5], waiting[6] = -np.inf, -np.inf
     got = rule.pressed(moved, waiting)
     assert (got.heard, rule.weight) == (0.6, 1.5)
+
+    def weight(part):
+        told = part / 1.5 + (1.0 - part) / (0.6 * SURE)  # by both kinds together
+        return 1.0 / told
+
     for row in range(7):
         scored = [(s, False) for s in moved[row]] + [(s, True) for s in waiting[row]]
         best = sorted((s, w) for s, w in scored if np.isfinite(s))[-20:]
         part = sum(w for _, w in best) / len(best)
-        assert got.weight[row, 0] == pytest.approx(part * 1.5 + (1.0 - part) * 0.6 * SURE)
+        assert got.weight[row, 0] == pytest.approx(weight(part))
     assert got.weight[[2, 6], 0] == pytest.approx(0.6 * SURE)
     assert got.weight[[3, 5], 0] == pytest.approx(1.5)
-    assert got.weight[4, 0] == pytest.approx(3 / 8 * 1.5 + 5 / 8 * 0.6 * SURE)
+    assert got.weight[4, 0] == pytest.approx(weight(3 / 8))
     none = rule.pressed(np.full((1, 0), 0.0), np.full((1, 4), -np.inf))
     assert np.isfinite(none.weight).all()
+
+
+def test_sure_scores_tell_the_less_the_smaller_the_sample():
+    moved, waiting = np.array([[3.0, 2.0]]), np.array([[4.0, 1.0]])
+    for size in (512, 8):
+        rule = FusionRule.of(0.95, 0.0, size)
+        usual, sure = (0.95 + 8.0 / size) / 0.05, SURE + 8.0 / size
+        told = 1.0 / (1.0 + usual / sure)
+        assert rule.pressed(moved, waiting).weight == pytest.approx(SURE + told * (usual - SURE))
+    better = FusionRule.of(0.01, 0.0, 512)  # predictions that tell more than two models do
+    assert better.weight < SURE
+    half = (SURE + better.weight) / 2.0
+    assert better.pressed(moved, waiting).weight == pytest.approx(half)
+
+
+def test_an_old_model_that_tells_nothing_does_not_rank_what_has_moved():
+    """At nine tenths of the items; while it did, one in six answers that had moved was found."""
+    rng, count = np.random.default_rng(0), 600
+    hidden = rng.normal(size=(count, 8))
+    asked = np.arange(0, 2 * 40, 2)
+    seen = hidden[asked] + 0.3 * rng.normal(size=(40, 8))
+    old = as_vectors(rng.normal(size=(count, 6)), OLD_SPACE, "old")
+    new, queries = (as_vectors(rows, NEW_SPACE, "new") for rows in (hidden, seen))
+    known = np.sort(rng.permutation(count)[: 9 * count // 10])
+    waits = np.setdiff1d(np.arange(count), known)
+    fusion = Fusion(old.take(known), new.take(known))
+    asking = as_vectors(rng.normal(size=(40, 6)), OLD_SPACE, "old")
+    scales = fusion.scales(asking, queries)
+    by_old, by_new = asking.array @ old.array.T, queries.array @ new.array.T
+    told = queries.array @ fusion.predict(old.array[waits]).array.T
+    sides = by_old[:, known], by_old[:, waits]
+    rule = fusion.crowded(scales, *sides)
+    for _ in range(2):
+        table = np.empty(by_new.shape)
+        table[:, known] = fusion.moved(scales, sides[0], by_new[:, known], rule=rule)
+        table[:, waits] = fusion.waiting(scales, sides[1], told, rule)
+        rule = rule.pressed(table[:, known], table[:, waits])
+    first = np.argsort(-table, axis=1)[:, :10]
+    found = (first == asked[:, None]).any(axis=1)
+    assert found[np.isin(asked, known)].mean() > 0.6
 
 
 def test_a_prediction_that_misses_nothing_counts_as_the_true_score():

@@ -42,7 +42,7 @@ from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.side import Bridged, Side
 from holdfast.upgrade.sides.stage import Stage
-from tests.upgrade.toys import Clock, ToyEncoder, ToySource
+from tests.upgrade.toys import Clock, ToyEncoder, ToySource, pressed_weight
 
 SPACES = [Space("one", 3), Space("two", 5, "euclidean"), Space("three", 4, "dot")]
 READ_ALONE = ("cutting over", "cut over", "finished")
@@ -606,7 +606,7 @@ class Machine(RuleBasedStateMachine):
         waiting, moved = scored(fusion.rule)
         best = sorted([(-s, True) for s in waiting] + [(-s, False) for s in moved])[:20]
         part = sum(waits for _, waits in best) / len(best)
-        weight = part * fusion.rule.weight + (1 - part) * 0.35 * fusion.rule.heard
+        weight = pressed_weight(fusion.rule, part)
         waiting, moved = scored(replace(fusion.rule, weight=weight))
         mean, spread = (float(part[0, 0]) for part in scales.new)
         return tuple(

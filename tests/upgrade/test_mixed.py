@@ -18,9 +18,8 @@ from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import ReEmbed
 from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.search.fuse import Fusion, fidelity
-from holdfast.upgrade.search.fusion_rule import SURE
 from holdfast.upgrade.side import Side
-from tests.upgrade.toys import Clock, ToyEncoder, ToySource, contents
+from tests.upgrade.toys import Clock, ToyEncoder, ToySource, contents, pressed_weight
 
 COUNT = 90
 ASKED = list(contents(6, seed=42).values())
@@ -106,8 +105,7 @@ class World:
         # The weight of old scores is that of the share of the 20 best that waits, query by query.
         found = first if keep is None else np.where(keep, first, -np.inf)
         part = np.array([[np.mean(~moved[np.argsort(-scores)[:20]])] for scores in found])
-        weight = part * crowded.weight + (1.0 - part) * fusion.heard * SURE
-        rule = replace(crowded, weight=weight)
+        rule = replace(crowded, weight=pressed_weight(crowded, part))
         mean, spread = scales.new
         known = fusion.moved(scales, old, new, rule=rule) * spread + mean
         waits = fusion.waiting(scales, old, predicted, rule) * spread + mean

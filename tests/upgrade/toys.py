@@ -57,3 +57,13 @@ def contents(count: int, seed: int = 0, width: int = 4) -> dict[str, tuple[float
     """Items i0, i1, ... with random content."""
     table = np.random.default_rng(seed).normal(size=(count, width))
     return {f"i{row}": tuple(map(float, values)) for row, values in enumerate(table)}
+
+
+def pressed_weight(rule: Any, part: Any) -> Any:
+    """Of old scores where a part of the best candidates waits, as `fusion_rule.py` writes it."""
+    if not rule.heard:
+        return 0.0 * part
+    sure, usual = 0.35 * rule.heard, rule.weight if rule.usual is None else rule.usual
+    times = max(1.0, usual / (rule.heard * (0.35 + rule.few)))
+    told = part / (part + (1.0 - part) * times)
+    return sure + told * (usual - sure) + part * (rule.weight - usual)

@@ -12,17 +12,23 @@
 The weight is needed where sure scores compete with predicted ones. So it falls with what
 competes: where a part u of the 20 best candidates of a query waits, it is, for all its candidates,
 
-    u * weight + (1 - u) * h * 0.35
+    h * 0.35 + t * (weight - h * 0.35)
+    t        u / (u + (1 - u) * max(1, weight / (h * (0.35 + 8 / m))))
+
+A weight is noise over signal, and what candidates tell together is the sum of signal over noise: a
+sure score tells as much as many that are predicted badly. Their weights alone, added up, would let
+an old model that tells next to nothing of the new one rank until the last item has moved.
 
 Where the 20 best old scores of a query lie closer together than what predictions miss, they tell
 what no prediction can. So the weight is there, before all else, at least
 
     h * 0.05 * (1 - r^2 + 8 / m) / v
 
-with v their variance, standardised as they are, unless rounding alone tells them apart. So large a
-weight would make scores of thousands: all those of such a query are divided by what it is over
-both 1 and the usual one, which leaves their order. Most searches of texts never get there; those
-of places, or of pictures of one scene, would else rank at random what both models rank alike.
+with v their variance, standardised as they are, unless rounding alone tells them apart; what
+this adds to the usual weight counts u times. So large a weight would make scores of thousands: all
+those of such a query are divided by what it is over both 1 and the usual one, which leaves their
+order. Most searches of texts never get there; those of places, or of pictures of one scene, would
+else rank at random what both models rank alike.
 
 r is how well predicted scores agree with true ones, measured on items that the map was not
 fitted on; m is the size of the sample, whose own noise counts too. Early on little has moved,
@@ -65,6 +71,7 @@ class FusionRule:
             a number for all queries, or a column of one for each.
         missed: By a predicted score, of a variance of 1, with the noise of the sample.
         blurred: How far predicted scores are from true ones, in [0, 1].
+        few: What the mean and spread of the sample miss, of sure scores too.
         usual: The weight where the best candidates do not lie close together, if they might.
     """
 
@@ -72,6 +79,7 @@ class FusionRule:
     weight: Any
     missed: float = 0.0
     blurred: float = 1.0
+    few: float = 0.0
     usual: float | None = None
 
     @classmethod
@@ -87,9 +95,9 @@ class FusionRule:
             heard = 1.0
         else:
             heard = max(0.0, 1.0 - unheard / missed) ** 2 if missed > 0.0 else 0.0
-        signal = max(1.0 - missed, _POOREST**2)
-        noise = 1.0 - signal + _FEW / sample
-        return cls(heard, heard * noise / signal, noise, min(1.0, missed / BLURRED))
+        signal, few = max(1.0 - missed, _POOREST**2), _FEW / sample
+        noise = 1.0 - signal + few
+        return cls(heard, heard * noise / signal, noise, min(1.0, missed / BLURRED), few)
 
     def crowded(self, moved: Any, waiting: Any, rounding: Any) -> Self:
         """The same where the best candidates lie close together.
@@ -124,8 +132,10 @@ class FusionRule:
         there = np.isfinite(np.take_along_axis(joined, best, axis=1))
         waits = there & (best < waiting.shape[1])
         part = waits.sum(axis=1, keepdims=True) / np.maximum(there.sum(axis=1, keepdims=True), 1)
-        sure = self.heard * SURE
-        return replace(self, weight=sure + (self.weight - sure) * part)
+        usual, sure = self.weight if self.usual is None else self.usual, self.heard * SURE
+        times = max(1.0, usual / (self.heard * (SURE + self.few))) if self.heard else 1.0
+        told = part / (part + (1.0 - part) * times)
+        return replace(self, weight=sure + (usual - sure) * told + (self.weight - usual) * part)
 
     @property
     def _unit(self) -> Any:
