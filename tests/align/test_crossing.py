@@ -123,6 +123,18 @@ def test_without_the_old_model_nothing_is_joined_with_it():
         assert chosen[direction].join is None
 
 
+def test_ways_are_judged_as_the_old_gallery_compares():
+    space, rng = Space("old", 4, "euclidean"), np.random.default_rng(0)
+    rows = rng.normal(size=(60, 4)) * rng.uniform(0.3, 3.0, size=(60, 1))
+    images, texts = (as_vectors(rows + 1e-3 * shift, space, "test") for shift in (0.0, 1.0))
+    new = as_vectors(rows, Space("new", 4), "test")
+    support = Support(images, texts, new, new, [[i] for i in range(60)])
+    exact = [Candidate("exact", images, texts)]
+    chosen = cross(new, texts, support, ladder=(), more=exact, alive=False)
+    for direction in ("I2T", "T2I"):
+        assert chosen.tables[direction][1].value.value == 1.0  # by products 0.7
+
+
 def test_a_bridge_that_finds_nothing_is_refused_where_nothing_else_is_left():
     new_texts, old_texts, support = world(0.3, 0.3)
 

@@ -255,7 +255,8 @@ class _Questions:
     def values(self, queries: Vectors) -> Float64Array:
         """(q,) mean of R@1, R@5 and R@10 of each question."""
         asked = queries.array[self.asking]
-        answered = found(asked, self.stored.array, self.right, DEPTHS)
+        metric = self.stored.space.metric
+        answered = found(asked, self.stored.array, self.right, DEPTHS, metric)
         means: Float64Array = answered.mean(axis=1)
         return means
 
