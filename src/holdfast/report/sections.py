@@ -69,7 +69,7 @@ def _cells(report: Report) -> Html:
 def _notes(report: Report) -> list[str]:
     """What to know of cells that are compared with nothing."""
     alone = [cell.finding for cell in report.cells if cell.difference is None]
-    return [f"{cell_name(finding.cell)}: {finding.note}." for finding in alone if finding.note]
+    return [f"{finding.cell_name}: {finding.note}." for finding in alone if finding.note]
 
 
 def _row(cell: Cell, with_metric: bool) -> tuple[str, ...]:
