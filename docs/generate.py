@@ -36,9 +36,9 @@ NOT_SETTINGS = ("self", "folder", "space", "store", "retry", "processor")  # wha
 SETTINGS = """
 # holdfast.toml
 
-Unknown settings are refused. Paths are relative to the file; `~` is your own folder. Secrets never stand in it:
-a setting that ends in `_env` names an environment variable. `holdfast init` writes a
-commented file to start from. The smallest one:
+Unknown settings are refused. Paths are relative to the file; `~` is your own folder. Secrets
+never stand in it: a setting that ends in `_env` names an environment variable. `holdfast init`
+writes a commented file to start from. The smallest one:
 
 ```toml
 version = 1
