@@ -103,8 +103,8 @@ UPDATE = (
         "new/new is as good, and new/old 2.4 and 2.1 below. Beside models as it was published with "
         "it misses both by CMC-1, new/new by a tenth of a point. By mAP its new/old is above "
         "old/old everywhere. Distilled by 10 it meets the first aim there and misses the second by "
-        "0.3 and 0.2. On classes that no model was trained on, losses that lead to class means fall "
-        "behind the old model as they do on the other features, and HOC stays level."
+        "0.3 and 0.2. On classes that no model was trained on, losses that lead to class means "
+        "fall behind the old model as they do on the other features, and HOC stays level."
     ),
 )
 
