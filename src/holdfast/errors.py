@@ -221,7 +221,7 @@ class UpgradeError(HoldfastError):
 
 
 class LedgerError(UpgradeError):
-    """The ledger cannot be read or trusted."""
+    """The ledger cannot be read, written or trusted."""
 
 
 class ContractBroken(HoldfastError, AssertionError):
