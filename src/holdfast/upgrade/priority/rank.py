@@ -142,11 +142,14 @@ class Ranking:
         return self._by_vectors(lambda rows: -centers.distances(rows))
 
     def _by_vectors(self, score: Callable[[FloatArray], Floats]) -> list[str]:
+        return self._by_rows(lambda rows: score(rows.vectors_read.array))
+
+    def _by_rows(self, score: Callable[[Rows], Floats]) -> list[str]:
         names: list[str] = []
         scores: list[Floats] = []
         for rows in pages(self._store, _PAGE, vectors=True):
             names += rows.ids
-            scores.append(score(rows.vectors_read.array))
+            scores.append(score(rows))
         return _falling(names, np.concatenate(scores))
 
     def _known(self) -> Pair:
@@ -159,16 +162,12 @@ class Ranking:
 
     def _central_of(self, field: str) -> list[str]:
         """By the distance to the mean of the class that a field names."""
-        self._values(field)
-        means = ClassMeans()
+        means, there = ClassMeans(), False
         for rows in pages(self._store, _PAGE, vectors=True):
             means.add(rows.vectors_read.array, _named(rows, field))
-        names: list[str] = []
-        told: list[Floats] = []
-        for rows in pages(self._store, _PAGE, vectors=True):
-            names += rows.ids
-            told.append(means.distances(rows.vectors_read.array, _named(rows, field)))
-        return _falling(names, -np.concatenate(told))
+            there = there or _has(rows, field)
+        _refuse_missing(field, there)
+        return self._by_rows(lambda r: -means.distances(r.vectors_read.array, _named(r, field)))
 
     # by the payloads
 
@@ -186,14 +185,8 @@ class Ranking:
         for rows in pages(self._store, _PAGE):
             names += rows.ids
             values += _named(rows, field)
-            there = there or any(payload.get(field) is not None for payload in rows.payloads)
-        if not there:
-            raise ConfigError(
-                "plan: order_field",
-                "a payload field of the gallery",
-                f"{field!r}, which no item has",
-                "Roll back, and plan again with one that is kept.",
-            )
+            there = there or _has(rows, field)
+        _refuse_missing(field, there)
         return names, values
 
 
@@ -222,6 +215,20 @@ def check_order(plan: Plan, home: Path) -> None:
 
 def _named(rows: Rows, field: str) -> list[str]:
     return [str(payload.get(field)) for payload in rows.payloads]
+
+
+def _has(rows: Rows, field: str) -> bool:
+    return any(payload.get(field) is not None for payload in rows.payloads)
+
+
+def _refuse_missing(field: str, there: bool) -> None:
+    if not there:
+        raise ConfigError(
+            "plan: order_field",
+            "a payload field of the gallery",
+            f"{field!r}, which no item has",
+            "Roll back, and plan again with one that is kept.",
+        )
 
 
 def _refuse_ids_only(log: Log) -> None:
