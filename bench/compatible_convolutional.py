@@ -71,7 +71,7 @@ def pictures(name: str, cache: Path) -> Pictures:
 
 
 def moved(given: torch.Tensor, reach: int = REACH) -> torch.Tensor:
-    """Each picture moved by up to 4 pixels, grey coming in, and half of them turned over."""
+    """Each picture moved by up to `reach` pixels, grey coming in, half of them turned over."""
     count, _, _, side = given.shape
     wide = functional.pad(given, (reach,) * 4).permute(0, 2, 3, 1)
     shift = torch.randint(0, 2 * reach + 1, (2, count, 1))

