@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .at_once import at_once
-from .record import say
+from .record import arguments, say
 
 CACHE = Path(__file__).resolve().parents[1] / ".compatible_cache"
 
@@ -26,6 +27,12 @@ class Cells:
 
     folder: Path
     run: bool = True
+
+    @classmethod
+    def asked(cls, options: argparse.Namespace) -> Cells:
+        """As the arguments of `kept_arguments` say."""
+        folder = options.cache / "quick" if options.quick else options.cache
+        return cls(folder, run=not options.finished)
 
     @property
     def data(self) -> Path:
@@ -52,6 +59,14 @@ class Cells:
         path = self.folder / "models" / name
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def kept_arguments(description: str) -> argparse.ArgumentParser:
+    """A parser with what all benchmarks of cells take."""
+    parser = arguments(description)
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--finished", action="store_true", help="write what is there, run nothing")
+    return parser
 
 
 def told(interval: Any) -> list[float]:

@@ -11,17 +11,15 @@ one core or less; seeds may be run side by side, and be written down by --finish
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from . import compatible_update
-from .compatible_cells import CACHE, Cells
+from .compatible_cells import Cells, kept_arguments
 from .compatible_convolutional import AS_PUBLISHED, convolutional
 from .compatible_oca import SIDES
 from .compatible_words import aims_table, gained
-from .record import Record, arguments, writes
+from .record import Record, writes
 
 METHODS = ("independent", "OCA, distilled by 10")
 TITLE = "Does OCA with every item distilled besides meet both aims on seeds nothing was chosen by?"
@@ -36,13 +34,11 @@ most a point below that of a model trained independently.
 
 def main() -> int:
     """See the module's docstring."""
-    parser = arguments(__doc__.split("\n")[0])
+    parser = kept_arguments(__doc__.split("\n")[0])
     parser.add_argument("--seeds", default="2,3")
-    parser.add_argument("--cache", type=Path, default=CACHE)
-    parser.add_argument("--finished", action="store_true", help="write what is there, run nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    cells = Cells(options.cache / "quick" if options.quick else options.cache, not options.finished)
+    cells = Cells.asked(options)
     seeds = tuple(map(int, options.seeds.split(",")))
     methods = {name: AS_PUBLISHED[name] for name in METHODS}
     found = compatible_update.run(cells, convolutional, seeds, options.quick, methods)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -27,7 +26,7 @@ from torch import nn
 from holdfast.train.backbones import SmallResNet
 
 from . import compatible_stream, compatible_update, compatible_whole
-from .compatible_cells import CACHE, Cells
+from .compatible_cells import Cells, kept_arguments
 from .compatible_convolutional import AS_PUBLISHED, RANKED, moved, recipe
 from .compatible_images import present
 from .compatible_methods import METHODS
@@ -36,7 +35,7 @@ from .compatible_training import streamed, streams, updates
 from .compatible_update import World
 from .compatible_words import aims_table
 from .imagenet_features import CHANNELS, halfway, missing, pretrained
-from .record import Record, arguments, say, writes
+from .record import Record, say, writes
 
 PARTS = ("onward", "stream", "update")
 WIDTH = 48  # channels of the first of three stages of a network that goes on
@@ -165,11 +164,9 @@ def imagenet_published(cells: Cells, seed: int) -> World:
 
 def main() -> int:
     """See the module's docstring."""
-    parser = arguments(__doc__.split("\n")[0])
+    parser = kept_arguments(__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--finished", action="store_true", help="write what is there, run nothing")
     options = parser.parse_args()
     if not present():
         say("skipped: the shared data is not there")
@@ -178,7 +175,7 @@ def main() -> int:
         say(f"skipped: needs {' and '.join(missing())}; install with pip")
         return 0
     torch.set_num_threads(1)
-    cells = Cells(options.cache / "quick" if options.quick else options.cache, not options.finished)
+    cells = Cells.asked(options)
     record = Record("compatible_imagenet", TITLE, "see the cell", aims=not options.quick)
     record.notes += SETTING
     for part in options.parts.split(","):

@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,7 @@ from . import (
     compatible_update,
     compatible_whole,
 )
-from .compatible_cells import CACHE, Cells
+from .compatible_cells import Cells, kept_arguments
 from .compatible_images import present
 from .compatible_plot import plot
 from .compatible_stream import Stream
@@ -58,7 +57,7 @@ from .compatible_words import (
     open_table,
     stream_table,
 )
-from .record import Record, arguments, say, writes
+from .record import Record, say, writes
 
 PARTS = (
     *("synthetic", "stream", "update", "glyphs", "tuning", "flips"),
@@ -264,15 +263,12 @@ def _flipped(
 
 def main() -> int:
     """Run what is asked for and write it down."""
-    parser = arguments(__doc__.split("\n")[0])
+    parser = kept_arguments(__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--finished", action="store_true", help="write what is there, run nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    folder = options.cache / "quick" if options.quick else options.cache
-    cells = Cells(folder, run=not options.finished)
+    cells = Cells.asked(options)
     record = Record("compatible_training", TITLE, "see the cell", aims=not options.quick)
     record.notes += NOTES
     for part in options.parts.split(","):
