@@ -61,8 +61,6 @@ from .plan import Plan
 from .record.audit import Draft
 from .record.deed import Deed
 
-_COUNT_EVERY = 1.0  # seconds: counting a long queue costs more than a batch
-
 
 def _ignore(status: Status) -> None:
     pass
@@ -121,17 +119,13 @@ class Engine(Turns):
         self._hearing = threading.Lock()
         self._started = False  # whether the audit knows
         self._moved, self._since = 0, clock()
-        self._counted: tuple[float, dict[str, int]] | None = None
         self._tell = lambda: self._listener(self.status())
 
     # what can be asked for
 
     def status(self) -> Status:
         """Where the upgrade stands."""
-        now = self._clock()
-        if self._counted is None or now - self._counted[0] >= _COUNT_EVERY:
-            self._counted = (now, self._ledger.counts())
-        counts, elapsed = self._counted[1], now - self._since
+        counts, elapsed = self._ledger.counts(), self._clock() - self._since
         return Status(
             self.gallery.state,
             self.gallery.share,
@@ -240,7 +234,6 @@ class Engine(Turns):
         return self._settled()
 
     def _settled(self) -> Status:
-        self._counted = None
         status = self.status()
         self._listener(status)
         return status

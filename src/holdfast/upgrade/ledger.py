@@ -10,7 +10,7 @@ stores. Others read it while that goes on, and leave command rows.
     command    what other processes ask for
     finding    what was measured
     audit      who did what, when and why, see `deed.py`
-    meta       format, and which space is served
+    meta       format, which space is served, and how many items of the queue are not done
 
 The journal is what makes a write to two stores one write: an entry is committed before
 the first store is touched and goes away after the second; replaying an entry twice, or
@@ -32,10 +32,13 @@ from .record.ledger_file import LedgerFile
 from .record.records import Entry, State, Upgrade, refuse_given_up, refuse_under_way, runs
 
 _CHUNK = 900  # values in one statement; old SQLite takes 999
+_NOTHING_PASSED = -1, 0
 
 
 class Ledger(LedgerFile):
     """The record of a gallery's upgrades; see `LedgerFile` for how it is opened."""
+
+    _passed = _NOTHING_PASSED  # as of which version of the file nothing is to do up to which place
 
     # upgrades and their states
 
@@ -79,6 +82,8 @@ class Ledger(LedgerFile):
             refuse_given_up("plan", last, old)
             self._db.execute("DELETE FROM queue")
             self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'queue'")
+            self._db.execute("UPDATE meta SET value = 0 WHERE key = 'open'")
+            self._passed = _NOTHING_PASSED
             self._db.execute(
                 "INSERT INTO upgrade (plan, old, new, state) VALUES (?, ?, ?, 'planned')",
                 (json.dumps(plan), json.dumps(old.to_json()), json.dumps(new.to_json())),
@@ -124,10 +129,11 @@ class Ledger(LedgerFile):
     def fill(self, ids: Iterable[str]) -> None:
         """Put the items that are not there into the queue, in this order; it is filled then."""
         with self._change():
-            self._db.executemany(
+            cursor = self._db.executemany(
                 "INSERT INTO queue (id) VALUES (?) ON CONFLICT (id) DO NOTHING",
                 ((name,) for name in ids),
             )
+            self._opens(cursor.rowcount)
             self._db.execute(
                 "UPDATE upgrade SET queued = 1 WHERE number = (SELECT MAX(number) FROM upgrade)"
             )
@@ -136,18 +142,40 @@ class Ledger(LedgerFile):
         """Put items at the end of the queue; those already in it are to be done again."""
         if not ids:
             return
+        names = [(name,) for name in ids]
         with self._change():
-            self._db.executemany("DELETE FROM queue WHERE id = ?", ((name,) for name in ids))
-            self._db.executemany("INSERT INTO queue (id) VALUES (?)", ((name,) for name in ids))
+            gone = self._db.executemany(
+                "DELETE FROM queue WHERE id = ? AND status <> 'done'", names
+            ).rowcount
+            self._db.executemany("DELETE FROM queue WHERE id = ?", names)
+            self._db.executemany("INSERT INTO queue (id) VALUES (?)", names)
+            self._opens(len(names) - gone)
 
     def todo(self, limit: int, after: int = 0) -> list[tuple[int, str]]:
         """The next (place, id) pairs behind a place."""
-        return self._rows(
-            "SELECT place, id FROM queue WHERE status = 'todo' AND place > ? "
-            "ORDER BY place LIMIT ?",
-            after,
-            limit,
-        )
+        with self._opened():
+            (version,) = self._rows("PRAGMA data_version")[0]  # changes with others' writing
+            if self._passed[0] != version:
+                self._passed = version, 0
+            passed = self._passed[1]
+            found = self._rows(
+                "SELECT place, id FROM queue WHERE place > ? AND status = 'todo' "
+                "ORDER BY place LIMIT ?",
+                max(after, passed),
+                limit,
+            )
+            # What a transaction has closed may be open again at its end.
+            if after <= passed and limit > 0 and not self._db.in_transaction:
+                last = found[0][0] - 1 if found else self._last_place()
+                self._passed = version, last
+            return found
+
+    def _last_place(self) -> int:
+        return int(self._rows("SELECT coalesce(MAX(place), 0) FROM queue")[0][0])
+
+    def _opens(self, items: int) -> None:
+        """So many more items of the queue are not done."""
+        self._db.execute("UPDATE meta SET value = value + ? WHERE key = 'open'", (items,))
 
     def first_done(self, limit: int) -> list[str]:
         """Items among the first places that were moved: a random sample, see `order.py`."""
@@ -157,10 +185,12 @@ class Ledger(LedgerFile):
     def done(self, places: Sequence[int], entry: int | None = None) -> None:
         """Mark places as done and close the journal entry that did it, in one transaction."""
         with self._change(hasty=True):
-            self._db.executemany(
-                "UPDATE queue SET status = 'done', reason = '' WHERE place BETWEEN ? AND ?",
+            cursor = self._db.executemany(
+                "UPDATE queue SET status = 'done', reason = '' "
+                "WHERE place BETWEEN ? AND ? AND status <> 'done'",
                 runs(places),  # a third of what place by place takes
             )
+            self._opens(-cursor.rowcount)
             if entry is not None:
                 self._db.execute("DELETE FROM journal WHERE number = ?", (entry,))
 
@@ -208,10 +238,11 @@ class Ledger(LedgerFile):
     def settle(self, ids: Iterable[str]) -> None:
         """Items that need nothing more."""
         with self._change():
-            self._db.executemany(
-                "UPDATE queue SET status = 'done', reason = '' WHERE id = ?",
+            cursor = self._db.executemany(
+                "UPDATE queue SET status = 'done', reason = '' WHERE id = ? AND status <> 'done'",
                 ((name,) for name in ids),
             )
+            self._opens(-cursor.rowcount)
 
     def release(self) -> int:
         """Give all quarantined items another try; answers how many.
@@ -219,6 +250,7 @@ class Ledger(LedgerFile):
         The reasons stay with them until they have moved.
         """
         with self._change():
+            self._passed = _NOTHING_PASSED
             cursor = self._db.execute(
                 "UPDATE queue SET status = 'todo' WHERE status = 'quarantined'"
             )
@@ -231,8 +263,12 @@ class Ledger(LedgerFile):
 
     def counts(self) -> dict[str, int]:
         """How many items of the queue are open: {"todo": n, "quarantined": n}."""
-        rows = self._rows("SELECT status, COUNT(*) FROM queue WHERE status <> 'done' GROUP BY 1")
-        return {"todo": 0, "quarantined": 0, **dict(rows)}
+        rows = self._rows(
+            "SELECT value, (SELECT COUNT(*) FROM queue WHERE status = 'quarantined') "
+            "FROM meta WHERE key = 'open'"
+        )
+        open_, aside = map(int, rows[0])
+        return {"todo": open_ - aside, "quarantined": aside}
 
     def total(self) -> int:
         """How many items were ever queued for the latest upgrade, whatever became of them."""

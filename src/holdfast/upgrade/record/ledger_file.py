@@ -225,7 +225,7 @@ class LedgerFile:
 def _begin(db: sqlite3.Connection) -> None:
     for statement in (*SCHEMA.split(";"), *AUDIT):
         db.execute(statement)
-    db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+    db.execute("INSERT INTO meta VALUES ('format', ?), ('open', 0)", (str(FORMAT),))
 
 
 def _first() -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import UpgradeError
 from ...space import Space
 
-FORMAT = 1
+FORMAT = 2
 
 State: TypeAlias = Literal[
     "planned",
@@ -56,7 +56,7 @@ CREATE TABLE queue (
     place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
     status TEXT NOT NULL DEFAULT 'todo', reason TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX queue_open ON queue (status, place) WHERE status <> 'done';
+CREATE INDEX queue_aside ON queue (place) WHERE status = 'quarantined';
 CREATE TABLE journal (
     number INTEGER PRIMARY KEY, kind TEXT NOT NULL, ids TEXT NOT NULL,
     revisions TEXT, payloads TEXT, old BLOB, new BLOB
