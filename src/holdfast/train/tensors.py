@@ -28,10 +28,16 @@ __all__ = [
     "unit",
 ]
 
+_NO_LENGTH = 1e-12
+
 
 def unit(rows: Tensor) -> Tensor:
     """(n, d) rows scaled to length one, in float32 at least; zero rows stay zero."""
-    return functional.normalize(at_least_float32(rows), dim=-1)
+    wide = at_least_float32(rows)
+    length = wide.norm(dim=-1, keepdim=True)
+    # Rows without a direction are not divided: a slope of one over next to nothing, of the one
+    # row that a rectifier left empty, would undo what was learned.
+    return wide / length.masked_fill(length <= _NO_LENGTH, 1.0)
 
 
 def at_least_float32(values: Tensor) -> Tensor:

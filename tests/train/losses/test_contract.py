@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from holdfast.train.heads import Answer  # noqa: E402
 from holdfast.train.losses.base import Batch, Loss, WeightedSum  # noqa: E402
+from holdfast.train.tensors import unit  # noqa: E402
 from tests.train.losses.draws import (  # noqa: E402
     DIM,
     LABELS,
@@ -93,6 +94,39 @@ def test_degenerate_batches_give_finite_values_and_gradients(name, labels):
         value.backward() if value.requires_grad else None
         assert torch.isfinite(value)
         assert new.grad is None or bool(torch.isfinite(new.grad).all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_row_of_zeros_does_not_drown_the_gradients_of_the_others(name, dtype):
+    """One over its length, kept from zero by 1e-12, was its slope: infinite in half precision."""
+    loss, given, rows = losses()[name].float(), batch(), {}
+    for field in ("new", "native"):
+        rows[field] = vars_of(given)[field].to(dtype)
+        rows[field][1] = 0.0
+        rows[field].requires_grad_()
+    rows |= {
+        "logits": given.logits.float().requires_grad_(),
+        "class_rows": given.class_rows.float(),
+        "classify": lambda vectors: vectors.float() @ WEIGHT.float().T,
+    }
+    loss(batch(**rows)).backward()
+    slopes = [rows[field].grad for field in ("new", "native") if rows[field].grad is not None]
+    assert all(float(slope.abs().max()) < 1e3 for slope in slopes)
+
+
+def test_a_row_of_zeros_has_the_slope_of_what_is_made_of_it():
+    rows = tensor(3, DIM, seed=1)
+    rows[1] = 0.0
+    rows.requires_grad_()
+    made, pull = unit(rows), tensor(3, DIM, seed=2)
+    (made * pull).sum().backward()
+    assert made[1].tolist() == [0.0] * DIM
+    assert rows.grad[1].tolist() == pull[1].tolist()
+    plain = torch.nn.functional.normalize(leaf := rows.detach().clone().requires_grad_())
+    (plain * pull).sum().backward()
+    assert torch.equal(made[::2], plain[::2])
+    assert torch.equal(rows.grad[::2], leaf.grad[::2])
 
 
 @pytest.mark.parametrize("name", NAMES)
