@@ -152,8 +152,9 @@ def test_what_does_not_fit_is_refused():
     measure = ByClass("CMC@1", ["a"], ["a", "b"])
     with pytest.raises(InvalidInput, match="1 queries and 2 gallery rows"):
         measure([[1.0]], [[1.0]])
-    with pytest.raises(DimensionMismatch):
-        measure([[1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    for one in (measure, ByClass("NCM", ["a"], ["a", "b"])):
+        with pytest.raises(DimensionMismatch, match="gallery rows of 1 numbers"):
+            one([[1.0]], [[1.0, 0.0], [0.0, 1.0]])
     with pytest.raises(DimensionMismatch):
         measure([1.0], [[1.0], [0.0]])
     with pytest.raises(InvalidInput, match="rows of numbers"):

@@ -212,7 +212,7 @@ def test_advbct_refuses_what_has_no_score():
 
 
 def test_what_is_no_matrix_is_refused():
-    for bad in ([[0.5]], [[0.1, 0.2]], [0.1, 0.2], [[np.nan, 0], [0.1, 0.2]]):
+    for bad in ([[0.5]], [[0.1, 0.2]], [0.1, 0.2], [[np.nan, 0], [0.1, 0.2]], [[0.1], [0.1, 0.2]]):
         with pytest.raises(InvalidInput, match="Compatibility"):
             Compatibility.of("NCM", bad)
     with pytest.raises(InvalidInput, match="3, 6, 10"):

@@ -129,6 +129,16 @@ def test_cuts_rise_from_nothing_to_all_and_suit_the_mean(n, points):
         assert rule_weights("mean", [c / n for c in got]) == pytest.approx([1 / points] * points)
 
 
+@pytest.mark.parametrize("rows", [[0.5, 0.6], [[0.5], [0.6, 0.7]], [[], []]], ids=repr)
+def test_other_than_a_row_of_the_same_queries_at_each_share_is_refused(rows):
+    for ask in (
+        lambda: Curve.of("AP", [0.0, 1.0], rows),
+        lambda: compare_areas([0.0, 1.0], rows, rows),
+    ):
+        with pytest.raises(InvalidInput, match="number"):
+            ask()
+
+
 def test_the_mean_of_uneven_points_is_refused():
     with pytest.raises(InvalidInput, match="evenly spaced"):
         Curve.of("AP", [0.0, 0.9, 1.0], np.zeros((3, 4)), rule="mean")

@@ -103,10 +103,22 @@ def test_a_statistic_that_is_not_a_number_is_refused():
         bootstrap_of(lambda means: means[:, 0] * np.nan, [[1.0, 2.0]])
 
 
-@pytest.mark.parametrize("values", [[], [[1.0, 2.0]], 1.0, ["a"]])
-def test_other_than_one_number_per_query_is_refused(values):
-    with pytest.raises(InvalidInput, match="one number"):
+@pytest.mark.parametrize(
+    ("values", "came"),
+    [([], "none"), ([[1.0, 2.0]], r"shape \(1, 2\)"), (1.0, r"shape \(\)"), (["a"], "'a'")],
+)
+def test_other_than_one_number_per_query_is_refused(values, came):
+    with pytest.raises(
+        InvalidInput, match=f"bootstrap: expected a list of .*numbers, got .*{came}"
+    ):
         bootstrap(values)
+
+
+def test_what_is_wrong_is_named_by_its_value_and_its_place():
+    with pytest.raises(InvalidInput, match=r"rate: expected .*, got 0\.5 at place 1"):
+        rate([1, 0.5])
+    with pytest.raises(InvalidInput, match=r"paired_difference: expected .*, got none"):
+        paired_difference([], [])
 
 
 def test_senseless_settings_are_refused():

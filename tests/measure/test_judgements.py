@@ -101,6 +101,8 @@ def test_queries_are_strings_too(query):
 def test_answers_without_their_relevance_are_refused(answers):
     with pytest.raises(InvalidInput, match="judgements of 'q': expected relevance by document id"):
         Judgements.from_dict({"q": answers})
+    with pytest.raises(InvalidInput, match="Judgements: expected grades by query id, got a"):
+        Judgements.from_dict(answers)
 
 
 def write_queries(path, records):
@@ -139,7 +141,7 @@ def test_queries_without_texts_cannot_be_items():
 
 
 def test_unequal_lengths_and_repeats_are_refused():
-    with pytest.raises(InvalidInput, match="distinct"):
+    with pytest.raises(InvalidInput, match="each query once, got 'q' twice"):
         Judgements(("q", "q"), {"q": {"d": 1}})
     with pytest.raises(InvalidInput, match="1 query texts"):
         Judgements(("q",), {"q": {"d": 1}}, ("a", "b"))

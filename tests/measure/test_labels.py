@@ -79,6 +79,11 @@ def test_a_slice_equals_the_rows_of_the_whole():
     assert parse("mAP").per_query(hits.take(rows), judge.take(rows)).tolist() == whole.tolist()
 
 
+def test_labels_without_ids_are_refused():
+    with pytest.raises(InvalidInput, match="labels by id, on both sides, got list"):
+        Labels({"q": "cat"}, ["cat", "dog"])
+
+
 def test_unlabelled_and_repeated_hits_are_refused():
     judge = Labels({"q": "cat"}, {"a": "cat", "b": "cat"})
     with pytest.raises(InvalidInput, match="none for 'x'"):

@@ -82,8 +82,10 @@ def test_one_kind_of_pairs_only():
 def test_other_numbers_are_refused():
     with pytest.raises(InvalidInput, match="25 queries"):
         pairwise(OLD, NEW[:3], GALLERY, *LABELS)
-    with pytest.raises(InvalidInput, match="one label"):
+    with pytest.raises(InvalidInput, match="25 labels of queries and 35 of gallery items, got 1"):
         pairwise(OLD, NEW, GALLERY, ["a"], STORED.tolist())
+    with pytest.raises(InvalidInput, match="an item that is not its own, got none"):
+        pairwise(OLD[:1], NEW[:1], GALLERY[:1], ["a"], ["a"], own=[0])
 
 
 @pytest.mark.parametrize("distance", ["cosine", "dot", "euclidean"])

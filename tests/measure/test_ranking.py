@@ -185,7 +185,21 @@ def test_spelling_survives_a_round_trip(spelling):
 
 @pytest.mark.parametrize(
     "spelling",
-    ["ndcg@10", "nDCG@0", "nDCG@-1", "R", "P", "Success", "CMC", "MRR@10", "nDCG@", "", "R@5x"],
+    [
+        "ndcg@10",
+        "nDCG@0",
+        "nDCG@-1",
+        "R",
+        "P",
+        "Success",
+        "CMC",
+        "MRR@10",
+        "nDCG@",
+        "",
+        "R@5x",
+        10,
+        None,
+    ],
 )
 def test_an_unknown_spelling_is_refused_with_the_known_ones(spelling):
     with pytest.raises(InvalidInput) as caught:
@@ -198,6 +212,11 @@ def test_an_unknown_spelling_is_refused_with_the_known_ones(spelling):
 def test_a_cutoff_below_one_is_refused(k):
     with pytest.raises(InvalidInput, match=f"R@{k}"):
         Metric("R", k)
+
+
+def test_one_spelling_is_not_taken_for_the_list_of_its_letters():
+    with pytest.raises(InvalidInput, match="a sequence of metrics, got one string"):
+        evaluate("RR", as_hits([["a"]], 1), Judgements.from_dict({"q": {"a": 1}}))
 
 
 def test_a_list_cut_before_k_is_refused():

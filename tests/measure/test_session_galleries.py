@@ -99,7 +99,7 @@ def test_what_cannot_be_compared_is_refused():
         session_galleries(MODELS[:2], ASKED, STORED, CLASSES)
     with pytest.raises(InvalidInput, match="rows of 2 sessions"):
         session_galleries(MODELS[:1], ASKED % 3, STORED % 3, [3])
-    with pytest.raises(InvalidInput, match=f"classes from 0 to {sum(CLASSES) - 1}"):
+    with pytest.raises(InvalidInput, match=f"from 0 to {sum(CLASSES) - 1}, got {sum(CLASSES)}"):
         session_galleries(MODELS, ASKED + 1, STORED, CLASSES)
     with pytest.raises(InvalidInput, match="gallery items in every session"):
         session_galleries(MODELS, ASKED[:-1], STORED, CLASSES)

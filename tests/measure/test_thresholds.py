@@ -152,5 +152,8 @@ def test_what_cannot_be_matched_is_refused():
         thresholds([0.1, 0.2], [0.1, 0.2], [0.2], match="recall")
     with pytest.raises(NotFinite):
         thresholds([0.1, np.inf], [0.1, 0.2], [0.2])
+    for at, came in (([], "none"), (0.2, "shape")):
+        with pytest.raises(InvalidInput, match=f"thresholds: at: expected a list .* got {came}"):
+            thresholds([0.1, 0.2], [0.1, 0.2], at)
     with pytest.raises(InvalidInput, match="draws"):
         thresholds([0.1], [0.1], [0.2], resamples=0)

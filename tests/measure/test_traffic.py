@@ -88,6 +88,24 @@ def test_effective_count_of_equal_weights_is_their_number():
     assert effective_count(zipf(1000)) == pytest.approx(7.4855**2 / 1.6439, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("weights", "came"),
+    [
+        ([1.0, -2.0], "numbers from 0, got -2"),
+        ([0.0, 0.0], "a finite sum above 0, got 0"),
+        ([1.0, np.nan], "NaN"),
+        (["often", "rarely"], "'often'"),
+        ([], "none"),
+    ],
+)
+def test_what_is_wrong_with_weights_is_said(weights, came):
+    for ask in (effective_count, lambda w: compare([0.0, 1.0], [1.0, 1.0], w)):
+        with pytest.raises(InvalidInput, match=f"weights: expected .*{came}"):
+            ask(weights)
+    with pytest.raises(InvalidInput, match="2 of them, one per query, got 3"):
+        compare([0.0, 1.0], [1.0, 1.0], [1.0, 1.0, 1.0])
+
+
 def test_senseless_weights_are_refused():
     for n, exponent in ((0, 1.0), (3, -1.0), (3, np.inf), (3, np.nan)):
         with pytest.raises(InvalidInput, match="zipf"):

@@ -102,6 +102,20 @@ def test_no_more_false_accepts_than_allowed_and_no_fewer_true_ones(pairs, data):
     assert tar_at_far(scores, same, far).mean() == pytest.approx(true[false <= far + 1e-12].max())
 
 
+@pytest.mark.parametrize(
+    ("same", "far", "came"),
+    [
+        ([1, 1], 0.1, "2 scores of 2 genuine and 0 other pairs"),
+        ([1], 0.1, "2 scores of 1 genuine"),
+        ([1, 0], 2.0, "a rate of false accepts in .*, got 2"),
+        (["yes", "no"], 0.1, "got 'yes' at place 0"),
+    ],
+)
+def test_pairs_of_one_kind_and_senseless_rates_are_refused(same, far, came):
+    with pytest.raises(InvalidInput, match=came):
+        tar_at_far([0.1, 0.2], same, far)
+
+
 def test_senseless_pairs_and_folds_are_refused():
     for labels, count in ((["a", "a", "b"], 3), (["a", "b"], 4), (["a", "a"], 4)):
         with pytest.raises(InvalidInput, match="Pairs"):

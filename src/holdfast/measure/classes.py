@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import FloatArray, IntArray, unit_rows
-from ..errors import InvalidInput
+from ..errors import DimensionMismatch, InvalidInput
 from ..space import Metric as Distance
 from .grades import Grades
 from .interval import Floats
@@ -100,6 +100,7 @@ class ByClass:
             gallery: (n, d) rows, of the gallery in its order.
         Raises:
             InvalidInput: Other numbers of rows than there are labels.
+            DimensionMismatch: The two sides have rows of different lengths.
         """
         asked, stored = as_rows(queries, self.name), as_rows(gallery, self.name)
         if (len(asked), len(stored)) != (len(self._of_queries), len(self._of_gallery)):
@@ -108,6 +109,9 @@ class ByClass:
                 f"{len(self._of_queries)} queries and {len(self._of_gallery)} gallery rows",
                 f"{len(asked)} and {len(stored)}",
             )
+        if asked.shape[1] != stored.shape[1]:
+            wanted = f"gallery rows of {asked.shape[1]} numbers, as those of the queries"
+            raise DimensionMismatch(self.name, wanted, str(stored.shape[1]))
         asked = asked[self.kept]
         if self._metric is None:
             return self._templates(unit_rows(asked), unit_rows(stored))

@@ -91,7 +91,10 @@ class Compatibility:
             >>> Compatibility.of("CMC@1", [[0.5, 0], [0.6, 0.7]]).ac().value
             1.0
         """
-        table = np.array(values, dtype=np.float64)
+        try:
+            table = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError) as cause:
+            raise InvalidInput("Compatibility", "a matrix of numbers", str(cause)) from cause
         if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < 2:
             raise InvalidInput("Compatibility", "a square of 2 or more models", str(table.shape))
         if not np.isfinite(table[np.tril_indices(len(table))]).all():
@@ -117,7 +120,7 @@ class Compatibility:
         Raises:
             InvalidInput: Not 3, 6, 10, ... cells, or another number of names.
         """
-        table = as_table(per_query)
+        table = as_table(per_query, "Compatibility")
         count = int(np.sqrt(2 * len(table)))
         if count * (count + 1) // 2 != len(table) or count < 2:
             raise InvalidInput("Compatibility", "3, 6, 10, 15, ... cells", str(len(table)))

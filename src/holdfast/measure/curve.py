@@ -29,7 +29,16 @@ import numpy.typing as npt
 from ..errors import InvalidInput
 from .comparison import Comparison, compare
 from .finding import Finding, mixed
-from .interval import LEVEL, RESAMPLES, ROUNDING, Floats, Interval, intervals, ratio
+from .interval import (
+    LEVEL,
+    RESAMPLES,
+    ROUNDING,
+    Floats,
+    Interval,
+    as_table,
+    intervals,
+    ratio,
+)
 from .traffic import weighted
 
 Rule: TypeAlias = Literal["trapezoid", "mean"]
@@ -146,7 +155,7 @@ class Curve:
             rule: How the area is taken.
             weights: (q,) how often each query is asked, see `traffic`; by default all alike.
         """
-        table = np.asarray(per_query, dtype=np.float64)
+        table = as_table(per_query, "Curve")
         check_shares(shares, len(table))
         parts = rule_weights(rule, shares)
         # The area gets a row of its own: where it is the same for all, it has no width.
@@ -252,7 +261,7 @@ def compare_areas(
         resamples: See `bootstrap`.
         seed: See `bootstrap`.
     """
-    old, new = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    old, new = as_table(before, "compare_areas"), as_table(after, "compare_areas")
     for table in (old, new):
         check_shares(shares, len(table))
     parts = rule_weights(rule, shares)

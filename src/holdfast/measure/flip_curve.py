@@ -21,8 +21,15 @@ import numpy.typing as npt
 from ..errors import InvalidInput
 from .curve import Rule, check_shares, rule_weights
 from .finding import Finding
-from .flips import successes
-from .interval import LEVEL, RESAMPLES, Floats, Interval, bootstrap_of, rate
+from .interval import (
+    LEVEL,
+    RESAMPLES,
+    Floats,
+    Interval,
+    as_successes,
+    bootstrap_of,
+    rate,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ def flip_curve(
     if table.ndim != 2:
         raise InvalidInput("flip_curve", "(s, q) successes", str(table.shape))
     check_shares(shares, len(table))
-    table = np.stack([successes(row) for row in table])
+    table = np.stack([as_successes(row, "flip_curve") for row in table])
     first, later, earlier = table[0], table[1:], table[:-1]
     weights, steps = rule_weights(rule, shares)[1:], np.full(len(later), 1.0 / len(later))
 

@@ -29,6 +29,7 @@ from .interval import (
     RESAMPLES,
     Floats,
     Interval,
+    as_successes,
     bootstrap_of,
     paired_difference,
     rate,
@@ -91,7 +92,7 @@ def flips(
         >>> flips([1, 1, 0, 0], [1, 0, 1, 0]).negative.value
         0.25
     """
-    old, new = successes(before), successes(after)
+    old, new = as_successes(before, "flips"), as_successes(after, "flips")
     if old.shape != new.shape:
         raise InvalidInput("flips", f"{len(old)} queries on both sides", str(len(new)))
     lost, won = old & ~new, ~old & new
@@ -105,18 +106,6 @@ def flips(
         bootstrap_of(_inconsistency, [lost, ~new], *draw) if not new.all() else None,
         bootstrap_of(_relative, [lost, old, ~new], *draw) if old.any() and not new.all() else None,
     )
-
-
-def successes(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """(q,) bool from true and false, or 1 and 0.
-
-    Raises:
-        InvalidInput: Other values, or no queries.
-    """
-    array = np.asarray(values)
-    if array.ndim != 1 or not len(array) or not np.isin(array, (0, 1)).all():
-        raise InvalidInput("flips", "(q,) successes, each true or false", str(array.shape))
-    return array.astype(bool)
 
 
 def _inconsistency(means: Floats) -> Floats:

@@ -80,7 +80,7 @@ def bootstrap(
         >>> bootstrap([0.5, 0.5, 0.5]).high
         0.5
     """
-    return bootstrap_rows(np.asarray(values)[None], level, resamples, seed)[0]
+    return bootstrap_rows(as_row(values, "bootstrap")[None], level, resamples, seed)[0]
 
 
 def bootstrap_rows(
@@ -127,9 +127,7 @@ def rate(successes: npt.ArrayLike, level: float = LEVEL) -> Interval:
 
     Source: Wilson 1927. Departs from it: nothing.
     """
-    array = np.asarray(successes)
-    if array.ndim != 1 or not len(array) or not np.isin(array, (0, 1)).all():
-        raise InvalidInput("rate", "(q,) successes, each true or false", str(array.shape))
+    array = as_successes(successes, "rate")
     _check_level(level)
     n, share = len(array), float(np.mean(array))
     square = NormalDist().inv_cdf(0.5 + level / 2.0) ** 2
@@ -167,7 +165,7 @@ def gaps(old: Floats, new: Floats) -> Floats:
 
 def paired(before: npt.ArrayLike, after: npt.ArrayLike, who: str) -> tuple[Floats, Floats]:
     """Two (q,) arrays of finite numbers about the same queries."""
-    old, new = as_table(np.asarray(before)[None])[0], as_table(np.asarray(after)[None])[0]
+    old, new = as_row(before, who), as_row(after, who)
     if old.shape != new.shape:
         raise InvalidInput(who, f"{len(old)} queries on both sides", str(len(new)))
     return old, new
@@ -319,16 +317,41 @@ def exact_means(table: Floats) -> Floats:
     return means
 
 
-def as_table(rows: npt.ArrayLike) -> Floats:
+def as_table(rows: npt.ArrayLike, who: str = "bootstrap") -> Floats:
     """(m, q) finite numbers: m measurements of the same q queries, q at least 1."""
     try:
         table = np.asarray(rows, dtype=np.float64)
     except (TypeError, ValueError) as cause:
-        raise InvalidInput("bootstrap", "one number per query", str(cause)) from cause
+        raise InvalidInput(who, "one number per query, as many in each row", str(cause)) from cause
     if table.ndim != 2 or table.shape[1] == 0:
-        raise InvalidInput(
-            "bootstrap", "one number for each of 1 or more queries", str(table.shape)
-        )
+        got = "none" if table.size == 0 else f"shape {table.shape}"
+        raise InvalidInput(who, "rows of one number for each of 1 or more queries", got)
     if not np.isfinite(table).all():
-        raise NotFinite("bootstrap", "finite values", "NaN or infinity")
+        raise NotFinite(who, "finite values", "NaN or infinity")
     return table
+
+
+def as_row(values: npt.ArrayLike, who: str) -> Floats:
+    """(q,) finite numbers, q at least 1."""
+    try:
+        row = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as cause:
+        raise InvalidInput(who, "a list of numbers", str(cause)) from cause
+    if row.ndim != 1 or not len(row):
+        got = "none" if row.size == 0 else f"shape {row.shape}"
+        raise InvalidInput(who, "a list of 1 or more numbers", got)
+    as_table(row[None], who)
+    return row
+
+
+def as_successes(values: npt.ArrayLike, who: str) -> npt.NDArray[np.bool_]:
+    """(q,) bool from true and false, or 1 and 0, q at least 1."""
+    array = np.asarray(values)
+    if array.ndim != 1 or not len(array):
+        got = "none" if array.size == 0 else f"shape {array.shape}"
+        raise InvalidInput(who, "(q,) successes, each true or false", got)
+    other = np.flatnonzero(~np.isin(array, (0, 1)))
+    if len(other):
+        got = f"{array[other[0]].item()!r} at place {other[0]}"
+        raise InvalidInput(who, "(q,) successes, each true or false", got)
+    return array.astype(bool)

@@ -54,7 +54,8 @@ class Judgements:
                 "Relevance 1 and above counts.",
             )
         if len(set(self.query_ids)) != len(self.query_ids):
-            raise InvalidInput("Judgements", "distinct queries", f"{len(self.query_ids)} ids")
+            twice = next(q for q in self.query_ids if self.query_ids.count(q) > 1)
+            raise InvalidInput("Judgements", "each query once", f"{twice!r} twice")
         if self.texts is not None and len(self.texts) != len(self.query_ids):
             raise InvalidInput(
                 "Judgements", f"{len(self.query_ids)} query texts", str(len(self.texts))
@@ -189,6 +190,9 @@ def _answered(grades: Mapping[str, int]) -> bool:
 
 
 def _check_relevance(qrels: Mapping[str, Mapping[str, int]]) -> None:
+    if not isinstance(qrels, Mapping):
+        fix = 'Write {"query": {"id": 1}} for each.'
+        raise InvalidInput("Judgements", "grades by query id", f"a {type(qrels).__name__}", fix)
     for query, grades in qrels.items():
         if not isinstance(query, str):
             raise InvalidInput("Judgements", "query ids that are strings", repr(query), _STRING)

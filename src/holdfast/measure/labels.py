@@ -27,7 +27,7 @@ class Labels:
         unanswerable: Whether queries without another item of their class are refused or
             dropped; `dropped` counts them.
     Raises:
-        InvalidInput: No query left, or one without an answer.
+        InvalidInput: No query left, one without an answer, or labels without ids.
     Example:
         >>> Labels({"a": "cat"}, {"a": "cat", "b": "cat", "c": "dog"}).counts.tolist()
         [1]
@@ -39,6 +39,9 @@ class Labels:
         gallery: Mapping[str, Any],
         unanswerable: Unanswerable = "refuse",
     ) -> None:
+        for side in (queries, gallery):
+            if not isinstance(side, Mapping):
+                raise InvalidInput("Labels", "labels by id, on both sides", type(side).__name__)
         sizes = Counter(gallery.values())
         count = {
             q: sizes[label] - (q in gallery and gallery[q] == label) for q, label in queries.items()

@@ -77,15 +77,17 @@ def pairwise(
         distance: How rows are compared. Lengths of rows matter unless it is "cosine".
         extends: Whether d and e may differ, see `similarity.padded`.
     Raises:
-        InvalidInput: Different numbers of queries, rows or labels, or positions outside the
-            gallery.
+        InvalidInput: Different numbers of queries, rows or labels, positions outside the
+            gallery, or no pair that counts.
         DimensionMismatch: Rows of different lengths without `extends`.
     """
     old, new, stored = (as_rows(x, "pairwise") for x in (old_queries, new_queries, gallery))
     if len(old) != len(new):
         raise InvalidInput("pairwise", f"{len(old)} queries of both models", str(len(new)))
     if (len(query_labels), len(gallery_labels)) != (len(old), len(stored)):
-        raise InvalidInput("pairwise", "one label for each row", "another number")
+        got = f"{len(query_labels)} and {len(gallery_labels)}"
+        wanted = f"{len(old)} labels of queries and {len(stored)} of gallery items"
+        raise InvalidInput("pairwise", wanted, got)
     code = {label: number for number, label in enumerate(dict.fromkeys(gallery_labels))}
     classes = np.array([code[label] for label in gallery_labels])
     asked = np.array([code.get(label, -1) for label in query_labels])
@@ -105,6 +107,8 @@ def pairwise(
         for row, counted in enumerate((met & same, valid & same, met & ~same, valid & ~same)):
             counts[row, rows] = counted.sum(axis=1)
     totals = counts.sum(axis=1)
+    if not totals[1] + totals[3]:
+        raise InvalidInput("pairwise", "a query and an item that is not its own", "none")
     return Pairwise(
         _share(counts[0] + counts[2], counts[1] + counts[3]),
         _share(counts[0], counts[1]) if totals[1] else None,

@@ -179,7 +179,7 @@ def parse(spelling: str | Metric) -> Metric:
     """
     if isinstance(spelling, Metric):
         return spelling
-    match = _SPELLING.fullmatch(spelling)
+    match = _SPELLING.fullmatch(spelling) if isinstance(spelling, str) else None
     if match is None:
         raise _unknown(spelling)
     return Metric(match[1], int(match[2]) if match[2] else None)
@@ -190,10 +190,15 @@ def evaluate(metrics: Iterable[str | Metric], hits: Hits, judgements: Judge) -> 
 
     Returns:
         Spelling to (q,) values.
+    Raises:
+        InvalidInput: An unknown spelling, one string for the list of them, another number of
+            queries, or too few columns.
     """
+    if isinstance(metrics, str):  # it would pass for the list of its letters
+        raise InvalidInput("evaluate", "a sequence of metrics", "one string", "Put it in a list.")
     grades = judgements.look_up(hits)
     return {str(metric): metric.of(grades) for metric in map(parse, metrics)}
 
 
-def _unknown(spelling: str) -> InvalidInput:
+def _unknown(spelling: object) -> InvalidInput:
     return InvalidInput("metric", f"one of {', '.join(known())}", repr(spelling))

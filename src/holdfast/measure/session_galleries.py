@@ -135,8 +135,10 @@ def session_galleries(
         counts = f"{len(asked)} queries and {len(stored)} gallery items in every session"
         raise InvalidInput("session_galleries", counts, f"{sorted(told)}")
     known = np.concatenate([asked, stored])
-    if not np.isin(known, np.arange(ends[-1])).all():
-        raise InvalidInput("session_galleries", f"classes from 0 to {ends[-1] - 1}", "others")
+    strange = known[~np.isin(known, np.arange(ends[-1]))]
+    if len(strange):
+        got = repr(strange[0].item())
+        raise InvalidInput("session_galleries", f"classes from 0 to {ends[-1] - 1}", got)
     cross: dict[tuple[int, int], Floats] = {}
     own: dict[tuple[int, int], Floats] = {}
     for s, end in enumerate(ends.tolist()):

@@ -62,17 +62,23 @@ class SessionReport:
             >>> [accuracy.value for accuracy in report.accuracies()]
             [0.5, 0.75]
         """
-        truth, table = np.asarray(labels), np.asarray(predicted)
-        if table.shape != (len(classes), len(truth)) or truth.dtype.kind not in "iu":
+        truth, rows = np.asarray(labels), [np.asarray(row) for row in predicted]
+        shapes = [row.shape for row in rows]
+        if not len(truth) or not classes or shapes != [truth.shape] * len(classes):
             raise InvalidInput(
                 "SessionReport",
-                f"{len(classes)} sessions of {len(truth)} predictions",
-                str(table.shape),
+                f"{len(classes)} sessions of {len(truth)} predictions, and 1 or more of both",
+                f"shapes {shapes}",
             )
+        if truth.dtype.kind not in "iu":
+            raise InvalidInput("SessionReport", "labels that are whole numbers", str(truth.dtype))
+        table = np.stack(rows)
         session = np.searchsorted(np.cumsum(classes), truth, side="right")
         if truth.min() < 0 or not np.array_equal(np.unique(session), np.arange(len(classes))):
             raise InvalidInput(
-                "SessionReport", "items of each session's classes", f"sessions {set(session)}"
+                "SessionReport",
+                f"items of each session's classes, of {len(classes)} sessions, and of no others",
+                f"classes {truth.min()} to {truth.max()}",
             )
         return cls(table == truth, session.astype(np.int64), level)
 

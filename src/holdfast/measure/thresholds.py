@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput
 from .finding import Finding
-from .interval import LEVEL, Floats, Interval, as_table, ends
+from .interval import LEVEL, Floats, Interval, as_row, ends
 
 Match: TypeAlias = Literal["accepted", "precision", "false accepts"]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -99,7 +99,8 @@ def thresholds(
         >>> [row.new for row in thresholds([0.1, 0.5, 0.9], [1.0, 5.0, 9.0], [0.6])]
         [6.0]
     """
-    old, new, cuts = (as_table(np.asarray(x)[None])[0] for x in (old_scores, new_scores, at))
+    old, new = (as_row(scores, "thresholds: scores") for scores in (old_scores, new_scores))
+    cuts = as_row(at, "thresholds: at")
     labels = _labels(relevant, match, len(old))
     owner = np.arange(len(old)) if queries is None else np.asarray(queries)
     if new.shape != old.shape or owner.shape != old.shape:

@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidInput
-from .interval import Floats, as_table, exact_means, resampled_means, weighted_means, worth
+from .interval import (
+    Floats,
+    as_row,
+    as_table,
+    exact_means,
+    resampled_means,
+    weighted_means,
+    worth,
+)
 
 
 def zipf(n: int, exponent: float = 1.0) -> Floats:
@@ -34,13 +42,31 @@ def zipf(n: int, exponent: float = 1.0) -> Floats:
 def effective_count(weights: npt.ArrayLike) -> float:
     """How many queries of equal weight say as much: (sum of w)^2 / sum of w^2.
 
+    Raises:
+        InvalidInput: Weights that are negative, not finite, all zero, or none.
     Example:
         >>> effective_count([1.0, 1.0, 0.0])
         2.0
 
     Source: Kish 1965. Departs from it: nothing.
     """
-    return worth(np.asarray(weights, dtype=np.float64))
+    return worth(as_weights(weights))
+
+
+def as_weights(weights: npt.ArrayLike, queries: int | None = None) -> Floats:
+    """(q,) weights that can be: numbers from 0, one for each query, and one above 0.
+
+    Raises:
+        InvalidInput: Others.
+    """
+    counts = as_row(weights, "weights")
+    if queries is not None and len(counts) != queries:
+        raise InvalidInput("weights", f"{queries} of them, one per query", str(len(counts)))
+    if (counts < 0).any():
+        raise InvalidInput("weights", "numbers from 0", f"{counts.min():g}")
+    if not 0 < counts.sum() < np.inf:
+        raise InvalidInput("weights", "a finite sum above 0", f"{counts.sum():g}")
+    return counts
 
 
 def weighted(
@@ -69,13 +95,7 @@ def weighted(
     table = as_table(table)
     if weights is None:
         return exact_means(table), resampled_means(table, resamples, seed)
-    counts = np.asarray(weights, dtype=np.float64)
-    if counts.shape != table.shape[1:] or not (counts >= 0).all() or not 0 < counts.sum() < np.inf:
-        raise InvalidInput(
-            "weights",
-            f"{table.shape[1]} numbers, none negative and not all zero",
-            f"shape {counts.shape}",
-        )
+    counts = as_weights(weights, table.shape[1])
     if (counts == counts[0]).all():
         return exact_means(table), resampled_means(table, resamples, seed)
     chances = counts / counts.sum()

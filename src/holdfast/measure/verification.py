@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..arrays import IntArray, squared_norms, unit_rows
 from ..errors import InvalidInput
-from .interval import ROUNDING, Floats, as_table
+from .interval import ROUNDING, Floats, as_row, as_successes
 from .similarity import as_rows, padded
 
 GRID = np.arange(4000) * 0.001
@@ -159,9 +159,14 @@ def tar_at_far(scores: npt.ArrayLike, same: npt.ArrayLike, far: float) -> Floats
         >>> tar_at_far([0.9, 0.2, 0.1, 0.3], [1, 1, 0, 0], 0.4).tolist()
         [1.0, 0.0]
     """
-    values, genuine = as_table(np.asarray(scores)[None])[0], np.asarray(same).astype(bool)
-    if values.shape != genuine.shape or genuine.all() or not genuine.any() or not 0 < far < 1:
-        raise InvalidInput("tar_at_far", "pairs of both kinds and a rate in (0, 1)", str(far))
+    values, genuine = as_row(scores, "tar_at_far"), as_successes(same, "tar_at_far")
+    if len(values) != len(genuine) or genuine.all() or not genuine.any():
+        kinds = (
+            f"{len(values)} scores of {genuine.sum()} genuine and {(~genuine).sum()} other pairs"
+        )
+        raise InvalidInput("tar_at_far", "a score of each pair, and pairs of both kinds", kinds)
+    if not 0 < far < 1:
+        raise InvalidInput("tar_at_far", "a rate of false accepts in (0, 1)", str(far))
     impostors = np.sort(values[~genuine])[::-1]
     most = int(far * len(impostors) * (1.0 + ROUNDING))  # 0.29 * 100 is 28.999...
     out: Floats = (values[genuine] > impostors[most]).astype(np.float64)

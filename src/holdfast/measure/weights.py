@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidInput
 from .finding import Finding
-from .interval import Floats, as_table
+from .interval import Floats, as_row, as_table
 
 EPSILON = 0.01  # a mean metric this close to the best one is as good
 
@@ -75,11 +75,12 @@ def choose_weight(
     Raises:
         InvalidInput: Weights that do not rise from 0 to 1, or fewer than 2 queries.
     """
-    table, known = as_table(values), np.asarray(weights, dtype=np.float64)
-    if known.shape != table.shape[:1] or (np.diff(known) <= 0).any() or table.shape[1] < 2:
-        raise InvalidInput(
-            "choose_weight", "rising weights, a row of values each", str(table.shape)
-        )
+    table, known = as_table(values, "choose_weight"), as_row(weights, "choose_weight")
+    if len(known) != len(table) or (np.diff(known) <= 0).any():
+        got = f"{len(table)} rows for {known.tolist()}"
+        raise InvalidInput("choose_weight", "rising weights, a row of values each", got)
+    if table.shape[1] < 2:
+        raise InvalidInput("choose_weight", "2 queries or more", str(table.shape[1]))
     if known[0] != 0.0 or known[-1] != 1.0:
         raise InvalidInput("choose_weight", "weights from 0 to 1", f"{known[0]} to {known[-1]}")
     means = table.mean(axis=1)
