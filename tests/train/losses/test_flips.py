@@ -156,6 +156,7 @@ def test_margin_preserving_against_a_loop(distance, other):
         (lambda: FocalDistillation(teacher="me"), "one of"),
         (lambda: FocalDistillation(temperature=0.0), "temperature > 0"),
         (lambda: LogitDifference(power=0.5), "power and top from 1"),
+        (lambda: LogitDifference(reference="me"), "one of"),
         (lambda: MarginPreserving(0), "old_classes from 1"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from ...errors import InvalidInput
 from ..tensors import Tensor, at_least_float32, functional
 from .base import Batch, Loss
@@ -17,7 +19,7 @@ class LogitDifference(Loss):
         top: Only the classes of the reference's that many largest logits; all without it.
         reference: "old", or "other": the mean of an ensemble of new models.
     Raises:
-        InvalidInput: Slack below 0, or power or top below 1.
+        InvalidInput: Slack below 0, power or top below 1, or an unknown reference.
     Source: Zhao et al. 2022 (ELODI; slack 0.5, power 2). Departs from it: nothing.
     """
 
@@ -33,6 +35,8 @@ class LogitDifference(Loss):
             raise InvalidInput(
                 "LogitDifference", "slack from 0, power and top from 1", f"{slack}, {power}, {top}"
             )
+        if reference not in get_args(Teacher):
+            raise InvalidInput("LogitDifference", f"one of {get_args(Teacher)}", repr(reference))
         self.slack, self.power, self.top, self.field = slack, power, top, f"{reference}_logits"
         self.needs = frozenset({"logits", self.field})
 
