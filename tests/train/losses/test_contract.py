@@ -190,6 +190,14 @@ def test_longer_vectors_are_compared_by_their_shared_part(name):
     assert number(loss(extended)) == pytest.approx(number(loss(given)), rel=1e-12)
 
 
+@pytest.mark.parametrize("field", ["new", "logits", "old", "other", "memory"])
+def test_rows_of_another_number_of_items_are_refused(field):
+    """A single old row would be compared with each of the new ones, and nobody would notice."""
+    given = batch()
+    with pytest.raises(InvalidInput, match=f"{field} of 7 items, as there are labels, got 1"):
+        dataclasses.replace(given, **{field: getattr(given, field)[:1]})
+
+
 def test_a_batch_takes_what_a_head_answers():
     given = batch()
     answer = Answer(given.new, given.logits, given.new[:, :2], given.native)

@@ -16,6 +16,11 @@ from ...errors import InvalidInput
 from ..heads import Answer
 from ..tensors import Tensor, nn, torch
 
+_BY_ITEM = (
+    *("new", "shared", "logits", "native", "old", "old_logits", "other", "other_logits"),
+    *("memory", "credible"),
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -37,6 +42,8 @@ class Batch:
         classify: Vectors to logits, by the head in training.
         class_rows: (classes, d) rows of the classifier in training.
         progress: Share of the training that is done, in [0, 1].
+    Raises:
+        InvalidInput: Rows of another number of items: one alone would stand beside each of them.
     """
 
     labels: Tensor
@@ -55,6 +62,11 @@ class Batch:
     progress: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in _BY_ITEM:
+            rows = getattr(self, name)
+            if rows is not None and len(rows) != len(self.labels):
+                wanted = f"{name} of {len(self.labels)} items, as there are labels"
+                raise InvalidInput("Batch", wanted, str(len(rows)))
         for name in ("old", "old_logits", "other", "other_logits"):
             object.__setattr__(self, name, _as_taught(getattr(self, name), self.new))
 
