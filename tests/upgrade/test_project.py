@@ -421,6 +421,12 @@ def test_building_is_refused_while_an_upgrade_is_under_way(home, where):
         ('merge = "compatible"', "unrelated"),
         ('order = "given"', "order_file"),
         ('order = "given"\norder_file = "nowhere.txt"', "nowhere.txt"),
+        (
+            'order = "given"\norder_file = "holdfast.toml"',
+            "order_file: expected ids",
+        ),
+        ('order = "slice"\norder_field = "langauge"', "'langauge', which no item has"),
+        ('order = "central"\norder_field = "langauge"', "'langauge', which no item has"),
         ('mover = "copy"', "copy"),
     ],
 )

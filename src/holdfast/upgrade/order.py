@@ -70,12 +70,7 @@ def arrange(
         for item in given:
             rank.setdefault(item, len(rank))
         if name == "given" and len(ids) and rank.keys().isdisjoint(ids.tolist()):
-            raise ConfigError(
-                "plan: order_file",
-                "ids of the gallery",
-                f"none, the first one {next(iter(rank), '')!r}",
-                "One id a line, as it stands in the gallery.",
-            )
+            raise strange(list(rank))
         places = np.array([rank.get(item, len(rank)) for item in ids[shuffled]], dtype=np.int64)
         order = shuffled[np.argsort(places, kind="stable")]
     else:
@@ -88,6 +83,17 @@ def arrange(
     rest = order[~np.isin(order, shuffled[:first])]
     ordered: list[str] = ids[np.concatenate([shuffled[:first], rest])].tolist()
     return ordered
+
+
+def strange(given: Sequence[str]) -> ConfigError:
+    """What to say of an order of ids none of which the gallery has."""
+    first = given[0] if given else ""
+    return ConfigError(
+        "plan: order_file",
+        "ids of the gallery",
+        f"none, the first one {first!r}",
+        "One id a line, as it stands in the gallery.",
+    )
 
 
 def fair_size(count: int, merge: Mode = "calibrated") -> int:

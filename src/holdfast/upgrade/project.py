@@ -30,7 +30,7 @@ from .mover import ReEmbed
 from .order import RANKED, read_ids
 from .place import check_place, placed
 from .plan import Plan, fitting
-from .priority.rank import Ranking, check_order
+from .priority.rank import Ranking, check_known, check_order
 from .record.records import Upgrade, refuse_under_way
 from .served import Served, microseconds
 from .watching.attend import attended
@@ -142,6 +142,7 @@ class Project(Served):
                 self._refuse_other_kind(ledger, store)
                 self._refuse_half(ledger, store)
                 summary = self._summary(store, old, new)
+                check_known(plan, self.path.parent, store)
                 if not dry_run:
                     summary["bridges"] = self._fit_bridges(store, new)
                     with ledger.together():  # while nobody else can open it as it was

@@ -14,7 +14,7 @@ from ...hits import Hits
 from ...settings import path_of
 from ...store.base import Rows, VectorStore, pages
 from ..mover import Mover
-from ..order import fair_sample, read_ids, read_rows
+from ..order import fair_sample, read_ids, read_rows, strange
 from ..plan import Plan
 from ..side import Side
 from .centers import FIT, Centers, ClassMeans
@@ -29,6 +29,7 @@ Found: TypeAlias = tuple[list[str], IntArray]  # n ids, and (q, k) hits as place
 NEEDS_FILE = ("given", "gain")
 READS_FILE = (*NEEDS_FILE, "searched")
 NEEDS_FIELD = ("slice", "balanced")
+MAY_NAME = (*NEEDS_FIELD, "central")  # a field
 _PAGE = 10_000
 _SEARCHES = 256  # searches made at once
 ASKING = 4_096  # items that ask
@@ -213,6 +214,26 @@ def check_order(plan: Plan, home: Path) -> None:
         )
 
 
+def check_known(plan: Plan, home: Path, store: VectorStore) -> None:
+    """Whether the gallery has what the order names, before a plan is recorded.
+
+    Args:
+        plan: `check_order` has passed it.
+        home: Folder that its file is relative to.
+        store: What is served; read as far as the first item that will do.
+    Raises:
+        ConfigError: None of the ids, or a field that no item has.
+    """
+    if plan.order == "given":
+        ids = read_ids(path_of(plan.order_file or "", home, "plan: order_file"))
+        pieces = (ids[at : at + _PAGE] for at in range(0, len(ids), _PAGE))
+        if not any((store.revisions(piece) >= 0).any() for piece in pieces):
+            raise strange(ids)
+    elif plan.order in MAY_NAME and plan.order_field:
+        there = any(_has(rows, plan.order_field) for rows in pages(store, _PAGE))
+        _refuse_missing(plan.order_field, there)
+
+
 def _named(rows: Rows, field: str) -> list[str]:
     return [str(payload.get(field)) for payload in rows.payloads]
 
@@ -227,7 +248,7 @@ def _refuse_missing(field: str, there: bool) -> None:
             "plan: order_field",
             "a payload field of the gallery",
             f"{field!r}, which no item has",
-            "Roll back, and plan again with one that is kept.",
+            "Plan with one that is kept, after a rollback where it is planned already.",
         )
 
 
