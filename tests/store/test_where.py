@@ -140,6 +140,14 @@ def test_refused_with_a_hint(where):
     assert isinstance(caught.value, ValueError)
 
 
+def test_a_field_inside_of_an_object_is_refused_or_matches_nothing():
+    with pytest.raises(InvalidFilter, match="Fields inside of an object are not looked at"):
+        parse({"meta": {"lang": "en"}})
+    payload = {"meta": {"lang": "en"}}
+    assert not matches(parse({"meta.lang": "en"}), payload)
+    assert matches(parse({"meta.lang": "en"}), {"meta.lang": "en"})
+
+
 @pytest.mark.parametrize("wrap", [lambda inner: {"not": inner}, lambda inner: {"and": [inner]}])
 def test_what_is_nested_too_deeply_is_refused(wrap):
     where = {"a": 1}

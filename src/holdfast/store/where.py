@@ -9,10 +9,12 @@ Written as JSON, read by `parse`:
     {"and": [...]}  {"or": [...]}  {"not": {...}}
 
 What matches, in every store alike: numbers compare as numbers, true and false are not
-numbers, strings compare whole. A list in a payload matches when any of its elements does. A missing
-field, or null, matches nothing, so its negation matches. One exception: `edge` and `qdrant` hold
-whole numbers from 2^52 on against a range as floats, in which they differ from their neighbours
-by no more than the sixteenth digit; equality is exact. Keep times in seconds, not nanoseconds.
+numbers, strings compare whole. A filter names a field at the top of a payload: nothing inside of an
+object there is looked at, by whatever path. A list in a payload matches when any of its elements
+does. A missing field, or null, matches nothing, so its negation matches. One exception: `edge` and
+`qdrant` hold whole numbers from 2^52 on against a range as floats, in which they differ from their
+neighbours by no more than the sixteenth digit; equality is exact. Keep times in seconds, not
+nanoseconds.
 """
 
 from __future__ import annotations
@@ -132,7 +134,8 @@ def _parse_part(value: Any, key: str) -> Where:
 def _parse_range(key: str, value: Mapping[str, Any]) -> Range:
     unknown = set(value) - set(_BOUNDS)
     if unknown or not value:
-        raise InvalidFilter(f"where.{key}", "gt, gte, lt or lte", str(dict(value)), _HELP)
+        fix = f"{_HELP} Fields inside of an object are not looked at: keep them at the top."
+        raise InvalidFilter(f"where.{key}", "gt, gte, lt or lte", str(dict(value)), fix)
     for bound in value.values():
         # Not `isnan`, which fails for whole numbers beyond the largest float.
         number = isinstance(bound, int | float) and not isinstance(bound, bool)
