@@ -182,6 +182,13 @@ def test_one_item_is_told_as_one():
     assert DEEDS["retry"].tells(stand) == "Another try for 1 quarantined item."
 
 
+def test_a_stage_tells_what_it_does_not_find():
+    stand = {"stage": None, "quarantined": 0}
+    assert "quarantined" not in DEEDS["stage"].tells(stand)
+    told = DEEDS["stage"].tells({**stand, "quarantined": 1})
+    assert "1 quarantined item cannot be found on the new side. Stepping back" in told
+
+
 def test_a_gate_that_fails_pauses_and_says_so(home, opened):
     home.configure(new="awful", judged=True)
     with home.config.open("a") as file:

@@ -79,14 +79,17 @@ def _resume(stand: Stand) -> str:
 
 
 def _cut_over(stand: Stand) -> str:
-    left = stand["quarantined"]
-    words = (
+    answer = counted(stand["items"] - stand["quarantined"], "item")
+    return (
         "A scan looks for anything missed. Then searches read the new side alone: "
-        f"{counted(stand['items'] - left, 'item')} answer from {_name(stand, 'new')}. "
+        f"{answer} answer from {_name(stand, 'new')}. {_left_behind(stand, 'until a rollback')}"
+        "The old side is kept up to date, and rolling back undoes this."
     )
-    if left:
-        words += f"{counted(left, 'quarantined item')} cannot be found until a rollback. "
-    return words + "The old side is kept up to date, and rolling back undoes this."
+
+
+def _left_behind(stand: Stand, where: str) -> str:
+    left = stand["quarantined"]
+    return f"{counted(left, 'quarantined item')} cannot be found {where}. " if left else ""
 
 
 def _stage(stand: Stand) -> str:
@@ -95,7 +98,8 @@ def _stage(stand: Stand) -> str:
         before = f"At present the new side is read by {stand['stage']['words']}. From now on"
     return (
         f"{before} the part of the traffic that is named here reads the new side alone, and the "
-        "rest the old side; the same key stays on the same side. Stepping back undoes this."
+        "rest the old side; the same key stays on the same side. "
+        f"{_left_behind(stand, 'on the new side')}Stepping back undoes this."
     )
 
 
