@@ -72,6 +72,17 @@ def test_stages_that_cannot_be_are_refused(planned):
     assert home.data("status")["state"] == "ready"
 
 
+def test_after_the_cut_over_no_stage_is_taken_for_given(planned):
+    home = ready(planned)
+    home.done("cutover")
+    for words in (("--share", "10%"), ("--tenant", "acme"), ("--where", '{"lang": "de"}')):
+        result = home.run("cutover", *words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "ready or cutting over, got one that is cut over" in result.stderr
+        assert home.data("status")["state"] == "cut over"
+    assert home.data("cutover") == {"state": "cut over", "changed": False}
+
+
 def test_after_a_rollback_the_way_on_is_a_plan(planned):
     planned.done("rollback")
     for words, who in (

@@ -71,11 +71,12 @@ def cutover(
     if step_back:
         _step_back(face, stage, why)
         return
-    if _state(face, "cut over", why) == "cut over":
-        _tell(face, {"state": "cut over", "changed": False}, "It is cut over already.")
-        return
+    state = _state(face, "cut over", why)
     if stage is not None:
         _to_stage(face, stage, leave_behind_quarantined, why)
+        return
+    if state == "cut over":
+        _tell(face, {"state": "cut over", "changed": False}, "It is cut over already.")
         return
     with face.gallery() as gallery, waiting(face, "cut over: looking for anything missed"):
         quality = face.project.quality(gallery)  # what cannot be read is refused before the deed
