@@ -21,7 +21,6 @@ from ...arrays import FloatArray, IntArray
 from ...measure.curve import trapezoid_weights
 from ...measure.interval import LEVEL, RESAMPLES, Interval, ends, resampled_means
 from ...store.topk import best
-from .anchor import anchor
 from .mixture import Mixture, Serving, Stage
 from .rehearse import Judge
 from .rivals import Floats
@@ -127,7 +126,6 @@ class Forecaster:
     def __init__(self, known: Known, measure: Measure, draws: int = DRAWS, seed: int = 0) -> None:
         self.known, self.measure, self.draws, self.seed = known, measure, draws, seed
         self._rounds = Rounds(known, measure.judge, measure.k, seed)
-        anchor(self._rounds, known, measure.judge, measure.k, seed)
         self._mixture = Mixture.of(known, self._rounds.fitted[0].rest)
         self._old = known.old
         self.misfit = MISFIT if self._rounds.fitted[0].missed <= MISFIT else 1.0

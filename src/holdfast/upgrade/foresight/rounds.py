@@ -39,15 +39,9 @@ class Rounds:
         for unseen in self.fitted:
             unseen.lower, unseen.missed = rehearsed(unseen, judge, k, seed)
 
-    def draw(self, play: int, random: np.random.Generator, lower: float = 0.0) -> FloatArray:
-        """(q, n) new scores: true ones of all that was read, drawn ones of the rest.
-
-        Args:
-            play: Which.
-            random: The draw.
-            lower: By how much rivals are drawn lower than each fit says, see `Unseen.lower`.
-        """
-        table = self.fitted[self.turn(play)].draw(random, lower)
+    def draw(self, play: int, random: np.random.Generator) -> FloatArray:
+        """(q, n) new scores: true ones of all that was read, drawn ones of the rest."""
+        table = self.fitted[self.turn(play)].draw(random)
         table[:, self._rows] = self._new
         return table
 

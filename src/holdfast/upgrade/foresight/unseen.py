@@ -151,16 +151,12 @@ class Unseen:
         self._answers = known.relevant[:, known.rows]
         self._sought = known.relevant[:, self.rest]
 
-    def draw(self, random: np.random.Generator, lower: float = 0.0) -> FloatArray:
-        """(q, n) new scores: true ones of the sample, drawn ones of the rest.
-
-        Rivals are drawn lower by as much beyond `lower`, the attribute.
-        """
+    def draw(self, random: np.random.Generator) -> FloatArray:
+        """(q, n) new scores: true ones of the sample, drawn ones of the rest."""
         weights = self._weights(random)
         drawn = np.empty(self.known.relevant.shape, dtype=np.float32)
         drawn[:, self.known.rows] = self._new
-        lower += self.lower
-        rest = self._rivals(weights).draw(self._pairs.of(self.rest), random, lower)
+        rest = self._rivals(weights).draw(self._pairs.of(self.rest), random, self.lower)
         if self._sought.any() and self._answers.sum() > 8:
             rest[self._sought] = self._draw_relevant(weights, random)
         drawn[:, self.rest] = rest * self._spread + self._mean
