@@ -230,16 +230,15 @@ def test_a_new_model_that_is_gone_or_another_one_keeps_nobody_from_rolling_back(
 
 
 @pytest.mark.parametrize("order", ["slice", "balanced"])
-def test_an_order_by_a_field_that_no_item_has_is_not_begun(home, order):
+def test_an_order_by_a_field_that_no_item_has_is_not_planned(home, order):
     home.done("build")
+    before = home.data("status")
     home.configure(more=f'order = "{order}"\norder_field = "land"')
-    home.done("plan")
-    result = home.run("backfill")
-    assert result.exit_code == 2
-    assert "order_field: expected a payload field of the gallery, got 'land'" in result.stderr
-    status = home.data("status")
-    assert (status["state"], status["queued"]) == ("planned", 0)
-    home.done("rollback")
+    for how in (["plan", "--dry-run"], ["plan"]):
+        result = home.run(*how)
+        assert result.exit_code == 2
+        assert "order_field: expected a payload field of the gallery, got 'land'" in result.stderr
+        assert home.data("status") == before
     home.configure(more=f'order = "{order}"\norder_field = "lang"')
     home.done("plan")
     assert home.data("backfill")["state"] == "ready"
