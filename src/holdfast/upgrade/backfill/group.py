@@ -21,7 +21,7 @@ from .batch import Batch
 from .pace import BatchSize
 
 _SMALL = 256  # rows below which a batch is written at once
-_FIRST, _MOST = 1_024, 4_096
+_FIRST, _MOST = 1_024, 4_096  # rows in the first group, and in any
 _PIECE, _LEAST = 128, 64  # rows in the first piece, and in any: each has costs of its own
 _BREATH = 0.001  # seconds between two pieces, for the searches that wait
 _SECONDS = 0.1  # of writing, in which no other write is, from which groups shrink
@@ -87,18 +87,16 @@ class Group:
         if not held:
             return
         rows, vectors, places, since = held[0] if len(held) == 1 else _joined(held)
-        count, piece = len(rows), self._piece(len(rows))
-        if count <= piece:
+        if len(rows) <= self._piece(len(rows)):  # as it nearly always is: without a copy
             self._move(rows, vectors, places, since)
             return
-        done = 0
-        while done < count:
-            some = slice(done, min(done + piece, count))
+        every, done = np.arange(len(rows)), 0
+        while done < len(rows):
+            some = slice(done, done + self._piece(len(rows)))
             if done:
                 self._sleep(_BREATH)  # or the lock would not change hands
-            whose = np.arange(some.start, some.stop)
-            self._move(rows.take(whose), vectors.take(some), places[some], since)
-            done, piece = some.stop, self._piece(count)
+            self._move(rows.take(every[some]), vectors.take(some), places[some], since)
+            done = some.stop
 
     def refused(self) -> dict[str, str]:
         """Why the new store did not take items, by their ids; of each it tells once."""
