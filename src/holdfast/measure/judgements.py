@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class Judgements:
                 "Relevance 1 and above counts.",
             )
         if len(set(self.query_ids)) != len(self.query_ids):
-            twice = next(q for q in self.query_ids if self.query_ids.count(q) > 1)
+            twice = Counter(self.query_ids).most_common(1)[0][0]
             raise InvalidInput("Judgements", "each query once", f"{twice!r} twice")
         if self.texts is not None and len(self.texts) != len(self.query_ids):
             raise InvalidInput(
