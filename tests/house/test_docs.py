@@ -17,12 +17,13 @@ import pytest
 
 import holdfast
 from holdfast import errors
-from tests.house.documents import SHELLS, Block, blocks, blocks_of, commands, pages
+from tests.house.documents import FENCE, SHELLS, Block, blocks, blocks_of, commands, pages
 from tests.house.tree import PACKAGE, ROOT
 
 # Until a page is written there is nothing it could leave out.
 DOCS = [path for path in pages() if "docs" in path.relative_to(ROOT).parts]
 PROSE = "\n".join(pages().values())
+LINKED = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ERRORS = [
     name
     for name, value in inspect.getmembers(errors, inspect.isclass)
@@ -145,10 +146,26 @@ if DOCS and COMMANDS:
         assert COMMANDS[words].help
 
 
-@pytest.mark.parametrize("path", pages(), ids=lambda p: p.name)
+def prose(path: Path) -> str:
+    """A page without its blocks, in which a "#" is no heading."""
+    return FENCE.sub("", path.read_text(encoding="utf-8"))
+
+
+def headings(path: Path) -> set[str]:
+    """What links may name after a "#", as GitHub and others make it of headings."""
+    lines = re.findall(r"^#+ (.+)$", prose(path), re.M) if path.suffix == ".md" else []
+    return {re.sub(r"[^\w\- ]", "", line.strip().lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("path", LINKED, ids=lambda p: p.name)
 def test_links_between_pages_lead_somewhere(path):
-    targets = re.findall(r"\]\((?!\w+:|#)([^)\s#]+)", pages()[path])
-    assert [target for target in targets if not (path.parent / target).exists()] == []
+    targets = [target.split("#") for target in re.findall(r"\]\((?!\w+:)([^)\s]+)", prose(path))]
+    places = [(path.parent / file if file else path, *names) for file, *names in targets]
+    lost = [place for place in places if not place[0].exists()]
+    lost += [
+        (page, name) for page, *names in places for name in names if name not in headings(page)
+    ]
+    assert lost == []
 
 
 # The tools of this file, on a page of their own.
