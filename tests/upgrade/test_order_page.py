@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from tests.upgrade.test_project import Home
 PAGE = ROOT / "docs" / "how-to" / "choose-an-order.md"
 BLOCKS = [block for block in blocks() if block.path == PAGE]
 TOML = [tomllib.loads(block.code)["upgrade"] for block in BLOCKS if block.language == "toml"]
+SETS = ("scifact", "cranfield", "cosqa")
 LOGS = [block.code for block in BLOCKS if block.language == "json"]
 
 
@@ -40,6 +42,27 @@ def queued(home, settings, log=LOGS[0]):
     assert engine.run().state == "ready"
     gallery.close()
     return queue
+
+
+def test_the_table_of_the_page_is_what_was_measured():
+    measured = json.loads((ROOT / "docs" / "benchmarks" / "order.json").read_text(encoding="utf-8"))
+    values = {(row["cell"], row["metric"]): row["value"] for row in measured["rows"]}
+    names = {
+        "searched, no log": "items alone",
+        "oracle": "oracle: found by either",
+        "random, merge cascade": "cascade over random",
+        "gain, merge cascade": "cascade over gain",
+    }
+    cells = [f"{name}, {scheme}" for scheme in ("traffic", "uniform") for name in SETS]
+    head, _, *lines = re.findall(r"^\|(.+)\|$", PAGE.read_text(encoding="utf-8"), re.M)
+    assert [word.strip() for word in head.split("|")] == ["order", *cells]
+    for line in lines:
+        order, *told = (word.strip().replace("`", "") for word in line.split("|"))
+        order = names.get(order, order)
+        for cell, figure in zip(cells, told, strict=True):
+            name, scheme = cell.split(", ")
+            if figure:
+                assert figure == f"{values[f'{name}, {order}', f'{scheme}: area gain']:.2f}"
 
 
 def test_the_page_shows_an_order_for_each_of_its_promises():
