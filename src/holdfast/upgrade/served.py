@@ -68,7 +68,7 @@ class Served(Parts):
                 f"{self.path.name}: old.encoder",
                 "a model, since no gallery was built yet",
                 "'none'",
-                "Build the gallery with the old model first: holdfast build.",
+                "Name the model to build it with under [old], then: holdfast build.",
             )
         space: Space = self.old_encoder.space
         return space

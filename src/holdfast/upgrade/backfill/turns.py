@@ -295,7 +295,7 @@ class Turns:
             raise UpgradeError(
                 "roll back",
                 "every item on the old side, as it was written last",
-                f"{behind} that are not: was its store restored from an older copy?",
+                f"{behind} that are not, as where its store came back from an older copy",
                 "Restore a newer one; or write or delete them through the gallery, or finish.",
             )
 
@@ -339,7 +339,7 @@ class Turns:
                 raise UpgradeError(
                     "finish",
                     "every item on the new side, as it was written last",
-                    f"{behind} that are not: was its store restored from an older copy?",
+                    f"{behind} that are not, as where its store came back from an older copy",
                     "Roll back, and upgrade again; or write or delete them through the gallery.",
                 )
             self.gallery.set_state("finished", "cut over", draft=draft, left_behind=left)
