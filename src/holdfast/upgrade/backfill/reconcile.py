@@ -72,7 +72,7 @@ def _refuse_emptied(gallery: Gallery) -> None:
         raise UpgradeError(
             "reconcile",
             f"items in the store of {gallery.old.space.name}, which keeps all of them",
-            f"none, beside {left} on the new side: was it dropped before the cut-over?",
+            f"none, beside {left} on the new side, as where it was dropped before the cut-over",
             "Restore it from a copy of the gallery, or build another gallery.",
         )
 
