@@ -15,18 +15,6 @@ PAGE = ROOT / "docs" / "how-to" / "upgrade-clip.md"
 MODELS = ("openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14")
 
 
-def flat(text: str) -> str:
-    """Blocks within a list, without the indentation of the list."""
-    out, inside = [], ""
-    for line in text.splitlines():
-        if line.lstrip().startswith("```"):
-            inside = "" if inside or line == line.lstrip() else line[: -len(line.lstrip())]
-            out.append(line.lstrip())
-        else:
-            out.append(line.removeprefix(inside) if inside else line)
-    return "\n".join(out) + "\n"
-
-
 def test_the_page_can_be_typed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = photographs(tmp_path / "photos", each=8)
@@ -39,7 +27,7 @@ def test_the_page_can_be_typed(tmp_path, monkeypatch, capsys):
     texts = [f"{how} {c} {s}" for how in ("a", "the", "picture of the") for c, s in KINDS]
     (tmp_path / "captions.txt").write_text("\n".join(texts * 5) + "\n")
 
-    page = flat(PAGE.read_text(encoding="utf-8"))
+    page = PAGE.read_text(encoding="utf-8")
     for name, size, steps in zip(MODELS, (OLD, NEW), (120, 150), strict=True):
         assert name in page
         folder = trained_folder(tmp_path / "models", size, steps=steps)
@@ -66,7 +54,7 @@ def test_what_the_file_holds_is_what_the_page_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "beach.png").touch()
-    blocks = list(blocks_of(PAGE, flat(PAGE.read_text(encoding="utf-8"))))
+    blocks = list(blocks_of(PAGE, PAGE.read_text(encoding="utf-8")))
     walk([next(b for b in blocks if b.code.startswith("holdfast init"))])
     written = (tmp_path / "holdfast.toml").read_text()
     shown = next(b for b in blocks if b.language == "toml").code

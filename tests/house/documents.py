@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from textwrap import dedent
 
 from tests.house.tree import ROOT
 
-# A fence at the start of a line; the words after the backticks are its language and marks.
-FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+# A fence, perhaps within a list; the words after the backticks are its language and marks.
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
 SHELLS = {"sh", "bash", "shell", "console"}
 
 
@@ -31,7 +34,7 @@ def blocks_of(path: Path, text: str) -> Iterator[Block]:
     for match in FENCE.finditer(text):
         language, *marks = match["info"].split() or [""]
         line = text.count("\n", 0, match.start("code")) + 1
-        yield Block(path, line, language, tuple(marks), match["code"])
+        yield Block(path, line, language, tuple(marks), dedent(match["code"]))
 
 
 @cache

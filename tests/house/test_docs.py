@@ -190,11 +190,13 @@ $ make demo ARGS=--quiet && make nothing
 make this is output
 ```
 
-```sh
-# a comment
-holdfast nothing \\
-    --option
-```
+1. An item of a list:
+
+   ```sh
+   # a comment
+   holdfast nothing \\
+       --option
+   ```
 """
 
 
@@ -205,7 +207,7 @@ def test_blocks_are_found_with_their_marks_and_lines():
         ("python", ("no-run",), 9),
         ("python", (), 13),
         ("console", (), 17),
-        ("sh", (), 22),
+        ("sh", (), 24),
     ]
     assert found[0].code == "x = 1\n"
     assert commands(found[3]) == [["make", "demo", "ARGS=--quiet"], ["make", "nothing"]]
