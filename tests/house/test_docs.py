@@ -17,6 +17,10 @@ import pytest
 
 import holdfast
 from holdfast import errors
+from holdfast.encode.registry import ENCODERS
+from holdfast.source.registry import SOURCES
+from holdfast.store.registry import STORES
+from holdfast.upgrade.config import Config
 from tests.house.documents import FENCE, SHELLS, Block, blocks, blocks_of, commands, pages
 from tests.house.tree import PACKAGE, ROOT
 
@@ -93,6 +97,15 @@ IMPORTED = sorted(
 )
 SHELL = [b for b in blocks() if b.language in SHELLS]
 TOML = [b for b in blocks() if b.language == "toml"]
+MODEL = {"encoder": "wordllama"}
+SMALLEST = {"version": 1, "source": {"kind": "jsonl"}, "old": MODEL, "new": MODEL}
+# Table of holdfast.toml -> what names the part there, the layer of such parts, the parts.
+KINDS = {
+    "store": ("kind", "store", STORES),
+    "source": ("kind", "source", SOURCES),
+    "old": ("encoder", "encode", ENCODERS),
+    "new": ("encoder", "encode", ENCODERS),
+}
 WALKED = ROOT / "docs" / "tutorial.md"  # typed as a whole, Python and all: test_walkthrough.py
 BY_PAGE = [
     (page, list(group)) for page, group in groupby(PYTHON, key=lambda b: b.path) if page != WALKED
@@ -123,8 +136,20 @@ if SHELL:
 if TOML:
 
     @pytest.mark.parametrize("block", TOML, ids=str)
-    def test_the_settings_of_a_page_are_toml(block):
-        assert tomllib.loads(block.code)
+    def test_the_settings_of_a_page_are_taken(block):
+        told = tomllib.loads(block.code)
+        assert told
+        if told.keys() <= Config.model_fields.keys():  # else it is no holdfast.toml
+            assert Config(**{**SMALLEST, **told})
+        for table, (named_by, layer, known) in KINDS.items():
+            options = dict(told.get(table, {}))
+            kind = options.pop(named_by, None)
+            if kind in known:
+                module, name = known[kind]
+                part = getattr(importlib.import_module(f"holdfast.{layer}.{module}"), name)
+                assert set(options) - {"cache"} <= inspect.signature(part).parameters.keys()
+            else:
+                assert kind in {None, "none", "trained"}
 
 
 if DOCS:
