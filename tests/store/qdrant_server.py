@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient, models
 class Qdrant(ThreadingHTTPServer):
     """Listens on a free port of this machine; `fail` is how many requests get 503 first."""
 
-    daemon_threads = True
+    daemon_threads, version = True, "1.20.0"
 
     def __init__(self, key=None):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -78,6 +78,9 @@ class Handler(BaseHTTPRequestHandler):
         elif server.fail:
             server.fail -= 1
             self.send(503, {"status": {"error": "not now"}})
+        elif path == [""]:
+            told = {"title": "qdrant", "version": server.version}
+            self.send(*((200, told) if server.version else (404, {})))
         else:
             with server.lock:
                 result = self.act(verb, path, body)

@@ -73,6 +73,20 @@ def test_the_key_is_sent_and_a_wrong_one_is_refused(monkeypatch, tmp_path):
         server.stop()
 
 
+@pytest.mark.parametrize(("version", "pair"), [("1.15.5", False), ("1.17.1", True)])
+def test_a_server_that_would_overlook_what_is_asked_is_refused(server, version, pair, tmp_path):
+    server.version = version
+    with pytest.raises(StoreError, match=rf"1\.1[68] or newer, got one of {version}"):
+        QdrantStore(tmp_path, SPACE, url=server.url, pair=pair)
+    assert not server.client.get_collections().collections  # nothing was made
+
+
+@pytest.mark.parametrize("version", ["1.16.0", "v1.18.2-dev", "2.0", "nightly", None])
+def test_a_server_that_is_new_enough_or_does_not_say_is_taken(server, version, tmp_path):
+    server.version = version
+    QdrantStore(tmp_path, SPACE, url=server.url).close()
+
+
 def test_a_server_that_stumbles_is_asked_again_and_one_that_stays_down_is_an_error(
     server, monkeypatch, tmp_path
 ):

@@ -73,7 +73,7 @@ class QdrantStore:
         MissingExtra: qdrant-client is not installed.
         OccupiedStore: The collection holds vectors of another space.
         StoreHeld: Another process has the folder of local mode.
-        StoreError: The server does not answer.
+        StoreError: The server does not answer, or is too old.
     """
 
     def __init__(  # noqa: PLR0913 - a setting each

@@ -18,6 +18,10 @@ from .qdrant_connection import Connection, Place, has_id, models, rendered, uuid
 
 _NUMBERS = 1_000_000  # in the vectors of one request: servers refuse bodies beyond 32 MB
 _READ = 1_000  # points in one reading
+# Servers before the first overlook the condition of a write; the second adds vectors to a
+# collection that is in use.
+_NEEDED = (1, 16), "With an older one an older write could win: upgrade the server."
+_NEEDED_BY_PAIR = (1, 18), "Upgrade the server, or leave pair out."
 _GROUP = 64  # queries in one request
 _GREEN = 0.5  # seconds between two looks at an optimiser
 
@@ -50,7 +54,7 @@ class Collection:
         made: Settings for a new collection, such as `shard_number`.
     Raises:
         OccupiedStore: The collection holds vectors of another space.
-        StoreError: It cannot be reached, or was not made by Holdfast.
+        StoreError: It cannot be reached, was not made by Holdfast, or its server is too old.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Collection:
         self._place, self._shared = place, shared
         self._connection = Connection(place)
         try:
+            self._connection.require(*_NEEDED_BY_PAIR if shared else _NEEDED)
             self._prepare(made)
         except BaseException:
             self.close()

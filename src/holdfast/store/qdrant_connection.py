@@ -8,6 +8,7 @@ row. A call that a server did not answer is made again a few times: every call h
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -30,6 +31,7 @@ from .hold import Hold
 _SECONDS = 60  # for one request
 _TRIES, _WAIT = 4, 0.25  # of a request that was not answered; the wait doubles
 _AGAIN = frozenset({429, 500, 502, 503, 504})  # answers that may be better the next time
+_SILENT = frozenset({401, 403, 404, 405})  # answers of a proxy that lets nobody ask for a version
 _JOINS = ("must", "should", "must_not")
 
 
@@ -149,6 +151,28 @@ class Connection:
                     raise
                 time.sleep(_WAIT * 2.0**attempt)
         return self._once(method, values, options)
+
+    def require(self, least: tuple[int, int], fix: str) -> None:
+        """Refuse an older server; one that keeps its version to itself is taken as it is.
+
+        Args:
+            least: The first version that will do: its first two numbers.
+            fix: What the reader can do.
+        Raises:
+            StoreError: It is older.
+        """
+        if self._place.local:
+            return
+        try:
+            told = str(self.call("info").version)
+        except StoreError as error:
+            if getattr(error.__cause__, "status_code", None) in _SILENT:
+                return
+            raise
+        found = re.match(r"v?(\d+)\.(\d+)", told)
+        if found and (int(found[1]), int(found[2])) < least:
+            wanted = f"a Qdrant server of {least[0]}.{least[1]} or newer"
+            raise StoreError(str(self._place), wanted, f"one of {told}", fix)
 
     def _once(self, method: str, values: tuple[Any, ...], options: dict[str, Any]) -> Any:
         client = self._client
