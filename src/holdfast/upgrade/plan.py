@@ -43,8 +43,8 @@ class Plan(BaseModel):
             than 100 items, cannot be moved.
         workers: Batches computed at once; 1 computes in the engine's own thread.
         executor: "threads" of this process, or "ray": actors on a cluster run the new model.
-        address: Of the Ray cluster; "auto" for the one this machine belongs to; without one, Ray
-            is started here and stopped afterwards.
+        address: Of the Ray cluster; "auto" for the one this machine belongs to; without one, that
+            of the variable RAY_ADDRESS, else Ray is started here and stopped afterwards.
         actors: Copies of the model on the cluster.
         cpus: Cores of each actor, or a part of one.
         gpus: GPUs of each actor, or a part of one.
