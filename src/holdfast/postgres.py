@@ -142,7 +142,7 @@ class Postgres:
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._mine = threading.local()  # the connection of a transaction that a thread is in
-        self._closed = False
+        self._closed, self._process = False, os.getpid()
 
     def same_database(self, other: Postgres) -> bool:
         """Whether both were told of the same place."""
@@ -169,15 +169,29 @@ class Postgres:
                 raise
         return connection
 
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked from the one that opened it.
+
+        Both have the same connections then: each would read what the server answers the other.
+        """
+        return os.getpid() != self._process
+
     def _take(self) -> Connection:
+        self._refuse_closed()
         with self._lock:
             if self._idle and not self._closed:
                 return self._idle.pop()
         return self._open()
 
+    def _refuse_closed(self) -> None:
+        if self._closed or self.forked:
+            forked = "one that was opened before this process forked"
+            got = forked if self.forked else "a closed one"
+            raise self._error(self.who, "an open store", got, "Open it again.")
+
     def _open(self) -> Connection:
-        if self._closed:
-            raise self._error(self.who, "an open store", "a closed one", "Open it again.")
+        self._refuse_closed()
         connection = self.connect()
         if self._greet is not None:
             try:
@@ -334,9 +348,13 @@ class Postgres:
             connection.close()
 
     def close(self) -> None:
-        """Close all connections; those in use, when they are given back. Twice is fine."""
+        """Close all connections; those in use, when they are given back. Twice is fine.
+
+        A forked process leaves them to the one that opened them.
+        """
         self._closed = True
-        self._drop_idle()
+        if not self.forked:
+            self._drop_idle()
 
 
 @contextmanager

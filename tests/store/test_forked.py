@@ -58,8 +58,10 @@ store.close()
 """
 
 
-@pytest.mark.parametrize("kind", ["edge", "faiss", "qdrant"])
-def test_a_forked_process_writes_nothing_not_even_when_it_ends(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["edge", "faiss", "qdrant", "pgvector"])
+def test_a_forked_process_writes_nothing_not_even_when_it_ends(tmp_path, kind, request):
+    if kind == "pgvector":
+        request.getfixturevalue("postgres")
     done = subprocess.run(
         [sys.executable, "-c", FORKED, kind, str(tmp_path / "store")],
         cwd=ROOT,

@@ -99,7 +99,9 @@ class Hold:
             self._working.add(connection)
 
     def release(self) -> None:
-        """Let go. Calling it twice is fine."""
+        """Let go. Calling it twice is fine. A forked process leaves it to the one that took it."""
+        if self._postgres.forked:
+            return
         with self._lock:
             if self._connection is not None:
                 unlock = f"SELECT pg_advisory_unlock({_KEY.format(1)})"
