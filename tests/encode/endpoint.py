@@ -55,6 +55,7 @@ class Endpoint:
     Attributes:
         asked: Bodies of the requests, in order of arrival.
         headers: Their headers.
+        callers: Ports they came from, one for each connection.
         most: Requests that were in hand at once.
     """
 
@@ -64,6 +65,7 @@ class Endpoint:
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.callers: list[int] = []
         self.most = self._now = 0
         self._lock = threading.Lock()
         endpoint = self
@@ -99,6 +101,7 @@ class Endpoint:
             self.asked.append(body)
             self.headers.append(dict(handler.headers))
             self.paths.append(handler.path)
+            self.callers.append(handler.client_address[1])
             step = self.steps.pop(0) if self.steps else good
             self._now += 1
             self.most = max(self.most, self._now)

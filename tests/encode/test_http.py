@@ -3,6 +3,8 @@
 import base64
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -103,6 +105,38 @@ def test_many_texts_are_split_and_come_back_in_order(serve):
     endpoint, encoder, _ = serve(max_batch=7)
     same(encoder, [f"text {i}" for i in range(50)])
     assert sorted(len(asked["input"]) for asked in endpoint.asked) == [1, *[7] * 7]
+
+
+FORKED = """
+import os, signal, sys
+from holdfast.encode.http import HttpEncoder
+
+encoder = HttpEncoder(sys.argv[1], "toy", int(sys.argv[2]), max_batch=1)
+made = encoder.encode(["first", "second"], "document").array
+child = os.fork()
+if not child:
+    signal.alarm(20)  # threads that are gone would be waited for
+    same = (encoder.encode(["first", "second"], "document").array == made).all()
+    encoder.close()
+    os._exit(0 if same else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert (encoder.encode(["first", "second"], "document").array == made).all()
+encoder.close()
+"""
+
+
+def test_a_forked_process_asks_over_connections_of_its_own(serve):
+    endpoint, _, _ = serve()
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, endpoint.url, str(DIM)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    before, forked = (set(endpoint.callers[start : start + 2]) for start in (0, 2))
+    assert before.isdisjoint(forked)
 
 
 def test_no_text_makes_no_request(serve):

@@ -123,9 +123,13 @@ class HttpEncoder:
             raise ConfigError("HttpEncoder: timeout", wanted, repr(self.timeout))
         if not isinstance(self.retry, Retry):  # no setting of a file, although it has a name
             raise ConfigError("HttpEncoder: retry", "a Retry", f"a {type(self.retry).__name__}")
+        self._begin()
+
+    def _begin(self) -> None:
         self._opening = threading.Lock()
         self._turn = Turn(self.concurrency)
         self._opened: tuple[Any, ThreadPoolExecutor] | None = None
+        self._process = os.getpid()
 
     @cached_property
     def space(self) -> Space:
@@ -180,6 +184,8 @@ class HttpEncoder:
         self.close()
 
     def _open(self) -> tuple[Any, ThreadPoolExecutor]:
+        if self._process != os.getpid():
+            self._begin()  # forked: without the threads, and an answer may be for the other process
         with self._opening:
             if self._opened is None:
                 httpx = need("httpx")
