@@ -20,6 +20,7 @@ class Qdrant(ThreadingHTTPServer):
     def __init__(self, key=None):
         super().__init__(("127.0.0.1", 0), Handler)
         self.client, self.key, self.fail, self.asked = QdrantClient(":memory:"), key, 0, []
+        self.callers = []  # ports that requests came from
         self.indexes, self.lock = {}, threading.RLock()
         self.thread = threading.Thread(target=self.serve_forever, daemon=True)
         self.thread.start()
@@ -73,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else {}
         server, path = self.server, self.path.partition("?")[0].strip("/").split("/")
         server.asked.append((verb, "/".join(path), body))
+        server.callers.append(self.client_address[1])
         if server.key and self.headers.get("api-key") != server.key:
             self.send(403, {"status": {"error": "forbidden"}})
         elif server.fail:

@@ -1,5 +1,8 @@
 """The store over HTTP: the same contract, keys, retries, indexes, and what is sent."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from holdfast.store.check import store_checks
 from holdfast.store.qdrant import QdrantStore
 
 pytest.importorskip("qdrant_client", reason="needs holdfast[qdrant]")
+from tests.house.tree import ROOT
 from tests.store.qdrant_server import Qdrant
 
 SPACE = Space("served", 4)
@@ -100,6 +104,38 @@ def test_a_server_that_stumbles_is_asked_again_and_one_that_stays_down_is_an_err
         store.revisions(["a"])
     assert store.search(np.eye(4)[:1], 1).ids[0, 0] == "a"
     store.close()
+
+
+FORKED = """
+import os, sys
+import numpy as np
+from holdfast.space import Space
+from holdfast.store.qdrant import QdrantStore
+
+store, rows = QdrantStore(sys.argv[1], Space("served", 4), url=sys.argv[2]), np.eye(4)
+store.upsert(["a", "b", "c", "d"], rows)
+child = os.fork()
+if not child:
+    os._exit(0 if store.search(rows, 1).ids[:, 0].tolist() == ["a", "b", "c", "d"] else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert store.search(rows[1:], 1).ids[:, 0].tolist() == ["b", "c", "d"]
+store.close()
+"""
+
+
+def test_a_forked_process_asks_over_a_connection_of_its_own(server, tmp_path):
+    url = server.url.replace("127.0.0.1", "127.1")  # the client keeps none to its own machine
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, str(tmp_path), url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    *_, before, forked, after = server.callers
+    assert before == after != forked
 
 
 def test_writes_carry_their_condition_and_fields_that_filters_asked_for_are_indexed(

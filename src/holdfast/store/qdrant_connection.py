@@ -122,6 +122,7 @@ class Connection:
         # The client in this process is not made for threads; a server is.
         self._held: _Local | None = None
         self._client: Any = self._open()
+        self._process = os.getpid()
 
     def _open(self) -> Any:
         make, place = need("qdrant_client").QdrantClient, self._place
@@ -180,6 +181,9 @@ class Connection:
             forked = client is not None
             got = "one that was opened before this process forked" if forked else "a closed one"
             raise StoreError(str(self._place), "an open store", got, "Open it again.")
+        if self._held is None and self._process != os.getpid():  # it would read the other's answers
+            client = self._client = self._open()
+            self._process = os.getpid()
         with self._translated(), self._held.lock if self._held else nullcontext():
             return getattr(client, method)(*values, **options)
 
