@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -63,14 +64,14 @@ class Database:
     """
 
     def __init__(self, path: Path, space: Space) -> None:
-        self.path = path
+        self.path, self._process = path, os.getpid()
         self._counts: Counts | None = Counts()
         with self.reported():
             self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self.reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._open(space)
-                self.reader.execute("PRAGMA query_only=1")
+                self._reader.execute("PRAGMA query_only=1")
             except BaseException:
                 self.close()
                 raise
@@ -96,14 +97,27 @@ class Database:
     @property
     def counts(self) -> Counts:
         """What is known of the rows. Another process may change it once this one has closed."""
+        self._refuse_forked()
         if self._counts is None:
             raise StoreError(str(self.path), "an open store", "a closed one", "Open it again.")
         return self._counts
 
+    @property
+    def reader(self) -> sqlite3.Connection:
+        """The connection that reads beside a change."""
+        self._refuse_forked()
+        return self._reader
+
+    def _refuse_forked(self) -> None:
+        """A forked process hears of no change, nor may it use what its parent opened in SQLite."""
+        if os.getpid() != self._process:
+            got = "one that was opened before this process forked"
+            raise StoreError(str(self.path), "an open store", got, "Open it again.")
+
     def close(self) -> None:
         """Let go of the file. Calling it twice is fine."""
         self._counts = None
-        self.reader.close()
+        self._reader.close()
         self.connection.close()
 
     def _check(self, space: Space) -> None:

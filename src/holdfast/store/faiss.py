@@ -282,9 +282,8 @@ class FaissStore:
             count = int(passing.sum())
         k = min(k, count)
         if k == 0:
-            return np.zeros((len(queries), 0), dtype=np.float32), np.zeros(
-                (len(queries), 0), dtype=np.int64
-            )
+            nothing = np.zeros((len(queries), 0), dtype=np.float32)
+            return nothing, nothing.astype(np.int64)
         if isinstance(index, Flat):
             return index.search(queries, k, passing)
         few = passing is not None and count < max(_FEW * len(index), self._exact_below)
@@ -394,7 +393,8 @@ class FaissStore:
                 return
             self._closed = True
             try:
-                self._save()
+                if not self._hold.forked:
+                    self._save()
             finally:
                 self._rows.close()
                 self._hold.release()

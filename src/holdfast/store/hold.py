@@ -59,6 +59,11 @@ class Hold:
                 self.release()
             raise
 
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked from the one that holds it."""
+        return os.getpid() != self._owner
+
     def check(self) -> None:
         """Refuse to write where nobody would find it; call it before a change.
 
@@ -68,7 +73,7 @@ class Hold:
         """
         if self._file.closed:
             return
-        if os.getpid() != self._owner:
+        if self.forked:
             raise StoreError(
                 str(self._path.parent),
                 f"changes by process {self._owner}, which opened it",
@@ -94,7 +99,7 @@ class Hold:
         The lock is given back in words: closing alone would leave it to a process that was forked
         meanwhile, if only on its way to another program. Such a process leaves it to this one.
         """
-        if not self._file.closed and os.getpid() == self._owner:
+        if not self._file.closed and not self.forked:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._file.close()
 
