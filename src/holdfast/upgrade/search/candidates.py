@@ -17,7 +17,7 @@ from ...store.base import NO_REVISION, Rows, VectorStore
 from .each_once import without
 from .fuse import Floats, Fusion, Scales
 
-_BLOCK = 256  # queries whose candidates are scored at once: bounds the gathered rows
+_GATHERED = 16_384  # rows that are copied at once to be scored: 256 queries with 64 candidates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,8 +200,9 @@ class Candidates:
         out = np.zeros(places.shape, dtype=np.float32)
         if not len(rows):
             return out
-        for start in range(0, len(queries), _BLOCK):
-            part = slice(start, start + _BLOCK)
+        step = max(_GATHERED // max(places.shape[1], 1), 1)
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
             gathered = rows[np.minimum(places[part], len(rows) - 1)]
             if metric == "euclidean":
                 gap = gathered - queries[part, None, :]
