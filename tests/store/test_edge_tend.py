@@ -1,14 +1,16 @@
 """Upkeep of the embedded store: what is built, when, and that nothing stands still or is lost."""
 
+import json
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from holdfast.errors import StoreError
 from holdfast.space import Space
-from holdfast.store import edge_build, edge_shard
+from holdfast.store import edge_build, edge_pointer, edge_shard
 from holdfast.store.edge import EdgeStore
 from holdfast.store.memory import MemoryStore
 from tests.background import in_background
@@ -164,6 +166,29 @@ def test_what_is_written_while_the_graph_is_built_is_in_the_result(store, monkey
     np.testing.assert_array_equal(store.get(names).hidden, truth.get(names).hidden)
     np.testing.assert_array_equal(store.get(names).vectors, truth.get(names).vectors)
     assert recall(store, truth) >= store.limits.recall_floor
+
+
+def test_what_was_built_is_on_disk_before_it_counts(store, monkeypatch):
+    fill(store, 2_000)
+    fresh, synced, left = store.folder / "shard-1", set(), {}
+    sync, write = os.fsync, edge_pointer.write_lasting
+
+    def noted(handle):
+        synced.add(Path(os.readlink(f"/proc/self/fd/{handle}")))
+        sync(handle)
+
+    def counts(path, text):
+        if json.loads(text)["generation"] == 1:
+            there = {fresh, fresh / "segments", *(fresh / "segments").rglob("*")}
+            left["segments"] = there - synced
+            left["log"] = {fresh / "wal", fresh / "wal" / "open-1"} - synced
+        return write(path, text)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(edge_pointer, "write_lasting", counts)
+    store.tend()
+    assert graph_rows(store) == 2_000
+    assert left == {"segments": set(), "log": set()}
 
 
 def test_closing_gives_a_running_build_up(store, monkeypatch):

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from ..errors import StoreError
 from ..space import Space
+from .edge_pointer import writing
+from .vectorfile import sync_tree
 
 CHANGED, NOTHING_TO_DO = 0, 3  # exit codes of the child
 _CHILD = "from holdfast.store.edge_shard import rebuild; rebuild()"
@@ -56,13 +58,15 @@ class Build:
         )
 
     def wait(self) -> bool | None:
-        """Whether anything was built; None when it was stopped, by whomever.
+        """Whether anything was built, which is on disk then; None when it was stopped, by whomever.
 
         Raises:
-            StoreError: The child failed.
+            StoreError: The child failed, or the disk.
         """
         _, said = self._child.communicate()
         code = self._child.returncode
+        if code == CHANGED:
+            keep(self._path)
         if code in (CHANGED, NOTHING_TO_DO):
             return code == CHANGED
         if self._stopped or code == -signal.SIGTERM:  # a service is stopped with its children
@@ -79,6 +83,16 @@ class Build:
         """End the child; `wait` then answers None."""
         self._stopped = True
         self._child.terminate()
+
+
+def keep(path: Path) -> None:
+    """Bring a copy to the disk: its files were written, and nobody has synced them.
+
+    Raises:
+        StoreError: The disk refuses.
+    """
+    with writing(path):
+        sync_tree(path)
 
 
 def become_child(parent: int) -> None:

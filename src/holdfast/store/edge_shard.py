@@ -289,9 +289,7 @@ class Shard:
         return rows * self._space.dim * 4 / 1024
 
     def _take_over(self, changed: bool) -> Any:
-        """Bring what was written meanwhile into the copy, and let it be the shard; answers what
-        was the shard before, if it changed.
-        """
+        """Let the copy be the shard, with what came meanwhile; answers the one before, if any."""
         if not changed:  # our counts are upper bounds; ask again when they have grown
             self._declined = (self._written + self._removed) * 5 // 4
             return None
@@ -302,6 +300,7 @@ class Shard:
             for start in range(0, len(touched), _READ):
                 self._carry(touched[start : start + _READ], fresh)
         # Not flushed, for which searches would stand still: its log has what was carried.
+        edge_build.keep(path)  # the other one goes as soon as this one counts
         self._written = self._removed = len(touched)
         self._point(
             replace(self._pointer, generation=self._pointer.generation + 1, built=self.count)

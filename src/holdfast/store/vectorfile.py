@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,13 @@ def write_lasting(path: Path, text: str, keep: bool = False) -> bool:
     written = write_whole(path, text.encode(), keep)
     sync_folder(path.parent)
     return written
+
+
+def sync_tree(folder: Path) -> None:
+    """Make all files of a folder durable, and their names."""
+    for path in (*folder.rglob("*"), folder):
+        with suppress(FileNotFoundError):  # an engine that has it open may give up what is spare
+            sync_folder(path)  # a file is synced alike
 
 
 def sync_folder(folder: Path) -> None:
