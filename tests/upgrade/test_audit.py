@@ -101,9 +101,11 @@ def test_whoever_edits_the_file_is_found_out(ledger, sql, broken):
 def test_what_utf_8_cannot_write_is_spelled_out(ledger):
     audit = Audit(ledger, "al\udce9")
     audit.record("pause", "caf\udce9", outcome="refused: \ud83d")
-    (row,) = audit.deeds()
+    audit.record(str(Stage(tenants=("\udcff",))), gate="fails in lang = \ud83d")
+    row, stage = audit.deeds()
     assert (row.who, row.why, row.outcome) == ("al\\udce9", "caf\\udce9", "refused: \\ud83d")
-    assert row.seal("") == row.hash
+    assert (stage.what, stage.gate) == ("tenants \\udcff", "fails in lang = \\ud83d")
+    assert audit.check() is None
 
 
 def test_two_processes_make_one_chain(tmp_path):

@@ -69,7 +69,8 @@ class Deed:
     def after(self, last: Deed | None, time: float) -> Deed:
         """The same deed as the row that follows the last one."""
         number, before = (last.number + 1, last.hash) if last else (1, "")
-        told = {part: spelled(getattr(self, part)) for part in ("who", "why", "outcome")}
+        texts = "who", "what", "why", "gate", "outcome"
+        told = {part: spelled(getattr(self, part)) for part in texts}
         made = replace(self, number=number, time=time, **told)
         return replace(made, hash=made.seal(before))
 
