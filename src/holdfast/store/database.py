@@ -231,16 +231,3 @@ def storable(ids: Sequence[str]) -> list[str]:
 def is_text(name: str) -> bool:
     """Whether it can be written as UTF-8."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def check_text(names: Sequence[str], owner: str) -> None:
-    """Refuse ids that SQLite would not take.
-
-    Raises:
-        InvalidInput: One cannot be written as UTF-8.
-    """
-    if len(storable(names)) < len(names):
-        bad = next(name for name in names if not is_text(name))
-        raise InvalidInput(
-            owner, "ids that can be written as UTF-8", ascii(bad), "Decode them properly."
-        )

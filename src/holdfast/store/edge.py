@@ -29,7 +29,7 @@ import numpy as np
 
 from ..arrays import FloatArray, IntArray, Vectors, VectorsLike, as_vectors, ids_given
 from ..artifact import Artifact, load, save
-from ..errors import ArtifactError, InvalidInput, MissingIds, StoreError
+from ..errors import ArtifactError, MissingIds, StoreError
 from ..hits import Hits
 from ..space import Space
 from .base import NO_REVISION, Limits, Page, Rows
@@ -179,7 +179,6 @@ class EdgeStore:
         names, rows, given, numbers = check_batch(
             owner, self.space, ids, vectors, payloads, revisions
         )
-        _check_text(names, owner)
         with self._lock:
             self._settle()
             self._write(names, rows, given, numbers)
@@ -370,10 +369,3 @@ def _lists(rows: FloatArray) -> Iterator[list[float]]:
     """Rows as lists, which are a third faster to hand over than numpy rows."""
     for row in rows:
         yield array("f", row.tobytes()).tolist()  # twice as fast as numpy's own
-
-
-def _check_text(names: list[str], owner: str) -> None:
-    try:
-        "".join(names).encode()
-    except UnicodeEncodeError as cause:
-        raise InvalidInput(owner, "ids that are valid Unicode", f"{cause}") from cause

@@ -28,9 +28,6 @@ Read: TypeAlias = Callable[[IntArray], FloatArray]  # slots to rows
 Found: TypeAlias = tuple[FloatArray, IntArray]  # (q, k) scores, falling, and slots or -1
 
 EMPTY = -1
-WHOLE: tuple[float, ...] = (
-    1.0,
-) * 10  # the effort for the first 1 to 10 of ten neighbours, before it is measured
 LINKS = 16  # of a node in the graph; twice as many in its lowest layer
 _BLOCK = 32_768  # rows scanned at once
 _BREADTH = 100  # candidates when a node is linked

@@ -28,7 +28,7 @@ from ..arrays import FloatArray, IdArray, IntArray, Vectors, id_array, ids_given
 from ..errors import InvalidInput
 from ..space import Space
 from .base import NO_REVISION, Page, Rows, refuse_absent
-from .database import Database, broken, check_text, chunks, is_text, marks, storable
+from .database import Database, broken, chunks, is_text, marks, storable
 from .memory import check_k
 from .payloads import TEXT, Payloads, read, texts
 from .sums import sums_of
@@ -165,10 +165,8 @@ class RowFile:
             payloads: n JSON objects.
             revisions: (n,) int64; None for the stored revision plus one.
         Raises:
-            InvalidInput: An id that cannot be written as UTF-8; nothing was written.
             StoreError: The disk refused; nothing was written.
         """
-        check_text(names, f"upsert into {self.space.name}")
         written = texts(payloads)
         with self._lock, self._data.reported():
             slots, stored, hidden = self._find(names)
