@@ -239,6 +239,32 @@ def test_most_searched_of_a_store_is_that_of_the_whole_table(home, tmp_path):
     assert got[0] == wanted.max()
 
 
+class Written(MemoryStore):
+    """Whose first row is deleted right before rows are read, as somebody else may do; once."""
+
+    gone = None
+
+    def get(self, ids, vectors=True):
+        if self.gone is None:
+            self.gone = ids[0]
+            self.delete([self.gone])
+        return super().get(ids, vectors)
+
+
+@pytest.mark.parametrize("order", ["searched", "gain", "uncertain", "central"])
+def test_an_item_that_is_deleted_meanwhile_stops_no_ranking(home, tmp_path, order):
+    write_log(tmp_path)
+    home.old, home.new, store = Parsed(home.old), Parsed(home.new), Written(OLD)
+    store.upsert(home.names, home.vectors)
+    home.store = store
+    ranked = home.ranking(tmp_path, order, order_field=None)()
+    left = set(home.names) - {store.gone}
+    assert len(left) == 299
+    if order in ("uncertain", "central"):  # the other orders may have found it before
+        assert set(ranked) == left
+    assert len(left.intersection(ranked)) > 100
+
+
 def test_a_log_that_is_named_is_read_at_once_though_an_order_can_do_without(tmp_path):
     check_order(Plan(order="searched"), tmp_path)
     with pytest.raises(ConfigError, match=r"log\.jsonl"):

@@ -259,13 +259,17 @@ def get_known(store: VectorStore, ids: Sequence[str], vectors: bool = True) -> R
     """Rows of those of some ids that a store has, in their order.
 
     Args:
-        store: Nobody may delete from it meanwhile.
+        store: Others may delete from it meanwhile.
         ids: Each once.
         vectors: Whether to read vectors, too.
     """
-    there = store.revisions(ids) != NO_REVISION
-    names = [name for name, known in zip(ids, there, strict=True) if known]
-    return store.get(names, vectors=vectors)
+    while True:
+        there = store.revisions(ids) != NO_REVISION
+        names = [name for name, known in zip(ids, there, strict=True) if known]
+        try:
+            return store.get(names, vectors=vectors)
+        except MissingIds:
+            continue  # one was deleted between the two looks
 
 
 def pages(store: VectorStore, limit: int, vectors: bool = False) -> Iterator[Rows]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..arrays import Vectors
-from ..errors import ConfigError, MissingIds, SourceError, UpgradeError
+from ..errors import ConfigError, SourceError, UpgradeError
 from ..settings import path_of
 from ..source.memory import MemorySource
 from ..space import Space
@@ -216,7 +216,7 @@ class Project(Served):
         chosen = np.random.default_rng(self.config.upgrade.seed).permutation(len(ids))[:PAIRS]
         names = [ids[i] for i in chosen]
         items = {item.id: item for item in source.get(names) if item is not None}
-        stored = _stored(store, list(items))
+        stored = get_known(store, list(items))
         kept, new = _readable(stored, ReEmbed(MemorySource(items.values()), self.new_encoder))
         old = stored.vectors_read.take(kept)
         return {old.space: old, new.space: new}
@@ -325,15 +325,6 @@ def _show_all(store: VectorStore) -> None:
 def _sweep(folder: Path) -> None:
     for dropped in folder.parent.glob("*.dropped"):
         shutil.rmtree(dropped)
-
-
-def _stored(store: VectorStore, ids: list[str]) -> Rows:
-    """Rows of items of which some may be deleted meanwhile."""
-    while True:
-        try:
-            return get_known(store, ids)
-        except MissingIds:
-            continue  # one was deleted between two looks
 
 
 def _readable(rows: Rows, mover: ReEmbed) -> tuple[list[int], Vectors]:

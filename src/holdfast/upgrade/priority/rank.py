@@ -12,7 +12,7 @@ from ...arrays import FloatArray, IntArray, Vectors
 from ...errors import ConfigError
 from ...hits import Hits
 from ...settings import path_of
-from ...store.base import Rows, VectorStore, pages
+from ...store.base import Rows, VectorStore, get_known, pages
 from ..mover import Mover
 from ..order import fair_sample, read_ids, read_rows, strange
 from ..plan import Plan
@@ -91,10 +91,10 @@ class Ranking:
         _refuse_ids_only(log)
         asked = self._asked(log)
         names, _ = _numbered(self._found(asked[0], DEPTH))
-        waiting = self._store.get(names).vectors_read
+        waiting = get_known(self._store, names)
         weights = list(log.searches.values())
-        worth = expected_gain(asked, weights, waiting, self._known())
-        tally = {names[i]: float(worth[i]) for i in np.flatnonzero(worth)}
+        worth = expected_gain(asked, weights, waiting.vectors_read, self._known())
+        tally = {waiting.ids[i]: float(worth[i]) for i in np.flatnonzero(worth)}
         self._add_items(tally)
         return _falling(list(tally), np.array(list(tally.values())))
 
@@ -114,11 +114,10 @@ class Ranking:
         """What items find, other than themselves, when they ask."""
         ids, _ = read_rows(self._store)
         drawn = np.random.default_rng(self._plan.seed).permutation(len(ids))[:ASKING]
-        asking = ids[drawn].tolist()
-        rows = self._store.get(asking).vectors_read
-        names, places = _numbered(self._found(rows, DEPTH + 1))
+        rows = get_known(self._store, ids[drawn].tolist())
+        names, places = _numbered(self._found(rows.vectors_read, DEPTH + 1))
         place = {name: at for at, name in enumerate(names)}
-        own = np.array([place.get(name, -1) for name in asking], dtype=np.int64)
+        own = np.array([place.get(name, -1) for name in rows.ids], dtype=np.int64)
         return names, without_self(places, own)
 
     def _found(self, asked: Vectors, depth: int) -> Hits:
@@ -138,7 +137,7 @@ class Ranking:
             return self._central_of(self._plan.order_field)
         ids, _ = read_rows(self._store)
         drawn = np.random.default_rng(self._plan.seed).permutation(len(ids))[:FIT]
-        rows = self._store.get(ids[drawn].tolist()).vectors_read.array
+        rows = get_known(self._store, ids[drawn].tolist()).vectors_read.array
         centers = Centers(rows, seed=self._plan.seed)
         return self._by_vectors(lambda rows: -centers.distances(rows))
 
@@ -156,10 +155,9 @@ class Ranking:
     def _known(self) -> Pair:
         """The fair sample in both spaces."""
         ids, _ = read_rows(self._store)
-        moved = self._mover.move(
-            self._store.get(fair_sample(ids, self._plan.seed, self._plan.merge))
-        )
-        return self._store.get(moved.rows.ids).vectors_read, moved.vectors
+        sample = fair_sample(ids, self._plan.seed, self._plan.merge)
+        moved = self._mover.move(get_known(self._store, sample))
+        return moved.rows.vectors_read, moved.vectors
 
     def _central_of(self, field: str) -> list[str]:
         """By the distance to the mean of the class that a field names."""
