@@ -19,6 +19,7 @@ from holdfast.store.faiss import FaissStore
 from holdfast.store.faiss_build import lists_for
 from holdfast.store.faiss_flat import Flat
 from holdfast.store.faiss_index import Graph, Lists, nearest, prepare
+from holdfast.store.faiss_saved import load_index, save_index
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.backfill.upkeep import Upkeep
 
@@ -544,3 +545,22 @@ def test_upkeep_tells_both_sides_how_many_rows_there_are_going_to_be(both):
     new.fill(300, 400)
     Upkeep(old.store, new.store)
     assert (old.store._expected, new.store._expected) == (400, 400)
+
+
+def test_an_index_that_finds_no_room_leaves_none_of_itself(tmp_path, monkeypatch):
+    rows = sample(64, 0)
+    space, index = Space("roomy", rows.shape[1]), Lists.train(rows, 4, "cosine")
+    index.add(np.arange(64), rows)
+    save_index(tmp_path, index, space, 0)
+    before = sorted(tmp_path.iterdir())
+
+    def full(_, path):
+        path.write_bytes(b"half of it")
+        raise RuntimeError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lists, "write", full)
+        with pytest.raises(StoreError, match="No space left"):
+            save_index(tmp_path, index, space, 0)
+    assert sorted(tmp_path.iterdir()) == before
+    assert len(load_index(tmp_path, ("ivf",), space, 0)) == 64

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from .. import artifact
@@ -49,6 +50,8 @@ def save_index(folder: Path, index: Lists | Graph, space: Space, generation: int
         described = artifact.Artifact(_KIND, {"slots": index.slots()}, meta)
         artifact.save(folder / _NAME, described)
     except (OSError, RuntimeError) as cause:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)  # or half an index would keep what room there is
         raise StoreError(str(folder), "room for an index", f"{cause}") from cause
     forget_index(folder, but=name)
 
