@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -149,6 +150,24 @@ def test_half_a_surrogate_is_never_found(rows):
     assert len(rows.delete(["\ud800"])) == 0
     with pytest.raises(InvalidInput, match="what the page before answered"):
         rows.scan("\ud800")
+
+
+def test_a_compaction_that_finds_no_room_leaves_none_of_itself(rows, monkeypatch):
+    rows.upsert([f"{i:02d}" for i in range(40)], vectors(*range(40)), [{}] * 40, None)
+    rows.delete([f"{i:02d}" for i in range(30)])
+    before, there = contents(rows), sorted(rows.folder.glob("vectors.*"))
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StoreError, match="No space left"):
+            rows.compact()
+    assert sorted(rows.folder.glob("vectors.*")) == there
+    assert contents(rows) == before
+    assert rows.compact().tolist() == list(range(30, 40))
+    assert contents(rows) == before
 
 
 def test_compaction_moves_the_living_and_changes_nothing_else(rows):

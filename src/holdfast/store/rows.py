@@ -361,9 +361,15 @@ class RowFile:
             slots = self._data.connection.execute("SELECT slot FROM rows ORDER BY slot").fetchall()
             alive = np.array(slots, dtype=np.int64).reshape(-1)
             path = self._path(counts.generation + 1)
-            self._vectors.copy(alive, path)
-            # Opened before it counts: what cannot be opened must not.
-            self._renumber(alive, VectorFile(path, self.space.dim, len(alive)))
+            try:
+                self._vectors.copy(alive, path)
+                # Opened before it counts: what cannot be opened must not.
+                fresh = VectorFile(path, self.space.dim, len(alive))
+            except BaseException:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)  # or it would keep what room there is
+                raise
+            self._renumber(alive, fresh)
             return alive
 
     def _renumber(self, alive: IntArray, fresh: VectorFile) -> None:
