@@ -48,6 +48,14 @@ def test_a_cut_over_in_stages_by_keyboard_forward_and_back(ready, served, visit)
     here.state("cutting over")
     reads(here, f"read by 25 % of the traffic, tenants acme, {NASTY}, searches for lang = 'en'")
     here.until_shut("confirm-dialog")
+    here.reach("rate", back=True)
+    here.press("Control+a")
+    here.type("7")
+    here.press("Enter")  # what the service would refuse is not asked of it
+    told = "Throttle is not possible now: the upgrade is cutting over."
+    here.until("words => document.getElementById('told').textContent === words", told)
+    assert here.page.input_value("#rate") == "7"
+    assert running.status()["rate_limit"] is None
     assert here.share == 25.0
     assert here.page.title() == "25 % · cutting over · Holdfast"
     assert running.status()["stage"]["tenants"] == ["acme", NASTY]

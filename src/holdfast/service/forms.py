@@ -32,8 +32,8 @@ def top(signed: str, can_sign: bool, version: str) -> Html:
     return element("header", skip, brand, element("div", who, class_="who"), class_="top")
 
 
-def throttle_form(limit: float) -> Html:
-    """How fast items may move, and may at present."""
+def throttle_form(limit: float, button: Html) -> Html:
+    """How fast items may move, and may at present; the button changes, what is typed stays."""
     number = field(
         "rate",
         "Items a second, 0 for no limit",
@@ -44,8 +44,9 @@ def throttle_form(limit: float) -> Html:
         value=f"{limit:g}",
         required="",
     )
-    button = element("button", "Throttle", type="submit", class_="button")
-    form = element("form", number, button, id="throttle", class_="row")
+    form = element(
+        "form", number, element("div", button, id="part-throttle"), id="throttle", class_="row"
+    )
     return joined((form, element("p", "", id="told", class_="note")))
 
 

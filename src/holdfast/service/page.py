@@ -73,6 +73,7 @@ class Page:
             "head": panels.head(told, state_words(report)),
             "progress": panels.progress(told),
             "controls": panels.controls(told),
+            "throttle": panels.throttle(told),
             "quality": panels.quality(self._curve(told), self._judged),
             "latency": panels.latency(self._latency.spells()),
             "gates": self._gates(),
@@ -185,7 +186,7 @@ def _section(name: str, title: str, parts: Mapping[str, str], limit: float) -> H
     else:
         inner.append(element("div", Html(parts[name]), id=f"part-{name}"))
     if name == "controls":
-        inner.append(throttle_form(limit))
+        inner.append(throttle_form(limit, Html(parts["throttle"])))
     return element("section", *inner, class_=f"card {name}", aria_labelledby=f"title-{name}")
 
 

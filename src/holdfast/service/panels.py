@@ -143,6 +143,18 @@ def _is_shown(name: str, told: Mapping[str, Any]) -> bool:
     return True
 
 
+def throttle(told: Mapping[str, Any]) -> Html:
+    """The button of the form that says how fast items may move."""
+    deed = DEEDS["throttle"]
+    words = {"data_label": deed.label, "id": "do-throttle", "type": "submit"}
+    return element("button", deed.label, class_="button", **words, **_barred(deed.refusal(told)))
+
+
+def _barred(why: str) -> dict[str, str]:
+    """What a button says of itself that is not allowed now; it can be reached all the same."""
+    return {"aria_disabled": "true", "title": f"Not now: {why}.", "data_why": why} if why else {}
+
+
 def _button(name: str, told: Mapping[str, Any]) -> Html:
     deed = DEEDS[name]
     why = deed.refusal(told)
@@ -160,8 +172,7 @@ def _button(name: str, told: Mapping[str, Any]) -> Html:
         told_by["data_stage"] = json.dumps(told["stage"])
     if name == "finish" and told["held_over"]:
         told_by["data_early"] = "yes"
-    if why:
-        told_by |= {"aria_disabled": "true", "title": f"Not now: {why}.", "data_why": why}
+    told_by |= _barred(why)
     main = name in ("start", "resume", "cut-over") and not why
     grave = name in ("roll-back", "finish")
     kind = " main" if main else " grave" if grave else ""

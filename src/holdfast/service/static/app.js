@@ -125,9 +125,14 @@ async function signOut() {
 
 let chosen = null;
 
+function barred({ label, why }) {
+  if (why) tell(`${label} is not possible now: ${why}.`, true);
+  return Boolean(why);
+}
+
 function choose(button) {
-  const { command, why, confirm, label, tells, stage, early } = button.dataset;
-  if (why) { tell(`${label} is not possible now: ${why}.`, true); return; }
+  const { command, confirm, label, tells, stage, early } = button.dataset;
+  if (barred(button.dataset)) return;
   chosen = { command, confirm, label, from: button.id };
   if (!confirm && command !== "plan") { carryOut({}); return; }
   const typed = command === "finish", staged = command === "stage";
@@ -226,6 +231,7 @@ function tell(told, well) {
 
 async function throttle(event) {
   event.preventDefault();
+  if (barred(at("do-throttle").dataset)) return;
   chosen = { command: "throttle", label: "Throttle", from: "rate" };
   await carryOut({ items_per_second: Number(at("rate").value) || 0 });
 }
