@@ -24,7 +24,7 @@ from .compare import Column
 from .forms import confirm_dialog, search_form, sign_in_dialog, throttle_form, top
 from .office import Office
 from .past import history
-from .reading import read_new
+from .reading import by_name_alone, read_new
 from .settings import Settings
 from .steward import Steward
 from .tempo import Latency
@@ -194,6 +194,8 @@ def _title(told: Mapping[str, Any]) -> str:
     if told["state"] in (None, "planned", "rolled back", "finished"):
         return f"{(told['state'] or 'no upgrade').capitalize()} · Holdfast"
     state = "measuring" if panels.measuring(told) else told["state"]
+    if by_name_alone(told):
+        return f"{state.capitalize()} · Holdfast"
     return f"{percent(read_new(told))} · {state} · Holdfast"
 
 

@@ -12,7 +12,7 @@ from ..report.words import counted, duration, percent, utc
 from . import chart
 from .deeds import DEEDS
 from .past import clock
-from .reading import read_new
+from .reading import by_name_alone, read_new
 from .tempo import WINDOW, Spell
 
 _SIDES = {"old": "Old side", "both": "Both sides", "new": "New side"}
@@ -81,10 +81,10 @@ def progress(told: Mapping[str, Any]) -> Html:
     """The share, what is left, how fast, and until when."""
     share, queued = read_new(told), told["queued"] or told["items"]
     aside = told["quarantined"] / queued if queued and not told["stage"] else 0.0
-    words = _read_by(told["stage"]) if told["stage"] else _READ
+    large, words = _reading(told, share)
     big = element(
         "p",
-        element("span", percent(share), class_="big", id="share"),
+        element("span", large, class_="big", id="share"),
         element("span", words, class_="quiet"),
         class_="share",
     )
@@ -104,9 +104,16 @@ def progress(told: Mapping[str, Any]) -> Html:
     return joined([*parts, _stage(told)] if told["stage"] else parts)
 
 
-def _read_by(stage: Mapping[str, Any]) -> str:
-    named = not stage["held"] and stage["share"] < 1.0 and (stage["tenants"] or stage["where"])
-    return f" of the traffic reads the new side{', and who is named' if named else ''}"
+def _reading(told: Mapping[str, Any], share: float) -> tuple[str, str]:
+    """How much is read from the new side, and of what."""
+    stage = told["stage"]
+    if not stage:
+        return percent(share), " of the gallery is read from the new side"
+    if by_name_alone(told):
+        return "Some searches", " are answered by the new side"
+    named = 0.0 < share < 1.0 and (stage["tenants"] or stage["where"])
+    words = f" of the traffic reads the new side{', and who is named' if named else ''}"
+    return percent(share), words
 
 
 def _stage(told: Mapping[str, Any]) -> Html:

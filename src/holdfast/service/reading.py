@@ -14,6 +14,12 @@ def read_new(told: Mapping[str, Any]) -> float:
     return 0.0 if stage["held"] else float(stage["share"])
 
 
+def by_name_alone(told: Mapping[str, Any]) -> bool:
+    """Whether a stage has no share: who reads the new side is named, and nobody knows how many."""
+    stage = told["stage"]
+    return bool(stage and told["whole"] and not stage["held"] and not stage["share"])
+
+
 def in_stage(told: Mapping[str, Any]) -> str:
     """Which sides answer in a stage; empty where it depends on nobody who asks."""
     stage = told["stage"]
