@@ -51,6 +51,23 @@ def test_each_query_has_its_side(planned):
     agree(home.found(QUERY), exact(home, toys.new))
 
 
+def test_what_was_left_behind_is_no_part_of_the_share(home):
+    home.configure(new="picky")
+    for command in ("build", "plan", "backfill"):
+        home.done(command)
+    left = sum("w13" in text.split() for text in home.documents.values())
+    share = (ITEMS - left) / ITEMS
+    told = f"share        {round(100 * share, 2):g} % of {ITEMS} items\n"
+    accept = "--leave-behind-quarantined"
+    home.done("cutover", "--share", "50%", accept)
+    assert home.data("status")["share"] == share
+    assert told in home.done("status")
+    home.done("cutover")
+    assert home.data("status")["share"] == share
+    home.done("finish", "--yes-give-up-the-old-side", accept)
+    assert home.data("status")["share"] == share
+
+
 def test_stages_that_cannot_be_are_refused(planned):
     assert (
         "ready or cutting over, got one that is planned"

@@ -117,8 +117,8 @@ def test_quarantined_items_are_tried_again_while_that_is_possible(ledger, state)
     report = Report.of(ledger)
     again = state in ("planned", "copying", "paused", "ready")
     assert commands(report) == (["quarantine --retry"] if again else []) + STEPS[state]
-    lost = "1 quarantined item cannot be found there." in state_words(report)
-    assert lost == (state in ("cut over", "finished"))
+    lost = "1 quarantined item cannot be found on the new side." in state_words(report)
+    assert lost == (state in ("cutting over", "cut over", "finished"))
 
 
 def test_a_new_system_that_is_worse_leads_back_first(ledger):

@@ -27,10 +27,11 @@ def read_share(context: click.Context, option: click.Parameter, text: str | None
 
 
 def percent(share: float) -> str:
-    """For people.
+    """For people; what is less than all is not called 100 %.
 
     Example:
-        >>> percent(0.3), percent(0.30042)
-        ('30 %', '30.04 %')
+        >>> percent(0.3), percent(0.30042), percent(0.999999)
+        ('30 %', '30.04 %', '99.99 %')
     """
-    return f"{round(100.0 * share, 2):g} %"
+    shown = round(100.0 * share, 2)
+    return f"{min(shown, 99.99) if share < 1.0 else shown:g} %"

@@ -76,8 +76,9 @@ def headline(report: Report) -> str:
 def state_words(report: Report) -> str:
     """What the state means for whoever searches."""
     words = _STATES[report.state]
-    if report.quarantined and report.state in ("cut over", "finished"):
-        words += f" {counted(report.quarantined, 'quarantined item')} cannot be found there."
+    if report.quarantined and report.state in ("cutting over", "cut over", "finished"):
+        lost = counted(report.quarantined, "quarantined item")
+        words += f" {lost} cannot be found on the new side."
     return words
 
 
@@ -220,13 +221,14 @@ def counted(number: int, noun: str) -> str:
 
 
 def percent(share: float) -> str:
-    """For people.
+    """For people; what is less than all is not called 100 %.
 
     Example:
-        >>> percent(0.30042)
-        '30 %'
+        >>> percent(0.30042), percent(0.99999)
+        ('30 %', '99.9 %')
     """
-    return f"{round(100.0 * share, 1):g} %"
+    shown = round(100.0 * share, 1)
+    return f"{min(shown, 99.9) if share < 1.0 else shown:g} %"
 
 
 def money(value: float, currency: str) -> str:

@@ -114,7 +114,7 @@ class Office:
             told["whole"] = gallery.whole
             told["silent"] = {half: scrubbed(why) for half, why in gallery.silent.items()}
             told["reads"] = in_stage(told) or self._steward.reads(gallery)
-            if gallery.new is not None:
+            if gallery.reads == "both":  # the queue does not know of all that moved
                 told["share"] = gallery.share
             told["serves"] = [
                 side.space.to_json() for side in (gallery.old, gallery.new) if side is not None

@@ -26,7 +26,6 @@ _DID = {
     "rolled back": "The upgrade was rolled back.",
     "told": "Nothing was stopped.",
 }
-_READ = " of the gallery is read from the new side"
 _SHOWN = 8  # rows of a list before it is folded
 
 

@@ -9,8 +9,10 @@ from typing import Any
 def read_new(told: Mapping[str, Any]) -> float:
     """The share of the gallery, or in stages of the traffic, that reads the new side."""
     stage = told["stage"]
-    if not stage or not told["whole"]:
+    if not stage:
         return float(told["share"])
+    if not told["whole"]:
+        return 1.0
     return 0.0 if stage["held"] else float(stage["share"])
 
 

@@ -137,9 +137,8 @@ def _stage(ledger: Ledger, upgrade: Upgrade | None) -> dict[str, Any] | None:
 
 
 def _share(state: str | None, total: int, counts: dict[str, int]) -> float:
-    """What the queue says about the share that is read from the new side."""
-    if state in ("cutting over", "cut over", "finished"):
-        return 1.0
-    if state in ("copying", "paused", "ready") and total:
+    """What the queue says about the share in the new space; what was left behind is not there."""
+    read_alone = state in ("cutting over", "cut over", "finished")
+    if total and (read_alone or state in ("copying", "paused", "ready")):
         return (total - counts["todo"] - counts["quarantined"]) / total
-    return 0.0
+    return float(read_alone)

@@ -323,7 +323,9 @@ class Sides:
 
     @property
     def share(self) -> float:
-        """Part of the gallery that is read from the new side, in [0, 1]."""
+        """Part of the gallery that is read from the new side, in [0, 1]; 1 where it is read alone,
+        though quarantined items were left behind.
+        """
         if self.new is None or self.reads == "old":
             return 0.0
         if self.reads == "new":
