@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.encode.check import encoder_checks
 from holdfast.encode.wordllama import WordLlamaEncoder, _cuts
-from holdfast.errors import ConfigError, EncoderError, MissingExtra
+from holdfast.errors import ConfigError, MissingExtra, UnfitContent
 
 pytest.importorskip("wordllama", reason="the package that carries the weights is not installed")
 
@@ -93,9 +93,13 @@ def test_prefixes_change_the_space_and_their_role_only(encoder):
     assert not np.allclose(prefixed.encode([CAT], "query").array, plain, atol=1e-2)
 
 
-def test_text_without_direction_is_refused(encoder):
-    with pytest.raises(EncoderError, match=r"with a direction.*row 1"):
-        encoder.encode([CAT, ""], "document")
+def test_the_empty_text_is_the_fault_of_who_sent_it(encoder):
+    with pytest.raises(UnfitContent, match=r"something in them, got an empty one at place 1\."):
+        encoder.encode([CAT, "", ""], "document")
+    prefixed = WordLlamaEncoder(document_prefix=CAT)
+    assert len(prefixed.encode([""], "document")) == 1
+    with pytest.raises(UnfitContent):
+        prefixed.encode([""], "query")
 
 
 def test_long_and_short_texts_go_together(encoder):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import FloatArray, Vectors
-from ..errors import ConfigError
+from ..errors import ConfigError, UnfitContent
 from ..items import Content, Role
 from ..optional import need
 from ..space import Space, fingerprint
@@ -31,7 +31,7 @@ _BATCH_CHARACTERS = 64_000  # of a padded pass, unless one text alone is longer
 class WordLlamaEncoder:
     """The model that the `wordllama` package carries; nothing is ever downloaded.
 
-    Text without any known token, such as the empty text, has no direction and is refused.
+    The empty text has no token, so no direction, and is refused.
 
     Args:
         dim: 256, or 128 or 64 of its first coordinates, which it was trained for.
@@ -115,9 +115,15 @@ class WordLlamaEncoder:
         if not texts:
             return nothing(space)
         prefix = self.query_prefix if role == "query" else self.document_prefix
-        return as_answer(
-            _embed(model, [prefix + text for text in texts]), len(texts), space, repr(self)
-        )
+        read = [prefix + text for text in texts]
+        if "" in read:
+            raise UnfitContent(
+                repr(self),
+                "texts with something in them",
+                f"an empty one at place {read.index('')}",
+                "Leave it out: it has no direction.",
+            )
+        return as_answer(_embed(model, read), len(texts), space, repr(self))
 
 
 def _embed(model: Any, texts: list[str]) -> FloatArray:
