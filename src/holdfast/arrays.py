@@ -191,6 +191,21 @@ def _uneven(values: Any) -> str:
     return f"{lengths[0]} in row 0 and {lengths[other]} in row {other}"
 
 
+def draws(seed: int, owner: str) -> np.random.Generator:
+    """What is drawn by chance, the same again from the same seed.
+
+    Args:
+        seed: An integer from 0.
+        owner: Who asks, for the message.
+    Raises:
+        InvalidInput: No seed.
+    """
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as cause:
+        raise InvalidInput(owner, "a seed that is an integer from 0", repr(seed)) from cause
+
+
 def quiet_squares(array: FloatArray) -> FloatArray:
     """(n,) squared lengths of rows that may hold NaN or infinity, without a warning."""
     with np.errstate(over="ignore", invalid="ignore"):

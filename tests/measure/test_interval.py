@@ -151,3 +151,21 @@ def test_a_rate_refuses_what_is_no_success():
             rate(bad)
     with pytest.raises(InvalidInput, match="level"):
         rate([True], level=95)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"seed": -1}, "a seed that is an integer from 0"),
+        ({"seed": "7"}, "a seed that is an integer from 0"),
+        ({"level": "0.9"}, "a level between 0 and 1"),
+        ({"level": None}, "a level between 0 and 1"),
+        ({"resamples": "100"}, "at least 1 resample"),
+        ({"resamples": 1.5}, "at least 1 resample"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(wrong, expected):
+    (value,) = wrong.values()
+    with pytest.raises(InvalidInput) as told:
+        bootstrap([0.1, 0.4, 0.3], **wrong)
+    assert (told.value.expected, told.value.got) == (expected, repr(value))

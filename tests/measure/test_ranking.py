@@ -233,3 +233,18 @@ def test_other_queries_than_judged_are_refused():
 def test_a_relevant_item_twice_in_a_row_is_refused():
     with pytest.raises(DuplicateIds, match="'a' twice"):
         parse("R@3").per_query(as_hits([["a", "b", "a"]], 3), Judgements.from_dict({"q": {"a": 1}}))
+
+
+@pytest.mark.parametrize("k", ["10", 10.5, [10]])
+def test_a_cutoff_that_is_no_integer_is_refused(k):
+    with pytest.raises(InvalidInput) as told:
+        Metric("R", k)
+    assert (told.value.expected, told.value.got) == ("k as an integer from 1", repr(k))
+    assert str(Metric("R", np.int64(10))) == "R@10"
+
+
+@pytest.mark.parametrize("name", [None, 7, ["R"]])
+def test_a_name_that_is_no_text_is_refused(name):
+    with pytest.raises(InvalidInput, match="expected one of AP") as told:
+        Metric(name)
+    assert told.value.got == repr(name)

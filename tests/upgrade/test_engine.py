@@ -33,6 +33,13 @@ from tests.upgrade.setup import NEW, OLD, Setup
 from tests.upgrade.toys import Clock, ToyEncoder
 
 
+@pytest.mark.parametrize("workers", [0, -1, "2", None, 1.5])
+def test_threads_are_counted(workers):
+    with pytest.raises(InvalidInput) as told:
+        Threads(workers)
+    assert (told.value.expected, told.value.got) == ("workers as an integer from 1", repr(workers))
+
+
 @pytest.mark.parametrize("executor", [Inline, lambda: Threads(3)])
 def test_a_run_moves_every_vector_and_hides_every_old_row(setup, executor):
     one = setup()

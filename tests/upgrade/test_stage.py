@@ -74,8 +74,11 @@ def test_a_slice_is_asked_for_by_its_values(where, asked, named):
         {"share": -0.1},
         {"share": 1.5},
         {"share": True},
+        {"share": "0.5"},
+        {"share": None},
         {"tenants": "acme"},
         {"tenants": ("",)},
+        {"tenants": None},
         {"where": {"lang": ["en", "de"]}},
         {"where": {"or": [{"lang": "en"}]}},
         {"where": {"year": {"gt": 1}}},
@@ -84,6 +87,17 @@ def test_a_slice_is_asked_for_by_its_values(where, asked, named):
 def test_a_stage_of_nobody_or_of_nonsense_is_refused(wrong):
     with pytest.raises(InvalidInput):
         Stage(**wrong)
+
+
+@pytest.mark.parametrize("given", [0.1, "10%"])
+def test_a_share_alone_is_no_stage(setup, given):
+    one = setup(count=60)
+    engine = one.engine()
+    engine.run()
+    with pytest.raises(InvalidInput, match=r"a Stage, such as Stage\(0\.1\), got "):
+        engine.stage(given)
+    assert one.gallery.state == "ready"
+    assert "cut over" not in str(one.ledger.deeds())
 
 
 def test_a_stage_survives_json_and_tells_itself():

@@ -11,6 +11,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import get_annotations
+from numbers import Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -78,10 +80,19 @@ class Aligner(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
             InvalidInput: Or one of its kinds; nothing has been learned or forgotten then.
         """
         rows, targets = as_pairs(X, Y, type(self).__name__)
+        self._check_numbers()
         self._fit(rows, targets, y)
         self.n_features_in_ = rows.shape[1]
         self.n_features_out_ = targets.shape[1]
         return self
+
+    def _check_numbers(self) -> None:
+        """Refuse what is no number where one is asked for; of what size says each method."""
+        for name, kind in get_annotations(type(self).__init__).items():
+            value = getattr(self, name, None)
+            spared = value is None and kind == "float | None"
+            if kind in ("float", "float | None") and not spared and not isinstance(value, Real):
+                raise InvalidInput(type(self).__name__, f"{name} as a number", repr(value))
 
     def transform(self, X: Any) -> FloatArray:
         """Map rows.

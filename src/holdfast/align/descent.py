@@ -60,7 +60,7 @@ class Course:
         whole = hidden.dtype.kind == "i" or not hidden.size
         if hidden.ndim != 1 or not whole or not (hidden > 0).all():
             raise InvalidInput(owner, "hidden as widths from 1", repr(given.hidden))
-        for name, least in (("epochs", 0), ("batch", 2)):
+        for name, least in (("epochs", 0), ("batch", 2), ("seed", 0)):
             value = getattr(given, name)
             if not isinstance(value, int | np.integer) or value < least:
                 raise InvalidInput(owner, f"{name} as an integer from {least}", repr(value))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import FloatArray, squared_norms
+from ..arrays import FloatArray, draws, squared_norms
 from ..errors import InvalidInput
 from .base import Aligner, Promises
 from .moments import Float64Array
@@ -84,7 +84,7 @@ class Kernel(Aligner):
             raise InvalidInput("Kernel", "a penalty from 0", repr(self.penalty))
         kept = X
         if len(X) > self.landmarks:
-            drawn = np.random.default_rng(self.seed).permutation(len(X))[: self.landmarks]
+            drawn = draws(self.seed, "Kernel").permutation(len(X))[: self.landmarks]
             kept = X[np.sort(drawn)]
         self.center_ = X.mean(axis=0, dtype=np.float64).astype(np.float32)
         spread = float(squared_norms(X - self.center_).mean(dtype=np.float64))

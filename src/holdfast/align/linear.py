@@ -130,7 +130,10 @@ def search(
     Raises:
         InvalidInput: An unusable grid, criterion or share.
     """
-    strengths = np.sort(np.asarray(grid, dtype=np.float64).ravel())[::-1]
+    try:
+        strengths = np.sort(np.asarray(grid, dtype=np.float64).ravel())[::-1]
+    except (TypeError, ValueError):
+        strengths = np.empty(0)
     if not len(strengths) or not (np.isfinite(strengths) & (strengths > 0)).all():
         raise InvalidInput(owner, "a grid of positive numbers", repr(grid))
     if criterion not in ("cosine", "squared"):

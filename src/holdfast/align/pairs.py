@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import FloatArray, IntArray, Vectors, as_vectors
+from ..arrays import FloatArray, IntArray, Vectors, as_vectors, draws
 from ..errors import DimensionMismatch, InvalidInput, NotEnoughPairs
 from ..space import Space
 
@@ -105,7 +105,7 @@ def held_out_rows(count: int, share: float, seed: int, most: int, owner: str) ->
         most: More rows than this would sharpen no decision and cost time.
         owner: Who asks, for the message.
     Raises:
-        InvalidInput: `share` is not between 0 and 1.
+        InvalidInput: `share` is not between 0 and 1, or `seed` is none.
     Example:
         >>> held_out_rows(10, 0.2, 0, 100, "demo").tolist()
         [4, 6]
@@ -113,7 +113,7 @@ def held_out_rows(count: int, share: float, seed: int, most: int, owner: str) ->
     if not 0.0 < share < 1.0:
         raise InvalidInput(owner, "held_out between 0 and 1, both excluded", repr(share))
     size = min(max(1, round(share * count)), most, count - 1)
-    return np.sort(np.random.default_rng(seed).permutation(count)[:size]).astype(np.int64)
+    return np.sort(draws(seed, owner).permutation(count)[:size]).astype(np.int64)
 
 
 def rest_of(count: int, held: IntArray) -> IntArray:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import ndtr
 
-from ..arrays import FloatArray
+from ..arrays import FloatArray, draws
 from ..errors import InvalidInput
 from ..optional import need
 from .affine import BLOCK, apply
@@ -112,7 +112,7 @@ class Projection(Aligner):
 
     def _fit(self, X: FloatArray, Y: FloatArray, y: Any) -> None:  # noqa: ARG002
         self._check_arguments()
-        rng = np.random.default_rng(self.seed)
+        rng = draws(self.seed, type(self).__name__)
         start = Procrustes(center=False).fit(X, Y)
         width = round(self.hidden * X.shape[1])
         # As a fresh linear layer: uniform, within one over the root of its inputs.

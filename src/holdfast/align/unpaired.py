@@ -29,7 +29,7 @@ import numpy as np
 from scipy.optimize import quadratic_assignment
 from sklearn.cluster import KMeans
 
-from ..arrays import FloatArray, squared_norms, unit_rows
+from ..arrays import FloatArray, draws, squared_norms, unit_rows
 from ..errors import InvalidInput, NotEnoughPairs
 from .affine import fold
 from .moments import Float64Array
@@ -106,7 +106,7 @@ def fit_unpaired(
             f"{len(rows)} and {len(targets)}",
             "Thousands are better, and some pairs are better still.",
         )
-    rng = np.random.default_rng(seed)
+    rng = draws(seed, "fit_unpaired")
     x, y = _centred(rows), _centred(targets)
     best: tuple[Float64Array, float, float] | None = None
     for _ in range(tries):

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from numbers import Real
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import draws
 from ..errors import InvalidInput, NotFinite
 
 RESAMPLES = 2000
@@ -227,9 +229,9 @@ def resampled_means(
     """
     table = as_table(rows)
     queries = table.shape[1]
-    if resamples < 1:
-        raise InvalidInput("bootstrap", "at least 1 resample", str(resamples))
-    random = np.random.default_rng(seed)
+    if not isinstance(resamples, int | np.integer) or resamples < 1:
+        raise InvalidInput("bootstrap", "at least 1 resample", repr(resamples))
+    random = draws(seed, "bootstrap")
     # Around the mean: equal values then have a spread of exactly zero.
     centre = exact_means(table) if chances is None else weighted_means(table, chances)
     spread = (table - centre[:, None]).T
@@ -305,8 +307,8 @@ def ends(drawn: Floats, level: float) -> tuple[Floats, Floats]:
 
 
 def _check_level(level: float) -> None:
-    if not 0.0 < level < 1.0:
-        raise InvalidInput("bootstrap", "a level between 0 and 1", str(level))
+    if not isinstance(level, Real) or not 0.0 < level < 1.0:
+        raise InvalidInput("bootstrap", "a level between 0 and 1", repr(level))
 
 
 def exact_means(table: Floats) -> Floats:

@@ -128,7 +128,7 @@ class Metric:
         name: "nDCG", "R", "P", "RR", "AP", "Success", "CMC" or "mAP".
         k: The cutoff; None for the whole list, where the metric has that form.
     Raises:
-        InvalidInput: An unknown name, a missing cutoff, or one below 1.
+        InvalidInput: An unknown name, a missing cutoff, or one that is no integer from 1.
     Example:
         >>> str(Metric("nDCG", 10))
         'nDCG@10'
@@ -138,6 +138,10 @@ class Metric:
     k: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise _unknown(self.name)
+        if not isinstance(self.k, int | np.integer | None):
+            raise InvalidInput(f"metric {self.name}", "k as an integer from 1", repr(self.k))
         formula = _FORMULAS.get(self.name)
         if formula is None or (formula[1] if self.k is None else self.k < 1):
             raise _unknown(str(self))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import IntArray, squared_norms, unit_rows
+from ..arrays import IntArray, draws, squared_norms, unit_rows
 from ..errors import InvalidInput
 from .interval import ROUNDING, Floats, as_row, as_successes
 from .similarity import as_rows, padded
@@ -62,7 +62,7 @@ class Pairs:
                 "an even count, two classes, and one with two items",
                 f"{count} pairs of {len(sizes)} classes",
             )
-        random, half = np.random.default_rng(seed), count // 2
+        random, half = draws(seed, "Pairs"), count // 2
         order = np.argsort(codes, kind="stable")
         starts = np.cumsum(sizes) - sizes
         first = np.empty(count, dtype=np.int64)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import draws
 from ..errors import InvalidInput
 from .finding import Finding
 from .interval import Floats, as_row, as_table
@@ -85,7 +86,7 @@ def choose_weight(
         raise InvalidInput("choose_weight", "weights from 0 to 1", f"{known[0]} to {known[-1]}")
     means = table.mean(axis=1)
     good = means >= means.max() - epsilon
-    half = np.random.default_rng(seed).permutation(table.shape[1])
+    half = draws(seed, "choose_weight").permutation(table.shape[1])
     fit, judge = (table[:, part].mean(axis=1) for part in np.array_split(half, 2))
     place = _simplest(fit, epsilon)
     end = 0 if judge[0] >= judge[-1] else len(known) - 1

@@ -12,6 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from ..errors import InvalidInput
+
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
@@ -70,9 +72,13 @@ class Threads:
 
     Args:
         workers: Threads; one more batch than that is under way at most.
+    Raises:
+        InvalidInput: No number of them.
     """
 
     def __init__(self, workers: int) -> None:
+        if not isinstance(workers, int) or workers < 1:
+            raise InvalidInput("Threads", "workers as an integer from 1", repr(workers))
         self.workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="holdfast")
 

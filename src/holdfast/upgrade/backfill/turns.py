@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...errors import UpgradeError
+from ...errors import InvalidInput, UpgradeError
 from ...store.base import pages
 from ..gallery import Gallery
 from ..ledger import Ledger
@@ -115,8 +115,11 @@ class Turns:
             why: For the audit.
             by: Who says so.
         Raises:
+            InvalidInput: No `Stage`.
             UpgradeError: Not ready, something was found, or items are quarantined.
         """
+        if not isinstance(stage, Stage):
+            raise InvalidInput("cut over", "a Stage, such as Stage(0.1)", repr(stage))
         with self.audit.doing(f"cut over {stage}", why, by) as draft:
             self._allow("cut over in stages", "ready", "cutting over")
             found = Reconciled()

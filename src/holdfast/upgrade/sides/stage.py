@@ -9,8 +9,9 @@ smaller one had.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,11 @@ class Stage:
     held: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.share, bool) or not 0.0 <= self.share <= 1.0:
+        number = isinstance(self.share, Real) and not isinstance(self.share, bool)
+        if not (number and 0.0 <= self.share <= 1.0):
             raise InvalidInput("stage", "a share between 0 and 1", repr(self.share))
-        if isinstance(self.tenants, str) or not all(isinstance(t, str) and t for t in self.tenants):
+        listed = isinstance(self.tenants, Iterable) and not isinstance(self.tenants, str)
+        if not (listed and all(isinstance(t, str) and t for t in self.tenants)):
             raise InvalidInput("stage", "names of tenants", repr(self.tenants), "Pass a list.")
         if not self.share and not self.tenants and not self.where:
             raise InvalidInput(
