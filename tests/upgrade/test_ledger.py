@@ -201,7 +201,7 @@ def test_a_long_queue_is_resumed_at_once(tmp_path):
     [
         (lambda p: p.write_bytes(b"not a database" * 100), "a readable ledger"),
         (lambda p: p.write_bytes(p.read_bytes()[: 4096 * 2 + 100]), "a readable ledger"),
-        (lambda p: _set_format(p, "99"), "expected a ledger of format 2, got format 99"),
+        (lambda p: _set_format(p, "99"), "expected a ledger of format 3, got format 99"),
     ],
 )
 def test_what_is_not_a_ledger_is_refused(tmp_path, spoil, message):

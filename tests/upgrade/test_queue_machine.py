@@ -98,6 +98,8 @@ class Queue(RuleBasedStateMachine):
         ledger = self.ledgers[who]
         with suppress(Undo), ledger.together():
             ledger.release()
+            ledger.fill(names)
+            ledger.quarantine(dict.fromkeys(names, "why"))
             ledger.done(sorted(places))
             ledger.todo(3)
             ledger.enqueue(names)

@@ -10,7 +10,8 @@ stores. Others read it while that goes on, and leave command rows.
     command    what other processes ask for
     finding    what was measured
     audit      who did what, when and why, see `deed.py`
-    meta       format, which space is served, and how many items of the queue are not done
+    meta       format, which space is served, and how many items are in the queue, are not done in
+               it, and are quarantined
 
 The journal is what makes a write to two stores one write: an entry is committed before
 the first store is touched and goes away after the second; replaying an entry twice, or
@@ -82,7 +83,7 @@ class Ledger(LedgerFile):
             refuse_given_up("plan", last, old)
             self._db.execute("DELETE FROM queue")
             self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'queue'")
-            self._db.execute("UPDATE meta SET value = 0 WHERE key = 'open'")
+            self._db.execute("UPDATE meta SET value = 0 WHERE key IN ('queued', 'open', 'aside')")
             self._passed = _NOTHING_PASSED
             self._db.execute(
                 "INSERT INTO upgrade (plan, old, new, state) VALUES (?, ?, ?, 'planned')",
@@ -133,7 +134,7 @@ class Ledger(LedgerFile):
                 "INSERT INTO queue (id) VALUES (?) ON CONFLICT (id) DO NOTHING",
                 ((name,) for name in ids),
             )
-            self._opens(cursor.rowcount)
+            self._count(queued=cursor.rowcount, open=cursor.rowcount)
             self._db.execute(
                 "UPDATE upgrade SET queued = 1 WHERE number = (SELECT MAX(number) FROM upgrade)"
             )
@@ -144,12 +145,10 @@ class Ledger(LedgerFile):
             return
         names = [(name,) for name in ids]
         with self._change():
-            gone = self._db.executemany(
-                "DELETE FROM queue WHERE id = ? AND status <> 'done'", names
-            ).rowcount
-            self._db.executemany("DELETE FROM queue WHERE id = ?", names)
+            self._close("id = ?", names)
+            known = self._db.executemany("DELETE FROM queue WHERE id = ?", names).rowcount
             self._db.executemany("INSERT INTO queue (id) VALUES (?)", names)
-            self._opens(len(names) - gone)
+            self._count(queued=len(names) - known, open=len(names))
 
     def todo(self, limit: int, after: int = 0) -> list[tuple[int, str]]:
         """The next (place, id) pairs behind a place."""
@@ -173,9 +172,18 @@ class Ledger(LedgerFile):
     def _last_place(self) -> int:
         return int(self._rows("SELECT coalesce(MAX(place), 0) FROM queue")[0][0])
 
-    def _opens(self, items: int) -> None:
-        """So many more items of the queue are not done."""
-        self._db.execute("UPDATE meta SET value = value + ? WHERE key = 'open'", (items,))
+    def _count(self, **more: int) -> None:
+        """So many more items are in the queue, are not done in it, or are quarantined."""
+        self._db.executemany(
+            "UPDATE meta SET value = value + ? WHERE key = ?", [(n, key) for key, n in more.items()]
+        )
+
+    def _close(self, which: str, values: Sequence[tuple[Any, ...]]) -> None:
+        """Mark items as done that are not; SQLite does not say which of them were quarantined."""
+        sql = f"UPDATE queue SET status = 'done', reason = '' WHERE {which} AND status = "
+        aside = self._db.executemany(f"{sql}'quarantined'", values).rowcount
+        todo = self._db.executemany(f"{sql}'todo'", values).rowcount
+        self._count(open=-aside - todo, aside=-aside)
 
     def first_done(self, limit: int) -> list[str]:
         """Items among the first places that were moved: a random sample, see `order.py`."""
@@ -185,12 +193,7 @@ class Ledger(LedgerFile):
     def done(self, places: Sequence[int], entry: int | None = None) -> None:
         """Mark places as done and close the journal entry that did it, in one transaction."""
         with self._change(hasty=True):
-            cursor = self._db.executemany(
-                "UPDATE queue SET status = 'done', reason = '' "
-                "WHERE place BETWEEN ? AND ? AND status <> 'done'",
-                runs(places),  # a third of what place by place takes
-            )
-            self._opens(-cursor.rowcount)
+            self._close("place BETWEEN ? AND ?", runs(places))  # a third of place by place
             if entry is not None:
                 self._db.execute("DELETE FROM journal WHERE number = ?", (entry,))
 
@@ -205,11 +208,12 @@ class Ledger(LedgerFile):
         """
         rows = [(spelled(why), name, places and places[name]) for name, why in reasons.items()]
         with self._change():
-            self._db.executemany(
+            cursor = self._db.executemany(
                 "UPDATE queue SET status = 'quarantined', reason = ? "
                 "WHERE id = ? AND place = coalesce(?, place) AND status = 'todo'",
                 rows,
             )
+            self._count(aside=cursor.rowcount)
             self.event("quarantined", {"items": len(reasons)})
 
     def quarantined(self, limit: int = 1000) -> list[tuple[str, str]]:
@@ -238,11 +242,7 @@ class Ledger(LedgerFile):
     def settle(self, ids: Iterable[str]) -> None:
         """Items that need nothing more."""
         with self._change():
-            cursor = self._db.executemany(
-                "UPDATE queue SET status = 'done', reason = '' WHERE id = ? AND status <> 'done'",
-                ((name,) for name in ids),
-            )
-            self._opens(-cursor.rowcount)
+            self._close("id = ?", [(name,) for name in ids])
 
     def release(self) -> int:
         """Give all quarantined items another try; answers how many.
@@ -254,6 +254,7 @@ class Ledger(LedgerFile):
             cursor = self._db.execute(
                 "UPDATE queue SET status = 'todo' WHERE status = 'quarantined'"
             )
+            self._count(aside=-cursor.rowcount)
             return cursor.rowcount
 
     def failed_before(self, ids: Sequence[str]) -> set[str]:
@@ -263,16 +264,16 @@ class Ledger(LedgerFile):
 
     def counts(self) -> dict[str, int]:
         """How many items of the queue are open: {"todo": n, "quarantined": n}."""
-        rows = self._rows(
-            "SELECT value, (SELECT COUNT(*) FROM queue WHERE status = 'quarantined') "
-            "FROM meta WHERE key = 'open'"
-        )
-        open_, aside = map(int, rows[0])
-        return {"todo": open_ - aside, "quarantined": aside}
+        known = self._counted()
+        return {"todo": known["open"] - known["aside"], "quarantined": known["aside"]}
 
     def total(self) -> int:
         """How many items were ever queued for the latest upgrade, whatever became of them."""
-        return int(self._rows("SELECT COUNT(*) FROM queue")[0][0])
+        return self._counted()["queued"]
+
+    def _counted(self) -> dict[str, int]:
+        sql = "SELECT key, value FROM meta WHERE key IN ('queued', 'open', 'aside')"
+        return {key: int(value) for key, value in self._rows(sql)}
 
     # the journal
 

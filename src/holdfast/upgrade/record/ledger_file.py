@@ -225,7 +225,8 @@ class LedgerFile:
 def _begin(db: sqlite3.Connection) -> None:
     for statement in (*SCHEMA.split(";"), *AUDIT):
         db.execute(statement)
-    db.execute("INSERT INTO meta VALUES ('format', ?), ('open', 0)", (str(FORMAT),))
+    counts = "('queued', 0), ('open', 0), ('aside', 0)"
+    db.execute(f"INSERT INTO meta VALUES ('format', ?), {counts}", (str(FORMAT),))
 
 
 def _first() -> bytes:

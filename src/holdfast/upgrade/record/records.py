@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import UpgradeError
 from ...space import Space
 
-FORMAT = 2
+FORMAT = 3
 
 State: TypeAlias = Literal[
     "planned",
