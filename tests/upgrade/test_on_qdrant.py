@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 from holdfast.arrays import as_vectors
+from holdfast.errors import StoreError
 from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.registry import open_store
@@ -19,6 +22,9 @@ from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.project import Project, microseconds
 from holdfast.upgrade.side import Side
 from tests.upgrade.test_project import Home
+
+pytest.importorskip("qdrant_client", reason="needs holdfast[qdrant]")
+from tests.store.qdrant_server import Qdrant
 
 PAIR = 'pair = true\nalias = "documents"'
 APART = 'alias = "documents"'
@@ -134,3 +140,30 @@ def test_a_gallery_moves_between_edge_and_qdrant_and_keeps_every_bit(tmp_path, t
     assert after.revisions.tolist() == list(range(60))
     assert list(after.payloads) == payloads
     gallery.close()
+
+
+def test_a_gallery_that_has_left_its_folder_for_a_server_needs_the_folder_no_more(tmp_path):
+    home = OnQdrant(tmp_path, APART)
+    local = home.project()
+    local.build()
+    space = local.old_encoder.space
+    with closing(local.store(space)) as store:
+        rows = store.scan(limit=100, vectors=True).rows
+    server = Qdrant()
+    try:
+        home.options = f'url = "{server.url}"'
+        remote = home.project()
+        with closing(remote.store(space)) as store:
+            store.upsert(rows.ids, rows.vectors, rows.payloads, rows.revisions)
+        assert home.finds_itself(remote)
+        shutil.rmtree(remote.store_folder(space))
+        assert home.finds_itself(home.project())
+        home.project().plan()
+        with closing(home.project().gallery()) as gallery:
+            assert home.project().engine(gallery).run(0.5).share == 0.5
+        assert home.finds_itself(home.project())
+    finally:
+        server.stop()
+    home.options = APART
+    with pytest.raises(StoreError, match="the folder that keeps its vectors, got none"):
+        home.project().gallery()

@@ -81,8 +81,13 @@ class Served(Parts):
     def _note_folder(self, ledger: Ledger, space: Space) -> None:
         """Remember that an open store has a folder: one on a server has none."""
         folder, kind = self.store_folder(space), self.config.store.kind
-        if folder.exists() and ledger.meta(_FOLDER + folder.name) != kind:
+        if folder.exists() and not self._elsewhere and ledger.meta(_FOLDER + folder.name) != kind:
             ledger.set_meta(_FOLDER + folder.name, kind)
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether an address leads to the vectors, even if a folder kept them before."""
+        return bool(self.config.store.options.get("url"))
 
     def refuse_lost(
         self, ledger: Ledger, space: Space, way_on: str = "; or fill it again: holdfast build."
@@ -97,7 +102,8 @@ class Served(Parts):
             StoreError: It had one.
         """
         folder = self.store_folder(space)
-        if ledger.meta(_FOLDER + folder.name) == self.config.store.kind and not folder.exists():
+        noted = ledger.meta(_FOLDER + folder.name) == self.config.store.kind
+        if noted and not self._elsewhere and not folder.exists():
             raise StoreError(
                 str(folder), "the folder that keeps its vectors", "none", _PUT_BACK + way_on
             )
