@@ -10,6 +10,7 @@ import pytest
 from holdfast.errors import InvalidInput, Throttled, UpgradeError
 from holdfast.items import Item
 from holdfast.store.where import parse
+from holdfast.upgrade.backfill.stand import stand
 from holdfast.upgrade.search import in_full
 from holdfast.upgrade.search.in_full import search_in_full
 from holdfast.upgrade.sides.stage import Stage, keys_of, place
@@ -281,6 +282,41 @@ def test_quarantined_items_forbid_a_stage_unless_they_are_left_behind(setup):
     engine.cut_over()
     engine.finish()
     assert one.gallery.state == "finished"
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_what_was_left_behind_and_is_written_again_or_deleted_is_left_behind_no_more(setup, staged):
+    one = setup()
+    for name in ("i7", "i8", "i9"):
+        del one.source.items[name]
+    engine = one.engine()
+    engine.run()
+    if staged:
+        engine.stage(Stage(0.5), leave_behind=True)
+    else:
+        engine.cut_over(leave_behind=True)
+
+    def left():
+        told = stand(one.ledger)
+        assert told["share"] == (300 - told["quarantined"]) / 300
+        assert (told["todo"], one.gallery.strays()) == (0, 0)
+        return told["quarantined"]
+
+    assert left() == 3
+    one.gallery.upsert([Item("i6", (1.0, 0.0, 0.0, 0.0)), Item("i7", (1.0, 1.0, 0.0, 0.0))])
+    assert left() == 2
+    one.new_model.fail = [Throttled("model", "room", "429")]
+    with pytest.raises(Throttled):
+        one.gallery.upsert([Item("i9", (1.0, 2.0, 3.0, 4.0))])
+    assert left() == 2
+    one.gallery.delete(["i8", "i10"])
+    assert left() == 1
+    if staged:
+        engine.cut_over()
+    one.gallery.upsert([Item("i9", (1.0, 2.0, 3.0, 4.0))])
+    assert left() == 0
+    assert one.gallery.search([(1.0, 2.0, 3.0, 4.0)], 1, side="new").ids[0, 0] == "i9"
+    engine.finish()
 
 
 def test_what_was_written_past_the_gallery_in_a_stage_forbids_the_cut_over(setup):
