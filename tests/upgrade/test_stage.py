@@ -284,6 +284,25 @@ def test_quarantined_items_forbid_a_stage_unless_they_are_left_behind(setup):
     assert one.gallery.state == "finished"
 
 
+def test_what_is_quarantined_and_written_again_is_quarantined_no_more_unless_it_fails(setup):
+    one = setup()
+    for name in ("i7", "i8", "i9"):
+        del one.source.items[name]
+    engine = one.engine()
+    engine.run()
+    assert one.ledger.counts() == {"todo": 0, "quarantined": 3}
+    one.gallery.upsert([Item("i7", (1.0, 1.0, 0.0, 0.0))])
+    one.gallery.delete(["i8"])
+    assert one.ledger.counts() == {"todo": 0, "quarantined": 1}
+    one.new_model.fail = [Throttled("model", "room", "429")]
+    one.gallery.upsert([Item("i9", (1.0, 2.0, 3.0, 4.0))])  # to the old side: to be moved again
+    assert one.ledger.counts() == {"todo": 1, "quarantined": 0}
+    one.source.items["i9"] = (1.0, 2.0, 3.0, 4.0)
+    engine.run()
+    engine.cut_over()
+    assert one.ledger.counts() == {"todo": 0, "quarantined": 0}
+
+
 @pytest.mark.parametrize("staged", [True, False])
 def test_what_was_left_behind_and_is_written_again_or_deleted_is_left_behind_no_more(setup, staged):
     one = setup()

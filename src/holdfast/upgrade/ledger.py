@@ -227,6 +227,11 @@ class Ledger(LedgerFile):
         """Those of some items that are in the queue and not done, quarantined ones included."""
         return set(self._of("SELECT id FROM queue WHERE status <> 'done' AND id IN ({})", ids))
 
+    def aside(self, ids: Sequence[str]) -> set[str]:
+        """Those of some items that are quarantined."""
+        sql = "SELECT id FROM queue WHERE status = 'quarantined' AND id IN ({})"
+        return set(self._of(sql, ids))
+
     def places(self, ids: Sequence[str]) -> set[int]:
         """Where some items stand in the queue, whatever their status."""
         return set(self._of("SELECT place FROM queue WHERE id IN ({})", ids))

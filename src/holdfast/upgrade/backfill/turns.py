@@ -334,8 +334,8 @@ class Turns:
                     "finish",
                     "no items that only the old side has",
                     f"{left} quarantined ones, left behind at the cut-over",
-                    "Roll back, mend them and upgrade again, or say explicitly that they may be "
-                    "lost: --leave-behind-quarantined, over HTTP leave_behind_quarantined.",
+                    "Write them again, or roll back and upgrade again, or say explicitly that they "
+                    "may be lost: --leave-behind-quarantined, over HTTP leave_behind_quarantined.",
                 )
             behind = lost(self.gallery)
             if behind:

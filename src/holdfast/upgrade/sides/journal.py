@@ -79,15 +79,15 @@ class Journal:
         told = self._carry_out(_as_rows(ids, revisions, payloads), old, new)
         if told is not None and told.store is self._new and before is not None:
             number = self._take_back(number, ids, before)
-        elif told is None and alone:
+        elif told is None and new is not None:
             self._settle(ids)
         self._ledger.close_entry(number)
         return None if told is None else told.error
 
     def _settle(self, ids: Sequence[str]) -> None:
-        """What was left behind is not any more: it was written again with success, or deleted."""
+        """What was quarantined is not any more: it was written to both sides, or deleted."""
         if self._ledger.counts()["quarantined"]:
-            self._ledger.settle(self._ledger.waiting(ids))
+            self._ledger.settle(self._ledger.aside(ids))
 
     def _take_back(self, number: int, ids: list[str], before: Rows) -> int:
         """Announce that a write is undone, in its place, and undo it on the old side."""
@@ -109,8 +109,7 @@ class Journal:
         number = self._ledger.write_entry("delete", ids)
         with together(self._old, self._new):
             self._apply_delete(ids)
-        if not self._reads_both():
-            self._settle(ids)
+        self._settle(ids)
         self._ledger.close_entry(number)
 
     def move(self, rows: Rows, vectors: Vectors | None, places: Sequence[int]) -> dict[str, str]:
