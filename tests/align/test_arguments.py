@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from holdfast.align.bridge import Bridge
+from holdfast.align.choose import choose
 from holdfast.align.forward import FastFill
 from holdfast.align.kernel import Kernel
 from holdfast.align.linear import Ridge
@@ -11,9 +13,11 @@ from holdfast.align.metric_compatible import MetricCompatible
 from holdfast.align.mlp import ResidualMLP
 from holdfast.align.orthogonal import Orthogonal
 from holdfast.align.projection import Projection
+from holdfast.arrays import as_vectors
 from holdfast.errors import InvalidInput
+from holdfast.space import Space
 
-X = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
 A_SEED = "a seed that is an integer from 0"
 
 
@@ -52,3 +56,33 @@ def test_numbers_of_numpy_are_numbers():
     other = Ridge(held_out=np.float32(0.25), seed=np.int64(3), grid=np.array(plain.grid))
     np.testing.assert_array_equal(other.fit(X, X[:, ::-1]).weight_, plain.weight_)
     assert Orthogonal(tolerance=None).fit(X, X).n_features_out_ == 3
+
+
+def pairs():
+    old, new = Space("old", 3), Space("new", 3)
+    return as_vectors(X, old, "X"), as_vectors(X[:, ::-1], new, "Y")
+
+
+@pytest.mark.parametrize("aligner", ["ridge", Ridge, None])
+def test_a_name_or_a_class_is_no_aligner(aligner):
+    with pytest.raises(InvalidInput) as told:
+        Bridge.fit(aligner, *pairs())
+    assert (told.value.expected, told.value.got) == ("an aligner, such as Ridge()", repr(aligner))
+
+
+def test_a_ladder_is_a_list():
+    with pytest.raises(InvalidInput, match="a ladder of aligners, got one ridge"):
+        choose(*pairs(), ladder=Ridge())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"seed": -1}, A_SEED),
+        ({"held_out": "0.2"}, "held_out between 0 and 1, both excluded"),
+    ],
+)
+def test_a_split_that_cannot_be_drawn_is_refused(wrong, expected):
+    with pytest.raises(InvalidInput) as told:
+        Bridge.fit(Ridge(), *pairs(), **wrong)
+    assert (told.value.who, told.value.expected) == ("Bridge.fit", expected)

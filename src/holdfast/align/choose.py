@@ -101,6 +101,10 @@ def choose(
         BelowStatusQuo: Every rung falls below what serves now.
     """
     rungs = ladder_for(X, Y, side) if ladder is None else ladder
+    if isinstance(rungs, Aligner):
+        raise InvalidInput(
+            "choose", "a ladder of aligners", f"one {rungs.name}", "Put it in a list."
+        )
     if not rungs:
         raise InvalidInput("choose", "a ladder of at least one aligner", "an empty one")
     if side not in JUDGE:

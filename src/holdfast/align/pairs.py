@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def held_out_rows(count: int, share: float, seed: int, most: int, owner: str) ->
         >>> held_out_rows(10, 0.2, 0, 100, "demo").tolist()
         [4, 6]
     """
-    if not 0.0 < share < 1.0:
+    if not isinstance(share, Real) or not 0.0 < share < 1.0:
         raise InvalidInput(owner, "held_out between 0 and 1, both excluded", repr(share))
     size = min(max(1, round(share * count)), most, count - 1)
     return np.sort(draws(seed, owner).permutation(count)[:size]).astype(np.int64)

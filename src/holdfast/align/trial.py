@@ -56,6 +56,8 @@ class Trial:
         cls, aligner: Aligner, X: Vectors, Y: Vectors, held_out: float, seed: int, y: Any
     ) -> Trial:
         """Fit on a part, measure on the rest; arguments and errors as of `Bridge.fit`."""
+        if not isinstance(aligner, Aligner):
+            raise InvalidInput("Bridge.fit", "an aligner, such as Ridge()", repr(aligner))
         _check_vectors(X, Y)
         X, Y = (as_vectors(rows, rows.space, "Bridge.fit") for rows in (X, Y))
         held = held_out_rows(len(X), held_out, seed, _HELD_OUT_MOST, "Bridge.fit")
