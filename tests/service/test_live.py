@@ -116,7 +116,7 @@ def test_every_part_comes_at_once_and_then_what_changes(planned, served):
                 if ">ready<" in seen["head"]:
                     break
         starter.join()
-    assert len(names[0]) == 11
+    assert len(names[0]) == 12
     assert "100 %" in seen["progress"]
     assert len(names) > 1
     assert all("quarantine" not in later for later in names[1:])  # it has not changed
