@@ -300,8 +300,25 @@ def test_without_an_address_no_cluster_of_others_is_joined(
     executor = RayExecutor("python", SLOW, NEW, address=address, actors=1)
     executor._ray = fake = MagicMock()
     fake.is_initialized.return_value = False
+    fake.cluster_resources.return_value = {"CPU": 2.0}
     executor._begin()
     assert fake.init.call_args.kwargs["address"] == asked
+
+
+def test_an_actor_that_this_machine_has_no_room_for_is_refused_at_once(monkeypatch):
+    from holdfast.upgrade.ray import RayExecutor
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    executor = RayExecutor("python", SLOW, NEW, actors=1, cpus=4.0, gpus=1.0)
+    executor._ray = fake = MagicMock()
+    fake.is_initialized.return_value = False
+    fake.cluster_resources.return_value = {"CPU": 8.0, "memory": 1e9}
+    with pytest.raises(ConfigError, match="4 CPUs and 1 GPUs on this machine, got 8 CPUs and 0 "):
+        next(executor.map(lambda batch: batch, iter([])))
+    fake.shutdown.assert_called_once_with()
+    assert (executor._own, executor._starting) == (False, {})
+    fake.cluster_resources.return_value = {"CPU": 4.0, "GPU": 1.0}
+    assert list(executor.map(lambda batch: batch, iter([]))) == []
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ class RayExecutor(Threads):
             time.sleep(_LOOK)
         raise EncoderUnavailable(
             "Ray",
-            f"an actor with {self._needs['num_cpus']:g} CPUs and {self._needs['num_gpus']:g} GPUs",
+            self._one(),
             f"none within {self._patience:g} seconds",
             "Add nodes, or ask for fewer or smaller actors.",
         )
@@ -214,10 +214,31 @@ class RayExecutor(Threads):
                     "Look whether it runs, and whether this machine is busy; then go on.",
                 ) from cause
             self._own = True
+            if more:
+                self._check_room()
         make = self._ray.remote(Worker).options(**self._needs)
         while len(self._free) + len(self._busy) + len(self._starting) < self._actors:
             actor = make.remote(*self._worker)
             self._starting[actor.ready.remote()] = actor
+
+    def _check_room(self) -> None:
+        """Refuse actors too large for a cluster of one's own: it does not grow."""
+        there = self._ray.cluster_resources()
+        has = {"num_cpus": there.get("CPU", 0.0), "num_gpus": there.get("GPU", 0.0)}
+        if all(has[name] >= self._needs[name] for name in has):
+            return
+        self._ray.shutdown()
+        self._own = False
+        raise ConfigError(
+            "Ray",
+            f"room for {self._one()} on this machine",
+            f"{has['num_cpus']:g} CPUs and {has['num_gpus']:g} GPUs in all",
+            "Roll back, lower cpus and gpus or name a larger cluster by address, and plan again.",
+        )
+
+    def _one(self) -> str:
+        cpus, gpus = self._needs["num_cpus"], self._needs["num_gpus"]
+        return f"an actor with {cpus:g} CPUs and {gpus:g} GPUs"
 
     def _welcome(self) -> None:
         """Look which of the actors that were asked for are ready."""
