@@ -49,6 +49,12 @@ def test_the_tree_reader_sees_structure():
     assert tree["LedgerError"][0] == "UpgradeError"
 
 
+def test_what_a_library_said_with_a_full_stop_is_no_sentence_of_two():
+    error = HoldfastError("Ray", "a cluster", "No cluster was found.", "Start one.")
+    assert str(error) == "Ray: expected a cluster, got No cluster was found. Start one."
+    assert error.got == "No cluster was found."
+
+
 @pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
 def test_one_form_of_message(cls):
     error = cls("the store", "three rows", "two", "Add one.")

@@ -86,7 +86,8 @@ class HoldfastError(Exception):
         super().__init__(who, expected, got, fix)
 
     def __str__(self) -> str:
-        text = f"{self.who}: expected {self.expected}, got {self.got}."
+        # What a library said often ends in a full stop of its own.
+        text = f"{self.who}: expected {self.expected}, got {self.got.removesuffix('.')}."
         return f"{text} {self.fix}" if self.fix else text
 
 

@@ -153,6 +153,16 @@ def test_a_model_that_stays_away_pauses_the_upgrade_and_loses_nothing(setup):
     assert one.moved_correctly()
 
 
+def test_a_run_that_is_interrupted_gives_a_reason_without_an_empty_message(setup):
+    one = setup()
+    one.new_model.fail = [KeyboardInterrupt()]
+    engine = one.engine()
+    with pytest.raises(KeyboardInterrupt):
+        engine.run()
+    assert one.ledger.events()[-1][2]["why"] == "KeyboardInterrupt"
+    assert engine.run().state == "ready"
+
+
 class Picky(ToyEncoder):
     """Refuses some contents for good."""
 

@@ -220,7 +220,7 @@ class Engine(Turns):
             try:
                 self._group.write()
             finally:
-                why = f"{type(error).__name__}: {error}"
+                why = f"{type(error).__name__}: {error}".removesuffix(": ")  # Ctrl-C says nothing
                 deed = Draft(Deed("engine", "pause", why))
                 self.gallery.set_state("paused", "copying", draft=deed, why=why)
             raise
