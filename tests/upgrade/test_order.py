@@ -19,7 +19,7 @@ from holdfast.upgrade.plan import Plan
 from holdfast.upgrade.priority.centers import Centers
 from holdfast.upgrade.priority.gain import expected_gain
 from holdfast.upgrade.priority.log import read_log
-from holdfast.upgrade.priority.rank import Ranking, check_order
+from holdfast.upgrade.priority.rank import Ranking, check_known, check_order
 from holdfast.upgrade.priority.searched import most_searched, without_self
 from holdfast.upgrade.priority.uncertain import Uncertainty
 from holdfast.upgrade.side import Side
@@ -145,10 +145,10 @@ def test_a_log_that_cannot_be_is_refused_by_its_line(tmp_path, text, words):
 def test_a_plan_without_what_its_order_needs_is_refused(tmp_path, order, words):
     with pytest.raises(ConfigError, match=words):
         check_order(Plan(order=order), tmp_path)
-    there = {"order": order, "order_file": "log.jsonl", "order_field": "language"}
     if order == "slice":
-        check_order(Plan(**there), tmp_path)
+        check_order(Plan(order=order, order_field="language"), tmp_path)
         return
+    there = {"order": order, "order_file": "log.jsonl"}
     with pytest.raises(ConfigError, match=r"log\.jsonl"):
         check_order(Plan(**there), tmp_path)
     place(tmp_path, "otter")
@@ -157,6 +157,32 @@ def test_a_plan_without_what_its_order_needs_is_refused(tmp_path, order, words):
     if order == "gain":
         with pytest.raises(ConfigError, match="texts of searches"):
             check_order(Plan(**there), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "order", "readers"),
+    [
+        ("order_file", "random", "given, gain, searched"),
+        ("order_file", "central", "given, gain, searched"),
+        ("order_field", "newest", "slice, balanced, central"),
+        ("order_field", "searched", "slice, balanced, central"),
+    ],
+)
+def test_what_an_order_would_not_look_at_is_refused(tmp_path, setting, order, readers):
+    plan = Plan(order=order, **{setting: "language"})
+    words = f"{setting}: expected an order that reads it, one of {readers}, got '{order}'"
+    with pytest.raises(ConfigError, match=words):
+        check_order(plan, tmp_path)
+
+
+def test_counted_reads_of_items_of_another_gallery_are_refused(home, tmp_path):
+    plan = Plan(order="searched", order_file="log.jsonl")
+    place(tmp_path, '{"id": "doc-1"}\n{"id": "doc-2", "count": 3}')
+    with pytest.raises(ConfigError, match="ids of the gallery, got none, the first one 'doc-2'"):
+        check_known(plan, tmp_path, home.store)
+    for known in (json.dumps({"id": home.names[7]}), '{"text": "otter"}'):
+        place(tmp_path, '{"id": "doc-1"}\n' + known)
+        check_known(plan, tmp_path, home.store)
 
 
 # ranking a gallery

@@ -92,7 +92,7 @@ def strange(given: Sequence[str]) -> ConfigError:
         "plan: order_file",
         "ids of the gallery",
         f"none, the first one {first!r}",
-        "One id a line, as it stands in the gallery.",
+        "Write ids as they stand in the gallery, one a line.",
     )
 
 

@@ -193,8 +193,20 @@ def check_order(plan: Plan, home: Path) -> None:
     """Whether what the order needs is named, and can be read.
 
     Raises:
-        ConfigError: A file or a field that is missing, or a file that cannot be read.
+        ConfigError: A file or a field that is missing, or that the order does not look at, or a
+            file that cannot be read.
     """
+    for setting, value, readers in (
+        ("order_file", plan.order_file, READS_FILE),
+        ("order_field", plan.order_field, MAY_NAME),
+    ):
+        if value and plan.order not in readers:
+            raise ConfigError(
+                f"plan: {setting}",
+                f"an order that reads it, one of {', '.join(readers)}",
+                repr(plan.order),
+                f"Name one of them as order, or leave {setting} out.",
+            )
     if plan.order in NEEDS_FILE and not plan.order_file:
         what = "a file of ids" if plan.order == "given" else "a log of past searches"
         raise ConfigError("plan: order_file", what, "none", f"Order {plan.order!r} needs it.")
@@ -224,12 +236,20 @@ def check_known(plan: Plan, home: Path, store: VectorStore) -> None:
     """
     if plan.order == "given":
         ids = read_ids(path_of(plan.order_file or "", home, "plan: order_file"))
-        pieces = (ids[at : at + _PAGE] for at in range(0, len(ids), _PAGE))
-        if not any((store.revisions(piece) >= 0).any() for piece in pieces):
+        if not _any_there(ids, store):
             raise strange(ids)
+    elif plan.order == "searched" and plan.order_file:
+        log = read_log(path_of(plan.order_file, home, "plan: order_file"))
+        if not log.searches and not _any_there(list(log.items), store):
+            raise strange(list(log.items))
     elif plan.order in MAY_NAME and plan.order_field:
         there = any(_has(rows, plan.order_field) for rows in pages(store, _PAGE))
         _refuse_missing(plan.order_field, there)
+
+
+def _any_there(ids: list[str], store: VectorStore) -> bool:
+    pieces = (ids[at : at + _PAGE] for at in range(0, len(ids), _PAGE))
+    return any((store.revisions(piece) >= 0).any() for piece in pieces)
 
 
 def _named(rows: Rows, field: str) -> list[str]:
