@@ -439,6 +439,17 @@ def test_a_plan_that_could_not_be_carried_out_is_not_recorded(home, plan, words,
     assert home.finds_itself(home.project())
 
 
+def test_a_gallery_that_an_application_fills_is_not_built(home):
+    text = home.project().path.read_text(encoding="utf-8")
+    text, source = text.split("[source]\n", 1)
+    text += '[source]\nkind = "store-payload"\n\n' + source[source.index("\n[") :]
+    project = home.project()
+    project.path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="to fill the gallery from, got 'store-payload'"):
+        Project(project.path).build()
+    assert not project.folder.exists()
+
+
 def kept_by(project: Project, kind: str) -> Project:
     """The same job with another kind of store."""
     text = project.path.read_text(encoding="utf-8")

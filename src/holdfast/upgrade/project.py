@@ -28,6 +28,7 @@ from .intake import Built, Intake
 from .merge import check_mode
 from .mover import ReEmbed
 from .order import RANKED, read_ids
+from .parts import PAYLOAD
 from .place import check_place, placed
 from .plan import Plan, fitting
 from .priority.rank import Ranking, check_known, check_order
@@ -60,6 +61,13 @@ class Project(Served):
         that cannot be embedded or stored are left out, so the next build tries them again.
         """
         self._refuse_passing(self.config.store.kind == "memory")
+        if self.config.source.kind == PAYLOAD:
+            raise ConfigError(
+                f"{self.path.name}: source.kind",
+                "a source to fill the gallery from",
+                f"{PAYLOAD!r}, which is the gallery itself",
+                "An application fills it, as docs/how-to/live-application.md shows.",
+            )
         total, done = len(self.source), 0  # a source that cannot be read leaves no gallery behind
         with ExitStack() as opened:
             ledger = opened.enter_context(closing(self.ledger()))
