@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 
 import numpy as np
@@ -22,6 +24,7 @@ from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.backfill.pace import BatchSize, RateLimit, delay
+from holdfast.upgrade.backfill.stand import KEY, stand
 from holdfast.upgrade.engine import Engine
 from holdfast.upgrade.executor import Inline, Threads
 from holdfast.upgrade.gallery import Gallery
@@ -151,6 +154,17 @@ def test_a_model_that_stays_away_pauses_the_upgrade_and_loses_nothing(setup):
     assert "429" in one.ledger.events()[-1][2]["why"]
     assert engine.run().state == "ready"
     assert one.moved_correctly()
+
+
+def test_a_run_in_an_application_is_told_from_one_that_was_cut_off(setup):
+    one, seen = setup(), []
+    one.ledger.set_meta(KEY, json.dumps({"pid": 2**30, "rate": 1.0}))  # killed before
+    engine = one.engine(listener=lambda _: seen.append(stand(one.ledger)))
+    engine.start()
+    assert (stand(one.ledger)["state"], stand(one.ledger)["running"]) == ("copying", False)
+    engine.run()
+    moving = [told for told in seen if told["state"] == "copying"]
+    assert {(told["running"], told["pid"]) for told in moving} == {(True, os.getpid())}
 
 
 def test_a_run_that_is_interrupted_gives_a_reason_without_an_empty_message(setup):

@@ -115,7 +115,6 @@ def move(
     pace = Pace(gallery.ledger)
 
     def hear(status: Status) -> None:
-        pace.keep(status)
         show(round(status.share * status.items), status.items)
         if status.state == "copying" and wish.name:
             engine.pause(wish.name)

@@ -192,15 +192,11 @@ class Steward:
             finally:
                 self._open()
 
-    def engine(
-        self, gallery: Gallery, who: str, keep: Callable[[Status], None] | None = None
-    ) -> Engine:
+    def engine(self, gallery: Gallery, who: str) -> Engine:
         """The engine of the upgrade under way; it wakes up when it shall stop."""
 
         def hear(status: Status) -> None:
             self.tempo.note(round(status.share * status.items))
-            if keep:
-                keep(status)
             room(status)
 
         engine = self.project.engine(gallery, hear, sleep=self._sleep, by=who)
@@ -234,7 +230,7 @@ class Steward:
             self.tempo.reset()
             pace = Pace(self.ledger)
             try:
-                engine = self._engine = self.engine(gallery, who, pace.keep)
+                engine = self._engine = self.engine(gallery, who)
                 if gallery.state != "planned":  # else the first measurement comes first
                     engine.start(why=why, by=who)
             except BaseException:

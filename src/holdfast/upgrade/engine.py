@@ -50,6 +50,7 @@ from .backfill.group import Group
 from .backfill.pace import BatchSize, Courtesy, RateLimit, delay
 from .backfill.quarantine import refuse_many, set_aside, tolerated
 from .backfill.reconcile import give_up_mapped, note_mapped, reconcile
+from .backfill.stand import Pace
 from .backfill.status import Status
 from .backfill.turns import Turns
 from .backfill.upkeep import Upkeep
@@ -118,6 +119,7 @@ class Engine(Turns):
         self._under_way = 0  # items claimed and not computed
         self._hearing = threading.Lock()
         self._started = False  # whether the audit knows
+        self._pace: Pace | None = None  # noted from the first run on
         self._moved, self._since = 0, clock()
         self._tell = lambda: self._listener(self.status())
 
@@ -205,6 +207,7 @@ class Engine(Turns):
             HoldfastError: What made a batch fail for good; the state is "paused" then.
         """
         check_share(until, "Engine.run")
+        self._pace = self._pace or Pace(self._ledger)
         self._begin()
         self._courtesy.begin()
         try:
@@ -214,7 +217,9 @@ class Engine(Turns):
                     self._under_way -= done.batch.claimed
                     self._finish_batch(done)
                     self._obey()
-                    self._listener(self.status())
+                    status = self.status()
+                    self._pace.keep(status)
+                    self._listener(status)
                 self._write()
         except BaseException as error:
             try:
