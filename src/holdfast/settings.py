@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
@@ -201,6 +201,9 @@ def check_variable(name: str, who: str) -> None:
         )
 
 
+_TABLES = {Mapping: "a table", Sequence: "a list"}  # as TOML calls what Python spells at length
+
+
 def check_options(make: Callable[..., Any], options: Mapping[str, Any], who: str) -> None:
     """Refuse what is of another kind than the annotations of `make` say, where they are plain.
 
@@ -222,7 +225,7 @@ def check_options(make: Callable[..., Any], options: Mapping[str, Any], who: str
         if not _fits(value, wanted.get(name, Any)):
             raise ConfigError(
                 f"{who}: {name}",
-                inspect.formatannotation(wanted[name]),
+                _TABLES.get(get_origin(wanted[name])) or inspect.formatannotation(wanted[name]),
                 f"a value of type {type(value).__name__}",
             )
 

@@ -97,7 +97,12 @@ def test_a_missing_option_is_named():
         ("http", {"token_env": ["sk-secret"]}, r"token_env: expected str \| None, got a value of"),
         ("sentence-transformers", {"model": "m", "batch_size": 2.5}, "batch_size: expected int"),
         ("places", {"degree": 2.5}, "degree: expected int"),
-        ("records", {"layout": 3}, "layout: expected .*Sequence"),
+        ("records", {"layout": 3}, "layout: expected a list, got a value of type int"),
+        (
+            "joined",
+            {"first": "wordllama", "second": {}},
+            "first: expected a table, got a value of type str",
+        ),
         ("python", {"function": "m:f", "dim": 2, "query": 3}, r"query: expected str \| None"),
     ],
 )
