@@ -160,7 +160,8 @@ def test_what_cannot_be_learned_is_refused():
         ([0, 1], ["c", "c"], "new classes"),
         ([], [], "new classes"),
         ([0, 1], "cd", "new classes"),
-        ([0, 0], ["c", "d"], "pictures of 2 classes"),
+        ([0, 0], ["c", "d"], r"pictures of 2 classes, got labels \[0\]"),
+        ([0, 7], ["c", "d"], r"pictures of 2 classes, got labels \[0, 7\]"),
         ([0, 1, 1], ["c", "d"], "2 labels"),
         ([0.0, 1.0], ["c", "d"], "2 labels"),
     ]:

@@ -210,6 +210,10 @@ def test_what_cannot_be_is_refused():
         PromptedClip(torch.nn.Linear(2, 2), tokenize, depth=1)
     with pytest.raises(InvalidInput, match="prompts from 0"):
         prompted(prompts=-1)
+    with pytest.raises(InvalidInput, match=r"image_mode: expected one of .* None, got 'acumulate'"):
+        prompted(image_mode="acumulate")
+    with pytest.raises(InvalidInput, match=r"text_mode: expected one of .*, got None"):
+        prompted(text_mode=None)
     with pytest.raises(InvalidInput, match="at most 6 tokens"):
         prompted(prompts=4).text_vectors(NAMES)
 

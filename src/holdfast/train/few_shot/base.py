@@ -74,11 +74,14 @@ class SessionClassifier(ABC):
         if not names or isinstance(names, str) or not new:
             raise InvalidInput(who, "names of new classes", f"{names!r}"[:80])
         whole = numbers.dtype.kind in "iu" and numbers.shape == (len(images),)
+        got = (
+            f"labels {sorted({*numbers.tolist()})}" if whole else f"{numbers.dtype} {numbers.shape}"
+        )
         if not whole or not np.array_equal(np.unique(numbers), np.arange(len(names))):
             raise InvalidInput(
                 who,
                 f"{len(images)} labels, and pictures of {len(names)} classes",
-                f"{numbers.dtype} {numbers.shape}",
+                got[:80],
                 "Labels are places among the names of this session.",
             )
         self.sessions.append(tuple(names))

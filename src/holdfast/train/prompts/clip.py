@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from ... import artifact
 from ...errors import ArtifactError, InvalidInput
@@ -32,7 +32,7 @@ class PromptedClip(nn.Module):
         scale: Of cosines in logits.
         seed: Of the prompts and the bridge.
     Raises:
-        InvalidInput: Fewer than 0 prompts, or a scale of 0.
+        InvalidInput: Fewer than 0 prompts, a scale of 0, or an unknown mode.
 
     Source: D'Alessandro et al. 2023 (CPE-CLIP: 2 prompts in each of 12 layers, one linear
         bridge from the prompts of texts to those of pictures, scale 100). Departs from it:
@@ -56,6 +56,14 @@ class PromptedClip(nn.Module):
             raise InvalidInput(
                 "PromptedClip", "prompts from 0 and a scale above 0", f"{prompts}, {scale}"
             )
+        for name, mode, known in (
+            ("text_mode", text_mode, get_args(Mode)),
+            ("image_mode", image_mode, (*get_args(Mode), None)),
+        ):
+            if mode not in known:
+                raise InvalidInput(
+                    f"PromptedClip: {name}", f"one of {', '.join(map(repr, known))}", repr(mode)
+                )
         self.clip = clip.requires_grad_(False).eval()
         self.tokenize, self.scale = tokenize, scale
         self.text_mode, self.image_mode = text_mode, image_mode
