@@ -5,6 +5,10 @@ import re
 
 import pytest
 
+from holdfast.measure.finding import Finding
+from holdfast.service import panels
+from holdfast.upgrade.watching.panel import Panel
+
 
 def text_of(page, name):
     """A part of the page without its tags."""
@@ -67,3 +71,13 @@ def test_the_page_says_where_nothing_can_be_throttled(client, steps):
     told = button.search(client.get("/").text)[0]
     assert 'aria-disabled="true"' in told
     assert f'data-why="{why}"' in told
+
+
+def test_what_the_watch_sees_is_explained_beside_it():
+    names = ("overlap@10", "flips", "empty", "slow", *Panel.STATISTICS, "bridge")
+    findings = [Finding(name, "mixed@80%", 0.5, 0.4, 0.6, 150) for name in names]
+    page = panels.watched(findings, {"sampled": 150}, None, 0.8)
+    for name in names:
+        words = re.search(rf"<li><b>{name}</b>: (.*?)</li>", page)
+        assert words is not None
+        assert len(words[1]) > 20

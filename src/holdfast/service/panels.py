@@ -27,6 +27,15 @@ _DID = {
     "told": "Nothing was stopped.",
 }
 _SHOWN = 8  # rows of a list before it is folded
+_SEEN = {  # by the watch, see `watch.py`
+    "overlap": "of the best hits, found by the status quo too",
+    "flips": "right by the status quo, wrong as answered",
+    "empty": "nothing found, where the status quo finds something",
+    "slow": "answered later than allowed",
+    "agreement": "of both models about the same items",
+    "likeness": "of a query's two vectors: compared with the first sampled queries only",
+    "bridge": "how much less alike bridged items are than at first",
+}
 
 
 def note(words: str) -> Html:
@@ -325,11 +334,21 @@ def watched(
         header = ("What", "Value", "Interval", "Verdict")
         at = percent(share)
         parts.append(table(f"Against the status quo, at {at}", header, rows, "live"))
+        parts.append(_explained([f.metric for f in findings]))
     sampled = numbers.get("sampled", 0)
     parts.append(
         note(f"{counted(int(sampled), 'search').replace('searchs', 'searches')} compared so far.")
     )
     return joined(parts)
+
+
+def _explained(metrics: Sequence[str]) -> Html:
+    told = {metric: _SEEN.get(metric.partition("@")[0], "") for metric in metrics}
+    lines = (
+        element("li", element("b", metric), f": {words}") for metric, words in told.items() if words
+    )
+    summary = element("summary", "What these are")
+    return element("details", summary, element("ul", *lines, class_="note"), id="live-words")
 
 
 def figure(value: float) -> str:
