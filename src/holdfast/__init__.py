@@ -13,19 +13,23 @@ if TYPE_CHECKING:
     from .align.bridge import Bridge
     from .align.linear import Ridge
     from .align.procrustes import Procrustes
-    from .arrays import Vectors
+    from .arrays import Vectors, as_vectors
     from .encode.callable import CallableEncoder
     from .errors import HoldfastError
     from .hits import Hits
     from .items import Item
     from .measure.judgements import Judgements
+    from .source.memory import MemorySource
     from .space import Space, fingerprint, relation
     from .store.edge import EdgeStore
     from .store.memory import MemoryStore
     from .upgrade.engine import Engine
     from .upgrade.gallery import Gallery
     from .upgrade.ledger import Ledger
+    from .upgrade.mover import ReEmbed
     from .upgrade.plan import Plan
+    from .upgrade.project import Project
+    from .upgrade.side import Side
 
 __version__ = "0.1.0"
 
@@ -42,12 +46,17 @@ _HOMES = MappingProxyType(
         "Item": ".items",
         "Judgements": ".measure.judgements",
         "Ledger": ".upgrade.ledger",
+        "MemorySource": ".source.memory",
         "MemoryStore": ".store.memory",
         "Plan": ".upgrade.plan",
         "Procrustes": ".align.procrustes",
+        "Project": ".upgrade.project",
+        "ReEmbed": ".upgrade.mover",
         "Ridge": ".align.linear",
+        "Side": ".upgrade.side",
         "Space": ".space",
         "Vectors": ".arrays",
+        "as_vectors": ".arrays",
         "fingerprint": ".space",
         "relation": ".space",
     }
@@ -64,12 +73,17 @@ __all__ = [
     "Item",
     "Judgements",
     "Ledger",
+    "MemorySource",
     "MemoryStore",
     "Plan",
     "Procrustes",
+    "Project",
+    "ReEmbed",
     "Ridge",
+    "Side",
     "Space",
     "Vectors",
+    "as_vectors",
     "fingerprint",
     "relation",
 ]

@@ -19,7 +19,7 @@ from holdfast.upgrade.gallery import Gallery
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.mover import Copy
 from holdfast.upgrade.plan import Plan
-from holdfast.upgrade.project import Project, microseconds
+from holdfast.upgrade.project import Project
 from holdfast.upgrade.side import Side
 from tests.upgrade.test_project import Home
 
@@ -120,7 +120,7 @@ def test_a_gallery_moves_between_edge_and_qdrant_and_keeps_every_bit(tmp_path, t
     plan = Plan(mover="copy", merge="compatible", batch_size=16, max_batch_size=16)
     ledger = Ledger(tmp_path / "move.sqlite", time.time)
     ledger.begin(plan.model_dump(), space, space)
-    gallery = Gallery(Side(old), Side(new), ledger, mode=plan.merge, clock=microseconds)
+    gallery = Gallery(Side(old), Side(new), ledger, mode=plan.merge)
     engine = Engine(gallery, Copy(space), plan)
     asked = as_vectors(np.eye(8), space, "queries")
     filters = (None, {"n": {"gte": 30}}, {"x": {"lt": 3.0}}, {"not": {"tags": "a"}})

@@ -10,6 +10,7 @@ Models run outside of the turnstile.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
@@ -38,6 +39,11 @@ _GIVE_UP = "holdfast finish gives that up."
 _IF_DEAD = "once it is gone for good, name encoder = 'none' under [old] in its place."
 
 
+def microseconds() -> int:
+    """The clock of revisions."""
+    return time.time_ns() // 1_000
+
+
 class Gallery(Searches):
     """One search over one or two stores.
 
@@ -63,7 +69,7 @@ class Gallery(Searches):
         mode: Mode = "calibrated",
         calibrator: Calibrator | None = None,
         mover: Mover | None = None,
-        clock: Callable[[], int],
+        clock: Callable[[], int] = microseconds,
     ) -> None:
         super().__init__(old, new, ledger, mode, calibrator, mover)
         self._clock, self._latest = clock, 0

@@ -14,7 +14,6 @@ nothing. The folder of the gallery holds one store per space, the ledger, and fi
 from __future__ import annotations
 
 import re
-import time
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ class Parts:
 
     def ledger(self, readonly: bool = False) -> Ledger:
         """The record; made on first use unless only looked at."""
-        return Ledger(self.folder / "ledger.sqlite", time.time, readonly=readonly)
+        return Ledger(self.folder / "ledger.sqlite", readonly=readonly)
 
     def store(self, space: Space) -> VectorStore:
         """The store of a space, opened or made."""

@@ -23,7 +23,7 @@ from ..store.registry import drop_store
 from .backfill.quarantine import tolerated
 from .backfill.status import Status
 from .engine import Engine
-from .gallery import Gallery
+from .gallery import Gallery, microseconds
 from .intake import Built, Intake
 from .merge import check_mode
 from .mover import ReEmbed
@@ -33,14 +33,12 @@ from .place import check_place, placed
 from .plan import Plan, fitting
 from .priority.rank import Ranking, check_known, check_order
 from .record.records import Upgrade, refuse_under_way
-from .served import Served, microseconds
+from .served import Served
 from .watching.attend import attended
 from .watching.quality import Quality
 
 if TYPE_CHECKING:
     from ..align.choose import Choice
-
-__all__ = ["PAIRS", "Project", "microseconds"]
 
 PAIRS = 2_000  # documents encoded to fit a bridge
 _BATCH = 512

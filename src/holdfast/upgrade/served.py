@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -41,11 +40,6 @@ _ROLL_BACK = "go back and plan again: holdfast rollback, which asks no new model
 STORE = "store"  # key of the ledger: the kind of store that keeps what is served
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
 _FOLDER = "folder "  # key of the ledger, before a store's: the kind of store that lies there
-
-
-def microseconds() -> int:
-    """The clock of revisions."""
-    return time.time_ns() // 1_000
 
 
 class Served(Parts):
@@ -256,7 +250,7 @@ class Served(Parts):
             return None
         self._refuse_other_kind(ledger, store)
         self._refuse_half(ledger, store)
-        return Gallery(Side(store, encoder), clock=microseconds)
+        return Gallery(Side(store, encoder))
 
     def _two_sides(
         self, ledger: Ledger, upgrade: Upgrade, opened: ExitStack, needs_new: bool
@@ -289,7 +283,6 @@ class Served(Parts):
             mode=plan.merge,
             calibrator=calibrator(plan.calibrator),
             mover=self._mover(plan, upgrade, old, new_encoder) if plan.merge == "cascade" else None,
-            clock=microseconds,
         )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ class LedgerFile:
             refuses to read or to write it: what was to be written together was not written then.
     """
 
-    def __init__(self, path: Path | str, clock: Any, readonly: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, clock: Callable[[], float] = time.time, readonly: bool = False
+    ) -> None:
         self.path = Path(path)
         self._clock = clock
         self._lock = threading.RLock()
@@ -202,7 +205,7 @@ class LedgerFile:
     @property
     def now(self) -> float:
         """Seconds since 1970."""
-        return float(self._clock())
+        return self._clock()
 
     # who did what
 

@@ -37,7 +37,6 @@ from ..mover import Moved, Mover, ReEmbed, Translate
 from ..plan import Plan
 from ..price import characters
 from ..project import Project
-from ..served import microseconds
 from ..side import Side
 from .queueing import Times
 
@@ -242,9 +241,9 @@ def _upgraded(project: Project, rows: Rows, plan: Plan, mover: Mover) -> tuple[T
     spaces = (vectors.space, mover.target)
     with _trial_stores(project, spaces) as (home, (old, new)):
         old.upsert(rows.ids, vectors, rows.payloads, rows.revisions)
-        ledger = Ledger(home / "ledger.sqlite", time.time)
+        ledger = Ledger(home / "ledger.sqlite")
         ledger.begin(plan.model_dump(), *spaces)
-        gallery = Gallery(Side(old), Side(new), ledger, mode="by_rank", clock=microseconds)
+        gallery = Gallery(Side(old), Side(new), ledger, mode="by_rank")
         parts = []
         for size, until in ((_SMALL, 0.25), (_LARGE, 1.0)):
             how = Plan(batch_size=size, max_batch_size=size, order="random")
