@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import random
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -115,10 +114,10 @@ class World:
             for space, part in ((old, 0.0), (new, fail)):
                 store = open_store(self.store, folder / space.name, space, **self.options)
                 sides.append(Side(store, HashEncoder(space, part)))
-            ledger = Ledger(folder / "ledger.sqlite", time.time)
+            ledger = Ledger(folder / "ledger.sqlite")
             if ledger.upgrade() is None:
                 ledger.begin(self.plan.model_dump(), old, new)
-            gallery = Gallery(*sides, ledger, clock=lambda: time.time_ns() // 1000)
+            gallery = Gallery(*sides, ledger)
             if self.content:
                 gallery.follower = Follower(gallery, outside(self.content), every=0.02)
             return gallery

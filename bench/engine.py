@@ -133,10 +133,10 @@ class Moves:
         fill(old, self.twins.old)
         if upkeep:
             old.tend()
-        ledger = Ledger(self.folder / f"ledger-{self.made}.sqlite", time.time)
+        ledger = Ledger(self.folder / f"ledger-{self.made}.sqlite")
         plan = Plan(batch_size=BATCH, max_batch_size=BATCH)
         ledger.begin(plan.model_dump(), old.space, new.space)
-        gallery = Gallery(Side(old), Side(new), ledger, clock=lambda: time.time_ns() // 1000)
+        gallery = Gallery(Side(old), Side(new), ledger)
         engine = Engine(gallery, Ready(self.twins.new), plan)
         if not upkeep:
             engine._upkeep = NoUpkeep()  # type: ignore[assignment]
@@ -208,10 +208,10 @@ def _backfill(kind: str, rows: Vectors, contents: Sequence[Any], model: Any) -> 
         old = open_store(name, Path(folder) / "old", rows.space, **options)
         new = open_store(name, Path(folder) / "new", model.space, **options)
         fill(old, rows)
-        ledger = Ledger(Path(folder) / "ledger.sqlite", time.time)
+        ledger = Ledger(Path(folder) / "ledger.sqlite")
         plan = Plan()
         ledger.begin(plan.model_dump(), rows.space, model.space)
-        gallery = Gallery(Side(old), Side(new), ledger, clock=lambda: time.time_ns() // 1000)
+        gallery = Gallery(Side(old), Side(new), ledger)
         pairs = zip(names_of(len(rows)), contents, strict=True)
         engine = Engine(gallery, ReEmbed(MemorySource(Item(*pair) for pair in pairs), model), plan)
         begun = time.perf_counter()
@@ -240,7 +240,7 @@ def resuming(record: Record, items: int) -> None:
     old, new = Space("resume-old", 4), Space("resume-new", 4)
     with tempfile.TemporaryDirectory(prefix="holdfast-engine-") as folder:
         path = Path(folder) / "ledger.sqlite"
-        ledger = Ledger(path, time.time)
+        ledger = Ledger(path)
         ledger.begin(Plan().model_dump(), old, new)
         ledger.fill(names_of(items))
         ledger.done(range(1, items // 2 + 1))
@@ -249,9 +249,9 @@ def resuming(record: Record, items: int) -> None:
         seconds = []
         for _ in range(3):
             begun = time.perf_counter()
-            ledger = Ledger(path, time.time)
+            ledger = Ledger(path)
             sides = Side(MemoryStore(old)), Side(MemoryStore(new))
-            gallery = Gallery(*sides, ledger, clock=lambda: time.time_ns() // 1000)
+            gallery = Gallery(*sides, ledger)
             engine = Engine(gallery, Ready(Vectors(new, np.zeros((0, 4), np.float32))), Plan())
             engine.start()
             left = engine.status().todo

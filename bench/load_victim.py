@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, Listener
@@ -79,10 +78,10 @@ class World:
         for number, space in enumerate(self.spaces):
             store = open_store(self.store, folder / space.name, space, **self.options)
             sides.append(Side(store, Asked(self.vectors(folder, "queries", number))))
-        ledger = Ledger(folder / "ledger.sqlite", time.time)
+        ledger = Ledger(folder / "ledger.sqlite")
         if ledger.upgrade() is None:
             ledger.begin(plan.model_dump(), *self.spaces)
-        gallery = Gallery(*sides, ledger, mode=plan.merge, clock=lambda: time.time_ns() // 1000)
+        gallery = Gallery(*sides, ledger, mode=plan.merge)
         return gallery, Engine(gallery, Ready(self.vectors(folder, "items", 1)), plan)
 
 

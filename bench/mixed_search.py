@@ -95,7 +95,7 @@ class Bench:
             self.full_old = self._open(folder / "full-old", twins.old)
             old = self._open(folder / "old", twins.old)
         new = self._open(folder / "new", twins.new)
-        self.ledger = Ledger(folder / "ledger.sqlite", time.time)
+        self.ledger = Ledger(folder / "ledger.sqlite")
         plan = Plan(batch_size=1024, max_batch_size=1024)
         self.ledger.begin(plan.model_dump(), twins.old.space, twins.new.space)
         self.gallery = self._gallery(old, new)
@@ -122,9 +122,7 @@ class Bench:
             store.search(queries.take(slice(start, start + LISTENED)), K)
 
     def _gallery(self, old: Any, new: Any, **options: Any) -> Gallery:
-        return Gallery(
-            Side(old), Side(new), self.ledger, clock=lambda: time.time_ns() // 1000, **options
-        )
+        return Gallery(Side(old), Side(new), self.ledger, **options)
 
     def close(self) -> None:
         """Let go of the stores."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,7 +110,7 @@ class Run:
         self.models = {space: Lookup(space, data) for space in (OLD, NEW)}
         old, new = MemoryStore(OLD), MemoryStore(NEW)
         old.upsert(ids, Vectors(OLD, data.docs[OLD]), None, [1] * count)
-        self.ledger = Ledger(folder / "ledger.sqlite", time.time)
+        self.ledger = Ledger(folder / "ledger.sqlite")
         batch = max(1, EVERY * count // length)
         plan = Plan(merge="calibrated", batch_size=batch, max_batch_size=batch, seed=seed)
         self.ledger.begin(plan.model_dump(), OLD, NEW)
@@ -122,7 +121,6 @@ class Run:
             Side(new, self.models[NEW]),
             self.ledger,
             mode="calibrated",
-            clock=lambda: time.time_ns() // 1000,
         )
         source = MemorySource([Item(name, str(n)) for n, name in enumerate(ids)])
         self.engine = Engine(self.gallery, ReEmbed(source, self.models[NEW]), plan)

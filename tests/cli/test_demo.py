@@ -91,7 +91,7 @@ def test_killed_half_way_started_again_and_run_once_more(tmp_path):
     assert "is done already; --fresh runs it again" in told.stdout
     assert "holdfast rollback" in told.stdout
 
-    ledger = Ledger(folder / "gallery" / "ledger.sqlite", time.time)
+    ledger = Ledger(folder / "gallery" / "ledger.sqlite")
     (low,) = [r for r in ledger.findings() if r["finding"]["cell"] == "mixed@50%"]
     low["finding"].update(value=0.01, low=0.0, high=0.02)
     ledger.record(low)

@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -249,7 +248,7 @@ def test_a_lost_ledger_loses_no_items(planned):
     for file in (planned.folder / "gallery").glob("ledger.sqlite*"):
         file.unlink()
     assert "Build it first" in planned.refused("search", "w1")
-    Ledger(planned.folder / "gallery" / "ledger.sqlite", time.time).close()
+    Ledger(planned.folder / "gallery" / "ledger.sqlite").close()
     for command in (["search", "w1"], ["plan"]):
         told = planned.run(*command).stderr
         assert "expected the ledger of the upgrade that hid 60 of its 120 items" in told

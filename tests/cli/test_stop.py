@@ -201,7 +201,7 @@ def test_others_look_on_ask_for_a_pause_and_are_kept_out(slow):
 def test_a_wish_from_before_does_not_stop_a_new_run(planned):
     from holdfast.upgrade.ledger import Ledger
 
-    ledger = Ledger(planned.folder / "gallery" / "ledger.sqlite", time.time)
+    ledger = Ledger(planned.folder / "gallery" / "ledger.sqlite")
     ledger.ask("pause")
     ledger.close()
     assert planned.data("backfill")["state"] == "ready"

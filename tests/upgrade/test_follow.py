@@ -86,7 +86,7 @@ class Table:
 
 @pytest.fixture
 def world(tmp_path):
-    table, ledger = Table(), Ledger(tmp_path / "ledger.sqlite", time.time)
+    table, ledger = Table(), Ledger(tmp_path / "ledger.sqlite")
     old, new = Letters(OLD), Letters(NEW)
     plan = Plan(batch_size=4, max_batch_size=4, backoff=0.0)
     ledger.begin(plan.model_dump(), OLD, NEW)
@@ -94,7 +94,6 @@ def world(tmp_path):
         Side(MemoryStore(OLD), old),
         Side(MemoryStore(NEW), new),
         ledger,
-        clock=lambda: time.time_ns() // 1000,
     )
     gallery.follower = Follower(gallery, table, every=0.005)
     table.write(**{f"d{n}": f"text {n}" for n in range(20)})

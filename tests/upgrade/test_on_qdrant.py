@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from contextlib import closing
 
 import numpy as np
@@ -118,7 +117,7 @@ def test_a_gallery_moves_between_edge_and_qdrant_and_keeps_every_bit(tmp_path, t
     old.upsert(names, rows, payloads, list(range(60)))
     before_rows = old.get(names)
     plan = Plan(mover="copy", merge="compatible", batch_size=16, max_batch_size=16)
-    ledger = Ledger(tmp_path / "move.sqlite", time.time)
+    ledger = Ledger(tmp_path / "move.sqlite")
     ledger.begin(plan.model_dump(), space, space)
     gallery = Gallery(Side(old), Side(new), ledger, mode=plan.merge)
     engine = Engine(gallery, Copy(space), plan)

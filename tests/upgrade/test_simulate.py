@@ -230,7 +230,7 @@ def _took(home, attempt):
     rows = np.random.default_rng(0).normal(size=(len(names), 16))
     old.upsert(names, as_vectors(rows, old.space, "test"))
     plan = Plan(workers=2, batch_size=8, max_batch_size=8, merge="by_rank")
-    ledger = Ledger(home.folder / f"run{attempt}.sqlite", time.time)
+    ledger = Ledger(home.folder / f"run{attempt}.sqlite")
     ledger.begin(plan.model_dump(), old.space, new.space)
     gallery = Gallery(Side(old), Side(new), ledger, mode="by_rank", clock=Clock(1))
     executor = Threads(2)
