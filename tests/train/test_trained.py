@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -214,6 +215,34 @@ def test_a_stopped_training_ends_with_the_same_bits(home):
     assert same_bits(whole.model, again.model)
     assert min(steps) > whole_epoch(path)
     assert not list(home.glob(".*training"))  # nothing is left behind
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_who_interrupts_a_training_is_told_what_is_kept(home, monkeypatch, signals):
+    path = recipe(home, 1, FIRST)
+    whole = Job(path).run().trained
+    (home / "1.safetensors").unlink()
+    steps = 3 * whole_epoch(path)
+
+    def interrupted(show, batch):
+        def listen(event):
+            if (event.what, event.step) == ("step", 10):
+                for _ in range(signals):
+                    signal.raise_signal(signal.SIGINT)
+
+        return listen
+
+    with monkeypatch.context() as patched:
+        patched.setattr("holdfast.train.job.steps_done", interrupted)
+        result = CliRunner().invoke(main, ["train", str(path), "--json"])
+    assert (result.exit_code, result.stdout) == (130, "")
+    told = json.loads(result.stderr)
+    again = "Give the same command again: it goes on"
+    kept = f" at {10 / steps:.2%}" if signals == 1 else " from its last checkpoint"
+    assert told["fix"] == f"{again}{kept.replace('%', ' %')}."
+    assert told["message"] == f"Interrupted. {told['fix']}"
+    assert CliRunner().invoke(main, ["train", str(path)]).exit_code == 0
+    assert same_bits(Trained.load(home / "1.safetensors").model, whole.model)
 
 
 def whole_epoch(path):

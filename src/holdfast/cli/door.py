@@ -95,7 +95,8 @@ class _Leaving:
         elif isinstance(error, click.exceptions.Abort):
             interrupted = isinstance(error.__cause__, KeyboardInterrupt)
             self.code = INTERRUPTED if interrupted else NOT_DONE
-            self._say(_parts(error, "Interrupted." if interrupted else "Nothing was done."))
+            said, fix = "Interrupted." if interrupted else "Nothing was done.", str(error)
+            self._say(_parts(error, f"{said} {fix}".rstrip(), fix))
         elif isinstance(error, click.ClickException):
             context = getattr(error, "ctx", None)
             fix = f"See: {context.command_path} --help" if context else ""

@@ -9,6 +9,7 @@ import click
 
 from .face import Face, command
 from .progress import bar
+from .share import percent
 from .tables import facts
 from .wish import Wish
 
@@ -29,13 +30,19 @@ def train(face: Face, recipe: Path) -> None:
     from ..train.job import Job, steps_done
 
     job = Job(recipe, opened)
-    with Wish(face.talks) as wish, bar(face, "train") as show:
+    kept = "from its last checkpoint"
+    try:
+        with Wish(face.talks) as wish, bar(face, "train") as show:
 
-        def stop(event: Event) -> None:
-            if wish.name and event.what in {"task", "step"}:
-                raise KeyboardInterrupt
+            def stop(event: Event) -> None:
+                nonlocal kept
+                if wish.name and event.what in {"task", "step"}:
+                    kept = f"at {percent(event.step / event.steps)}"
+                    raise KeyboardInterrupt
 
-        outcome = job.run((steps_done(show, job.config.budget.batch), stop))
+            outcome = job.run((steps_done(show, job.config.budget.batch), stop))
+    except KeyboardInterrupt as cause:
+        raise click.Abort(f"Give the same command again: it goes on {kept}.") from cause
     found = _judged(job, outcome)
     space, known = outcome.trained.space, outcome.relation
     data: dict[str, Any] = {

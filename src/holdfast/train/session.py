@@ -45,9 +45,11 @@ def settled(recipe: Recipe) -> Iterator[None]:
     strict = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
     with torch.random.fork_rng(devices=devices):
+        if not recipe.deterministic:
+            yield
+            return
         try:
-            if recipe.deterministic:
-                torch.use_deterministic_algorithms(True)
+            torch.use_deterministic_algorithms(True)
             yield
         finally:
             torch.use_deterministic_algorithms(strict, warn_only=warn)
