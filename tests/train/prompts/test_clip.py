@@ -1,6 +1,7 @@
 """Prompts in a CLIP: nothing changes without any, and nothing but them is learned."""
 
 import math
+import re
 
 import pytest
 
@@ -10,7 +11,7 @@ pytest.importorskip("transformers")
 import numpy as np  # noqa: E402
 from transformers import CLIPConfig, CLIPModel  # noqa: E402
 
-from holdfast.errors import ArtifactError, InvalidInput  # noqa: E402
+from holdfast.errors import ArtifactError, DimensionMismatch, InvalidInput  # noqa: E402
 from holdfast.train.model import digest  # noqa: E402
 from holdfast.train.prompts.clip import PromptedClip  # noqa: E402
 from tests.train.prompts.tiny import (  # noqa: E402
@@ -224,3 +225,24 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(InvalidInput, match="padded on the right"):
         PromptedClip(clip(), left, depth=LAYERS).text_vectors(NAMES)
     assert np.isfinite(both(prompted())[0].numpy()).all()
+
+
+@pytest.mark.parametrize("image_mode", ["accumulate", None])
+@pytest.mark.parametrize(
+    "shape",
+    [(3, 16, 16), (2, 16, 16), (2, 1, 16, 16), (2, 3, 8, 8), (2, 16, 16, 3), (0, 3, 16, 16)],
+)
+def test_pictures_that_the_model_does_not_take_are_refused(shape, image_mode):
+    made = prompted(image_mode=image_mode)
+    expected = r"PromptedClip: expected a tensor \(b, 3, 16, 16\) of one picture or more, got "
+    with pytest.raises(DimensionMismatch, match=expected + re.escape(str(shape))):
+        made.image_vectors(torch.zeros(shape))
+    with pytest.raises(DimensionMismatch, match=f"{expected}ndarray"):
+        made.image_vectors(np.zeros(shape))
+
+
+@pytest.mark.parametrize("texts", ["a dog", []])
+def test_texts_come_in_a_list(texts):
+    """Of a text alone each letter would be a text."""
+    with pytest.raises(InvalidInput, match="a list of one text or more, got"):
+        prompted().text_vectors(texts)

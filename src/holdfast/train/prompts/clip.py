@@ -100,12 +100,22 @@ class PromptedClip(nn.Module):
         return as_tokens(self.tokenize(list(texts)), self.prompts.device)
 
     def text_vectors(self, texts: Sequence[str] | Tokens) -> Tensor:
-        """(c, d) unit rows of texts, or of their `tokens`."""
+        """(c, d) unit rows of texts, or of their `tokens`.
+
+        Raises:
+            InvalidInput: No text, one alone outside a list, or one that is too long.
+        """
+        if isinstance(texts, str) or not len(texts):
+            raise InvalidInput("PromptedClip", "a list of one text or more", repr(texts)[:80])
         tokens = self.tokens(texts) if isinstance(texts[0], str) else texts
         return unit(text_rows(self.clip, tokens, self.prompts, self.text_mode))  # type: ignore[arg-type]
 
     def image_vectors(self, images: Tensor) -> Tensor:
-        """(b, d) unit rows of (b, 3, height, width) pictures as the model wants them."""
+        """(b, d) unit rows of (b, 3, height, width) pictures as the model wants them.
+
+        Raises:
+            DimensionMismatch: No pictures, or others than the model takes.
+        """
         if self.bridge is None or self.image_mode is None:
             nothing = self.prompts.new_zeros(0, 0, self.clip.visual_projection.in_features)
             return unit(image_rows(self.clip, images, nothing, "replace"))

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import InvalidInput
+from ...errors import DimensionMismatch, InvalidInput
 from ..tensors import Tensor, torch
 from .slots import Mode, held, placed
 
@@ -87,8 +87,21 @@ def image_rows(clip: Any, pixels: Tensor, prompts: Tensor, mode: Mode) -> Tensor
     """(b, d) rows of pictures, not scaled; the prompts stand behind the patches.
 
     They have no positions, and only those of the first layer pass the norm before it.
+
+    Raises:
+        DimensionMismatch: No pictures, or others than the tower takes.
     """
     tower = clip.vision_model
+    side = tower.embeddings.image_size
+    wanted = (tower.embeddings.patch_embedding.in_channels, side, side)
+    shape = tuple(pixels.shape) if torch.is_tensor(pixels) else type(pixels).__name__
+    if shape[1:] != wanted or not len(pixels):
+        raise DimensionMismatch(
+            "PromptedClip",
+            f"a tensor (b, {', '.join(map(str, wanted))}) of one picture or more",
+            str(shape),
+            "Let the image processor of the model make it.",
+        )
     states = tower.embeddings(pixels)
     end = states.shape[1]
     for number, layer in enumerate(tower.encoder.layers):
