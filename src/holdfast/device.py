@@ -30,7 +30,7 @@ def check_device(asked: str | None, owner: str) -> None:
             owner,
             "one that torch has on this machine",
             f"{asked!r}: {got}",
-            'Leave it out for the best there is, or set "cpu".',
+            'Set "cpu", or leave it out.',
         )
 
 

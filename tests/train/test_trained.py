@@ -447,6 +447,7 @@ def test_a_model_that_finds_less_than_the_one_before_is_not_praised(home):
         (np.full((2, 3), np.nan), ["a", "b"], r"wild.npz: expected finite .* in vector 0\.$"),
         (np.full((2, 3), 1e300), ["a", "b"], r"wild.npz: expected finite"),
         (np.ones((2, 0)), ["a", "b"], r"\(n, d\) vectors"),
+        (np.ones((2, 3), complex), ["a", "b"], r"wild.npz: expected real numbers, got complex"),
         (np.ones((2, 3)), ["a"], r"\(2, 3\) and 1"),
         (np.ones((2, 3)), ["a", ""], "'' at place 1"),
         (np.ones((2, 3)), [1.0, np.nan], "nan at place 1"),
@@ -475,6 +476,9 @@ def test_labels_are_texts_and_numbers(home):
     (home / "few.jsonl").write_text('{"vector": [1.0], "label": null}', encoding="utf-8")
     with pytest.raises(ConfigError, match="None at place 0"):
         read_data(home / "few.jsonl", PicturesConfig(), None)
+    (home / "few.npz").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"few.npz: expected vectors and labels, got EOFError"):
+        read_data(home / "few.npz", PicturesConfig(), None)
 
 
 def test_pictures_of_another_size_than_those_of_the_model_before_are_refused(home):
@@ -661,6 +665,15 @@ def test_the_command_says_what_it_made(home):
     assert told["held_out"]["new/new"] == pytest.approx(hit.mean())
     code, _ = train(Path("nowhere.toml"))
     assert code == 2
+
+
+def test_one_class_alone_says_nothing_of_a_model(home):
+    """Whatever is found is of its class."""
+    recipe(home, 1, FIRST, "learned")
+    recipe(home, 2, f'{SECOND}\nclasses = ["c1"]', "aligned", "alignment")
+    CliRunner().invoke(main, ["train", str(home / "1.toml"), "--quiet"])
+    result = CliRunner().invoke(main, ["train", str(home / "2.toml"), "--json"])
+    assert json.loads(result.stdout)["held_out"] == {}
 
 
 def test_a_plan_follows_from_the_relation(home):

@@ -108,7 +108,7 @@ def read_data(path: Path, pictures: PicturesConfig, opened: Opened | None) -> La
             return _vectors(rows, [record["label"] for record in records], path)
     except ConfigError:
         raise
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as cause:
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as cause:
         raise ConfigError(
             str(path),
             "vectors and labels",
@@ -137,6 +137,8 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 
 def _vectors(rows: Any, labels: list[Any], path: Path) -> Labelled:
+    if np.iscomplexobj(rows):  # of which numpy would keep the real part, with a warning
+        raise ConfigError(str(path), "real numbers", "complex ones")
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         array = np.asarray(rows, dtype=np.float32)
     if array.ndim != 2 or len(array) != len(labels) or not array.size:
