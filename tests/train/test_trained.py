@@ -17,6 +17,7 @@ pytest.importorskip("PIL", reason="its pictures need Pillow")
 from click.testing import CliRunner  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from holdfast import artifact  # noqa: E402
 from holdfast.cli import main  # noqa: E402
 from holdfast.encode.check import check_encoder  # noqa: E402
 from holdfast.encode.pictures import opened  # noqa: E402
@@ -577,6 +578,30 @@ def test_files_that_are_no_models_are_refused(home):
         open_model("trained", path=home / "1.safetensors", revision="x")
     with pytest.raises(ConfigError, match="no path"):
         open_model("trained")
+
+
+@pytest.mark.parametrize("changed", ["head", "space", "weights", "none"])
+def test_a_file_that_is_not_understood_or_whole_is_refused_by_its_name(home, changed):
+    """A word of a later version, a part that is not there, one bit of one weight."""
+    Job(recipe(home, 1, FIRST)).run()
+    path = home / "1.safetensors"
+    read = artifact.load(path, "trained-model")
+    meta, arrays = {**read.meta}, {**read.arrays}
+    if changed == "head":
+        meta["head"] = {**meta["head"], "kind": "spiral"}
+    elif changed == "space":
+        del meta["space"]
+    elif changed == "weights":
+        arrays["weights/0"] = arrays["weights/0"].copy()
+        arrays["weights/0"].view(np.uint8).flat[0] ^= 1
+    artifact.save(path, artifact.Artifact("trained-model", arrays, meta))
+    if changed == "none":
+        assert Trained.load(path).version == 1
+        return
+    expected = {"head": "Holdfast understands, got Valid", "space": "got KeyError: 'space'"}
+    wanted = expected.get(changed, "the weights that were saved, got others")
+    with pytest.raises(ArtifactError, match=rf"1.safetensors: expected .*{wanted}"):
+        Trained.load(path)
 
 
 def test_json_lines_say_the_same_as_arrays(home):

@@ -134,7 +134,8 @@ class ModelEncoder:
                     f"the text {content[:40]!r}",
                     _OF_TEXTS,
                 )
-        return torch.from_numpy(np.stack([np.asarray(c, dtype=np.float32) for c in contents]))
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused in the answer
+            return torch.from_numpy(np.stack([np.asarray(c, dtype=np.float32) for c in contents]))
 
     def __repr__(self) -> str:
         return f"ModelEncoder({self.space})"

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import artifact
-from ..errors import EncoderError, UnfitContent
+from ..errors import ArtifactError, EncoderError, HoldfastError, UnfitContent
 from ..items import Content
 from ..space import Space
 from . import blueprint
@@ -18,7 +18,7 @@ from .blueprint import BackboneConfig, HeadConfig, PicturesConfig
 from .checkpoint import Arrays, fill, flat, restored
 from .encoder import ModelEncoder
 from .interface import Interface
-from .model import Model, frozen
+from .model import Model, digest, frozen
 from .tensors import Tensor, torch
 
 KIND = "trained-model"
@@ -57,6 +57,7 @@ class Trained:
         arrays: Arrays = {}
         meta = {
             "weights": flat(dict(self.model.state_dict()), "weights", arrays),
+            "digest": digest(self.model),
             "space": self.space.to_json(),
             "interface": self.interface.to_json(),
             "backbone": self.backbone.model_dump(),
@@ -74,15 +75,35 @@ class Trained:
         """Read what `save` wrote.
 
         Raises:
-            ArtifactError: Missing, of another kind, or weights that do not fit the description.
+            ArtifactError: Missing, of another kind, not understood, or weights that are not those
+                that were saved.
         """
         read = artifact.load(path, KIND)
+        try:
+            return cls._of(read, str(path))
+        except ArtifactError:
+            raise
+        except (HoldfastError, KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise ArtifactError(
+                str(path),
+                "a model that this version of Holdfast understands",
+                f"{type(cause).__name__}: {cause}",
+                "Train it again, or restore the file from a copy.",
+            ) from cause
+
+    @classmethod
+    def _of(cls, read: artifact.Artifact, path: str) -> Trained:
         meta = dict(read.meta)
         table = Interface.from_json(meta["interface"])
         parts = BackboneConfig(**meta["backbone"]), HeadConfig(**meta["head"])
         shape, old_dim = tuple(meta["shape"]), meta["old_dim"]
         made = blueprint.model(parts, shape, table, old_dim)
-        fill(made, restored(meta["weights"], read.arrays), str(path))
+        fill(made, restored(meta["weights"], read.arrays), path)
+        found = digest(made)
+        if meta.get("digest", found) != found:  # older files have none
+            raise ArtifactError(
+                path, "the weights that were saved", "others", "Restore the file from a copy."
+            )
         pictures = meta["pictures"]
         return cls(
             frozen(made),
