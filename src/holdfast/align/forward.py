@@ -49,22 +49,6 @@ class Forward(Residual):
 
     name: ClassVar[str] = "forward"
 
-    def __init__(
-        self,
-        hidden: Sequence[int] = (256, 256),
-        epochs: int = 50,
-        batch: int = 256,
-        rate: float = 1e-3,
-        held_out: float = 0.2,
-        seed: int = 0,
-    ) -> None:
-        self.hidden = hidden
-        self.epochs = epochs
-        self.batch = batch
-        self.rate = rate
-        self.held_out = held_out
-        self.seed = seed
-
 
 class FastFill(Forward):
     """A forward transform that also predicts, row by row, how far it is from the truth.

@@ -50,22 +50,6 @@ class ReverseQuery(Residual):
 
     name: ClassVar[str] = "reverse_query"
 
-    def __init__(
-        self,
-        hidden: Sequence[int] = (256, 256),
-        epochs: int = 50,
-        batch: int = 256,
-        rate: float = 1e-3,
-        held_out: float = 0.2,
-        seed: int = 0,
-    ) -> None:
-        self.hidden = hidden
-        self.epochs = epochs
-        self.batch = batch
-        self.rate = rate
-        self.held_out = held_out
-        self.seed = seed
-
 
 class MetricCompatible(Residual):
     """A reverse query transform trained so that old and new scores can be merged as they are.
@@ -139,18 +123,13 @@ class MetricCompatible(Residual):
         held_out: float = 0.2,
         seed: int = 0,
     ) -> None:
-        self.hidden = hidden
+        super().__init__(hidden, epochs, batch, rate, held_out, seed)
         self.negatives = negatives
         self.head = head
         self.metric = metric
         self.weight = weight
         self.temperature = temperature
         self.neighbours = neighbours
-        self.epochs = epochs
-        self.batch = batch
-        self.rate = rate
-        self.held_out = held_out
-        self.seed = seed
 
     @property
     def head_(self) -> ResidualMLP:

@@ -55,9 +55,4 @@ class ResidualMLP(Residual):
         held_out: float = 0.2,
         seed: int = 0,
     ) -> None:
-        self.hidden = hidden
-        self.epochs = epochs
-        self.batch = batch
-        self.rate = rate
-        self.held_out = held_out
-        self.seed = seed
+        super().__init__(hidden, epochs, batch, rate, held_out, seed)

@@ -47,17 +47,26 @@ class Residual(Affine):
 
     _normalised: ClassVar[bool] = True  # whether a BatchNorm follows each hidden layer
 
-    hidden: Sequence[int]
-    epochs: int
-    batch: int
-    rate: float
-    held_out: float
-    seed: int
-
     widths_: IntArray
     parameters_: Float64Array
     epoch_: int
     losses_: Float64Array
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (256, 256),
+        epochs: int = 50,
+        batch: int = 256,
+        rate: float = 1e-3,
+        held_out: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.epochs = epochs
+        self.batch = batch
+        self.rate = rate
+        self.held_out = held_out
+        self.seed = seed
 
     @property
     def promises(self) -> Promises:
