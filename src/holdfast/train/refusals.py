@@ -12,6 +12,7 @@ from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from .job import Job
+    from .trained import Trained
 
 
 def refuse(job: Job) -> None:
@@ -25,7 +26,8 @@ def refuse(job: Job) -> None:
     if len(job.split[0]) < 2:
         raise ConfigError(f"{who}: data", "two items to train on", str(len(job.split[0])))
     check_device(job.config.budget.device, f"{who}: budget.device")
-    if job.before is None:
+    old = job.before
+    if old is None:
         if job.config.start == "deployed":
             raise ConfigError(f"{who}: start", "a model `before` to go on from", "none")
         if len(job.data.known) < 2:
@@ -33,20 +35,18 @@ def refuse(job: Job) -> None:
                 f"{who}: data", "two classes to tell apart", f"{job.data.known[0]!r} alone"
             )
         return
-    _pictured(job, who)
+    _pictured(job, old, who)
     if job.config.start == "deployed":
-        _goes_on(job, who)
+        _goes_on(job, old, who)
     if job.config.start == "deployed" or job.config.loss.compares:
-        _same_inputs(job, who)
+        _same_inputs(job, old, who)
     if job.config.loss.compares:
-        _compared(job, who)
+        _compared(job, old, who)
 
 
-def _goes_on(job: Job, who: str) -> None:
+def _goes_on(job: Job, old: Trained, who: str) -> None:
     """What goes on is the model before: it is built as it was."""
-    config, old = job.config, job.before
-    if old is None:
-        return
+    config = job.config
     if config.head.kind == "aligned":
         raise ConfigError(
             f"{who}: start",
@@ -67,10 +67,9 @@ def _goes_on(job: Job, who: str) -> None:
             )
 
 
-def _same_inputs(job: Job, who: str) -> None:
+def _same_inputs(job: Job, old: Trained, who: str) -> None:
     """Both models answer to every input."""
-    old = job.before
-    if old is not None and job.data.shape != old.shape:
+    if job.data.shape != old.shape:
         raise ConfigError(
             f"{who}: data",
             f"inputs of the shape {old.shape}, which the model before answers to as well",
@@ -78,9 +77,9 @@ def _same_inputs(job: Job, who: str) -> None:
         )
 
 
-def _pictured(job: Job, who: str) -> None:
+def _pictured(job: Job, old: Trained, who: str) -> None:
     """Pictures become the inputs that they were for the model before."""
-    wanted = None if job.before is None else job.before.pictures
+    wanted = old.pictures
     if wanted and "pictures" in job.config.model_fields_set and job.config.pictures != wanted:
         raise ConfigError(
             f"{who}: pictures",
@@ -90,11 +89,9 @@ def _pictured(job: Job, who: str) -> None:
         )
 
 
-def _compared(job: Job, who: str) -> None:
+def _compared(job: Job, old: Trained, who: str) -> None:
     """There is something that the loss can compare with the vectors of the model before."""
-    config, old = job.config, job.before
-    if old is None:
-        return
+    config = job.config
     kind, head = config.loss.kind, config.head.kind
     if kind == "lce" and head != "learned":
         raise ConfigError(
@@ -118,7 +115,7 @@ def _compared(job: Job, who: str) -> None:
             f'head.kind = "{head}"',
             'Take "learned" or "simplex", or another loss.',
         )
-    length = _length(job)
+    length = _length(job, old)
     if length != old.space.dim:
         raise ConfigError(
             f"{who}: loss.kind",
@@ -128,13 +125,13 @@ def _compared(job: Job, who: str) -> None:
         )
 
 
-def _length(job: Job) -> int:
+def _length(job: Job, old: Trained) -> int:
     """Of what is compared with the vectors of the model before."""
     config = job.config
     if config.head.kind == "simplex":
         return job.table.dim
     shares = config.head.kind in {"aligned", "one-hot"}  # its first coordinates are the old ones
-    if job.before is not None and (shares or config.start == "deployed"):
-        return job.before.space.dim
+    if shares or config.start == "deployed":
+        return old.space.dim
     mlp = config.backbone.kind == "mlp"
     return config.backbone.dim if mlp else 4 * config.backbone.width
