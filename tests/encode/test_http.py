@@ -359,6 +359,33 @@ def test_a_slow_answer_is_followed_by_a_good_one(serve):
     assert (len(endpoint.asked), waits) == (2, [1.0])
 
 
+@pytest.mark.parametrize(
+    "host", ["a..b", "...", "a" * 70 + ".example", "xn--a", "", "[::1", "127.0.0.1:abc", "a\nb"]
+)
+def test_an_address_that_no_server_can_have_is_named_and_asked_once(host):
+    waits = []
+    encoder = HttpEncoder(f"http://{host}/v1", "toy", DIM, retry=Retry(sleep=waits.append))
+    with encoder, pytest.raises(EncoderMisconfigured, match=r"expected an address, .*base_url"):
+        encoder.encode(["a"], "query")
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "got"),
+    [
+        ("HTTP_PROXY", "nonsense://127.0.0.1:1", "ValueError: Unknown scheme"),
+        ("HTTP_PROXY", "http://somebody:hun#ter2@127.0.0.1:1", "the address of a proxy"),
+        ("SSL_CERT_FILE", "/nowhere/at/all.pem", "FileNotFoundError"),
+    ],
+)
+def test_an_environment_in_which_nothing_can_be_asked_is_named(monkeypatch, variable, value, got):
+    monkeypatch.setenv(variable, value)
+    encoder = HttpEncoder("http://example.invalid/v1", "toy", DIM)
+    with pytest.raises(EncoderMisconfigured, match=f"got {got}.*Check HTTP_PROXY") as caught:
+        encoder.encode(["a"], "query")
+    assert "hun" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_nobody_there_is_unavailable():
     waits = []
     retry = Retry(tries=2, first=1.0, sleep=waits.append, jitter=lambda: 0.0)

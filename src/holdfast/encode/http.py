@@ -193,9 +193,20 @@ class HttpEncoder:
                 limits = httpx.Limits(
                     max_connections=None, max_keepalive_connections=self.concurrency
                 )
-                client = httpx.Client(timeout=self.timeout, limits=limits)
+                try:
+                    client = httpx.Client(timeout=self.timeout, limits=limits)
+                except (OSError, ValueError, ImportError) as cause:
+                    raise self._astray(f"{type(cause).__name__}: {cause}") from cause
+                except httpx.InvalidURL:  # what it says may be part of a proxy's password
+                    raise self._astray("the address of a proxy that is none") from None
                 self._opened = client, ThreadPoolExecutor(self.concurrency, "holdfast-http")
             return self._opened
+
+    def _astray(self, got: str) -> EncoderMisconfigured:
+        """What httpx reads of the environment does not let it begin."""
+        wanted = "a proxy and certificates that httpx can use"
+        fix = "Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE."
+        return EncoderMisconfigured(self._owner, wanted, got, fix)
 
     def _ask(self, texts: list[str], role: Role) -> FloatArray:
         """Rows of one request, tried as often as `retry` says."""
@@ -224,7 +235,7 @@ class HttpEncoder:
         headers = {"Accept-Encoding": ASKED}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        client, _ = self._open()
+        httpx, (client, _) = need("httpx"), self._open()
         address = f"{self.base_url.rstrip('/')}/embeddings"
         try:
             with self._turn.of(role):
@@ -237,11 +248,12 @@ class HttpEncoder:
                         lambda: monotonic() > until,
                         self._owner,
                     )
-        except need("httpx").InvalidURL as cause:
+        # A host that no name can be is found in several ways, the last by the resolver.
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as cause:
             raise EncoderMisconfigured(
                 self._owner, "an address", f"none: {cause}", _SETTINGS[405]
             ) from cause
-        except need("httpx").RequestError as cause:
+        except httpx.RequestError as cause:
             raise EncoderUnavailable(
                 self._owner,
                 "an answer",
