@@ -118,6 +118,48 @@ def test_numbers_that_are_not_finite_are_no_payload(tmp_path):
     ]
 
 
+def test_columns_of_string_views_and_of_nothing(tmp_path):
+    view = arrow.string_view()
+    columns = {
+        "id": arrow.array(["a", "b", "c", "d", "e"], view),
+        "text": arrow.array([f"text {i}" for i in range(5)], view),
+        "tags": arrow.array([["x", None], [], None, ["y"], ["z"]], arrow.list_(view)),
+        "none": arrow.nulls(5),
+    }
+    source = ParquetSource(write(tmp_path / "x.parquet", columns), payload=["tags", "none"])
+    want = [
+        Item(name, f"text {i}", {} if tags is None else {"tags": tags})
+        for i, (name, tags) in enumerate(
+            zip("abcde", [["x", None], [], None, ["y"], ["z"]], strict=True)
+        )
+    ]
+    assert source.scan(limit=2).items == want[:2]
+    assert source.get(["c"]) == [want[2]]
+    assert source.get(["e", "a"]) == [want[4], want[0]]
+
+
+@pytest.mark.parametrize("mark", [b"the id of c", b"text of c"])
+@pytest.mark.parametrize("compression", ["none", "snappy"])
+def test_damage_within_a_column_is_named(tmp_path, mark, compression):
+    columns = {
+        "id": [f"the id of {x}" for x in "abc"],
+        "text": [f"text of {x}" for x in "abc"],
+    }
+    path = tmp_path / "x.parquet"
+    parquet.write_table(
+        arrow.table(columns),
+        path,
+        compression=compression,
+        use_dictionary=False,
+        write_statistics=False,
+    )
+    plain = path.read_bytes()
+    at = plain.index(mark[-6:])  # snappy refers to what was there before
+    path.write_bytes(plain[: at - 4] + b"\xff" * 10 + plain[at + 6 :])
+    with pytest.raises(SourceError, match=r"x\.parquet: expected readable columns"):
+        ParquetSource(path).scan()
+
+
 def test_scattered_ids_unpack_the_file_once_and_leave_nothing_behind(tmp_path, monkeypatch):
     folder = tmp_path / "tmp"
     folder.mkdir()

@@ -6,7 +6,8 @@ import os
 import tempfile
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -83,6 +84,10 @@ class ParquetSource(Filed):
         self._unpacked: _Pieces | None = None
         self._held: tuple[int, Any] | None = None
         self._check_texts()
+        kinds = self._file.schema_arrow
+        self._schema = self._arrow.schema(
+            [(name, _plain(kinds.field(name).type)) for name in self._fields.columns]
+        )
         self._row = self._index()
 
     def _check_columns(self) -> None:
@@ -128,15 +133,16 @@ class ParquetSource(Filed):
     def _index(self) -> dict[str, int]:
         rows: dict[str, int] = {}
         count = 0
-        for batch in self._file.iter_batches(batch_size=_BATCH, columns=[self._fields.id]):
-            for value in batch.column(self._fields.id).to_pylist():
-                place = f"{self.path} row {count}"
-                name = self._fields.id_of({self._fields.id: value}, place)
-                if rows.setdefault(name, count) != count:
-                    raise SourceError(
-                        place, "an id of its own", f"{name!r}, as in row {rows[name]}"
-                    )
-                count += 1
+        with self._readable():
+            for batch in self._file.iter_batches(batch_size=_BATCH, columns=[self._fields.id]):
+                for value in batch.column(self._fields.id).to_pylist():
+                    place = f"{self.path} row {count}"
+                    name = self._fields.id_of({self._fields.id: value}, place)
+                    if rows.setdefault(name, count) != count:
+                        raise SourceError(
+                            place, "an id of its own", f"{name!r}, as in row {rows[name]}"
+                        )
+                    count += 1
         self._watch.check()
         return rows
 
@@ -144,7 +150,7 @@ class ParquetSource(Filed):
         """Items of rising rows, one piece of the file after the other."""
         items: list[Item] = []
         at = 0
-        with self._lock:
+        with self._lock, self._readable():
             pieces = self._pieces(rows)
             while at < len(rows):
                 piece = pieces.of(rows[at])
@@ -156,6 +162,14 @@ class ParquetSource(Filed):
                     items.append(self._fields.item(record, f"{self.path} row {row}"))
                 at = stop
         return items
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Damage that only shows when a column is read, or made text."""
+        try:
+            yield
+        except (OSError, UnicodeDecodeError, self._arrow.ArrowException) as cause:
+            raise SourceError(str(self.path), "readable columns", str(cause)) from cause
 
     def _pieces(self, rows: Sequence[int]) -> _Pieces:
         """Where to read: row groups while rows stay together, the unpacked file otherwise."""
@@ -172,7 +186,7 @@ class ParquetSource(Filed):
     def _unpack(self) -> _Pieces:
         """Write the needed columns where any row is one short read away."""
         arrow, ipc = self._arrow, need("pyarrow.ipc")
-        schema = arrow.schema([self._plain(name) for name in self._fields.columns])
+        schema = self._schema
         number, path = tempfile.mkstemp()
         os.close(number)
         try:
@@ -200,25 +214,13 @@ class ParquetSource(Filed):
 
         return _Pieces(list(accumulate(sizes)), read)
 
-    def _plain(self, name: str) -> Any:
-        """A column without a dictionary, which would have to be one and the same throughout."""
-        kind = self._file.schema_arrow.field(name).type
-        if self._arrow.types.is_dictionary(kind):
-            kind = kind.value_type
-        return self._arrow.field(name, kind)
-
     def _group(self, group: int) -> Any:
         self._watch.check()
         if self._held is None or self._held[0] != group:
             self._held = None  # let go of the old one before reading the new one
-            try:
-                table = self._file.read_row_group(group, columns=self._fields.columns)
-            except (OSError, self._arrow.ArrowException) as cause:
-                raise SourceError(
-                    f"{self.path} row group {group}", "readable columns", str(cause)
-                ) from cause
+            table = self._file.read_row_group(group, columns=self._schema.names)
             self._watch.check()
-            self._held = (group, table)
+            self._held = (group, table.select(self._schema.names).cast(self._schema))
         return self._held[1]
 
 
@@ -241,11 +243,26 @@ def _opened(path: Path) -> Any:
         raise SourceError(str(path), "a Parquet file", str(cause)) from cause
 
 
+def _plain(kind: Any) -> Any:
+    """A type without dictionaries, which would have to be one and the same throughout, and
+    without views, of which no rows can be taken.
+    """
+    arrow = need("pyarrow")
+    if arrow.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if arrow.types.is_string_view(kind):
+        return arrow.large_string()
+    if arrow.types.is_list(kind) or arrow.types.is_large_list(kind):
+        return arrow.large_list(kind.value_field.with_type(_plain(kind.value_type)))
+    return kind
+
+
 def _is_text(kind: Any) -> bool:
     types = need("pyarrow").types
     if types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind))
+    kinds = (types.is_string, types.is_large_string, types.is_string_view)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def _is_vector(kind: Any) -> bool:
@@ -258,5 +275,5 @@ def _is_json(kind: Any) -> bool:
     types = need("pyarrow").types
     if types.is_list(kind) or types.is_large_list(kind):
         return _is_json(kind.value_type)
-    number = types.is_integer(kind) or types.is_floating(kind)
-    return bool(number or types.is_boolean(kind) or _is_text(kind))
+    plain = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
+    return _is_text(kind) or any(is_kind(kind) for is_kind in plain)
