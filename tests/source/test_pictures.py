@@ -53,6 +53,39 @@ def test_a_name_that_is_no_text_is_named(folder):
         PictureSource(folder)
 
 
+def closed(monkeypatch, function, folder):
+    """What a folder is to whoever may not use it."""
+    real = getattr(os, function)
+
+    def refused(path, *rest, **more):
+        if Path(path) == folder or (function == "stat" and Path(path).parent == folder):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(os, function, refused)
+
+
+def test_a_folder_that_cannot_be_listed_is_named_not_passed_over(folder, monkeypatch):
+    closed(monkeypatch, "scandir", folder / "b")
+    with pytest.raises(SourceError, match=r"photos/b: expected a folder that can be listed"):
+        PictureSource(folder)
+
+
+def test_a_picture_that_cannot_be_looked_at_is_named_and_not_gone(folder, records, monkeypatch):
+    source, other = PictureSource(folder), JsonlSource(records, image="image")
+    closed(monkeypatch, "stat", folder / "b")
+    for each in (source, PictureSource(folder)):
+        with pytest.raises(SourceError, match=r"2\.jpg: expected a file .* Permission denied"):
+            each.get(["b/2.jpg"])
+    assert other.get(["1"])[0].content == folder / "b" / "2.jpg"  # its encoder says why
+
+
+def test_a_name_longer_than_any_file_has_is_left_to_its_encoder(records):
+    records.write_text(json.dumps({"id": "1", "image": "x" * 5000}) + "\n")
+    (item,) = JsonlSource(records, image="image").get(["1"])
+    assert item.content.name == "x" * 5000
+
+
 def test_other_endings_and_folders_that_are_not_there(folder):
     assert len(PictureSource(folder, endings=[".JPG"])) == 1
     with pytest.raises(SourceError, match="a folder of pictures"):

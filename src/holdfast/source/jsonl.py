@@ -19,6 +19,7 @@ from ..items import Item
 from ..settings import json_of
 from .fields import Fields, TextLike
 from .filed import Filed
+from .pictures import gone
 from .watch import Watch
 
 _MARK = b"\xef\xbb\xbf"  # some programs put it at the start of UTF-8 files
@@ -93,9 +94,11 @@ class JsonlSource(Filed):
             )
 
     def get(self, ids: Sequence[str]) -> list[Item | None]:
-        found = super().get(ids)
         # A picture whose file has gone is content that is gone.
-        return [None if item is None or _lost(item) else item for item in found]
+        return [
+            None if item and isinstance(item.content, Path) and gone(item.content) else item
+            for item in super().get(ids)
+        ]
 
     def _read(self, rows: Sequence[int]) -> list[Item]:
         items = []
@@ -121,10 +124,6 @@ class JsonlSource(Filed):
         except OSError as cause:
             raise SourceError(str(self.path), "a readable file", said(cause)) from cause
         self._watch.check()
-
-
-def _lost(item: Item) -> bool:
-    return isinstance(item.content, Path) and not item.content.is_file()
 
 
 def _unpack(path: Path) -> IO[bytes]:

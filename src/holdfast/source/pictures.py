@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import SourceError, said
@@ -24,7 +26,7 @@ class PictureSource(Filed):
         path: The folder. Hidden files and folders are left out.
         endings: Which files are pictures, by the end of their names in any case.
     Raises:
-        SourceError: No such folder, or a name in it that is no text.
+        SourceError: No such folder, one that cannot be listed, or a name in it that is no text.
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -38,7 +40,7 @@ class PictureSource(Filed):
         self.endings = tuple(ending.lower() for ending in endings)
         if not self.path.is_dir():
             raise SourceError(str(self.path), "a folder of pictures", "none there")
-        names = sorted(name for file in self.path.rglob("*") if (name := self._name(file)))
+        names = sorted(self._found())
         for name in names:
             if not name.isascii() and name.encode("utf-8", "replace").decode() != name:
                 raise SourceError(
@@ -47,16 +49,18 @@ class PictureSource(Filed):
         self._row = {name: row for row, name in enumerate(names)}
         self._names = names
 
-    def _name(self, file: Path) -> str:
-        """Its path below the folder; empty where it is no picture of ours."""
-        below = file.relative_to(self.path)
-        hidden = any(part.startswith(".") for part in below.parts)
-        if hidden or file.suffix.lower() not in self.endings or not file.is_file():
-            return ""
-        return below.as_posix()
+    def _found(self) -> Iterator[str]:
+        """The paths of pictures below the folder; what cannot be listed is not passed over."""
+        for folder, inside, names in os.walk(self.path, onerror=_unlisted):
+            inside[:] = [name for name in inside if not name.startswith(".")]
+            for name in names:
+                file = Path(folder, name)
+                fits = not name.startswith(".") and file.suffix.lower() in self.endings
+                if fits and not gone(file):
+                    yield file.relative_to(self.path).as_posix()
 
     def get(self, ids: Sequence[str]) -> list[Item | None]:
-        known = [name for name in ids if name in self._row and (self.path / name).is_file()]
+        known = [name for name in ids if name in self._row and not gone(self.path / name)]
         found = dict(zip(known, self._read([self._row[name] for name in known]), strict=True))
         return [found.get(name) for name in ids]
 
@@ -71,3 +75,17 @@ class PictureSource(Filed):
             raise SourceError(str(file), "a file that is still there", said(cause)) from cause
         folder = Path(name).parent.as_posix()
         return Item(name, file, {"file": name, "folder": folder, "bytes": size})
+
+
+def gone(file: Path) -> bool:
+    """Whether no file is there; of one that cannot be looked at, whoever opens it says why."""
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: no name of a file
+        return True
+    except OSError:
+        return False
+
+
+def _unlisted(cause: OSError) -> None:
+    raise SourceError(str(cause.filename), "a folder that can be listed", said(cause)) from cause
