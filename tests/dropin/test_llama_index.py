@@ -138,6 +138,13 @@ def test_what_galleries_cannot_do_is_refused(store):
     for word in ("and", "or", "not"):  # a field of that name, not what joins filters
         with pytest.raises(InvalidFilter, match=f"not named .*got '{word}'"):
             where_of(filters((word, ">", 3)))
+    for sign in ("==", "!=", "contains"):  # a list is no one value, and not one of several
+        wanted = filters(("tags", sign, ["a", "x"]))
+        with pytest.raises(InvalidFilter, match=f"one value for '{sign}', .*'a', 'x'.*'any'"):
+            ask(store, filters=wanted)
+        with pytest.raises(InvalidFilter):
+            store.delete_nodes(filters=wanted)
+    assert len(store.client) == 20
     with pytest.raises(ConfigError, match="mode 'default'"):
         ask(store, mode=VectorStoreQueryMode.MMR)
 

@@ -21,6 +21,7 @@ _utils = need("llama_index.core.vector_stores.utils")
 _schema = need("llama_index.core.schema")
 
 _RANGES = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_SCALAR = ("==", "!=", "contains")
 _WORDS = ("and", "or", "not")
 _NODE, _REFERENCE, _CONTENT = "node_id", "ref_doc_id", "_node_content"
 
@@ -178,6 +179,9 @@ def _one(wanted: Any) -> dict[str, Any]:
     key, value, sign = wanted.key, wanted.value, wanted.operator.value
     if key in _WORDS:  # it would be read as what joins filters, and pass something else
         raise InvalidFilter("filter", f"a field not named {', '.join(_WORDS)}", repr(key))
+    if sign in _SCALAR and isinstance(value, list | tuple):  # it would pass any one of them
+        fix = "Write 'in' or 'any' for one of these, 'all' for all of them."
+        raise InvalidFilter(f"filter on {key}", f"one value for {sign!r}", repr(value), fix)
     if sign in _RANGES:
         return {key: {_RANGES[sign]: value}}
     known: dict[str, Any] = {
