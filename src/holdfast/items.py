@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -53,7 +53,7 @@ def as_items(items: Iterable[Item], owner: str) -> list[Item]:
     return given
 
 
-def as_contents(contents: Sequence[Content], role: Role, owner: str) -> list[Content]:
+def as_contents(contents: Iterable[Content], role: Role, owner: str) -> list[Content]:
     """Check a call and copy the caller's sequence.
 
     Args:

@@ -296,6 +296,17 @@ def test_a_mistyped_keyword_writes_and_deletes_nothing(store):
     assert len(store.gallery) == 20
 
 
+def test_one_text_or_id_is_no_list_of_its_letters(store):
+    store.add_texts(["w1", "w2"], ids=["1", "2"])
+    for call in (store.delete, store.get_by_ids):
+        with pytest.raises(InvalidInput, match="a sequence of ids, got one string"):
+            call("12")
+    with pytest.raises(InvalidInput, match=r"a sequence of contents, got one str\. Put it in"):
+        store.add_texts("w1 w2")
+    assert [found.id for found in store.get_by_ids(["1", "2"])] == ["1", "2"]
+    assert len(store.gallery) == 2
+
+
 def test_from_documents_fills_a_gallery():
     gallery = plain()
     documents = [Document(page_content="w1 w2", metadata={"page": 7})]

@@ -163,6 +163,17 @@ def test_nodes_are_deleted_by_document_by_id_by_filter_and_all(store):
     assert len(store.client) == 0
 
 
+def test_one_id_is_no_list_of_its_letters(store):
+    store.add([TextNode(text="w1", id_="n"), TextNode(text="w1", id_="5")])
+    for call in (store.delete_nodes, store.get_nodes):
+        with pytest.raises(InvalidInput, match="a sequence of ids, got one string"):
+            call("n5")
+    for asked in ({"node_ids": "n5"}, {"doc_ids": "book-1"}):
+        with pytest.raises(InvalidInput, match="a sequence of ids, got one string"):
+            ask(store, **asked)
+    assert len(store.client) == 22
+
+
 def test_deleting_without_a_word_of_what_deletes_nothing(store):
     for filtered in (None, filters()):
         with pytest.raises(InvalidInput, match=r"ids or filters, got neither.*clear\(\)"):

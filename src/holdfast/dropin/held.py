@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeAlias
 
-from ..arrays import FloatArray, Vectors, as_vectors
+from ..arrays import FloatArray, Vectors, as_vectors, ids_given
 from ..errors import MissingIds
 from ..store.base import get_known
 from ..store.where import WhereLike
@@ -34,6 +34,18 @@ def searched(
     if hits.without:
         _LOG.warning("one model ranked all items: %s", hits.without)
     return hits.row(0)
+
+
+def distinct(ids: Sequence[str], what: str) -> list[str]:
+    """Ids, each once.
+
+    Args:
+        ids: As a caller gave them.
+        what: They name, for the message.
+    Raises:
+        InvalidInput: One string, which would pass for the list of its letters, or no strings.
+    """
+    return list(dict.fromkeys(ids_given(ids, f"HoldfastVectorStore: ids of {what}")))
 
 
 def held(gallery: Gallery, names: Sequence[str]) -> Payloads:

@@ -16,12 +16,12 @@ from typing import Any
 
 from ..arrays import FloatArray
 from ..errors import ConfigError, InvalidInput
-from ..items import Item
+from ..items import Item, as_contents
 from ..optional import need
 from ..store.where import WhereLike
 from ..upgrade.gallery import Gallery
 from ..upgrade.search.routes import Routes
-from .held import asked_by, held, in_one_space, searched, text_of
+from .held import asked_by, distinct, held, in_one_space, searched, text_of
 
 _vectorstores = need("langchain_core.vectorstores")
 _utils = need("langchain_core.vectorstores.utils")
@@ -83,10 +83,11 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         """Insert or replace texts; answers their ids, made up where there is none.
 
         Raises:
-            InvalidInput: An unknown keyword, or not one of metadatas and ids for each text.
+            InvalidInput: An unknown keyword, one text that is in no list, or not one of
+                metadatas and ids for each text.
         """
         _refuse_unknown("add_texts", more, ("metadatas", "ids"))
-        contents = list(texts)
+        contents = as_contents(texts, "document", "HoldfastVectorStore.add_texts")
         told = metadatas if metadatas is not None else [{}] * len(contents)
         given = list(ids) if ids is not None else [None] * len(contents)
         if not len(contents) == len(told) == len(given):
@@ -117,19 +118,20 @@ class HoldfastVectorStore(_vectorstores.VectorStore):  # type: ignore[misc, name
         """Remove documents; absent ids are fine, but without ids nothing is.
 
         Raises:
-            InvalidInput: No ids, or an unknown keyword.
+            InvalidInput: No ids, one that is in no list, or an unknown keyword.
         """
         _refuse_unknown("delete", more, ("ids",))
         if ids is None:
             raise InvalidInput("HoldfastVectorStore.delete", "ids", "none", "Name them.")
-        self.gallery.delete(list(dict.fromkeys(ids)))
+        self.gallery.delete(distinct(ids, "documents"))
         return True
 
     # reading
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Any]:
         """Documents by id; absent ones are left out."""
-        return [self._document(name, kept) for name, kept in held(self.gallery, ids).items()]
+        kept = held(self.gallery, distinct(ids, "documents"))
+        return [self._document(name, payload) for name, payload in kept.items()]
 
     def _document(self, name: str, payload: Any) -> Any:
         metadata = {key: value for key, value in payload.items() if key != self._text}

@@ -14,7 +14,7 @@ from ..errors import ConfigError, InvalidFilter, InvalidInput
 from ..items import Item
 from ..optional import need
 from ..upgrade.gallery import Gallery
-from .held import asked_by, held, searched, text_of
+from .held import asked_by, distinct, held, searched, text_of
 
 _types = need("llama_index.core.vector_stores.types")
 _utils = need("llama_index.core.vector_stores.utils")
@@ -110,11 +110,11 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
     def _named(self, node_ids: list[str] | None, filters: Any) -> list[str]:
         """Ids that were asked for; those that are not there may be among them."""
         if node_ids is not None and filters is None:
-            return list(dict.fromkeys(node_ids))
+            return distinct(node_ids, "nodes")
         passing = self.client.find(where_of(filters))
         if node_ids is None:
             return passing
-        wanted = set(node_ids)
+        wanted = set(distinct(node_ids, "nodes"))
         return [name for name in passing if name in wanted]
 
     def _node(self, name: str, payload: Any) -> Any:
@@ -140,8 +140,9 @@ class HoldfastVectorStore(_types.BasePydanticVectorStore):  # type: ignore[misc,
             raise ConfigError("HoldfastVectorStore.query", "mode 'default'", repr(query.mode))
         parts = [where_of(query.filters)] if query.filters is not None else []
         # Indexes pass an empty list of nodes for no restriction; nobody passes one of documents.
-        parts += [{_NODE: list(query.node_ids)}] if query.node_ids else []
-        parts += [{_REFERENCE: list(query.doc_ids)}] if query.doc_ids is not None else []
+        parts += [{_NODE: distinct(query.node_ids, "nodes")}] if query.node_ids else []
+        if query.doc_ids is not None:
+            parts.append({_REFERENCE: distinct(query.doc_ids, "documents")})
         where = {"and": parts} if parts else None
         asked, k = self._asked(query), query.similarity_top_k
         found = searched(self.client, asked, k, where, key, tenant)
