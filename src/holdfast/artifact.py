@@ -1,12 +1,13 @@
 """Save and load arrays with a description: one safetensors file whose header is JSON.
 
 Never pickle: loading a file can not run code. Every file says what it is, in which format
-and by which version of the library; what is not understood is refused.
+and by which version of the library; what is not understood, or not what was written, is refused.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from .errors import ArtifactError
 
 FORMAT = 1
+_AGAIN = "Make it again, or restore it from a copy."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ def save(path: Path | str, artifact: Artifact) -> None:
     body = json.dumps({**header, "meta": dict(artifact.meta)})
     # not ascontiguousarray, which gives a scalar an axis
     arrays = {name: np.asarray(a, order="C") for name, a in artifact.arrays.items()}
-    write_whole(path, to_bytes(arrays, metadata={"holdfast": body}))
+    about = {"holdfast": body, "digest": _digest(body, arrays)}
+    write_whole(path, to_bytes(arrays, metadata=about))
 
 
 def write_whole(path: Path, content: bytes, keep: bool = False) -> bool:
@@ -116,40 +119,56 @@ def load(path: Path | str, kind: str) -> Artifact:
     Raises:
         ArtifactError: Missing, corrupt, of another kind, or of a newer format.
     """
+    from safetensors import SafetensorError, safe_open
+
     path = Path(path)
-    header = _header(path)
+    if not path.is_file():
+        raise ArtifactError(str(path), "a file", "nothing there", _AGAIN)
+    try:
+        # Opened once: a neighbour may put another file in its place meanwhile.
+        with safe_open(path, framework="numpy") as file:
+            about = file.metadata() or {}
+            header = _header(about, kind, str(path))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RecursionError) as cause:
+        raise ArtifactError(
+            str(path), "a safetensors file written by Holdfast", f"{cause}", _AGAIN
+        ) from cause
+    # Files of older versions have none.
+    if "digest" in about and about["digest"] != _digest(about["holdfast"], arrays):
+        raise ArtifactError(str(path), "the bytes that were saved", "others", _AGAIN)
+    return Artifact(kind, arrays, header["meta"], str(header.get("version", "")))
+
+
+def _header(about: Mapping[str, str], kind: str, owner: str) -> dict[str, Any]:
+    """What a file says of itself, where that is understood."""
+    if "holdfast" not in about:
+        raise ArtifactError(
+            owner, "a file written by Holdfast", "safetensors of another program", _AGAIN
+        )
+    header = json.loads(about["holdfast"])
+    if not isinstance(header, dict) or not isinstance(header.get("meta"), dict):
+        raise ArtifactError(owner, "a header of Holdfast", repr(header)[:80], _AGAIN)
     if header.get("kind") != kind:
-        raise ArtifactError(str(path), f"a {kind}", f"a {header.get('kind')}")
+        raise ArtifactError(owner, f"a {kind}", f"a {header.get('kind')}")
     if header.get("format") != FORMAT:
         raise ArtifactError(
-            str(path),
+            owner,
             f"format {FORMAT}",
             f"format {header.get('format')}, written by holdfast {header.get('version')}",
             "Load it with that version, or make it again.",
         )
-    from safetensors.numpy import load_file
-
-    return Artifact(kind, load_file(path), header["meta"], str(header.get("version", "")))
-
-
-def _header(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError, safe_open
-
-    again = "Make it again, or restore it from a copy."
-    if not path.is_file():
-        raise ArtifactError(str(path), "a file", "nothing there", again)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-        header = json.loads(metadata["holdfast"])
-    except (SafetensorError, OSError, ValueError) as cause:
-        raise ArtifactError(
-            str(path), "a safetensors file written by Holdfast", f"{cause}", again
-        ) from cause
-    except KeyError as cause:
-        raise ArtifactError(
-            str(path), "a file written by Holdfast", "safetensors of another program", again
-        ) from cause
-    if not isinstance(header, dict) or not isinstance(header.get("meta"), dict):
-        raise ArtifactError(str(path), "a header of Holdfast", repr(header)[:80], again)
     return header
+
+
+def _digest(body: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Of the description, and of names, types, shapes and numbers: nothing else would tell that
+    a bit in a weight has flipped.
+    """
+    digest = hashlib.sha256(body.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.name} {array.shape} ".encode())
+        plain = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+        digest.update(plain.reshape(-1).view(np.uint8).data)  # as it lies, not a copy
+    return digest.hexdigest()

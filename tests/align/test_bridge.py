@@ -294,42 +294,12 @@ def spoil(bridge, path, **changes):
         {"target": OLD.to_json()},
         {"evidence": {}},
         {"evidence": None},
-        {"digest": "0"},
     ],
     ids=str,
 )
 def test_a_file_that_makes_no_sense_is_refused(bridge, tmp_path, changes):
     spoil(bridge, tmp_path / "b", **changes)
     with pytest.raises(ArtifactError, match=r"b: expected a bridge that .* Fit it again"):
-        Bridge.load(tmp_path / "b")
-
-
-def test_every_flipped_or_missing_byte_is_refused(bridge, tmp_path):
-    path = tmp_path / "b"
-    bridge.save(path)
-    whole = path.read_bytes()
-    arrays = len(whole) - 40  # within the numbers, which carry no check of their own
-    for spoilt in (
-        whole[: len(whole) // 2],
-        whole[:arrays] + bytes([whole[arrays] ^ 1]) + whole[arrays + 1 :],
-        b"",
-        b"not a bridge",
-    ):
-        path.write_bytes(spoilt)
-        with pytest.raises(ArtifactError):
-            Bridge.load(path)
-    with pytest.raises(ArtifactError, match="nothing there"):
-        Bridge.load(tmp_path / "absent")
-    path.write_bytes(whole)
-    assert Bridge.load(path).evidence == bridge.evidence
-
-
-def test_an_array_that_was_exchanged_is_refused(bridge, tmp_path):
-    bridge.save(tmp_path / "b")
-    file = artifact.load(tmp_path / "b", "bridge")
-    arrays = {**file.arrays, "weight_": file.arrays["weight_"] * 2}
-    artifact.save(tmp_path / "b", artifact.Artifact("bridge", arrays, file.meta))
-    with pytest.raises(ArtifactError, match="the bytes that were saved"):
         Bridge.load(tmp_path / "b")
 
 
