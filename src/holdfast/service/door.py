@@ -124,7 +124,7 @@ class Door:
         scheme, _, token = header(scope, b"authorization").partition(" ")
         if scheme:
             # Clients send letters beyond ASCII as UTF-8, as the environment and pages have them.
-            shown = token.strip().encode("latin-1").decode("utf-8", "replace")
+            shown = token.encode("latin-1").decode("utf-8", "replace").strip()
             who = self._settings.tokens.who(shown) if scheme.lower() == "bearer" else None
             return (who, None) if who else (None, _wrong_token())
         if not safe and not header(scope, b"x-holdfast"):
