@@ -235,6 +235,57 @@ def test_what_is_not_a_request_is_refused_and_the_service_lives(still, content):
     assert still.get("/health").status_code == 200
 
 
+TOO_LONG = "at most 256 conditions and numbers, 10,000 words"
+
+
+@pytest.mark.parametrize(
+    ("body", "who", "expected"),
+    [
+        ({"where": {"n": list(range(257))}}, "body.where", TOO_LONG),
+        ({"where": {"or": [{"n": 1}] * 129}}, "body.where", TOO_LONG),
+        ({"where": {f"f{n}": "en" for n in range(257)}}, "body.where", TOO_LONG),
+        ({"where": {"lang": ["en"] * 10_001}}, "body.where", TOO_LONG),
+        ({"where": {"n": [[]] * 1_000_000}}, "body.where", TOO_LONG),
+        ({f"f{n}": 1 for n in range(101)}, "body", "a field of this request"),
+        (
+            {"texts": ["w1"] * 256, "k": 101},
+            "body",
+            "at most 25,600 hits in all, which are queries times k",
+        ),
+        (
+            {"vectors": {"a": [[1.0]], "b": [[1.0]] * 256}, "k": 101},
+            "body",
+            "at most 25,600 hits in all, which are queries times k",
+        ),
+        (
+            {"vectors": {name: [[1.0]] for name in "abcdefghi"}},
+            "body.vectors",
+            "a table of at most 8 items",
+        ),
+    ],
+)
+def test_a_small_body_that_asks_for_minutes_of_work_is_refused(still, body, who, expected):
+    body = body if "vectors" in body else {"texts": ["w1"], **body}
+    told = still("POST", "/api/search", body, token=False)
+    assert (told.status_code, told.json()["who"]) == (422, who)
+    assert told.json()["expected"] == expected
+
+
+def test_a_row_of_words_is_refused_at_its_first(still):
+    """An error for each of a million would be made while everybody waits."""
+    told = still("POST", "/api/search", {"vectors": {"a": [[""] * 1_000] * 2}}, token=False)
+    assert (told.status_code, told.json()["got"]) == (422, "'' (2 problems in all)")
+
+
+def test_long_filters_are_answered_up_to_their_limits(still):
+    home = still.home
+    asked = {"lang": ["de", *("xx" for _ in range(9_999))], "n": {"gte": 0}}
+    assert still.ids("w1", 200, where={"not": asked}) != []
+    german = [name for place, name in enumerate(home.documents) if not place % 3]
+    found = still.ids("w1", 200, where={"lang": asked["lang"], "or": [{"lang": "de"}] * 127})
+    assert sorted(found) == sorted(german)
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     StringConstraints,
+    model_validator,
 )
+from pydantic_core import PydanticKnownError
 
-from .settings import DEPTH, DIM, HITS, ITEMS, LISTED, NAME, QUERIES, TEXT
+from .settings import (
+    ANSWERED,
+    CONDITIONS,
+    DEPTH,
+    DIM,
+    FIELDS,
+    HITS,
+    ITEMS,
+    LISTED,
+    NAME,
+    QUERIES,
+    SPACES,
+    TEXT,
+    WORDS,
+)
 
 _WIDEST = 2**63  # numbers that every store can keep
 _WRITTEN = json.JSONEncoder(ensure_ascii=False).encode
@@ -41,6 +58,24 @@ def plain(value: Any) -> Any:
         elif isinstance(part, list):
             waiting += [(inner, depth + 1) for inner in part]
     return value
+
+
+def brief(where: Any) -> Any:
+    """A filter that no store holds against its items for minutes; nobody is answered meanwhile.
+
+    Raises:
+        ValueError: More conditions and numbers, or more words, than a filter may have.
+    """
+    conditions, words, waiting = 0, 0, [where]
+    while waiting:
+        box = waiting.pop()
+        parts = list(box.values()) if isinstance(box, dict) else box
+        texts = 0 if isinstance(box, dict) else sum(isinstance(part, str) for part in parts)
+        conditions, words = conditions + len(parts) - texts, words + texts
+        if conditions > CONDITIONS or words > WORDS:
+            raise ValueError(f"at most {CONDITIONS} conditions and numbers, {WORDS:,} words")
+        waiting += [part for part in parts if isinstance(part, dict | list)]
+    return where
 
 
 def _readable(text: str) -> str:
@@ -84,16 +119,25 @@ class _Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_few(cls, value: Any) -> Any:
+        """Each unknown field is an error of its own: of a million the loop would stand still."""
+        if isinstance(value, dict) and len(value) > FIELDS:
+            raise PydanticKnownError("extra_forbidden")
+        return value
+
 
 Text = Annotated[str, StringConstraints(max_length=TEXT), AfterValidator(_readable)]
 Reason = Annotated[str, StringConstraints(max_length=500), AfterValidator(_readable)]
 Question = Annotated[Text, AfterValidator(_worded)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME), AfterValidator(_readable)]
 Fields = Annotated[dict[str, Any], AfterValidator(plain)]
+Filter = Annotated[dict[str, Any], AfterValidator(brief), AfterValidator(plain)]
 Limit = Annotated[int, Field(ge=1, le=LISTED)]
 Number = Annotated[int, Field(ge=0, le=2**53)]
 Count = Annotated[int, BeforeValidator(_whole)]
-Row = Annotated[list[float], Field(min_length=1, max_length=DIM)]
+Row = Annotated[list[float], Field(min_length=1, max_length=DIM), FailFast()]
 
 
 class Search(_Strict):
@@ -101,13 +145,24 @@ class Search(_Strict):
 
     texts: list[Question] | None = Field(default=None, min_length=1, max_length=QUERIES)
     vectors: dict[str, Annotated[list[Row], Field(min_length=1, max_length=QUERIES)]] | None = (
-        Field(default=None, description="Rows by the name or fingerprint of their space.")
+        Field(
+            default=None,
+            max_length=SPACES,
+            description="Rows by the name or fingerprint of their space.",
+        )
     )
     k: Count = Field(default=10, ge=1, le=HITS)
-    where: Fields | None = Field(default=None, description="A filter over payloads.")
+    where: Filter | None = Field(default=None, description="A filter over payloads.")
     payloads: bool = Field(default=True, description="Whether hits carry their payloads.")
     key: Name | None = Field(default=None, description="Who asks: the same key, the same side.")
     tenant: Name | None = Field(default=None, description="Whose search this is.")
+
+    @model_validator(mode="after")
+    def _of_limited_size(self) -> Self:
+        queries = max(map(len, [self.texts or (), *(self.vectors or {}).values()]))
+        if queries * self.k > ANSWERED:
+            raise ValueError(f"at most {ANSWERED:,} hits in all, which are queries times k")
+        return self
 
 
 class Hit(BaseModel):
@@ -142,7 +197,7 @@ class Compare(_Strict):
 
     text: Question
     k: Count = Field(default=10, ge=1, le=50)
-    where: Fields | None = None
+    where: Filter | None = None
 
 
 class Document(_Strict):
@@ -192,7 +247,7 @@ class Command(_Strict):
     tenants: list[Name] = Field(
         default_factory=list, max_length=1_000, description="For stage: all searches of these."
     )
-    where: Fields = Field(
+    where: Filter = Field(
         default_factory=dict, description="For stage: searches whose filter asks for this."
     )
     early: bool = Field(
