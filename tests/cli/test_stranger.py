@@ -183,6 +183,7 @@ def test_every_value_that_an_option_takes_has_a_name(name):
     ("options", "said"),
     [
         (("--store", "egde"), "--store: expected one of edge, "),
+        (("--store", "memory"), "one of edge, faiss, pgvector, qdrant, got 'memory'"),
         (("--old", "wordlama"), "got 'wordlama'. Did you mean 'wordllama'?"),
         (("--text", "body"), "--text: expected a field among id, text, lang, got 'body'."),
         (("--text", "{titel}: {text}"), "got 'titel'."),

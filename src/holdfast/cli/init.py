@@ -189,10 +189,12 @@ def _occur(option: str, names: list[str], record: dict[str, Any]) -> None:
 
 
 def _known_store(kind: str) -> None:
+    """A store in memory is for programs: what a command builds there is gone when it ends."""
     from ..store.registry import known_stores
 
-    if kind not in known_stores():
-        raise ConfigError("--store", f"one of {', '.join(known_stores())}", repr(kind))
+    kept = [name for name in known_stores() if name != "memory"]
+    if kind not in kept:
+        raise ConfigError("--store", f"one of {', '.join(kept)}", repr(kind))
 
 
 def _first(path: Path) -> dict[str, Any]:
