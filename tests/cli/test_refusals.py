@@ -62,6 +62,13 @@ def test_an_unknown_encoder_store_and_source(home):
         assert named in result.stderr
 
 
+def test_a_setting_that_nothing_reads(home):
+    home.configure(more="actors = 4")
+    home.done("build")
+    said = home.refused("plan")
+    assert "plan: actors: expected it beside executor = 'ray', got 4 alone. Write" in said
+
+
 def test_a_missing_source_names_the_file(home):
     (home.folder / "docs.jsonl").unlink()
     assert "docs.jsonl" in home.run("build").stderr

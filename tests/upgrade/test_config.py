@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from holdfast.errors import ConfigError
 from holdfast.upgrade.config import read_config
-from holdfast.upgrade.plan import Plan
+from holdfast.upgrade.plan import Plan, refuse_unread
 
 GOOD = """
 version = 1
@@ -59,6 +61,19 @@ def test_what_is_wrong_is_named(tmp_path, change, message):
         read_config(path)
 
 
+@pytest.mark.parametrize(
+    ("table", "fix"),
+    [("source", 'kind = "jsonl" and path'), ("old", 'encoder = "'), ("new", 'encoder = "')],
+)
+def test_a_table_that_is_missing_is_shown(tmp_path, table, fix):
+    path = tmp_path / "holdfast.toml"
+    path.write_text(re.sub(rf"\[{table}\][^[]*", "", GOOD))
+    with pytest.raises(ConfigError) as refused:
+        read_config(path)
+    said = f"holdfast.toml: {table}: expected a table, [{table}], got none. Add lines to it: "
+    assert str(refused.value).startswith(f"{said}[{table}], and below that {fix}")
+
+
 def test_no_file_says_how_to_write_one(tmp_path):
     with pytest.raises(ConfigError, match="holdfast init"):
         read_config(tmp_path / "holdfast.toml")
@@ -74,3 +89,26 @@ def test_a_plan_is_as_strict_as_the_file():
         for value in ("inf", "nan"):  # which TOML can write
             with pytest.raises(ConfigError, match=f"plan: {setting}: expected .*finite number"):
                 Plan(**{setting: float(value)})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "beside"),
+    [
+        ("actors", 2, {"executor": "ray"}),  # although it is the default
+        ("address", "auto", {"executor": "ray"}),
+        ("cpus", 4.0, {"executor": "ray"}),
+        ("gpus", 1.0, {"executor": "ray"}),
+        ("calibrator", "quantile", {"merge": "calibrated"}),
+    ],
+)
+def test_a_setting_that_nothing_reads_is_refused_when_it_is_planned(setting, value, beside):
+    (other,) = beside
+    with pytest.raises(ConfigError, match=f"^plan: {setting}: expected it beside {other}"):
+        refuse_unread(Plan(**{setting: value}))
+    refuse_unread(Plan(**{setting: value}, **beside))
+
+
+def test_workers_are_threads_and_not_actors():
+    refuse_unread(Plan(workers=2))
+    with pytest.raises(ConfigError, match="^plan: workers: expected it beside executor = 'thr"):
+        refuse_unread(Plan(workers=2, executor="ray"))

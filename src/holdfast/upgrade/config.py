@@ -39,11 +39,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..errors import ConfigError
 from ..settings import config_error, read_toml
 from .gate import Rule
 from .plan import Plan
 from .watched import WatchConfig
 
+_TABLES = {  # that a file must have, and what stands in them at least
+    "source": 'kind = "jsonl" and path = "documents.jsonl", where content is read',
+    "old": 'encoder = "wordllama", or whichever model serves now',
+    "new": 'encoder = "wordllama", or whichever model to upgrade to',
+}
 DEAD = "none"  # the encoder of a model that is no longer to be had
 
 
@@ -127,4 +133,9 @@ def read_config(path: Path) -> Config:
     try:
         return Config(**data)
     except ValidationError as error:
-        raise config_error(path.name, error) from error
+        told = config_error(path.name, error)
+        name = told.who.removeprefix(f"{path.name}: ")
+        if name in _TABLES and name not in data:
+            fix = f"Add lines to it: [{name}], and below that {_TABLES[name]}."
+            told = ConfigError(told.who, f"a table, [{name}]", told.got, fix)
+        raise told from error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..errors import ConfigError
 from ..settings import config_error
 from ..space import Space, relation
 from .merge import Mode
@@ -97,3 +98,24 @@ def fitting(plan: Plan, old: Space, new: Space) -> Plan:
     if "merge" in plan.model_fields_set or relation(new, old) != "extends":
         return plan
     return plan.model_copy(update={"merge": "compatible"})
+
+
+_RAY = "executor = 'ray'"
+
+
+def refuse_unread(plan: Plan) -> None:
+    """Refuse settings that were written and that nothing looks at, beside the others.
+
+    Raises:
+        ConfigError: There is one; `order_file` and `order_field` are looked at with the order.
+    """
+    wanted = {
+        "calibrator": ("merge = 'calibrated'", plan.merge == "calibrated"),
+        "workers": ("executor = 'threads'", plan.executor == "threads"),
+        **dict.fromkeys(("address", "actors", "cpus", "gpus"), (_RAY, plan.executor == "ray")),
+    }
+    for setting, (beside, there) in wanted.items():
+        if setting in plan.model_fields_set and not there:
+            value = repr(getattr(plan, setting))
+            fix = f"Write {beside} too, or leave {setting} out."
+            raise ConfigError(f"plan: {setting}", f"it beside {beside}", f"{value} alone", fix)

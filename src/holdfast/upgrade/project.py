@@ -30,7 +30,7 @@ from .mover import ReEmbed
 from .order import RANKED, read_ids
 from .parts import PAYLOAD
 from .place import check_place, placed
-from .plan import Plan, fitting
+from .plan import Plan, fitting, refuse_unread
 from .priority.rank import Ranking, check_known, check_order
 from .record.records import Upgrade, refuse_under_way
 from .served import Served
@@ -174,6 +174,7 @@ class Project(Served):
             )
         check_order(plan, self.path.parent)
         check_place(plan)
+        refuse_unread(plan)
         if old == new:
             raise UpgradeError("plan", f"a new model other than {old}", "the same", _SAME)
         self.refuse_occupied(old, new, last.new if last else None)
