@@ -300,7 +300,7 @@ def test_without_an_address_no_cluster_of_others_is_joined(
     executor = RayExecutor("python", SLOW, NEW, address=address, actors=1)
     executor._ray = fake = MagicMock()
     fake.is_initialized.return_value = False
-    fake.cluster_resources.return_value = {"CPU": 2.0}
+    fake.nodes.return_value = [{"Alive": True, "Resources": {"CPU": 2.0}}]
     executor._begin()
     assert fake.init.call_args.kwargs["address"] == asked
 
@@ -312,13 +312,36 @@ def test_an_actor_that_this_machine_has_no_room_for_is_refused_at_once(monkeypat
     executor = RayExecutor("python", SLOW, NEW, actors=1, cpus=4.0, gpus=1.0)
     executor._ray = fake = MagicMock()
     fake.is_initialized.return_value = False
-    fake.cluster_resources.return_value = {"CPU": 8.0, "memory": 1e9}
+    here = {"CPU": 8.0, "memory": 1e9}
+    fake.cluster_resources.return_value = here
+    fake.nodes.return_value = [{"Alive": True, "Resources": here}]
     with pytest.raises(ConfigError, match="4 CPUs and 1 GPUs on this machine, got 8 CPUs and 0 "):
         next(executor.map(lambda batch: batch, iter([])))
     fake.shutdown.assert_called_once_with()
     assert (executor._own, executor._starting) == (False, {})
-    fake.cluster_resources.return_value = {"CPU": 4.0, "GPU": 1.0}
+    here.update(CPU=4.0, GPU=1.0)
     assert list(executor.map(lambda batch: batch, iter([]))) == []
+
+
+@pytest.mark.parametrize(("cpus", "told"), [(4.0, False), (5.0, True)])
+def test_an_actor_that_no_node_of_others_has_room_for_is_told_at_once(cpus, told, caplog):
+    """Not refused: such a cluster may grow. Nodes do not share an actor, nor do dead ones help."""
+    from holdfast.upgrade.ray import RayExecutor
+
+    executor = RayExecutor("python", SLOW, NEW, address="auto", actors=1, cpus=cpus)
+    executor._ray = fake = MagicMock()
+    fake.is_initialized.return_value = False
+    fake.nodes.return_value = [
+        {"Alive": alive, "Resources": {"CPU": count}}
+        for alive, count in ((True, 4.0), (True, 4.0), (False, 64.0))
+    ]
+    executor._begin()
+    said = [
+        "an actor with 5 CPUs and 0 GPUs: the backfill waits" in caplog.text,
+        len(caplog.records),
+    ]
+    assert said == [told, told]
+    assert len(executor._starting) == 1  # asked for in either case
 
 
 @pytest.mark.parametrize(

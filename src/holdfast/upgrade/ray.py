@@ -32,6 +32,7 @@ from ..space import Space
 from .executor import Batch, Done, Result, Threads
 from .models import open_model
 
+_LOG = logging.getLogger("holdfast.upgrade")
 _LOOK = 0.05  # seconds between two looks for an actor
 _PATIENCE = 120.0  # seconds without any actor, after which a batch fails
 _LONGEST = 900.0  # seconds for one batch, after which its actor counts as dead
@@ -214,25 +215,35 @@ class RayExecutor(Threads):
                     "Look whether it runs, and whether this machine is busy; then go on.",
                 ) from cause
             self._own = True
-            if more:
-                self._check_room()
+            if not self._has_room():
+                self._say_too_large(alone=bool(more))
         make = self._ray.remote(Worker).options(**self._needs)
         while len(self._free) + len(self._busy) + len(self._starting) < self._actors:
             actor = make.remote(*self._worker)
             self._starting[actor.ready.remote()] = actor
 
-    def _check_room(self) -> None:
-        """Refuse actors too large for a cluster of one's own: it does not grow."""
-        there = self._ray.cluster_resources()
-        has = {"num_cpus": there.get("CPU", 0.0), "num_gpus": there.get("GPU", 0.0)}
-        if all(has[name] >= self._needs[name] for name in has):
+    def _has_room(self) -> bool:
+        """Whether a node that is there could hold an actor, once nothing else is on it."""
+        wanted = {"CPU": self._needs["num_cpus"], "GPU": self._needs["num_gpus"]}
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return any(all(node.get(name, 0.0) >= wanted[name] for name in wanted) for node in nodes)
+
+    def _say_too_large(self, alone: bool) -> None:
+        """Refuse actors too large for a cluster of one's own, which does not grow as others may."""
+        if not alone:
+            _LOG.warning(
+                "No node of the Ray cluster has room for %s: the backfill waits for one to join. "
+                "If none will, pause, roll back, lower cpus and gpus, and plan again.",
+                self._one(),
+            )
             return
+        there = self._ray.cluster_resources()
         self._ray.shutdown()
         self._own = False
         raise ConfigError(
             "Ray",
             f"room for {self._one()} on this machine",
-            f"{has['num_cpus']:g} CPUs and {has['num_gpus']:g} GPUs in all",
+            f"{there.get('CPU', 0.0):g} CPUs and {there.get('GPU', 0.0):g} GPUs in all",
             "Roll back, lower cpus and gpus or name a larger cluster by address, and plan again.",
         )
 
