@@ -21,13 +21,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..arrays import IntArray, Vectors, VectorsLike
-from ..errors import InvalidInput, MissingIds
+from ..errors import InvalidInput, MissingIds, StoreError
 from ..hits import Hits
 from ..space import Space
 from .payloads import take
 from .where import WhereLike
 
 NO_REVISION = -1  # what `revisions` answers for an id that is not stored
+_LOOKS = 20  # for rows that others may delete, and write again, meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,14 +263,26 @@ def get_known(store: VectorStore, ids: Sequence[str], vectors: bool = True) -> R
         store: Others may delete from it meanwhile.
         ids: Each once.
         vectors: Whether to read vectors, too.
+    Raises:
+        StoreError: It does not have what it says it has.
     """
-    while True:
+    names: list[str] = []
+    again = 0  # how often in a row the same were said to be there, and were not
+    while again < _LOOKS:
         there = store.revisions(ids) != NO_REVISION
-        names = [name for name, known in zip(ids, there, strict=True) if known]
+        known = [name for name, is_there in zip(ids, there, strict=True) if is_there]
+        again = again + 1 if known == names else 0
+        names = known
         try:
             return store.get(names, vectors=vectors)
-        except MissingIds:
-            continue  # one was deleted between the two looks
+        except MissingIds as error:
+            missing = error  # one was deleted between the two looks
+    raise StoreError(
+        f"get from {store.space.name}",
+        "rows of all ids that it has revisions of",
+        f"{missing.got}, {_LOOKS} times in a row",
+        "The store is damaged, or does not keep what a store promises: holdfast.store.check.",
+    ) from missing
 
 
 def pages(store: VectorStore, limit: int, vectors: bool = False) -> Iterator[Rows]:
