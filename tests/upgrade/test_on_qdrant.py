@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from holdfast.arrays import as_vectors
-from holdfast.errors import StoreError
+from holdfast.errors import ConfigError, StoreError
 from holdfast.items import Item
 from holdfast.space import Space
 from holdfast.store.registry import open_store
@@ -166,3 +166,41 @@ def test_a_gallery_that_has_left_its_folder_for_a_server_needs_the_folder_no_mor
     home.options = APART
     with pytest.raises(StoreError, match="the folder that keeps its vectors, got none"):
         home.project().gallery()
+
+
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_a_gallery_is_not_looked_for_where_it_was_not_filled(tmp_path, share):
+    """An empty collection would answer nothing; in an upgrade, that could be cut over."""
+    home = OnQdrant(tmp_path, APART)
+    home.project().build()
+    if share:
+        home.project().plan()
+        with closing(home.project().gallery()) as gallery:
+            home.project().engine(gallery).run(share)
+    server = Qdrant()
+    try:
+        for options in (f'url = "{server.url}"', 'collection = "another"', "pair = true"):
+            home.options = options
+            other = home.project()
+            for step in [other.gallery] if share else [other.gallery, other.build, other.plan]:
+                with pytest.raises(ConfigError, match="store: expected the url, collection, pair"):
+                    step()
+    finally:
+        server.stop()
+    home.options = "exact = true"  # which moves nothing
+    assert home.finds_itself(home.project())
+
+
+def test_a_gallery_that_was_filled_on_a_server_is_not_looked_for_in_a_folder(tmp_path):
+    server = Qdrant()
+    try:
+        home = OnQdrant(tmp_path, f'url = "{server.url}"')
+        home.project().build()
+        home.options = APART
+        with pytest.raises(ConfigError, match=r"holdfast.toml: store: .* Name it as it was"):
+            home.project().gallery()
+        home.options = f'url = "{server.url}"'
+        assert home.finds_itself(home.project())
+    finally:
+        server.stop()
+    assert b"127.0.0.1" not in (tmp_path / "gallery" / "ledger.sqlite").read_bytes()

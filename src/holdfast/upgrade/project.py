@@ -75,7 +75,7 @@ class Project(Served):
             store = opened.enter_context(closing(self.store(space)))
             self._refuse_passing(not store.limits.persistent)
             refuse_under_way("build", ledger.upgrade())  # one that was planned meanwhile
-            self._refuse_other_kind(ledger, store)
+            self._refuse_elsewhere(ledger, store)
             if ledger.upgrade() is None:
                 _show_all(store)
             limit = tolerated(self.config.upgrade, range(total))
@@ -145,7 +145,7 @@ class Project(Served):
             self._check_plan(ledger.upgrade(), old, new)
             self.refuse_lost(ledger, old)
             with self._opened(old, held) as store:
-                self._refuse_other_kind(ledger, store)
+                self._refuse_elsewhere(ledger, store)
                 self._refuse_half(ledger, store)
                 summary = self._summary(store, old, new)
                 check_known(plan, self.path.parent, store)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ _FINISH = ". To go on without it, make the folder, empty, and finish: holdfast f
 _ROLL_BACK = "go back and plan again: holdfast rollback, which asks no new model"
 STORE = "store"  # key of the ledger: the kind of store that keeps what is served
 SERVING = "serving"  # key of the ledger: the space that is read outside of upgrades
+PLACE = "store place"  # key of the ledger: where that store keeps it, in a digest
+_PLACE = ("url", "collection", "pair")  # settings of a store that say where
 _FOLDER = "folder "  # key of the ledger, before a store's: the kind of store that lies there
 
 
@@ -70,6 +73,7 @@ class Served(Parts):
     def _set_serving(self, ledger: Ledger, space: Space) -> None:
         ledger.set_meta(SERVING, json.dumps(space.to_json()))
         ledger.set_meta(STORE, self.config.store.kind)
+        ledger.set_meta(PLACE, self._place_told)
         self._note_folder(ledger, space)
 
     def _note_folder(self, ledger: Ledger, space: Space) -> None:
@@ -77,6 +81,12 @@ class Served(Parts):
         folder, kind = self.store_folder(space), self.config.store.kind
         if folder.exists() and not self._elsewhere and ledger.meta(_FOLDER + folder.name) != kind:
             ledger.set_meta(_FOLDER + folder.name, kind)
+
+    @property
+    def _place_told(self) -> str:
+        """Where the file says that vectors are; an address may hold a secret, which stays there."""
+        told = {name: str(self.config.store.options.get(name) or "") for name in _PLACE}
+        return blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
 
     @property
     def _elsewhere(self) -> bool:
@@ -107,20 +117,27 @@ class Served(Parts):
         if not (self.folder / "ledger.sqlite").exists():
             raise UpgradeError(who, "a gallery", "none yet", "Build it first: holdfast build.")
 
-    def _refuse_other_kind(self, ledger: Ledger, store: VectorStore) -> None:
-        """Refuse an empty store where one of another kind was filled; searches would find nothing.
+    def _refuse_elsewhere(self, ledger: Ledger, store: VectorStore) -> None:
+        """Refuse an empty store where another one was filled; searches would find nothing.
 
         One that was moved there is not empty.
         """
+        if len(store):
+            return
         noted, kind = ledger.meta(STORE), self.config.store.kind
-        if noted not in (None, kind) and not len(store):
-            raise ConfigError(
-                f"{self.path.name}: store.kind",
-                f"{noted!r}, which keeps this gallery",
-                f"{kind!r}, which is empty",
-                "Name it as it was; docs/how-to/move-between-stores.md leads to another one. "
-                f"To begin again, {_LEAVE}.",
-            )
+        if noted not in (None, kind):
+            setting, wanted, got = "store.kind", f"{noted!r}, which keeps", f"{kind!r}, which"
+        elif ledger.meta(PLACE) not in (None, self._place_told):
+            setting, wanted, got = "store", f"the {', '.join(_PLACE)} of", "others, whose store"
+        else:
+            return
+        raise ConfigError(
+            f"{self.path.name}: {setting}",
+            f"{wanted} this gallery",
+            f"{got} is empty",
+            "Name it as it was; docs/how-to/move-between-stores.md leads to another one. "
+            f"To begin again, {_LEAVE}.",
+        )
 
     def _refuse_half(self, ledger: Ledger, store: VectorStore) -> None:
         """Refuse a store of which an upgrade hid rows that its ledger knows nothing of."""
@@ -248,7 +265,7 @@ class Served(Parts):
         store = opened.enter_context(closing(self.store(space)))
         if _under_way(ledger) or self.serving(ledger) != space:
             return None
-        self._refuse_other_kind(ledger, store)
+        self._refuse_elsewhere(ledger, store)
         self._refuse_half(ledger, store)
         return Gallery(Side(store, encoder))
 
@@ -274,7 +291,7 @@ class Served(Parts):
         self.refuse_lost(ledger, upgrade.old, way_on)
         old = opened.enter_context(closing(self.store(upgrade.old)))
         self._note_folder(ledger, upgrade.new)
-        self._refuse_other_kind(ledger, old)
+        self._refuse_elsewhere(ledger, old)
         bridge = None if encoder else self._bridge(ledger, new, old)
         return Gallery(
             Side(old, encoder, bridge),
