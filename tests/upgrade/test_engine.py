@@ -239,6 +239,10 @@ def test_quarantined_items_can_be_left_behind_and_come_back_with_a_rollback(setu
     assert one.ledger.quarantined() == [("i7", GONE)]
     engine.cut_over(leave_behind=True)
     assert "i7" not in one.gallery.search([one.items["i7"]], 300).ids
+    assert one.gallery.share == engine.status().share == 299 / 300
+    one.gallery.upsert([Item("i8", one.items["i8"])])
+    one.gallery.delete(["i9"])
+    assert one.gallery.share == 298 / 299
     engine.roll_back()
     assert one.gallery.search([one.items["i7"]], 1).ids.tolist() == [["i7"]]
 
@@ -253,7 +257,7 @@ def test_finishing_with_items_left_behind_takes_a_word(setup):
         engine.finish()
     assert one.gallery.state == "cut over"
     engine.finish(leave_behind=True)
-    assert one.gallery.state == "finished"
+    assert (one.gallery.state, one.gallery.share, len(one.gallery)) == ("finished", 1.0, 299)
 
 
 def test_a_source_that_lost_everything_pauses_instead_of_quarantining_all(setup):

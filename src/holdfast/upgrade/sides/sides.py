@@ -323,12 +323,11 @@ class Sides:
 
     @property
     def share(self) -> float:
-        """Part of the gallery that is read from the new side, in [0, 1]; 1 where it is read alone,
-        though quarantined items were left behind.
+        """Part of the gallery that is found on the new side, in [0, 1].
+
+        Quarantined items that were left behind at a cut-over are not, until it is finished.
         """
         if self.new is None or self.reads == "old":
             return 0.0
-        if self.reads == "new":
-            return 1.0
-        total = len(self.old.store)
-        return self.new.store.visible / total if total else 1.0
+        total = 0 if self._state == "finished" else len(self.old.store)
+        return min(self.new.store.visible / total, 1.0) if total else 1.0

@@ -65,7 +65,8 @@ class Quality:
         queries, or where metric or judgements have changed since, nothing is judged, and the
         finding says so.
         """
-        share = self.gallery.share
+        # What is read alone is the end of the curve, whatever was left behind.
+        share = 1.0 if self.gallery.reads == "new" else self.gallery.share
         values = self.metric.per_query(self._search(), self.judgements)
         finding = Finding.of(
             str(self.metric), self._cell(share), bootstrap(values), note=self._note
