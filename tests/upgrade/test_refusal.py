@@ -232,6 +232,37 @@ def test_a_live_write_that_the_new_store_refuses_waits_and_is_set_aside(world, e
     assert is_sound(world, [])
 
 
+@pytest.mark.parametrize("way_on", ["write", "delete", "roll back"])
+@pytest.mark.parametrize("name", ["i7", "fresh"])
+def test_a_refused_write_that_was_cut_off_after_the_cut_over_is_named(setup, name, way_on):
+    """Its writer was never told: the old side has it by then, and the new one never will."""
+    one = setup(count=40)
+    one = over(one, one.old, narrow(MemoryStore)(NEW))
+    one.engine().run()
+    one.engine().cut_over()
+    one.new.bad = (name,)
+    cut, one.new.upsert = one.new.upsert, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        one.gallery.upsert([Item(name, A)])
+    one.new.upsert = cut
+    sides = Side(one.old, one.old_model), Side(one.new, one.new_model)
+    one.gallery = Gallery(*sides, one.ledger, clock=Clock(9_000))
+    engine = one.engine()
+    with pytest.raises(UpgradeError, match=f"1 that are not, such as {name!r}: .* was cut off"):
+        engine.finish()
+    if way_on == "roll back":
+        engine.roll_back()
+        assert one.gallery.search([A], 1).ids.tolist() == [[name]]
+        return
+    if way_on == "write":
+        one.new.bad = ()
+        one.gallery.upsert([Item(name, B)])
+    else:
+        one.gallery.delete([name])
+    engine.finish()
+    assert (one.gallery.search([B], 1).ids.tolist() == [[name]]) is (way_on == "write")
+
+
 @pytest.mark.parametrize("error", [InvalidInput, StoreError])
 def test_a_search_that_moves_items_tries_a_refused_one_once(setup, error):
     one = setup(count=40)

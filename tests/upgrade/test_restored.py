@@ -75,7 +75,7 @@ def test_what_the_new_side_lost_after_the_cut_over_holds_up_the_finish(setup, ca
     else:
         setup.new.upsert(names, rows.vectors, rows.payloads, rows.revisions - 1)
     for word in (False, True):
-        with pytest.raises(UpgradeError, match=r"5 that are not, as .* older copy\. Roll back"):
+        with pytest.raises(UpgradeError, match=rf"5 that .*{names[0]!r}: .* cut off\. Roll back"):
             setup.engine().finish(leave_behind=word)
     assert setup.gallery.state == "cut over"
     setup.engine().roll_back()
@@ -97,7 +97,7 @@ def test_what_the_old_side_lost_after_the_cut_over_holds_up_the_rollback(setup, 
         setup.old.upsert(names, before.vectors, before.payloads, before.revisions)
         setup.old.hide(names)
     with pytest.raises(
-        UpgradeError, match=r"5 that are not, as .* older copy\. Restore a newer one"
+        UpgradeError, match=rf"5 that are not, such as {names[0]!r}: .* copy\. Restore a newer one"
     ):
         setup.engine().roll_back()
     assert setup.gallery.state == "cut over"

@@ -158,38 +158,42 @@ def _drop_deleted(gallery: Gallery, found: Reconciled) -> None:
 
 def astray(gallery: Gallery) -> int:
     """How many items differ between two whole sides: written past the gallery."""
-    return lost(gallery) + ahead(gallery)
+    return len(lost(gallery)) + len(ahead(gallery))
 
 
-def lost(gallery: Gallery) -> int:
-    """How many items only the old side has as they were written last.
+def lost(gallery: Gallery) -> list[str]:
+    """Items that only the old side has as they were written last.
 
-    So it is where the new store was restored from an older copy after the cut-over. Quarantined
-    ones, which only the old side has, were left behind knowingly.
+    So it is where the new store was restored from an older copy after the cut-over, or where a
+    write that it refuses was cut off. Quarantined ones, which only the old side has, were left
+    behind knowingly.
     """
+    found: list[str] = []
     if gallery.new is None or gallery.ledger is None:
-        return 0
-    count = 0
+        return found
     for rows in pages(gallery.old.store, _PAGE):
         with gallery.steady():
             old = gallery.old.store.revisions(rows.ids)
             places = np.flatnonzero(gallery.new.store.revisions(rows.ids) < old)
-            count += len(places) - len(gallery.ledger.waiting([rows.ids[i] for i in places]))
-    return count
+            names = [rows.ids[i] for i in places]
+            aside = gallery.ledger.waiting(names)
+        found += [name for name in names if name not in aside]
+    return found
 
 
-def ahead(gallery: Gallery) -> int:
-    """How many items only the new side has as they were written last: see `lost`."""
+def ahead(gallery: Gallery) -> list[str]:
+    """Items that only the new side has as they were written last: see `lost`."""
+    found: list[str] = []
     if gallery.new is None:
-        return 0
+        return found
     with gallery.alone():
         pass  # what was cut off is finished now, and does not count
-    count = 0
     for rows in pages(gallery.new.store, _PAGE):
         with gallery.steady():
             new = gallery.new.store.revisions(rows.ids)
-            count += int((gallery.old.store.revisions(rows.ids) < new).sum())
-    return count
+            places = np.flatnonzero(gallery.old.store.revisions(rows.ids) < new)
+        found += [rows.ids[i] for i in places]
+    return found
 
 
 def left_behind(gallery: Gallery) -> int:

@@ -291,14 +291,15 @@ class Turns:
         new = self.gallery.new
         if new is not None and self.gallery.whole:  # it serves at once, so counting must do
             with self.gallery.steady():
-                behind = len(new.store) - len(self._old)
+                count, such = len(new.store) - len(self._old), ""
         else:
             behind = ahead(self.gallery)
-        if behind > 0:
+            count, such = len(behind), f", such as {behind[0]!r}" if behind else ""
+        if count > 0:
             raise UpgradeError(
                 "roll back",
                 "every item on the old side, as it was written last",
-                f"{behind} that are not, as where its store came back from an older copy",
+                f"{count} that are not{such}: its store may have come back from an older copy",
                 "Restore a newer one; or write or delete them through the gallery, or finish.",
             )
 
@@ -342,7 +343,8 @@ class Turns:
                 raise UpgradeError(
                     "finish",
                     "every item on the new side, as it was written last",
-                    f"{behind} that are not, as where its store came back from an older copy",
+                    f"{len(behind)} that are not, such as {behind[0]!r}: its store came back from "
+                    "an older copy, or refused a write that was cut off",
                     "Roll back, and upgrade again; or write or delete them through the gallery.",
                 )
             self.gallery.set_state("finished", "cut over", draft=draft, left_behind=left)
