@@ -3,6 +3,7 @@
 import errno
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -384,3 +385,30 @@ os.kill(os.getpid(), signal.SIGKILL)
     nearest = store.search(rows[6200:], 1)  # of what came last, each finds itself
     assert nearest.ids[:, 0].tolist() == [f"late{i}" for i in range(100)]
     store.close()
+
+
+def test_a_hide_that_the_engine_forgot_with_the_power_leaves_no_row_in_both_parts(tmp_path):
+    """The archive is on disk when `hide` returns; what the engine dropped may not be."""
+    folder, copy = tmp_path / "store", tmp_path / "copy"
+    store = EdgeStore(folder, SPACE, exact=True)
+    rows = np.eye(8)[:6]
+    store.upsert(list("abcdef"), rows, None, [1] * 6)
+    store.close()
+    shutil.copytree(folder / "shard-0", copy)
+    store = EdgeStore(folder, SPACE, exact=True)
+    store.hide(list("abc"))
+    store.upsert(["c"], rows[2:3], [{"late": True}], [2])  # into the archive
+    store.close()
+    shutil.rmtree(folder / "shard-0")
+    copy.rename(folder / "shard-0")
+    told = json.loads((folder / "shard.json").read_text())
+    (folder / "shard.json").write_text(json.dumps({**told, "rows": -1}))  # nobody closed it
+    for _ in range(2):
+        store = EdgeStore(folder, SPACE, exact=True)
+        assert (len(store), store.visible) == (6, 5)  # 9 and 6 of the parts together
+        found = store.get(list("abcdef"))
+        assert found.hidden.tolist() == [False, False, True, False, False, False]
+        assert found.revisions.tolist() == [1, 1, 2, 1, 1, 1]
+        assert found.payloads[2] == {"late": True}
+        assert sorted(filter(None, store.search(rows[:1], 9).ids[0])) == list("abdef")
+        store.close()

@@ -81,6 +81,7 @@ class EdgeStore:
             self._hidden = Archive(self.folder / "archive", space)
             self._intent = self.folder / "intent"
             self._settle()
+            self._part()
         except BaseException:
             self.close()
             raise
@@ -149,6 +150,25 @@ class EdgeStore:
             moves = {"delete": self._remove, "hide": self._put_away, "unhide": self._bring_back}
             moves[left.meta["verb"]](names)
         self._forget()
+
+    def _part(self) -> None:
+        """Let no row be in both parts, as after a power failure that the engine forgot a hide in.
+
+        The newer one counts; of two alike the one that is found, as everybody reads them.
+        """
+        if self._engine.closed_well:
+            return
+        after: str | None = None
+        while len(away := self._archive.scan(after, _PIECE, vectors=False)):
+            after = place_of(away.ids[-1])
+            shown = self._revisions_shown(away.ids)
+            both = [
+                (n, int(r)) for n, r in zip(away.ids, away.revisions, strict=True) if n in shown
+            ]
+            stale = [name for name, revision in both if shown[name] < revision]
+            if stale:
+                self._engine.drop([key_of(name) for name in stale], len(stale))
+            self._archive.drop([name for name, revision in both if shown[name] >= revision])
 
     def _stored(self, names: list[str]) -> tuple[IntArray, Any]:
         """Revisions, -1 where absent, and which rows are in the archive only."""

@@ -78,6 +78,7 @@ class Shard:
         self._declined = 0  # changes below which building was found to be pointless
         self._closing, self._process = False, os.getpid()
         self._pointer = read_pointer(folder, space)
+        self.closed_well = self._pointer.rows != UNKNOWN  # before it was opened
         self._pointer.sweep(folder)
         self._written, self._removed = self._pointer.written, self._pointer.removed
         self._shard: Any = self._open()
