@@ -24,7 +24,8 @@ def quarantine(face: Face, retry: bool, limit: int) -> None:
     with face.ledger() as ledger:
         if ledger.upgrade() is None:
             raise UpgradeError("quarantine", "a plan", "none", "Write one with: holdfast plan.")
-        total, rows = ledger.counts()["quarantined"], ledger.quarantined(limit)
+        total = ledger.counts()["quarantined"]
+        rows = ledger.quarantined(min(limit, total))
     released = 0
     if retry and total:
         from ..upgrade.record.audit import person
