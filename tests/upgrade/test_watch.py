@@ -298,6 +298,17 @@ def test_flips_and_empty_answers_and_overlap_have_bounds(world):
         assert one.gallery.state == "paused"
 
 
+def test_what_is_slow_is_told_with_how_much_of_it_there_is(world):
+    one = world(config=WatchConfig(share=1.0, calibration=2_000, slow_ms=1e-6))
+    one.engine.run(0.5)
+    delay = one.ask_until_it_breaks(400)
+    breach, told = one.watch.findings()[0], {f.metric: f for f in one.watch.findings()[1:]}
+    assert (breach.metric, breach.value, breach.high) == ("slow", 1.0, 1.0)
+    assert 1 < breach.n <= delay
+    assert 0.5 < breach.low < 1.0  # of a rate: that few might be so by chance
+    assert (told["slow"].value, told["slow"].n) == (1.0, delay)
+
+
 def test_an_answer_that_came_back_empty_is_a_breach(world):
     one = world(config=WatchConfig(share=1.0, calibration=2_000))
     one.engine.run(0.5)

@@ -12,7 +12,7 @@ from ...measure.interval import Interval, bootstrap, rate
 from .sample import Seen
 
 _LATEST = 500  # values of each quantity that are kept
-_RATES = ("empty", "flips")
+_RATES = ("empty", "flips", "slow")
 _METRICS = {"overlap": "overlap@10"}
 
 

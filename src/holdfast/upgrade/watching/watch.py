@@ -186,6 +186,7 @@ class Watch:
             values: dict[str, float] = dict(seen.rates)
             if self.config.slow_ms is not None:
                 values["slow"] = float(1e3 * sample.took > self.config.slow_ms)
+                self.tally.note("slow", values["slow"])
             if self.breach is not None:
                 return
             rung = [t for n, t in self._tests.items() if n in values and self._bet(t, values[n])]
