@@ -10,7 +10,8 @@ from holdfast.arrays import as_vectors
 from holdfast.errors import ConfigError
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
-from holdfast.upgrade.assess import Assessor
+from holdfast.upgrade.assess import Assessor, _slices
+from holdfast.upgrade.foresight.forecast import Forecast
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.order import fair_sample, queue_up
 from holdfast.upgrade.plan import Plan
@@ -49,3 +50,40 @@ def test_ids_of_a_large_gallery_that_are_not_ranked_are_no_mistake():
     assert played(plan, ["i500"], some) == played(Plan(order="random"), ranked=some)
     with pytest.raises(ConfigError, match="ids of the gallery"):
         played(plan, ["of another gallery"])
+
+
+def test_a_slice_is_as_unsure_as_the_forecast_of_it(forecast):
+    curve, base = forecast(misfit=0.025)
+    told = {f.slice: f for f in _slices(["a", "b"] * 40, "kind", base, curve) if f.slice != "all"}
+    falls, differs = told["kind=a"], told["kind=b"]
+    assert (falls.value, falls.verdict) == (pytest.approx(-0.2), "fail")
+    assert differs.value == pytest.approx(-0.05)
+    assert differs.low == pytest.approx(-0.05 - np.hypot(0.15, 0.025))  # plays say -0.2 or +0.1
+    assert differs.high == pytest.approx(-0.05 + np.hypot(0.15, 0.025))
+    assert differs.verdict == "info"
+    (all_of_them,) = [f for f in _slices(["a"] * 80, "kind", base, curve) if f.slice != "all"]
+    whole, n = curve.difference(base), all_of_them.n
+    ends = all_of_them.value, all_of_them.low, all_of_them.high
+    assert (*ends, n) == pytest.approx((whole.value, whole.low, whole.high, 80))
+
+
+def test_where_forecasts_settle_nothing_no_slice_is_called_worse(forecast):
+    curve, base = forecast(misfit=1.0)
+    verdicts = [f.verdict for f in _slices(["a", "b"] * 40, "kind", base, curve)]
+    assert "fail" not in verdicts
+
+
+@pytest.fixture
+def forecast():
+    """Twenty plays of 80 queries: each other query falls a little more, or a little less, than by
+    0.2 in all of them; the others fall by 0.2 in ten plays and rise by 0.1 in ten."""
+
+    def made(misfit):
+        values = np.full((20, 2, 80), 0.5)
+        values[:, 1, ::2] -= 0.2 + np.linspace(-1e-9, 1e-9, 20)[:, None]
+        values[:10, 1, 1::2] -= 0.2
+        values[10:, 1, 1::2] += 0.1
+        curve = Forecast("R@10", "random", (0.0, 1.0), (), (), values, misfit)
+        return curve, np.full(80, 0.5)
+
+    return made

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import IntArray
 from ..errors import InvalidInput
 from .comparison import Comparison, compare
 from .finding import Finding, Verdict
@@ -72,15 +73,38 @@ def slice_findings(
     if len(labels) != whole.difference.n:
         raise InvalidInput("slices", f"{whole.difference.n} labels", str(len(labels)))
     old, new = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
-    names, codes = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)
     parts = {
-        f"{name}={label}": compare(old[codes == code], new[codes == code], *options)
-        for code, label in enumerate(names.tolist())
+        label: compare(old[rows], new[rows], *options)
+        for label, rows in rows_by_slice(labels, name).items()
     }
-    sign = 1.0 if higher_is_better else -1.0
+    return [whole.finding(metric, cell), *compared_slices(parts, metric, cell, level)]
+
+
+def rows_by_slice(labels: Sequence[str], name: str) -> dict[str, IntArray]:
+    """The places of the queries of each slice, by "name=label".
+
+    Example:
+        >>> {s: rows.tolist() for s, rows in rows_by_slice(["de", "en", "de"], "lang").items()}
+        {'lang=de': [0, 2], 'lang=en': [1]}
+    """
+    names, codes = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)
+    return {f"{name}={label}": np.flatnonzero(codes == at) for at, label in enumerate(names)}
+
+
+def compared_slices(
+    parts: Mapping[str, Comparison], metric: str, cell: str, level: float = LEVEL
+) -> list[Finding]:
+    """What `slice_findings` says of the slices, from comparisons that were made elsewhere.
+
+    Args:
+        parts: Slice to its comparison; of all, higher is better, or of none.
+        metric: Spelling of the metric.
+        cell: The cell that was compared.
+        level: Of each interval.
+    """
+    sign = 1.0 if next(iter(parts.values())).higher_is_better else -1.0
     ordered = dict(sorted(parts.items(), key=lambda item: sign * item[1].difference.value))
     return [
-        whole.finding(metric, cell),
         *_counts(ordered, metric, cell, sign, level),
         _worst(ordered, metric, cell),
         *(part.finding(metric, cell, label) for label, part in ordered.items()),

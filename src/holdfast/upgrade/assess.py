@@ -23,11 +23,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..arrays import IntArray
+from ..measure.comparison import Comparison
 from ..measure.diagnose import CELL
 from ..measure.finding import Finding, mixed
 from ..measure.interval import FEW, Interval, bootstrap, paired_difference
 from ..measure.ranking import Metric, parse
-from ..measure.slices import WORST, regressed, slice_findings
+from ..measure.slices import WORST, compared_slices, regressed, rows_by_slice
 from ..measure.thresholds import thresholds
 from ..store.base import VectorStore
 from ..store.topk import best
@@ -374,9 +375,16 @@ def _cells(curve: Forecast, old: Floats | None, bridged: Floats) -> list[Finding
 
 def _slices(labels: Sequence[str], name: str, base: Floats, curve: Forecast) -> list[Finding]:
     """The change of each slice, by a payload field of the first answer of each query."""
-    after = curve.values[:, -1].mean(axis=0)
-    found = slice_findings(base, after, labels, curve.metric, "new/new", name)
-    told = [one for one in found[1:] if WORST not in one.note]  # the rest come worst first
+    parts = {
+        label: Comparison(
+            float(base[rows].mean()),
+            float(curve.values[:, -1, rows].mean()),
+            curve.difference(base, rows=rows),
+        )
+        for label, rows in rows_by_slice(labels, name).items()
+    }
+    found = compared_slices(parts, curve.metric, "new/new")
+    told = [one for one in found if WORST not in one.note]  # the rest come worst first
     return [replace(one, note=f"{_FORECAST}; {one.note}") for one in told]
 
 

@@ -70,15 +70,19 @@ class Forecast:
         """What readers get on average while the share grows evenly."""
         return float(trapezoid_weights(self.shares) @ self.means)
 
-    def difference(self, base: Floats, at: int = -1) -> Interval:
+    def difference(
+        self, base: Floats, at: int = -1, rows: IntArray | slice = slice(None)
+    ) -> Interval:
         """A share against a system whose values of each query are known.
 
         Args:
             base: (q,) values.
             at: Which share; the last one is new/new.
+            rows: Queries that count; all of them by default.
         """
-        gap = total_interval(self.values[:, at] - base[None, :])
-        return _widened(gap, float(np.ptp(self.values[:, at].mean(axis=1))), self.misfit)
+        values = self.values[:, at, rows]
+        gap = total_interval(values - base[None, rows])
+        return _widened(gap, float(np.ptp(values.mean(axis=1))), self.misfit)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object, without the plays."""
