@@ -244,6 +244,47 @@ def test_without_judgements_documents_ask(large):
     assert any("made from documents" in note for note in data["notes"])
 
 
+def test_a_metric_may_look_at_more_than_was_sampled_or_is_there(home):
+    for cut in (100, 200):  # of 120 items, 72 of them sampled
+        home.configure(judged=True)
+        home.config.write_text(home.config.read_text().replace('"R@10"', f'"R@{cut}"'))
+        if cut == 100:
+            home.done("build")
+        found = home.data("assess", "--sample", "60%")["findings"]
+        told = {f["cell"]: f for f in found if f["metric"] == f"R@{cut}"}
+        scores = toys.old(list(home.queries.values())) @ toys.old(list(home.documents.values())).T
+        own = np.diagonal(scores)
+        there = ((scores > own[:, None]).sum(axis=1) < cut).mean()
+        assert told["old/old"]["value"] == pytest.approx(there)
+        assert told["new/new"]["high"] <= 1.0
+
+
+def test_a_model_is_not_assessed_against_itself(home):
+    home.configure(judged=True)
+    home.done("build")
+    text = home.config.read_text().replace("toys:new", "toys:old").replace("dim = 24", "dim = 16")
+    home.config.write_text(text)
+    for options in (("--sample", "60%"), ("--dry-run", "--sample", "60%")):
+        said = home.refused("assess", *options)
+        assert "assess: expected a new model other than tests.cli.toys:old" in said
+
+
+def test_who_is_told_to_hold_is_told_what_would_settle_it(home):
+    home.configure(judged=True)
+    home.done("build")
+    queries = home.folder / "queries.jsonl"
+    queries.write_text("".join(queries.read_text().splitlines(keepends=True)[:5]))
+    qrels = home.folder / "qrels.tsv"
+    qrels.write_text("".join(qrels.read_text().splitlines(keepends=True)[:5]))
+    for sample, wanted in (
+        ("60%", "Name more judged queries, or allow a larger sample: --sample 100%."),
+        ("100%", "Name more judged queries."),
+    ):
+        result = home.run("assess", "--sample", sample)
+        assert result.stdout.startswith("Verdict: hold. 5 queries are too few")
+        assert result.stdout.strip().endswith(wanted)
+
+
 def test_nothing_is_assessed_while_an_upgrade_goes_on(large, home):
     large.done("plan")
     assert "no upgrade under way" in large.refused("assess")

@@ -10,7 +10,8 @@ from holdfast.arrays import as_vectors
 from holdfast.errors import ConfigError
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
-from holdfast.upgrade.assess import Assessor, _slices
+from holdfast.upgrade.assess import Assessor
+from holdfast.upgrade.foresight.diagnose import sliced
 from holdfast.upgrade.foresight.forecast import Forecast
 from holdfast.upgrade.ledger import Ledger
 from holdfast.upgrade.order import fair_sample, queue_up
@@ -54,14 +55,14 @@ def test_ids_of_a_large_gallery_that_are_not_ranked_are_no_mistake():
 
 def test_a_slice_is_as_unsure_as_the_forecast_of_it(forecast):
     curve, base = forecast(misfit=0.025)
-    told = {f.slice: f for f in _slices(["a", "b"] * 40, "kind", base, curve) if f.slice != "all"}
+    told = {f.slice: f for f in sliced(["a", "b"] * 40, "kind", base, curve) if f.slice != "all"}
     falls, differs = told["kind=a"], told["kind=b"]
     assert (falls.value, falls.verdict) == (pytest.approx(-0.2), "fail")
     assert differs.value == pytest.approx(-0.05)
     assert differs.low == pytest.approx(-0.05 - np.hypot(0.15, 0.025))  # plays say -0.2 or +0.1
     assert differs.high == pytest.approx(-0.05 + np.hypot(0.15, 0.025))
     assert differs.verdict == "info"
-    (all_of_them,) = [f for f in _slices(["a"] * 80, "kind", base, curve) if f.slice != "all"]
+    (all_of_them,) = [f for f in sliced(["a"] * 80, "kind", base, curve) if f.slice != "all"]
     whole, n = curve.difference(base), all_of_them.n
     ends = all_of_them.value, all_of_them.low, all_of_them.high
     assert (*ends, n) == pytest.approx((whole.value, whole.low, whole.high, 80))
@@ -69,7 +70,7 @@ def test_a_slice_is_as_unsure_as_the_forecast_of_it(forecast):
 
 def test_where_forecasts_settle_nothing_no_slice_is_called_worse(forecast):
     curve, base = forecast(misfit=1.0)
-    verdicts = [f.verdict for f in _slices(["a", "b"] * 40, "kind", base, curve)]
+    verdicts = [f.verdict for f in sliced(["a", "b"] * 40, "kind", base, curve)]
     assert "fail" not in verdicts
 
 

@@ -80,6 +80,18 @@ def test_with_everything_sampled_the_curve_is_the_measured_one(world):
     assert curve.band[0] == pytest.approx((curve.means[0], curve.means[0]))  # nothing is forecast
 
 
+def test_no_end_of_a_forecast_is_a_value_that_cannot_be(world, known):
+    forecaster = Forecaster(known, Measure(world.judge, "R@10"), draws=3)
+    forecaster.misfit = 1.0
+    curve = forecaster.curve(zscore, at_random(1_500), shares=(0.0, 0.5, 1.0))
+    for point, band in zip(curve.points[1:], curve.band[1:], strict=True):
+        assert (point.low, point.high) == (0.0, 1.0)
+        assert band == (0.0, 1.0)
+    gap = curve.difference(np.zeros(len(world.relevant)))
+    assert (gap.low < 0.0, gap.high) == (True, 1.0)
+    assert gap.low == pytest.approx(gap.value - 1.0, abs=0.05)
+
+
 def by_hand(old, new, moved, waiting):
     """Z-scores of the first 256 that moved, query by query."""
     table = np.empty_like(old)

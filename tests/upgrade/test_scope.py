@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from holdfast.errors import UpgradeError
 from holdfast.measure.judgements import Judgements
 from holdfast.upgrade.foresight import scope
 from holdfast.upgrade.foresight.scope import scope_of
@@ -54,3 +55,16 @@ def test_relevant_items_that_the_gallery_lacks_are_counted(monkeypatch):
     )
     project.judgements = lambda: judged.take([2])
     assert scope_of(project, store=None, sample=0.1).absent == ""
+
+
+@pytest.mark.parametrize("count", [51, 60, 100, 120, 250, 499])
+def test_the_sample_that_is_advised_where_one_is_too_small_is_large_enough(monkeypatch, count):
+    ids, none = IDS[:count], np.zeros(count, dtype=np.int64)
+    monkeypatch.setattr(scope, "read_rows", lambda store: (ids, none))
+    project = project_of(1, 0)
+    judged = Judgements.from_dict({"q": {"d0": 1}}, {"q": "q"})
+    project.judgements = lambda: judged
+    with pytest.raises(UpgradeError, match="a sample of at least 50 items") as refused:
+        scope_of(project, store=None, sample=0.1)
+    advised = str(refused.value).partition("--sample ")[2].partition("%")[0]
+    assert scope_of(project, store=None, sample=int(advised) / 100).size >= 50

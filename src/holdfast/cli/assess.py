@@ -209,6 +209,18 @@ def _next(made: Assessment) -> str:
         "keep": "Nothing to do.",
         "bridge": "Serve new queries over a bridge; see docs/how-to/choose-a-bridge.md.",
         "upgrade": f"Next: holdfast plan. {share} of the items are embedded already.",
-        "hold": "Name more judged queries, or allow a larger sample: --sample 20%.",
+        "hold": _settle(made),
     }
     return f"\n{advice[made.verdict]}"
+
+
+def _settle(made: Assessment) -> str:
+    from ..upgrade.assess import LOOK
+
+    if made.reasons[0].startswith(LOOK):
+        return "See docs/how-to/look-first.md."
+    sample = made.facts["sample"] / max(made.facts["items"], 1)
+    if sample >= 1.0:
+        return "Name more judged queries."
+    larger = min(2.0 * sample, 1.0)
+    return f"Name more judged queries, or allow a larger sample: --sample {larger:.0%}."

@@ -23,18 +23,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..arrays import IntArray
-from ..measure.comparison import Comparison
 from ..measure.diagnose import CELL
 from ..measure.finding import Finding, mixed
 from ..measure.interval import FEW, Interval, bootstrap, paired_difference
 from ..measure.ranking import Metric, parse
-from ..measure.slices import WORST, compared_slices, regressed, rows_by_slice
+from ..measure.slices import regressed
 from ..measure.thresholds import thresholds
 from ..store.base import VectorStore
 from ..store.topk import best
 from .foresight.bill import bill, planned, within
-from .foresight.diagnose import diagnosed, refuse_unknown, slices_by
-from .foresight.forecast import DRAWS, MISFIT, Forecast, Forecaster, Measure, Order
+from .foresight.diagnose import diagnosed, refuse_unknown, sliced, slices_by
+from .foresight.forecast import DRAWS, FORECAST, MISFIT, Forecast, Forecaster, Measure, Order
 from .foresight.mixture import serving_of
 from .foresight.rivals import Floats
 from .foresight.scope import Scope, scope_of
@@ -44,16 +43,16 @@ from .order import RANKED, arrange
 from .parts import ASSESSED
 from .plan import Plan
 from .price import Prices, characters
-from .project import Project
+from .project import Project, refuse_same
 from .record.records import refuse_under_way
 
 Verdict: TypeAlias = Literal["keep", "bridge", "upgrade", "hold"]
 
 ASSESSMENT = "assessment"  # key of the ledger: the latest one, as JSON
 SAMPLE, WORTH = 0.1, 0.01
+LOOK = "Better on average, but look first at"  # how the reason of an upgrade on hold begins
 _PEEK = 64  # items whose length is looked at before anything is paid
 _PAIRS = 50_000  # pairs of query and document behind the table of thresholds
-_FORECAST = "forecast from the sample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +188,7 @@ def held(
     named += [f"{f.slice} {f.value:+.3f}" for f in regressed(found)]
     if verdict != "upgrade" or not named:
         return verdict, reasons
-    why = f"Better on average, but look first at: {', '.join(named)}."
+    why = f"{LOOK}: {', '.join(named)}."
     return "hold", (why, *reasons)
 
 
@@ -230,6 +229,7 @@ class Assessor:
             refuse_under_way("assess", ledger.upgrade())
             space = self.project.serving(ledger)
             self.project.refuse_lost(ledger, space)
+            refuse_same("assess", space, self.project.new_encoder.space)
             store = self.project.store(space)
             try:
                 scope, plan = self._scope(store)
@@ -295,7 +295,7 @@ class Assessor:
         found = [*_cells(curve, old, bridged), *_table(survey, old)]
         if slices is not None:
             base = bridged if old is None else old
-            found += _slices(slices, str(self.request.slice_by), base, curve)
+            found += sliced(slices, str(self.request.slice_by), base, curve)
         found += diagnosed(store, scope, known, self.request.label)
         verdict, reasons = held(verdict, reasons, found)
         facts = {
@@ -348,7 +348,8 @@ class _Judge:
         self._metric, self._scope = metric, scope
 
     def __call__(self, places: IntArray) -> Floats:
-        hits = hits_of(self._scope.ids, places)
+        # A small gallery, or a sample of one, may have fewer items than the metric looks at.
+        hits = hits_of(self._scope.ids, places, self._metric.k or 1)
         values: Floats = self._metric.per_query(hits, self._scope.judgements)
         return values
 
@@ -364,28 +365,13 @@ def _cells(curve: Forecast, old: Floats | None, bridged: Floats) -> list[Finding
             continue
         cell = "new/new" if share == 1.0 else mixed(share)
         change = curve.difference(base, at)
-        note = f"{_FORECAST}; against share 0: {_signed(change)}"
+        note = f"{FORECAST}; against share 0: {_signed(change)}"
         one = Finding.of(metric, cell, curve.points[at], note=note)
         found.append(replace(one, verdict="fail" if change.high < 0.0 else "pass"))
-    last = Finding.of(f"change of {metric}", "new/new", curve.difference(base), note=_FORECAST)
+    last = Finding.of(f"change of {metric}", "new/new", curve.difference(base), note=FORECAST)
     worse, better = last.high < 0.0, last.low > 0.0
     found.append(replace(last, verdict="fail" if worse else "pass" if better else "info"))
     return [replace(f, verdict="info") if f.n < FEW else f for f in found]
-
-
-def _slices(labels: Sequence[str], name: str, base: Floats, curve: Forecast) -> list[Finding]:
-    """The change of each slice, by a payload field of the first answer of each query."""
-    parts = {
-        label: Comparison(
-            float(base[rows].mean()),
-            float(curve.values[:, -1, rows].mean()),
-            curve.difference(base, rows=rows),
-        )
-        for label, rows in rows_by_slice(labels, name).items()
-    }
-    found = compared_slices(parts, curve.metric, "new/new")
-    told = [one for one in found if WORST not in one.note]  # the rest come worst first
-    return [replace(one, note=f"{_FORECAST}; {one.note}") for one in told]
 
 
 def _table(survey: Survey, old: Floats | None) -> Sequence[Finding]:

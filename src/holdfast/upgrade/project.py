@@ -175,8 +175,7 @@ class Project(Served):
         check_order(plan, self.path.parent)
         check_place(plan)
         refuse_unread(plan)
-        if old == new:
-            raise UpgradeError("plan", f"a new model other than {old}", "the same", _SAME)
+        refuse_same("plan", old, new)
         self.refuse_occupied(old, new, last.new if last else None)
 
     def _summary(self, store: VectorStore, old: Space, new: Space) -> dict[str, Any]:
@@ -320,6 +319,16 @@ class Project(Served):
                         hold.release()
                 ledger.event("dropped", {"space": str(upgrade.old)})
             _sweep(folder)
+
+
+def refuse_same(who: str, old: Space, new: Space) -> None:
+    """Refuse to upgrade from a model to itself.
+
+    Raises:
+        UpgradeError: They are the same.
+    """
+    if old == new:
+        raise UpgradeError(who, f"a new model other than {old}", "the same", _SAME)
 
 
 def _show_all(store: VectorStore) -> None:

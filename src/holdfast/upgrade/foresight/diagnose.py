@@ -9,11 +9,13 @@ whether another one became a shortcut, and how far up the tree of labels answers
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...arrays import IntArray, Vectors
 from ...errors import UpgradeError
+from ...measure.comparison import Comparison
 from ...measure.diagnose.attributes import attributes
 from ...measure.diagnose.columns import columns, levels_of
 from ...measure.diagnose.neighbours import drift
@@ -22,8 +24,10 @@ from ...measure.diagnose.shortcut import shortcut
 from ...measure.diagnose.transfer import transfer
 from ...measure.finding import Finding
 from ...measure.interval import LEVEL
-from ...measure.slices import NONE, labels_of
+from ...measure.slices import NONE, WORST, compared_slices, labels_of, rows_by_slice
 from ...store.base import VectorStore, pages
+from .forecast import FORECAST, Forecast
+from .rivals import Floats
 from .scope import Scope
 from .unseen import Known
 from .weigh import weighed
@@ -94,6 +98,28 @@ def slices_by(store: VectorStore, scope: Scope, name: str) -> list[str]:
     if set(labels) == {NONE}:
         raise UpgradeError("assess", f"items with the field {name}", "none", "Check --slice.")
     return labels
+
+
+def sliced(labels: Sequence[str], name: str, base: Floats, curve: Forecast) -> list[Finding]:
+    """The change of each slice, worst first, as far as the forecast knows it.
+
+    Args:
+        labels: (q,) from `slices_by`.
+        name: Of the field.
+        base: (q,) values of what is served now.
+        curve: The forecast.
+    """
+    parts = {
+        label: Comparison(
+            float(base[rows].mean()),
+            float(curve.values[:, -1, rows].mean()),
+            curve.difference(base, rows=rows),
+        )
+        for label, rows in rows_by_slice(labels, name).items()
+    }
+    found = compared_slices(parts, curve.metric, "new/new")
+    told = [one for one in found if WORST not in one.note]
+    return [replace(one, note=f"{FORECAST}; {one.note}") for one in told]
 
 
 def _no_label(label: Sequence[str]) -> UpgradeError:

@@ -29,6 +29,7 @@ from .unseen import Known
 
 SHARES = tuple(tenth / 10 for tenth in range(11))
 DRAWS = 20
+FORECAST = "forecast from the sample"  # in the notes of what was not measured
 
 # By how much forecasts were off on the benchmarks' fit parts in 19 of 20 cases, beyond what
 # plays differ by; a part of the range [0, 1] of the metric. See `bench.forecast`.
@@ -82,7 +83,7 @@ class Forecast:
         """
         values = self.values[:, at, rows]
         gap = total_interval(values - base[None, rows])
-        return _widened(gap, float(np.ptp(values.mean(axis=1))), self.misfit)
+        return _widened(gap, float(np.ptp(values.mean(axis=1))), self.misfit, -1.0)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object, without the plays."""
@@ -102,7 +103,7 @@ class Measure:
     """What is forecast.
 
     Args:
-        judge: (q, k) ranked places to (q,) values; -1 is no hit.
+        judge: (q, k) ranked places, or fewer where there are no more, to (q,) rates.
         metric: Its spelling.
         k: Places that are ranked.
     """
@@ -159,7 +160,9 @@ class Forecaster:
                 values[play, at] = self.measure.judge(places)
         means, misfit = values.mean(axis=2), self.misfit
         points = tuple(
-            _widened(total_interval(values[:, at], self.seed), float(np.ptp(means[:, at])), misfit)
+            _widened(
+                total_interval(values[:, at], self.seed), float(np.ptp(means[:, at])), misfit, 0.0
+            )
             for at in range(len(shares))
         )
         band = tuple(_band(means[:, at], misfit) for at in range(len(shares)))
@@ -173,14 +176,17 @@ def _band(means: Floats, misfit: float) -> tuple[float, float]:
     value = float(means.mean())
     if low == high:  # measured, not forecast
         return low, high
-    return value - np.hypot(value - low, misfit), value + np.hypot(high - value, misfit)
+    down, up = np.hypot(value - low, misfit), np.hypot(high - value, misfit)
+    return max(value - float(down), 0.0), min(value + float(up), 1.0)
 
 
-def _widened(interval: Interval, spread: float, misfit: float) -> Interval:
+def _widened(interval: Interval, spread: float, misfit: float, least: float) -> Interval:
+    """By how much forecasts may be off; from the least value that there can be, to 1."""
     if spread == 0.0:
         return interval
-    low = interval.value - float(np.hypot(interval.value - interval.low, misfit))
-    high = interval.value + float(np.hypot(interval.high - interval.value, misfit))
+    down = float(np.hypot(interval.value - interval.low, misfit))
+    up = float(np.hypot(interval.high - interval.value, misfit))
+    low, high = max(interval.value - down, least), min(interval.value + up, 1.0)
     return Interval(interval.value, low, high, interval.level, interval.n, interval.resamples)
 
 

@@ -7,6 +7,7 @@ here, and which ones it reads first (`sampling.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -144,7 +145,7 @@ def _large_enough(size: int, items: int) -> int:
             "assess",
             f"a sample of at least {LEAST} items",
             f"{size} of {items:,}",
-            "Allow a larger one: --sample 30%, or a larger budget.",
+            f"Allow a larger one: --sample {math.ceil(100 * LEAST / items)}%, or a larger budget.",
         )
     return size
 

@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...arrays import FloatArray, IdArray, IntArray, Vectors, id_array
+from ...arrays import FloatArray, IdArray, IntArray, Vectors
 from ...encode.cache import CachedEncoder
 from ...errors import UpgradeError
+from ...hits import Hits
 from ...space import Space
 from ...store.base import VectorStore
 from ...store.topk import scores
@@ -224,13 +225,13 @@ def _old_docs(project: Project, store: VectorStore, scope: Scope) -> Vectors:
     return Vectors(store.space, table)
 
 
-def hits_of(ids: IdArray, places: IntArray) -> Any:
-    """Ranked places as hits, whose scores are their order."""
-    from ...hits import Hits
-
-    order = -np.arange(places.shape[1], dtype=np.float32)
-    named = id_array(ids.tolist())[places]
-    return Hits(named, np.broadcast_to(order, places.shape).copy())
+def hits_of(ids: IdArray, places: IntArray, k: int) -> Hits:
+    """Ranked places as hits whose scores are their order; of k columns, if places are fewer."""
+    count, width = places.shape
+    hits = Hits.empty(count, max(k, width))
+    hits.ids[:, :width] = ids[places]
+    hits.scores[:, :width] = -np.arange(width)
+    return hits
 
 
 def table_of(asked: Vectors, docs: Vectors) -> Any:
