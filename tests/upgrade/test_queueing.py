@@ -1,6 +1,7 @@
 """The models of waiting, against a slower and plainer simulation, and against formulas."""
 
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -105,6 +106,30 @@ def test_one_searcher_waits_as_pollaczek_and_khinchine_say(busy):
     assert load.busy == pytest.approx(busy)
     assert load.mean == pytest.approx(expected, rel=0.05)
     assert load.p99 > load.mean
+
+
+def waits_at_most(services, busy):
+    """Chance that a search of M/D/1 waits no longer than so many times what one takes: Erlang's sum
+    of 1909, whose terms cancel and so need many digits."""
+    with localcontext() as digits:
+        digits.prec = 80
+        arrivals, total = Decimal(busy), Decimal(0)
+        for k in range(int(services) + 1):
+            past = arrivals * (Decimal(services) - k)
+            total += (-past) ** k / math.factorial(k) * past.exp()
+        return float((1 - arrivals) * total)
+
+
+@pytest.mark.parametrize("busy", [0.3, 0.7, 0.9, 0.95])
+def test_as_many_wait_longer_than_the_p99_as_erlang_says_also_where_hardly_any_time_is_left(busy):
+    load = search_load(busy / 0.02, 0.02, 1)
+    assert waits_at_most(load.p99 / 0.02 - 1.0, busy) == pytest.approx(0.99, abs=0.002)
+    assert load.mean == pytest.approx(0.02 + busy * 0.02 / (2 * (1 - busy)), rel=0.04)
+
+
+def test_more_searchers_than_searches_are_played_make_nobody_wait():
+    load = search_load(1.0, 0.5, 2_000_000)
+    assert (load.mean, load.p99) == pytest.approx((0.5, 0.5))
 
 
 @pytest.mark.parametrize("searchers", [2, 4, 8])
