@@ -139,27 +139,20 @@ def test_a_header_that_is_not_ours_is_refused(path, text):
         load(path, "bridge")
 
 
-def test_a_flipped_bit_anywhere_is_refused_or_harmless(written):
-    content, whole = written.read_bytes(), load(written, "bridge")
-    harmless = []
+def test_a_flipped_bit_anywhere_is_refused(written):
+    content = written.read_bytes()
     for place in range(len(content)):
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 7
         written.write_bytes(damaged)
-        try:
-            found = load(written, "bridge")
-        except ArtifactError:
-            continue
-        harmless.append(place)
-        assert (found.meta, found.version) == (whole.meta, whole.version)
-        assert np.array_equal(found.arrays["x"], whole.arrays["x"], equal_nan=False)
-    key = content.index(b'"digest"')  # what has no digest passes for an older file
-    assert set(harmless) <= set(range(key + 1, key + 7))
+        with pytest.raises(ArtifactError):
+            load(written, "bridge")
 
 
-def test_an_older_file_without_a_digest_is_read(path):
+def test_a_file_without_a_digest_is_refused(path):
     header(path)
-    assert load(path, "bridge").arrays["x"].tolist() == [1.0, 1.0]
+    with pytest.raises(ArtifactError, match="the bytes that were saved"):
+        load(path, "bridge")
 
 
 def test_nothing_there_and_folders_are_refused(tmp_path):

@@ -134,8 +134,7 @@ def load(path: Path | str, kind: str) -> Artifact:
         raise ArtifactError(
             str(path), "a safetensors file written by Holdfast", f"{cause}", _AGAIN
         ) from cause
-    # Files of older versions have none.
-    if "digest" in about and about["digest"] != _digest(about["holdfast"], arrays):
+    if about.get("digest") != _digest(about["holdfast"], arrays):
         raise ArtifactError(str(path), "the bytes that were saved", "others", _AGAIN)
     return Artifact(kind, arrays, header["meta"], str(header.get("version", "")))
 
