@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, time
 from itertools import count
 from uuid import uuid4
 
@@ -116,6 +117,29 @@ def test_payloads_are_json_and_rows_without_text_are_gone(sql):
     }  # fmt: skip
 
 
+def test_times_that_no_calendar_of_python_has_are_text(sql):
+    name = f"times_{uuid4().hex[:8]}"
+    sql(
+        f"CREATE TABLE {name} (id int PRIMARY KEY, text text, day date, at timestamptz,"
+        " local timestamp, clock time)"
+    )
+    sql(
+        f"INSERT INTO {name} VALUES"
+        " (1, 'a', 'infinity', '-infinity', 'infinity', '24:00'),"
+        " (2, 'b', '0044-03-15 BC', '20000-01-01 00:00+00', '10000-01-01', '10:00'),"
+        " (3, 'c', '2024-02-01', '2024-02-01 10:00:00.5+00', '2024-02-01 10:00', '10:00:00.25')"
+    )
+    source = SqlSource(name, payload=["day", "at", "local", "clock"])
+    first, second, third = (item.payload for item in source.scan().items)
+    assert first == {"day": "infinity", "at": "-infinity", "local": "infinity", "clock": "24:00:00"}
+    assert (second["day"], second["local"]) == ("0044-03-15 BC", "10000-01-01T00:00:00")
+    assert second["at"].startswith("20000-01-01T00:00:00")
+    assert datetime.fromisoformat(third["at"]) == datetime(2024, 2, 1, 10, 0, 0, 500_000, UTC)
+    assert (third["day"], third["local"]) == ("2024-02-01", "2024-02-01T10:00:00")
+    assert time.fromisoformat(third["clock"]) == time(10, 0, 0, 250_000)
+    assert source.get(["1", "3"])[1].payload == third
+
+
 def feed_of(source):
     return [change.id for change in source.changed()]
 
@@ -205,6 +229,33 @@ def test_a_column_that_is_not_unique_is_no_id(sql):
     ):
         with pytest.raises(SourceError, match=r"'id' that is unique, got 'b' more than once"):
             wrong()
+
+
+def test_rows_without_an_id_are_refused_wherever_pages_end(sql):
+    name = f"without_{uuid4().hex[:8]}"
+    sql(f"CREATE TABLE {name} (id int, text text)")
+    sql(f"INSERT INTO {name} VALUES (1, 'a'), (2, 'b'), (NULL, 'c')")
+    source = SqlSource(name)
+    assert source.get(["2"])[0].content == "b"
+    for limit in (1, 2, 3, 10):
+        with pytest.raises(SourceError, match=r"an id in each row of 'id', got null"):
+            source.scan(limit=limit)
+    sql(f"DELETE FROM {name} WHERE id IS NULL")
+    assert [item.id for item in source.scan().items] == ["1", "2"]
+
+
+def test_a_feed_lets_others_write_rows_without_an_id(sql):
+    name = f"unnamed_{uuid4().hex[:8]}"
+    sql(f"CREATE TABLE {name} (id int, text text)")
+    source = SqlSource(name, feed=f"feed_{name}")
+    sql(f"INSERT INTO {name} VALUES (1, 'a'), (NULL, 'b')")
+    sql(f"UPDATE {name} SET text = 'c' WHERE id IS NULL")
+    sql(f"UPDATE {name} SET id = 2 WHERE id IS NULL")
+    sql(f"UPDATE {name} SET id = NULL WHERE id = 1")
+    assert feed_of(source) == ["1", "2", "1"]
+    sql(f"DELETE FROM {name} WHERE id IS NULL")
+    sql(f"TRUNCATE {name}")
+    assert feed_of(source) == ["1", "2", "1", "2"]
 
 
 def test_what_was_rolled_back_is_not_noted_and_what_is_open_is_not_forgotten(postgres, sql, table):

@@ -22,7 +22,7 @@ from ..postgres import DSN_ENV, Connection, Postgres, check_name, literal, name,
 from .base import ItemPage, check_limit
 from .feed import Change
 from .fields import Fields, TextLike
-from .sql_values import Key, as_json
+from .sql_values import Key, as_json, as_selected
 
 LONGEST_FEED = 48  # bytes; names of triggers add to it
 
@@ -45,22 +45,24 @@ CREATE TRIGGER {deleted} AFTER DELETE ON {table} REFERENCING OLD TABLE AS stale
 CREATE TRIGGER {emptied} BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {note}();
 """
 
-# An update that touches none of the columns that are read is no change.
+# An update that touches none of the columns that are read is no change; a row without an id is
+# no item, and whoever writes one is not to be kept from it.
 _NOTE = """
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO {feed} (id) SELECT {id}::text FROM fresh;
+        INSERT INTO {feed} (id) SELECT {id}::text FROM fresh WHERE {id} IS NOT NULL;
     ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO {feed} (id) SELECT {id}::text FROM stale;
+        INSERT INTO {feed} (id) SELECT {id}::text FROM stale WHERE {id} IS NOT NULL;
     ELSIF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO {feed} (id) SELECT {id}::text FROM {table};
+        INSERT INTO {feed} (id) SELECT {id}::text FROM {table} WHERE {id} IS NOT NULL;
     ELSE
         INSERT INTO {feed} (id) SELECT DISTINCT k FROM (
             (SELECT {id}::text AS k, ROW({columns})::text FROM fresh
              EXCEPT SELECT {id}::text, ROW({columns})::text FROM stale)
             UNION ALL
             (SELECT {id}::text, ROW({columns})::text FROM stale
-             EXCEPT SELECT {id}::text, ROW({columns})::text FROM fresh)) AS both_ways;
+             EXCEPT SELECT {id}::text, ROW({columns})::text FROM fresh)) AS both_ways
+            WHERE k IS NOT NULL;
     END IF;
     RETURN NULL;
 END
@@ -110,7 +112,15 @@ class SqlSource:
             "feed": name(schema, feed),
         }
         try:
-            self._key = self._check()
+            kinds = self._check()
+            self._key = Key(kinds[self._fields.id])
+            values = [as_selected(kinds[column]) for column in self._columns]
+            self._names["values"] = sql(", ").join(
+                [
+                    sql(value).format(name(column))
+                    for value, column in zip(values, self._columns, strict=True)
+                ]
+            )
             if feed:
                 self._postgres.run(self._install)
         except BaseException:
@@ -120,7 +130,7 @@ class SqlSource:
     def _sql(self, text: str, **more: Any) -> Any:
         return sql(text).format(**self._names, **more)
 
-    def _check(self) -> Key:
+    def _check(self) -> dict[str, str]:
         """The columns must be there; a table in use may be large, so no row is looked at."""
         query = (
             "SELECT a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a"
@@ -135,7 +145,7 @@ class SqlSource:
             raise SourceError(
                 self._who, f"a column {missing[0]!r}", f"columns {', '.join(sorted(there))}"
             )
-        return Key(str(there[self._fields.id]))
+        return there
 
     def _fetch(self, query: Any, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         def work(connection: Connection) -> list[tuple[Any, ...]]:
@@ -153,7 +163,7 @@ class SqlSource:
     def get(self, ids: Sequence[str]) -> list[Item | None]:
         wanted = [key for key in dict.fromkeys(ids) if self._key.can_be(key)]
         query = self._sql(
-            f"SELECT t.{{id}}::text, {{columns}} FROM {{table}} t WHERE {self._key.among('t.{id}')}"
+            f"SELECT t.{{id}}::text, {{values}} FROM {{table}} t WHERE {self._key.among('t.{id}')}"
         )
         found = {item.id: item for item in self._items(self._unique(query, [wanted]))}
         return [found.get(key) for key in ids]
@@ -163,14 +173,29 @@ class SqlSource:
         check_limit(limit)
         if after is not None and not self._key.can_be(after):
             raise SourceError(f"scan of {self._who}", "a cursor from here", ascii(after)[:80])
+        if after is None:
+            self._refuse_nameless()
         beyond = "" if after is None else f"WHERE {self._key.beyond('t.{id}')}"
         query = self._sql(
-            "SELECT t.{id}::text, {columns} FROM {table} t"
+            "SELECT t.{id}::text, {values} FROM {table} t"
             f" {beyond} ORDER BY t.{{id}} LIMIT %s"
         )
         rows = self._unique(query, [*([] if after is None else [after]), limit + 1])
         more = rows[limit - 1][0] if len(rows) > limit else None
         return ItemPage(self._items(rows[:limit]), more)
+
+    def _refuse_nameless(self) -> None:
+        """Rows without an id: a scan, which goes on after an id, would pass most of them over."""
+        ((found,),) = self._fetch(
+            self._sql("SELECT EXISTS (SELECT FROM {table} WHERE {id} IS NULL)")
+        )
+        if found:
+            raise SourceError(
+                self._who,
+                f"an id in each row of {self._fields.id!r}",
+                "null",
+                "Fill it, or leave such rows out by a view.",
+            )
 
     def _items(self, rows: list[tuple[Any, ...]]) -> list[Item]:
         """Rows without any text have no content: they are passed over."""

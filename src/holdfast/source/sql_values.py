@@ -13,6 +13,27 @@ _TEXT = ("text", "character varying")
 _UNBOUND = {"character": "bpchar", "bit": "varbit"}  # of one character, where no length is said
 
 
+# Their texts are those of ISO 8601 either way; but Python has no infinity among its times, nothing
+# before our era, and no 24:00, and one such value would take its whole page along.
+_TIMES = frozenset(
+    {
+        "date",
+        "time without time zone",
+        "timestamp with time zone",
+        "timestamp without time zone",
+    }
+)
+
+
+def as_selected(kind: str) -> str:
+    """SQL of a column, with a place for its name.
+
+    Args:
+        kind: The column's type.
+    """
+    return "to_jsonb({}) #>> '{{}}'" if kind in _TIMES else "{}"
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """How rows are found by an id that is text here and something else there.
