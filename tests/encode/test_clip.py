@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from holdfast.encode import sentence_transformers as ours
+from holdfast.encode import towers
 from holdfast.encode.cache import CachedEncoder
 from holdfast.encode.check import encoder_checks
 from holdfast.encode.clip import ClipEncoder, pooled
@@ -257,6 +259,34 @@ def test_the_route_through_sentence_transformers_gives_the_same_rows(folder, enc
     rows = other.encode(mixed, "query").array
     np.testing.assert_allclose(rows, encoder.encode(mixed, "query").array, atol=1e-6)
     assert other.space != encoder.space  # the fingerprint names the engine
+
+
+def test_no_more_photographs_are_open_than_go_through_at_once(folder, tmp_path, monkeypatch):
+    pytest.importorskip("sentence_transformers", reason="needs holdfast[sentence-transformers]")
+    paths = []
+    for n in range(7):
+        paths.append(tmp_path / f"{n}.png")
+        picture(n).save(paths[-1])
+    kinds = {"sentence-transformers": ours, "clip": towers}
+    for kind, module in kinds.items():
+        encoder = open_encoder(kind, model=str(folder), device="cpu", batch_size=2)
+        wanted = encoder.encode([picture(n) for n in range(7)], "document").array
+        opened = []
+
+        def counted(content, owner, opened=opened, real=module.opened):
+            opened.append(content)
+            return real(content, owner)
+
+        def emptied(*given, opened=opened, real=encoder._turn.of):
+            assert 1 <= len(opened) <= 2
+            opened.clear()
+            return real(*given)
+
+        monkeypatch.setattr(module, "opened", counted)
+        monkeypatch.setattr(encoder._turn, "of", emptied)
+        got = encoder.encode(paths, "document").array
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+        monkeypatch.undo()
 
 
 class StandIn:

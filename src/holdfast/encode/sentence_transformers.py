@@ -273,7 +273,7 @@ class SentenceTransformersEncoder:
         rows = np.empty((len(given), _dim(self._loaded)), dtype=np.float32)
         if told:
             rows[told] = self._run([given[place] for place in told], role)
-        rows[shown] = self._run([opened(given[place], repr(self)) for place in shown], role)
+        rows[shown] = self._run([given[place] for place in shown], role)
         return rows
 
     def _run(self, contents: list[Content], role: Role) -> Any:
@@ -283,12 +283,16 @@ class SentenceTransformersEncoder:
         rows: Any = None
         for part in self._passes.cut(work[order].tolist()):
             places = order[part]
+            batch = [self._ready(contents[place]) for place in places]  # before it has its turn
             with self._turn.of(role), self._passes.timed(len(places) * work[places[0]]):
-                made = self._batch([contents[place] for place in places], role)
+                made = self._batch(batch, role)
             if rows is None:
                 rows = np.empty((len(contents), made.shape[1]), dtype=made.dtype)
             rows[places] = made
         return rows
+
+    def _ready(self, content: Content) -> Any:
+        return content if isinstance(content, str) else opened(content, repr(self))
 
     def _work(self, content: Any) -> float:
         """About how many tokens; a picture is as many as fit."""
