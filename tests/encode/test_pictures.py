@@ -50,6 +50,21 @@ def test_too_little_memory_is_no_fault_of_a_picture(monkeypatch):
         opened(photograph(), "test")
 
 
+@pytest.mark.parametrize("sides", [(0, 0), (0, 5), (1, 201), (3000, 14)])
+def test_a_line_of_pixels_is_refused_before_a_model_makes_gigabytes_of_it(sides):
+    with pytest.raises(EncoderError, match=f"{sides[0]} by {sides[1]} pixels, where one side"):
+        opened(image.new("RGB", sides), "test")
+    if all(sides):
+        file = io.BytesIO()
+        image.new("L", sides).save(file, "PNG")
+        with pytest.raises(EncoderError, match=f"{sides[0]} by {sides[1]} pixels"):
+            opened(file.getvalue(), "test")
+
+
+def test_a_strip_of_pixels_is_a_picture():
+    assert opened(image.new("RGB", (1, 200)), "test").size == (1, 200)
+
+
 def test_half_a_character_is_named_by_its_place_among_pictures():
     with pytest.raises(EncoderError, match="surrogate pair at place 2"):
         as_texts_and_pictures([b"", "ok", "\ud800"], "query", "test")

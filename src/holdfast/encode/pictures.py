@@ -27,6 +27,9 @@ from .base import check_characters
 
 Picture: TypeAlias = Any  # a PIL.Image.Image of three channels
 
+# Models scale the shorter side to theirs, and would make gigabytes of a line of single pixels.
+_THINNEST = 200
+
 
 def is_picture(content: Content) -> bool:
     """Whether a content is a picture; nothing is opened, and nothing imported.
@@ -67,16 +70,19 @@ def opened(content: Content, owner: str) -> Picture:
         content: A path, bytes, or an open picture, which is not changed.
         owner: Who asks, for the message.
     Raises:
-        UnfitContent: It cannot be read as a picture.
+        UnfitContent: It cannot be read as a picture, or has no pixels, or a side that is more
+            than 200 times the other.
     """
     library = need("PIL.Image")
     turned = need("PIL.ImageOps").exif_transpose
     name = str(content) if isinstance(content, PurePath) else f"{type(content).__name__}"
     try:
         if not isinstance(content, bytes | PurePath):
+            _check_sides(*content.size)
             return _eight_bits(turned(content), getattr(content, "format", None)).convert("RGB")
         data = io.BytesIO(content) if isinstance(content, bytes) else content
         with library.open(data) as picture:
+            _check_sides(*picture.size)
             return _eight_bits(turned(picture), picture.format).convert("RGB")
     except MemoryError:  # no fault of the file
         raise
@@ -87,6 +93,12 @@ def opened(content: Content, owner: str) -> Picture:
             f"{name}: {cause}",
             "Is the file whole, and of a format that Pillow reads?",
         ) from cause
+
+
+def _check_sides(width: int, height: int) -> None:
+    if not 0 < max(width, height) <= _THINNEST * min(width, height):
+        sides = f"{width} by {height} pixels"
+        raise ValueError(f"{sides}, where one side is at most {_THINNEST} times the other")
 
 
 def _eight_bits(picture: Picture, form: str | None) -> Picture:
