@@ -623,6 +623,19 @@ def test_one_at_a_time(serve):
     assert endpoint.most == 1
 
 
+def test_who_asks_while_another_closes_hears_that_it_may_pass(serve):
+    endpoint, encoder, _ = serve(seconds=0.05, max_batch=1, concurrency=1)
+    with ThreadPoolExecutor(1) as other:
+        asked = other.submit(encoder.encode, [str(n) for n in range(20)], "document")
+        while not endpoint.asked:
+            time.sleep(0.01)
+        encoder.close()
+        with pytest.raises(EncoderUnavailable, match=r"got close\(\) by another one"):
+            asked.result()
+    assert len(endpoint.asked) < 20
+    same(encoder)
+
+
 def test_a_closed_encoder_opens_again(serve):
     _, encoder, _ = serve(max_batch=1)
     same(encoder)

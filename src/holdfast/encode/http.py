@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -161,8 +161,18 @@ class HttpEncoder:
             return Vectors(self.space, self._ask(parts[0], role))
         _, pool = self._open()
         contexts = [copy_context() for _ in parts]  # what the caller hears is heard there too
-        asked = pool.map(lambda context, part: context.run(self._ask, part, role), contexts, parts)
-        return Vectors(self.space, np.concatenate(list(asked)))
+        try:
+            asked = pool.map(
+                lambda context, part: context.run(self._ask, part, role), contexts, parts
+            )
+            rows = list(asked)
+        except (CancelledError, RuntimeError) as cause:  # the latter: shut down before it began
+            raise EncoderUnavailable(
+                self._owner,
+                "threads until all texts are asked for",
+                str(cause) or "close() by another one",
+            ) from cause
+        return Vectors(self.space, np.concatenate(rows))
 
     def open(self) -> None:
         """Make what connections need, which the first call would wait for; nothing is sent."""
