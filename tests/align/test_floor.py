@@ -9,6 +9,7 @@ from sklearn.metrics import ndcg_score
 from holdfast.align.floor import Asked, Floor
 from holdfast.align.procrustes import Procrustes
 from holdfast.arrays import Vectors, as_vectors
+from holdfast.errors import InvalidInput
 from holdfast.space import Space
 
 
@@ -106,3 +107,20 @@ def test_few_rows_are_enough():
     floor = Floor.agreement(X, Y, "query")
     assert [len(row) for row in floor.gains] == [4] * 5
     np.testing.assert_allclose(floor.status_quo, 1.0)  # all others are right, in any order
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ([["a"], ["b"]], "answers as positions among the pairs, got .*'a'"),
+        ([[0.5], [1]], "answers as positions among the pairs, got .*0.5"),
+        ([[0], [70]], "answers from 0 to 69"),
+        ([[0], [-1]], "answers from 0 to 69"),
+    ],
+)
+def test_answers_that_are_no_positions_are_refused(answers, message):
+    """An id would fail elsewhere, and half a position would be another one."""
+    X, Y = pairs()
+    asked = Asked(X.take(slice(2)), Y.take(slice(2)), answers)
+    with pytest.raises(InvalidInput, match=message):
+        Floor.judged(X, Y, asked, "query")

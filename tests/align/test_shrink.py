@@ -6,7 +6,7 @@ import pytest
 from holdfast.align.chain import pack
 from holdfast.align.mlp import ResidualMLP
 from holdfast.align.shrink import merge_units, shrink
-from holdfast.errors import InvalidInput
+from holdfast.errors import InvalidInput, NotFitted
 
 RNG = np.random.default_rng(0)
 
@@ -94,3 +94,14 @@ def test_the_closed_form_has_nothing_to_shrink():
     X = RNG.normal(size=(60, 4)).astype(np.float32)
     mlp = ResidualMLP(epochs=0).fit(X, X)
     assert np.array_equal(shrink(mlp, X, X).transform(X), mlp.transform(X))
+
+
+def test_what_is_shrunk_is_fitted_and_judged_by_any_pairs():
+    mlp, X = fitted()
+    truth = mlp.transform(X)
+    small, listed = shrink(mlp, X, truth), shrink(mlp, X.tolist(), truth.tolist())
+    assert np.array_equal(small.parameters_, listed.parameters_)
+    with pytest.raises(NotFitted, match="Call fit"):
+        shrink(ResidualMLP(), X, truth)
+    with pytest.raises(InvalidInput, match="400 in X and 9 in Y"):
+        shrink(mlp, X, truth[:9])

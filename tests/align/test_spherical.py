@@ -183,3 +183,6 @@ def test_unusable_questions_are_refused():
     for own in (np.arange(3), np.full(40, 40), np.full(40, -1), np.zeros(40)):
         with pytest.raises(InvalidInput, match="the row, below 40"):
             Interpolation.fit(u, v, u, own)
+    for depths in ((), (0,), (1, -1)):
+        with pytest.raises(InvalidInput, match="depths from 1"):
+            Interpolation.fit(u, v, u, np.arange(40), depths=depths)

@@ -129,9 +129,11 @@ def test_mutual_neighbours_are_those_of_a_loop():
 
 def test_unusable_rows_are_refused():
     X, Y, _ = clouds(count=300)
-    with pytest.raises(NotEnoughPairs, match="at least 200 rows of each space, got 300 and 199"):
+    with pytest.raises(NotEnoughPairs, match="200 different rows of each space, got 300 and 199"):
         fit_unpaired(X, Y[:199])
-    with pytest.raises(NotEnoughPairs, match="at least 400 rows"):
+    with pytest.raises(NotEnoughPairs, match="got 3 and 300"):
+        fit_unpaired(np.repeat(X[:3], 100, axis=0), Y)  # copies make no cluster
+    with pytest.raises(NotEnoughPairs, match="at least 400 different rows"):
         fit_unpaired(X, Y, clusters=40)
     with pytest.raises(InvalidInput, match="numbers from 1"):
         fit_unpaired(X, Y, rounds=0)

@@ -58,12 +58,14 @@ class Asked:
 
         Raises:
             WrongSpace: Queries of another space.
-            InvalidInput: A position beyond the pairs.
+            InvalidInput: Something that is no position, or one beyond the pairs.
         """
         as_vectors(self.X, X.space, "Asked.X")
         as_vectors(self.Y, Y.space, "Asked.Y")
-        places = [place for row in self.answers for place in row]
-        if min(places) < 0 or max(places) >= len(X):
+        places = np.concatenate([np.asarray(row) for row in self.answers])
+        if places.dtype.kind not in "iu":
+            raise InvalidInput("Asked", "answers as positions among the pairs", f"{places[0]!r}")
+        if places.min() < 0 or places.max() >= len(X):
             raise InvalidInput("Asked", f"answers from 0 to {len(X) - 1}", "one beyond")
 
 

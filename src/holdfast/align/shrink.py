@@ -24,6 +24,7 @@ from ..errors import InvalidInput
 from .chain import Chain, pack, unpack
 from .linear import score
 from .moments import Float64Array
+from .pairs import as_pairs
 from .residual import Residual
 
 
@@ -96,16 +97,20 @@ def shrink(
         tolerance: How much of the mean cosine may go.
     Returns:
         The aligner with fewer hidden units; a copy as it is where none can go.
+    Raises:
+        NotFitted: The aligner is not.
+        InvalidInput: Unusable rows, or not as many of both.
     """
+    rows, targets = as_pairs(X, Y, "shrink")
+    least = _cosine(aligner, rows, targets) - tolerance
     made = deepcopy(aligner)
     if not len(aligner.widths_):
         return made
-    least = _cosine(aligner, X, Y) - tolerance
     chain = unpack(aligner.widths_, aligner.parameters_)
     for beta in betas:
         trial = deepcopy(aligner)
         trial.widths_, trial.parameters_ = pack(merge_units(chain, beta))
-        if _cosine(trial, X, Y) < least:
+        if _cosine(trial, rows, targets) < least:
             break
         made = trial
     return made

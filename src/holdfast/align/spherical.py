@@ -93,12 +93,14 @@ class Interpolation:
             rule: "slerp", "nlerp" or "adaptive".
             depths: What finds most by the mean of R@k for these k is taken.
         Raises:
-            InvalidInput: No queries, or rows that are not there.
+            InvalidInput: No queries, rows that are not there, or a depth below 1.
             WrongSpace: Not all of one space, or one without angles.
         """
         _check_pair(old, bridged)
         as_vectors(stored, old.space, "Interpolation.fit")
         places = _places(own, len(old), len(stored))
+        if min(depths, default=0) < 1:
+            raise InvalidInput("Interpolation.fit", "depths from 1", repr(depths))
         best: Self | None = None
         for tried in cls._settings(rule):
             asked = tried.between(old, bridged).array

@@ -87,7 +87,7 @@ def fit_unpaired(
         tries: Attempts, at most; one that half of the rows confirm both ways is the last.
         seed: Of all draws.
     Raises:
-        NotEnoughPairs: Fewer than 200 rows in a space, or than ten a cluster.
+        NotEnoughPairs: Fewer than 200 different rows in a space, or than ten a cluster.
         InvalidInput: Unusable rows, or a number below one.
     Source: mini-vec2vec (arXiv 2510.02348, 2025). Departs from it: all clusterings of one
         space are matched with all of the other and the best matchings kept, by a relaxation
@@ -99,11 +99,12 @@ def fit_unpaired(
         raise InvalidInput("fit_unpaired", "three clusters, and numbers from 1", str(numbers))
     rows, targets = as_rows(X, "fit_unpaired", "source"), as_rows(Y, "fit_unpaired", "target")
     fewest = max(MIN_ROWS, 10 * clusters)
-    if min(len(rows), len(targets)) < fewest:
+    counts = _different(rows), _different(targets)
+    if min(counts) < fewest:
         raise NotEnoughPairs(
             "fit_unpaired",
-            f"at least {fewest} rows of each space",
-            f"{len(rows)} and {len(targets)}",
+            f"at least {fewest} different rows of each space",
+            f"{counts[0]} and {counts[1]}",
             "Thousands are better, and some pairs are better still.",
         )
     rng = draws(seed, "fit_unpaired")
@@ -119,6 +120,11 @@ def fit_unpaired(
     if best is None:  # pragma: no cover - there is at least one try
         raise InvalidInput("fit_unpaired", "at least one try", "none")
     return Unpaired(_as_procrustes(rows, targets, best[0]), best[1], best[2])
+
+
+def _different(rows: FloatArray) -> int:
+    """How many rows differ, of as many as are looked at at once: copies make no cluster."""
+    return len(np.unique(rows[:: -(-len(rows) // (2 * _SAMPLE)) or 1], axis=0))
 
 
 def _centred(rows: FloatArray) -> FloatArray:
