@@ -30,8 +30,9 @@ from holdfast.errors import (  # noqa: E402
 )
 from holdfast.space import relation  # noqa: E402
 from holdfast.train import blueprint  # noqa: E402
+from holdfast.train.batches import generator  # noqa: E402
 from holdfast.train.blueprint import BackboneConfig, PicturesConfig, backbone  # noqa: E402
-from holdfast.train.dataset import read_data  # noqa: E402
+from holdfast.train.dataset import Labelled, read_data  # noqa: E402
 from holdfast.train.interface import Interface  # noqa: E402
 from holdfast.train.job import Job  # noqa: E402
 from holdfast.train.losses.base import Batch  # noqa: E402
@@ -415,6 +416,20 @@ def test_a_model_that_keeps_to_the_interface_alone_may_take_other_inputs(home):
     result = CliRunner().invoke(main, ["train", str(path), "--json"])
     told = json.loads(result.stdout)
     assert (result.exit_code, told["relation"], list(told["held_out"])) == (0, "same", ["new/new"])
+
+
+def test_a_share_of_each_class_judges():
+    rng = np.random.default_rng(0)
+    names = rng.choice(["b", "a", "Z", "ä", "a b", "10", "9"], 200)
+    data = Labelled(torch.zeros(201, 1), np.append(names, "alone"))
+    kept, judges = data.split(0.3, 5)
+    assert sorted([*kept, *judges]) == list(range(201))
+    for name in data.known:
+        mine = [place for place in range(201) if data.names[place] == name]
+        drawn = generator(5, 1, *name.encode()).random(len(mine))
+        count = min(round(0.3 * len(mine)), len(mine) - 1)
+        first = sorted(range(len(mine)), key=drawn.__getitem__)[:count]
+        assert sorted(mine[i] for i in first) == [i for i in judges if data.names[i] == name]
 
 
 def test_what_judges_a_model_was_not_trained_on_by_the_one_before(home):

@@ -76,8 +76,9 @@ class Labelled:
         is trained on.
         """
         judging = []
-        for name in self.known:
-            places = np.flatnonzero(self.names == name)
+        _, numbers, sizes = np.unique(self.names, return_inverse=True, return_counts=True)
+        by_class = np.split(np.argsort(numbers, kind="stable"), np.cumsum(sizes)[:-1])
+        for name, places in zip(self.known, by_class, strict=True):
             count = min(round(share * len(places)), len(places) - 1)
             own = name.encode("utf-8", "surrogatepass")
             drawn = generator(seed, 1, *own).random(len(places))
