@@ -127,6 +127,9 @@ def test_what_cannot_be_followed_is_refused(tmp_path):
         follow(None, texts, vectors, ["far"], [])
     with pytest.raises(InvalidInput, match="answers from 0 to 3"):
         follow(None, texts, vectors, ["far"], [4])
+    for wrong in ("far", 0.5):  # half a place would be another one
+        with pytest.raises(InvalidInput, match=f"answers as places in texts, got {wrong!r}"):
+            follow(None, texts, vectors, ["far"], [wrong])
     with pytest.raises(InvalidInput, match="NoneType at place 3"):
         follow(None, [*texts[:3], None], vectors)
     with pytest.raises(ConfigError, match=r"follow: device: .* got 'abacus'"):

@@ -210,7 +210,9 @@ def _undisturbed() -> Iterator[None]:
 def _pairs(
     texts: Sequence[str], vectors: Vectors, questions: Sequence[str], answers: Sequence[int]
 ) -> tuple[list[str], Any]:
-    places = np.asarray(answers, dtype=np.int64)
+    places = np.asarray(answers) if len(answers) else np.zeros(0, dtype=np.int64)
+    if places.dtype.kind not in "iu":
+        raise InvalidInput("follow", "answers as places in texts", f"{answers[0]!r}")
     if not len(texts) or len(texts) != len(vectors.array) or len(questions) != len(places):
         raise InvalidInput(
             "follow",
