@@ -197,7 +197,11 @@ def test_all_of_it_happens_where_the_model_is(model, pairs, first, monkeypatch, 
 
 
 def test_settings_that_cannot_be_are_refused(model, pairs, first):
-    for wrong in ({"batch": 0}, {"rank": 0}, {"held_out": 1.0}, {"temperature": 0.0}):
+    nan = float("nan")
+    for wrong in (
+        *({"batch": 0}, {"rank": 0}, {"held_out": 1.0}, {"temperature": 0.0}),
+        *({"rate": 0.0}, {"rate": nan}, {"projection_rate": -1.0}),
+    ):
         with pytest.raises(InvalidInput, match="from 1"):
             Adapting(**wrong)
     # one pair at least is left to learn from
@@ -247,3 +251,24 @@ def test_the_adapted_model_is_an_encoder_with_a_space_of_its_own(folder, model, 
     assert encoder.space != plain.space
     with adapted.off():
         np.testing.assert_allclose(encoder.encode(contents, "query").array, before, atol=1e-6)
+
+
+def test_a_training_that_goes_astray_leaves_the_first_stage(model, pairs, first):
+    """Its pictures have no direction any more, and no rank."""
+    before = features(model, pairs)[0].clone()
+    wild = Adapting(rate=1e30, epochs=2, batch=48)
+    adapted = adapt(model, first.get_state(), *pairs, settings=wild)
+    assert adapted.epoch == 0
+    assert max(adapted.scores[1:]) < adapted.scores[0] < 1.0
+    assert torch.equal(features(adapted.model, pairs)[0], before)
+
+
+def test_what_the_model_does_not_take_is_refused_before_it_is_changed(model, pairs, first):
+    pixels, tokens = pairs
+    parts = [name for name, _ in model.named_modules()]
+    for wrong in (pixels[:, :1], pixels[:, 0], pixels[:, :, :4], pixels.numpy()):
+        with pytest.raises(InvalidInput, match="adapt: expected pixel_values that the model takes"):
+            adapt(model, first.get_state(), wrong, tokens)
+    with pytest.raises(InvalidInput, match="adapt: expected input_ids that the model takes"):
+        adapt(model, first.get_state(), pixels, {"input_ids": tokens["input_ids"] + 10**6})
+    assert [name for name, _ in model.named_modules()] == parts

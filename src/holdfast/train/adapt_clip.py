@@ -12,6 +12,7 @@ answer is the first stage, unchanged.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DimensionMismatch, InvalidInput, NotEnoughPairs
+from ..errors import DimensionMismatch, InvalidInput, NotEnoughPairs, no_memory, said
 from ..optional import need
 from .tensors import Tensor, as_rows, functional, nn, torch, unit
 
@@ -68,13 +69,14 @@ class Adapting:
 
     def __post_init__(self) -> None:
         sizes = min(self.rank, self.patience, self.batch) >= 1 and self.epochs >= 0
-        if not sizes or not 0.0 < self.held_out < 1.0 or not self.temperature > 0.0:
+        rates = 0.0 < self.rate < math.inf and 0.0 <= self.projection_rate < math.inf
+        shares = 0.0 < self.held_out < 1.0 and self.temperature > 0.0
+        if not sizes or not rates or not shares:
             raise InvalidInput(
                 "Adapting",
-                "rank, patience and batch from 1, epochs from 0, held_out in (0, 1), "
-                "temperature > 0",
-                f"{self.rank}, {self.patience}, {self.batch}, {self.epochs}, {self.held_out}, "
-                f"{self.temperature}",
+                "rank, patience and batch from 1, epochs and projection_rate from 0, held_out in "
+                "(0, 1), rate and temperature above 0",
+                str(self),
             )
 
 
@@ -156,8 +158,8 @@ def adapt(
         listener: Told each epoch and its held-out score.
     Raises:
         NotEnoughPairs: Fewer than 40.
-        InvalidInput: Not as many pictures as captions, no state of a projection, or one between
-            other lengths.
+        InvalidInput: Not as many pictures as captions, some that the model does not take, no state
+            of a projection, or one between other lengths.
         MissingExtra: peft is not installed.
     Source: Jang and Lim 2024 (XBT), its second stage. Departs from it: the loss is not known
         from there; the target does not move, pictures alone are adapted, since projected
@@ -166,7 +168,8 @@ def adapt(
     how = settings or Adapting()
     count = _checked(pixels, tokens, stored)
     with torch.no_grad():
-        captions = _all_rows(model.get_text_features, tokens, count)
+        captions = _tried(model.get_text_features, tokens, count)
+        _tried(model.get_image_features, {"pixel_values": pixels[:1]}, 1)  # before it is changed
         phi = Projector(projection).to(captions.device)
         _fits(phi, captions, stored)
         own = unit(phi(captions)) if stored is None else unit(as_rows(stored, "adapt").to(captions))
@@ -233,6 +236,18 @@ def _fits(phi: Projector, captions: Tensor, stored: npt.NDArray[np.float32] | No
             f"a projection from {given[0]} to {given[1]} coordinates",
             f"one from {wanted} to {answers}",
         )
+
+
+def _tried(answer: Callable[..., Any], given: Mapping[str, Tensor], count: int) -> Tensor:
+    """As `_all_rows`; what the model does not take is refused."""
+    try:
+        return _all_rows(answer, given, count)
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as cause:
+        if no_memory(cause):
+            raise
+        raise InvalidInput(
+            "adapt", f"{' and '.join(given)} that the model takes", said(cause)
+        ) from cause
 
 
 def _all_rows(answer: Callable[..., Any], given: Mapping[str, Tensor], count: int) -> Tensor:
@@ -317,10 +332,10 @@ def _judge(model: Any, phi: Projector, pairs: _Pairs, held: npt.NDArray[np.int64
 
 
 def _reciprocal(table: Tensor) -> Tensor:
-    """(m,) one over the rank of the diagonal in each row; ties count half."""
+    """(m,) one over the rank of the diagonal in each row; ties count half, and NaN comes last."""
     own = table.diagonal()[:, None]
     # A matrix product may answer equal columns with different last bits.
-    better, near = (table > own + 1e-6).sum(1), ((table - own).abs() <= 1e-6).sum(1)
+    better, near = (~(table <= own + 1e-6)).sum(1), ((table - own).abs() <= 1e-6).sum(1)
     return 1.0 / (1.0 + better + 0.5 * (near - 1))
 
 
