@@ -123,3 +123,12 @@ def test_a_bridge_of_it_is_saved_and_loaded_bit_for_bit(tmp_path):
 def test_arguments_that_make_no_sense_are_refused(wrong):
     with pytest.raises(InvalidInput, match=next(iter(wrong))):
         Projection(**wrong).fit(*rows())
+
+
+def test_a_training_that_goes_astray_is_refused_and_forgets_nothing():
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    made = Projection(epochs=1).fit(x, x)
+    before = made.transform(x)
+    with pytest.raises(InvalidInput, match=r"Projection: expected finite weights.*Lower the rate"):
+        made.set_params(epochs=4, rate=1e30).fit(x, x)
+    assert np.array_equal(made.transform(x), before)

@@ -124,6 +124,10 @@ class Projection(Aligner):
         losses: list[float] = []
         if self.epochs:
             parts, losses = self._trained(parts, X, Y, rng)
+            if not all(np.isfinite(part).all() for part in parts):
+                raise InvalidInput(
+                    type(self).__name__, "finite weights", "NaN or infinity", "Lower the rate."
+                )
         self.weight_, self.bias_ = (part.astype(np.float32) for part in parts[:2])
         # In double precision a row's last bit does not depend on the rows beside it.
         self.inner_, self.inner_bias_, self.outer_ = (p.astype(np.float64) for p in parts[2:])
