@@ -88,3 +88,18 @@ def test_what_is_not_ours_is_refused(tmp_path):
         checkpoint.save(path, "training", "r", {"a": {1}})
     with pytest.raises(InvalidInput, match="keys"):
         checkpoint.save(path, "training", "r", {(1, 2): 3})
+
+
+def test_a_state_that_is_not_whole_says_how_to_begin_anew(tmp_path):
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    checkpoint.save(path, "training", "r", {"weights": torch.ones(2), "step": 3})
+    whole = path.read_bytes()
+    read = artifact.load(path, "training")
+    anew = r"checkpoint.safetensors: .* Delete its folder to begin anew\.$"
+    for arrays, meta in (({}, read.meta), (read.arrays, {"run": "r"})):
+        artifact.save(path, artifact.Artifact("training", arrays, meta))
+        with pytest.raises(ArtifactError, match=f"(?=.*a whole state, got KeyError).*{anew}"):
+            checkpoint.load(path, "training", "r")
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ArtifactError, match=anew):
+        checkpoint.load(path, "training", "r")

@@ -42,9 +42,13 @@ def load(path: Path, kind: str, run: str) -> Any:
     """Read what `save` wrote.
 
     Raises:
-        ArtifactError: Missing, of another kind, or of another run.
+        ArtifactError: Missing, of another kind, not whole, or of another run.
     """
-    read = artifact.load(path, kind)
+    anew = "Delete its folder to begin anew."
+    try:
+        read = artifact.load(path, kind)
+    except ArtifactError as cause:
+        raise ArtifactError(cause.who, cause.expected, cause.got, anew) from cause
     if read.meta.get("run") != run:
         raise ArtifactError(
             str(path),
@@ -53,7 +57,11 @@ def load(path: Path, kind: str, run: str) -> Any:
             "Take another folder, or the data, tasks and settings it was begun with; or delete "
             "this one to begin anew.",
         )
-    return restored(read.meta["state"], read.arrays)
+    try:
+        return restored(read.meta["state"], read.arrays)
+    except (KeyError, TypeError) as cause:
+        got = f"{type(cause).__name__}: {cause}"
+        raise ArtifactError(str(path), "a whole state", got, anew) from cause
 
 
 def fill(module: nn.Module, state: Mapping[str, Any], who: str) -> None:
