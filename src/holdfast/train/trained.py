@@ -18,7 +18,7 @@ from .blueprint import BackboneConfig, HeadConfig, PicturesConfig
 from .checkpoint import Arrays, fill, flat, restored
 from .encoder import ModelEncoder
 from .interface import Interface
-from .model import Model, digest, frozen
+from .model import Model, frozen
 from .tensors import Tensor, torch
 
 KIND = "trained-model"
@@ -57,7 +57,6 @@ class Trained:
         arrays: Arrays = {}
         meta = {
             "weights": flat(dict(self.model.state_dict()), "weights", arrays),
-            "digest": digest(self.model),
             "space": self.space.to_json(),
             "interface": self.interface.to_json(),
             "backbone": self.backbone.model_dump(),
@@ -75,8 +74,7 @@ class Trained:
         """Read what `save` wrote.
 
         Raises:
-            ArtifactError: Missing, of another kind, not understood, or weights that are not those
-                that were saved.
+            ArtifactError: Missing, damaged, of another kind, or not understood.
         """
         read = artifact.load(path, KIND)
         try:
@@ -99,11 +97,6 @@ class Trained:
         shape, old_dim = tuple(meta["shape"]), meta["old_dim"]
         made = blueprint.model(parts, shape, table, old_dim)
         fill(made, restored(meta["weights"], read.arrays), path)
-        found = digest(made)
-        if meta.get("digest", found) != found:  # older files have none
-            raise ArtifactError(
-                path, "the weights that were saved", "others", "Restore the file from a copy."
-            )
         pictures = meta["pictures"]
         return cls(
             frozen(made),
