@@ -269,6 +269,12 @@ def test_a_model_is_not_assessed_against_itself(home):
         assert "assess: expected a new model other than tests.cli.toys:old" in said
 
 
+@pytest.mark.parametrize("option", ["--worth", "--budget"])
+def test_what_is_no_amount_is_refused(home, option):
+    for bad in ("-1", "nan", "inf"):
+        assert f"Invalid value for '{option}'" in home.refused("assess", option, bad)
+
+
 def test_who_is_told_to_hold_is_told_what_would_settle_it(home):
     home.configure(judged=True)
     home.done("build")

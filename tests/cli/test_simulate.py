@@ -47,4 +47,10 @@ def test_what_cannot_be_simulated_is_refused(home):
         assert result.exit_code == 2, bad
         assert "--sizes" in result.stderr
     result = home.run("plan", "--simulate", "--json", "--searchers", "0")
-    assert json.loads(result.stderr or result.stdout)["error"] == "ConfigError"
+    assert json.loads(result.stderr or result.stdout)["error"] == "BadParameter"
+    for option, bad in (
+        ("--sample", "0"), ("--searches", "-1"), ("--searches", "nan"), ("--months", "-1"),
+        ("--requests-per-second", "0"), ("--requests-per-second", "-2"),
+        ("--losses-per-day", "-1"), ("--losses-per-day", "inf"), ("--restart", "-5"),
+    ):  # fmt: skip
+        assert f"Invalid value for '{option}'" in home.refused("plan", "--simulate", option, bad)

@@ -98,6 +98,15 @@ def test_a_dying_worker_takes_as_long_as_the_formula_says(losses):
     assert mean == pytest.approx(expected, rel=0.04)
 
 
+def test_workers_that_hardly_live_long_enough_take_long_but_are_played_at_once():
+    times, lives = Times(0.0, 0.0, 30.0, 0.0), 3.0  # seconds
+    works = Works(1, 1, inline=True, losses_per_hour=3600.0 / lives, restart=0.0, jitter=0.0)
+    mean = play([1] * PLAYED, times, works)[-1] / PLAYED
+    assert mean == pytest.approx(math.expm1(30.0 / lives) * lives, rel=0.04)
+    never = Works(1, 1, inline=True, losses_per_hour=1e9)
+    assert 1e12 < play([1], times, never)[-1] < math.inf
+
+
 @pytest.mark.parametrize("busy", [0.2, 0.5, 0.8])
 def test_one_searcher_waits_as_pollaczek_and_khinchine_say(busy):
     seconds = 0.02

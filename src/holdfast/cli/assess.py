@@ -9,7 +9,7 @@ import click
 
 from .face import Face, command, gate_failed
 from .progress import waiting
-from .share import percent, read_share
+from .share import Amount, percent, read_share
 from .tables import BAR, facts, failure_line, grid
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ _PRICES = "prices.toml"
     metavar="SHARE",
     help="Part of the gallery that the new model may read.",
 )
-@click.option(
-    "--budget", type=click.FloatRange(min=0.0), metavar="MONEY", help="What that may cost at most."
-)
+@click.option("--budget", type=Amount(min=0.0), metavar="MONEY", help="What that may cost at most.")
 @click.option(
     "--prices",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -48,7 +46,7 @@ _PRICES = "prices.toml"
 )
 @click.option(
     "--worth",
-    type=click.FloatRange(min=0.0),
+    type=Amount(min=0.0),
     default=0.01,
     metavar="GAIN",
     show_default=True,

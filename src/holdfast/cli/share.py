@@ -1,8 +1,23 @@
-"""A share of the gallery, or of the traffic, as people write it: 30% or 0.3."""
+"""Numbers as people write them: a share of the gallery, or of the traffic, and an amount."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import click
+
+
+class Amount(click.FloatRange):
+    """A finite number in a range; click's own lets NaN pass, which is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
 
 
 def read_share(context: click.Context, option: click.Parameter, text: str | None) -> float | None:

@@ -13,6 +13,7 @@ import click
 from ..errors import ConfigError
 from .face import Face
 from .progress import waiting
+from .share import Amount
 from .tables import facts, grid
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ _OPTIONS = (
         "--sizes", default=_SIZES, show_default=True, metavar="N,N", help="Numbers of items."
     ),
     click.option(
-        "--sample", default=2_000, show_default=True, metavar="ITEMS", help="To measure with."
+        "--sample",
+        type=click.IntRange(min=1),
+        default=2_000,
+        show_default=True,
+        metavar="ITEMS",
+        help="To measure with.",
     ),
     click.option(
         "--prices",
@@ -33,24 +39,48 @@ _OPTIONS = (
         help="Your table of prices and limits.",
     ),
     click.option(
-        "--searches", default=0.0, metavar="RATE", help="Searches a second, at a steady rate."
+        "--searches",
+        type=Amount(min=0.0),
+        default=0.0,
+        metavar="RATE",
+        help="Searches a second, at a steady rate.",
     ),
     click.option(
         "--searchers",
+        type=click.IntRange(min=1),
         default=1,
         show_default=True,
         metavar="N",
         help="Searches answered at once.",
     ),
     click.option(
-        "--requests-per-second", type=float, metavar="RATE", help="What the provider takes."
+        "--requests-per-second",
+        type=Amount(min=0.0, min_open=True),
+        metavar="RATE",
+        help="What the provider takes.",
     ),
-    click.option("--losses-per-day", default=0.0, metavar="RATE", help="Deaths of each worker."),
     click.option(
-        "--restart", default=60.0, show_default=True, metavar="SECONDS", help="To replace one."
+        "--losses-per-day",
+        type=Amount(min=0.0),
+        default=0.0,
+        metavar="RATE",
+        help="Deaths of each worker.",
     ),
     click.option(
-        "--months", default=1.0, show_default=True, metavar="N", help="Of storage to pay for."
+        "--restart",
+        type=Amount(min=0.0),
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="To replace one.",
+    ),
+    click.option(
+        "--months",
+        type=Amount(min=0.0),
+        default=1.0,
+        show_default=True,
+        metavar="N",
+        help="Of storage to pay for.",
     ),
 )
 
@@ -76,8 +106,6 @@ def outlook(
     from ..upgrade.simulation.simulate import ASSUMED, Asked, simulate, works_of
 
     numbers = _numbers(sizes)
-    if min(asked["searchers"], sample) < 1 or min(asked["searches"], losses_per_day) < 0:
-        raise ConfigError("plan --simulate", "searchers and a sample of at least 1", "less")
     table = Prices() if prices is None else read_prices(prices)
     world = Asked(losses_per_hour=losses_per_day / 24.0, **asked)
     project = face.project
@@ -157,7 +185,9 @@ def duration(seconds: float) -> str:
 
 
 def _money(value: float | None, currency: str) -> str:
-    return "unknown" if value is None else f"{value:,.2f} {currency}".rstrip()
+    from ..report.words import money
+
+    return "unknown" if value is None else money(value, currency)
 
 
 def _size(count: int) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 PLAYED = 4_000  # batches, after which the rest is taken to go on as the second half did
 ARRIVALS = 1_000_000  # searches that are played through
 _HOUR = 3600.0
+_LEAST = 1e-15  # chance of a batch to end at all: the number of tries is a whole one
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +157,12 @@ def _collect(
 def _with_losses(seconds: float, works: Works, random: np.random.Generator) -> float:
     """A batch is begun again as often as its worker dies."""
     seconds *= 1.0 + works.jitter * random.uniform(-1.0, 1.0)
-    if not works.losses_per_hour:
+    if not (works.losses_per_hour and seconds):
         return seconds
-    spent, mean = 0.0, _HOUR / works.losses_per_hour
-    while (life := float(random.exponential(mean))) < seconds:
-        spent += life + works.restart
-    return spent + seconds
+    mean = _HOUR / works.losses_per_hour
+    chance = max(math.exp(-seconds / mean), _LEAST)  # that a worker lives long enough
+    life = mean + seconds * chance / math.expm1(-seconds / mean)  # mean, of one that does not
+    return seconds + int(random.geometric(chance) - 1) * (life + works.restart)
 
 
 @dataclass(frozen=True, slots=True)
