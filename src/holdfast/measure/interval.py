@@ -233,7 +233,7 @@ def resampled_means(
         raise InvalidInput("bootstrap", "at least 1 resample", repr(resamples))
     random = draws(seed, "bootstrap")
     # Around the mean: equal values then have a spread of exactly zero.
-    centre = exact_means(table) if chances is None else weighted_means(table, chances)
+    centre = exact_means(table, chances)
     spread = (table - centre[:, None]).T
     out = np.empty((resamples, len(table)))
     block = max(1, _CELLS // queries)
@@ -276,14 +276,6 @@ def worth(weights: Floats) -> float:
     return float(parts.sum() ** 2 / (parts**2).sum())
 
 
-def weighted_means(table: Floats, chances: Floats) -> Floats:
-    """(m,) means of rows by weights that add up to 1; of equal values that very value."""
-    first = table[:, 0]
-    same = (table == first[:, None]).all(axis=1)
-    means: Floats = np.where(same, first, table @ chances)
-    return means
-
-
 def without_rounding(values: Floats, size: npt.ArrayLike) -> Floats:
     """Values with zero where rounding alone keeps them from it, in place.
 
@@ -311,12 +303,16 @@ def _check_level(level: float) -> None:
         raise InvalidInput("bootstrap", "a level between 0 and 1", repr(level))
 
 
-def exact_means(table: Floats) -> Floats:
-    """(m,) row means; of equal values that very value, where adding up would round."""
+def exact_means(table: Floats, chances: Floats | None = None) -> Floats:
+    """(m,) row means, by weights that add up to 1 if given.
+
+    Of equal values it is that very value, where adding up would round.
+    """
     first = table[:, 0]
     same = (table == first[:, None]).all(axis=1)
-    means: Floats = np.where(same, first, table.mean(axis=1))
-    return means
+    means = table.mean(axis=1) if chances is None else table @ chances
+    exact: Floats = np.where(same, first, means)
+    return exact
 
 
 def as_table(rows: npt.ArrayLike, who: str = "bootstrap") -> Floats:

@@ -15,7 +15,6 @@ from .interval import (
     as_table,
     exact_means,
     resampled_means,
-    weighted_means,
     worth,
 )
 
@@ -92,11 +91,9 @@ def weighted(
     Source: the effective sample size of Kish 1965. Departs from it: queries are drawn, so that
     rows stay paired. As there, popular queries are held to vary like those drawn with them.
     """
-    table = as_table(table)
-    if weights is None:
-        return exact_means(table), resampled_means(table, resamples, seed)
-    counts = as_weights(weights, table.shape[1])
-    if (counts == counts[0]).all():
-        return exact_means(table), resampled_means(table, resamples, seed)
-    chances = counts / counts.sum()
-    return weighted_means(table, chances), resampled_means(table, resamples, seed, chances)
+    table, chances = as_table(table), None
+    if weights is not None:
+        counts = as_weights(weights, table.shape[1])
+        if (counts != counts[0]).any():
+            chances = counts / counts.sum()
+    return exact_means(table, chances), resampled_means(table, resamples, seed, chances)

@@ -42,7 +42,7 @@ class Centers:
         sums, sizes = np.zeros_like(self.means), np.zeros(len(self.means))
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
-            own = _squares(block, self.means).argmin(axis=1)
+            own = squares(block, self.means).argmin(axis=1)
             np.add.at(sums, own, block)
             sizes += np.bincount(own, minlength=len(sizes))
         held = sizes > 0  # an empty cluster stays where it was
@@ -51,7 +51,7 @@ class Centers:
     def distances(self, rows: FloatArray) -> Floats:
         """(n,) squared distances of rows to the mean of their cluster."""
         parts = [
-            _squares(rows[start : start + _BLOCK], self.means).min(axis=1)
+            squares(rows[start : start + _BLOCK], self.means).min(axis=1)
             for start in range(0, len(rows), _BLOCK)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
@@ -102,7 +102,8 @@ class ClassMeans:
         return np.where(np.array(own) < 0, np.inf, found)
 
 
-def _squares(rows: FloatArray, means: Floats) -> Floats:
-    wide = rows.astype(np.float64)
-    table: Floats = squared_norms(wide)[:, None] + squared_norms(means)[None] - 2.0 * wide @ means.T
+def squares(rows: FloatArray, others: FloatArray | Floats) -> Floats:
+    """(n, m) squared distances of (n, d) rows to (m, d) others, in double precision."""
+    a, b = rows.astype(np.float64), others.astype(np.float64)
+    table: Floats = squared_norms(a)[:, None] + squared_norms(b)[None] - 2.0 * a @ b.T
     return np.maximum(table, 0.0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...arrays import FloatArray, Vectors, squared_norms
 from ...errors import InvalidInput
+from .centers import squares
 from .searched import Floats
 
 LEAST = 8  # fewer known items say nothing
@@ -48,7 +49,7 @@ class Uncertainty:
         predicted = np.empty(len(rows))
         for start in range(0, len(rows), _BLOCK):
             block = slice(start, start + _BLOCK)
-            far = _distances(rows[block], self._known) / self._width
+            far = squares(rows[block], self._known) / self._width
             near = np.exp(-_SHARPNESS * (far - far.min(axis=1, keepdims=True)))
             predicted[block] = near @ self.errors / near.sum(axis=1)
         return predicted
@@ -57,14 +58,7 @@ class Uncertainty:
 def remoteness(rows: FloatArray, known: FloatArray) -> Floats:
     """(n,) squared distances of rows to the nearest known one: what no map has seen."""
     far = [
-        _distances(rows[start : start + _BLOCK], known).min(axis=1)
+        squares(rows[start : start + _BLOCK], known).min(axis=1)
         for start in range(0, len(rows), _BLOCK)
     ]
     return np.concatenate(far) if far else np.empty(0)
-
-
-def _distances(rows: FloatArray, others: FloatArray) -> Floats:
-    """(n, m) squared distances."""
-    a, b = rows.astype(np.float64), others.astype(np.float64)
-    squares: Floats = squared_norms(a)[:, None] + squared_norms(b)[None, :] - 2.0 * (a @ b.T)
-    return np.maximum(squares, 0.0)
