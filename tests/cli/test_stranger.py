@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from holdfast.cli import main
-from holdfast.cli.assess import _cost
 from holdfast.cli.face import Face
 from holdfast.cli.progress import _Pace, waiting
 from holdfast.cli.tables import cut, facts, grid
@@ -245,14 +244,6 @@ def test_a_small_gallery_is_told_that_no_sample_will_do(home):
     assert (result.exit_code, result.stdout) == (2, "")
     assert "assess: expected a gallery of at least 50 items, got 8." in said
     assert "--sample" not in said
-
-
-def test_sums_and_times_are_never_rounded_to_nothing():
-    told = {"money": 0.0003, "currency": "USD", "tokens": 0, "seconds": 0.2, "note": ""}
-    assert _cost(told) == "less than 0.01 USD, no tokens, about 1 second"
-    told = {**told, "money": 0.0, "tokens": 7, "seconds": 0.0}
-    assert _cost(told) == "0.00 USD, about 7 tokens"
-    assert _cost({**told, "seconds": 90.0}).endswith("about 90 seconds")
 
 
 def test_no_address_is_told_where_nothing_can_serve(planned, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.report.build import Moment, Report
 from holdfast.report.words import (
+    cost,
     duration,
     event_words,
     gain,
@@ -167,6 +168,14 @@ def test_events_in_words(kind, detail, said):
 )
 def test_durations_in_two_units(seconds, said):
     assert duration(seconds) == said
+
+
+def test_sums_and_times_are_never_rounded_to_nothing():
+    told = {"money": 0.0003, "currency": "USD", "tokens": 0, "seconds": 0.2, "note": ""}
+    assert cost(told) == "less than 0.01 USD, no tokens, about 0.2 s"
+    told = {**told, "money": 0.0, "tokens": 7, "seconds": 0.0}
+    assert cost(told) == "0.00 USD, about 7 tokens"
+    assert cost({**told, "seconds": 90.0}).endswith("about 1 min 30 s")
 
 
 def test_times_are_utc_in_any_year():

@@ -92,6 +92,8 @@ def _request(face: Face, prices: Path | None, **told: Any) -> Request:
 
 
 def _planned(plan: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    from ..report.words import cost
+
     asked = "made from documents" if plan["made"] else "judged"
     return [
         ("old", plan["old"]),
@@ -99,32 +101,9 @@ def _planned(plan: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("items", f"{plan['items']:,}"),
         ("queries", f"{plan['queries']:,}, {asked}"),
         ("sample", f"{plan['sample']:,} items for the new model to read, and the queries"),
-        ("cost of the sample", _cost(plan["cost"])),
-        ("cost of all items", _cost(plan["whole"])),
+        ("cost of the sample", cost(plan["cost"])),
+        ("cost of all items", cost(plan["whole"])),
     ]
-
-
-def _cost(told: Mapping[str, Any]) -> str:
-    from ..report.words import money
-
-    words = []
-    if told["money"] is not None:
-        words.append(money(told["money"], told["currency"]))
-    if told["tokens"] is not None:
-        words.append(f"about {told['tokens']:,} tokens" if told["tokens"] else "no tokens")
-    if told["seconds"]:
-        words.append(f"about {_time(told['seconds'])}")
-    if told["note"]:
-        words.append(told["note"])
-    return ", ".join(words)
-
-
-def _time(seconds: float) -> str:
-    for size, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
-        if seconds >= 2.0 * size:
-            return f"{seconds / size:,.0f} {unit}"
-    whole = max(round(seconds), 1)
-    return f"{whole:,} second" + ("s" if whole > 1 else "")
 
 
 def _words(made: Assessment) -> list[Any]:
@@ -187,7 +166,7 @@ def _cut(finding: Finding) -> tuple[str, ...]:
 
 
 def _costs(costs: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    from ..report.words import money
+    from ..report.words import cost, money
 
     size = f"{costs['bytes'] / 1e9:,.3f} GB of vectors"
     if costs["storage_month"] is None:
@@ -195,8 +174,8 @@ def _costs(costs: Mapping[str, Any]) -> list[tuple[str, Any]]:
     else:
         size += f", {money(costs['storage_month'], costs['currency'])} a month"
     return [
-        ("paid for this sample", _cost(costs["sample"])),
-        ("still to pay for an upgrade", _cost(costs["rest"])),
+        ("paid for this sample", cost(costs["sample"])),
+        ("still to pay for an upgrade", cost(costs["rest"])),
         ("more to store until finish", size),
     ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from .. import plots
 from ..errors import MissingExtra
@@ -13,7 +12,7 @@ from ..measure.interval import LEVEL, Interval
 from ..upgrade.assess import Assessment
 from .build import Report
 from .markup import Html, breakable, element, facts, table
-from .words import counted, duration, money
+from .words import cost, counted, money
 
 SLICES = 100  # that are told, the worst ones
 _ENDS = f"{100 * LEVEL:g} % interval"
@@ -42,19 +41,10 @@ def _known(made: Assessment) -> list[tuple[str, str]]:
     return [
         ("Asked", f"{asked}, {known['questions']}"),
         ("Sampled", f"{known['sample']:,} of {counted(known['items'], 'item')}"),
-        ("Cost of all items", _cost(costs["whole"])),
-        ("Still to pay", _cost(costs["rest"])),
+        ("Cost of all items", cost(costs["whole"])),
+        ("Still to pay", cost(costs["rest"])),
         ("More to store", size),
     ]
-
-
-def _cost(told: dict[str, Any]) -> str:
-    words = [] if told["money"] is None else [money(told["money"], told["currency"])]
-    if told["tokens"] is not None:
-        words.append(f"about {told['tokens']:,} tokens")
-    if told["seconds"] is not None:
-        words.append(f"about {duration(told['seconds'])}")
-    return ", ".join([*words, *([told["note"]] if told["note"] else [])])
 
 
 def _figure(report: Report, made: Assessment) -> Html:

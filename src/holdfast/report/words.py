@@ -243,6 +243,25 @@ def money(value: float, currency: str) -> str:
     return f"{value:,.2f} {currency}".rstrip()
 
 
+def cost(told: Mapping[str, Any]) -> str:
+    """What embedding some items takes, from the JSON of a `Cost`.
+
+    Example:
+        >>> cost({"money": 0.2, "currency": "EUR", "tokens": 0, "seconds": None, "note": ""})
+        '0.20 EUR, no tokens'
+    """
+    words = []
+    if told["money"] is not None:
+        words.append(money(told["money"], told["currency"]))
+    if told["tokens"] is not None:
+        words.append(f"about {told['tokens']:,} tokens" if told["tokens"] else "no tokens")
+    if told["seconds"]:
+        words.append(f"about {duration(told['seconds'])}")
+    if told["note"]:
+        words.append(told["note"])
+    return ", ".join(words)
+
+
 def duration(seconds: float) -> str:
     """For people, in the two largest units.
 
