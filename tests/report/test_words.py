@@ -172,7 +172,7 @@ def test_durations_in_two_units(seconds, said):
 
 def test_sums_and_times_are_never_rounded_to_nothing():
     told = {"money": 0.0003, "currency": "USD", "tokens": 0, "seconds": 0.2, "note": ""}
-    assert cost(told) == "less than 0.01 USD, no tokens, about 0.2 s"
+    assert cost(told) == "less than 0.01 USD, no tokens, less than a second"
     told = {**told, "money": 0.0, "tokens": 7, "seconds": 0.0}
     assert cost(told) == "0.00 USD, about 7 tokens"
     assert cost({**told, "seconds": 90.0}).endswith("about 1 min 30 s")

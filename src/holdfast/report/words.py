@@ -256,7 +256,8 @@ def cost(told: Mapping[str, Any]) -> str:
     if told["tokens"] is not None:
         words.append(f"about {told['tokens']:,} tokens" if told["tokens"] else "no tokens")
     if told["seconds"]:
-        words.append(f"about {duration(told['seconds'])}")
+        brief = told["seconds"] < 1.0
+        words.append("less than a second" if brief else f"about {duration(told['seconds'])}")
     if told["note"]:
         words.append(told["note"])
     return ", ".join(words)
