@@ -12,6 +12,7 @@ import pytest
 from holdfast.arrays import Vectors, as_vectors
 from holdfast.errors import ConfigError, EncoderError, LedgerError
 from holdfast.items import Item
+from holdfast.measure.judgements import Judgements
 from holdfast.space import Space
 from holdfast.store.memory import MemoryStore
 from holdfast.upgrade.config import Config
@@ -26,6 +27,7 @@ from holdfast.upgrade.sides.stage import Stage, place
 from holdfast.upgrade.watched import WatchConfig
 from holdfast.upgrade.watching.attend import judged_texts
 from holdfast.upgrade.watching.panel import Panel
+from holdfast.upgrade.watching.quality import Quality
 from holdfast.upgrade.watching.watch import Watch
 from tests.upgrade.toys import Clock, ToySource
 
@@ -532,9 +534,20 @@ not_worse = true
     ledger.close()
 
 
-def test_judged_queries_are_found_by_their_text():
-    from holdfast.measure.judgements import Judgements
+def test_queries_that_measure_quality_are_no_live_searches(world):
+    """The first queries of the sample are what all later ones are held against."""
+    one = world()
+    one.engine.run(until=0.5)
+    asked = {f"q{n}": text for n, text in enumerate(texts(30, 3))}
+    judgements = Judgements.from_dict({name: {"i0": 1} for name in asked}, asked)
+    finding = Quality(one.gallery, judgements, "R@10").measure()
+    assert finding.n == 30
+    assert (one.watch.tally.heard, one.watch.tally.sampled, one.gallery.meter.count) == (0, 0, 0)
+    one.ask(2)
+    assert (one.watch.tally.heard, one.watch.tally.sampled, one.gallery.meter.count) == (2, 2, 2)
 
+
+def test_judged_queries_are_found_by_their_text():
     judgements = Judgements.from_dict({"q": {"a": 2, "b": 0}}, {"q": "tea"})
     assert judged_texts(judgements) == {"tea": frozenset(["a"])}
     assert judged_texts(None) == judged_texts(Judgements.from_dict({"q": {"a": 1}})) == {}

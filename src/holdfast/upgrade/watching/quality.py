@@ -109,7 +109,9 @@ class Quality:
         parts = []
         for start in range(0, len(self._contents), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            parts.append(self.gallery.search([v.take(rows) for v in ready], self._k))
+            asked = [vectors.take(rows) for vectors in ready]
+            # As it is served, but no live search: the watch would take these for its first sample.
+            parts.append(self.gallery.search(asked, self._k, side="both"))
         return Hits.concat(parts)
 
     def _base(self) -> Any:
