@@ -33,7 +33,7 @@ NASTY = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
         {"Authorization": f"Basic {TOKEN}"},
         {"Authorization": f"Bearer {TOKEN}x"},
         {"Authorization": "Bearer "},
-        {"Cookie": "holdfast_session=guess", "X-Holdfast": "page"},
+        {"Cookie": "holdfast_session_8111=guess", "X-Holdfast": "page"},
     ],
 )
 def test_nothing_is_written_without_the_token(still, method, path, body, headers, monkeypatch):
@@ -154,6 +154,20 @@ def test_a_session_is_a_cookie_that_scripts_and_other_sites_cannot_use(still):
     assert still("POST", path, {"ids": ["x"]}, headers=headers, token=False).status_code == 401
     headers |= {"X-Holdfast": "page", "Origin": BASE}
     assert still("POST", path, {"ids": ["x"]}, headers=headers, token=False).status_code == 200
+
+
+def test_two_services_of_one_machine_keep_their_cookies_apart(still):
+    """A browser has one jar for all ports: signing in at one would sign out of the other."""
+    jar = {}
+    for port in (8111, 8112):
+        answer = still("POST", f"http://127.0.0.1:{port}/session", {"token": TOKEN}, token=False)
+        jar.update([answer.headers["set-cookie"].split(";")[0].split("=")])
+    assert list(jar) == ["holdfast_session_8111", "holdfast_session_8112"]
+    headers = {"X-Holdfast": "page", "Cookie": "; ".join(f"{n}={v}" for n, v in jar.items())}
+    for port in (8111, 8112):
+        path = f"http://127.0.0.1:{port}/api/items/delete"
+        told = still("POST", path, {"ids": ["x"]}, headers=headers, token=False)
+        assert told.status_code == 200
 
 
 def test_a_session_ends(monkeypatch):

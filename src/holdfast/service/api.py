@@ -13,7 +13,7 @@ from .. import __version__
 from ..errors import HoldfastError
 from ..optional import need
 from . import bodies, problem
-from .caller import SECURE, SESSION
+from .caller import COOKIE, SECURE, SESSION
 from .compare import compare
 from .desk import Desk
 from .door import OPEN, READS, SAFE
@@ -21,7 +21,7 @@ from .live import Live
 from .metrics import Metrics
 from .office import Office
 from .page import Page
-from .settings import COOKIE, Settings
+from .settings import Settings
 from .steward import Steward
 from .threads import Lane
 from .tokens import LASTING
@@ -265,7 +265,7 @@ class Api:
             problem.written({"who": who}), 200, None, "application/json"
         )
         answer.set_cookie(
-            COOKIE,
+            COOKIE.get(),
             self._settings.sessions.begin(who),
             max_age=int(LASTING),
             secure=SECURE.get(),
@@ -278,7 +278,7 @@ class Api:
     def _sign_out(self) -> Any:
         self._settings.sessions.end(SESSION.get())
         answer = self._responses.Response(status_code=204)
-        answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+        answer.delete_cookie(COOKIE.get(), path="/", httponly=True, samesite="strict")
         return answer
 
 

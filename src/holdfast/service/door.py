@@ -13,9 +13,9 @@ import asyncio
 from collections.abc import Callable
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
-from .caller import ANYBODY, CALLER, SECURE, SESSION
+from .caller import ANYBODY, CALLER, COOKIE, SECURE, SESSION
 from .problem import Problem, problem
-from .settings import COOKIE, Settings
+from .settings import Settings
 from .tokens import DEFAULT
 from .wire import App, Message, Receive, Scope, Send, cookie, header, refuse
 
@@ -65,13 +65,15 @@ class Door:
             await send({"type": "websocket.close", "code": 1008})
             return
         say = self._saying(send)
+        _, port = scope.get("server") or ("", "")
+        COOKIE.set(f"holdfast_session_{port}")
         who, told = self._look(scope)
         if told is not None:
             await refuse(say, told)
             return
         CALLER.set(who or ANYBODY)
         SECURE.set(_address(header(scope, b"origin")).scheme == "https")
-        SESSION.set(cookie(scope, COOKIE))
+        SESSION.set(cookie(scope, COOKIE.get()))
         await self._app(scope, receive, say)
 
     def _saying(self, send: Send) -> Send:
@@ -129,7 +131,7 @@ class Door:
             return (who, None) if who else (None, _wrong_token())
         if not safe and not header(scope, b"x-holdfast"):
             return None, None  # forms of other pages can send a cookie, but not this header
-        return self._settings.sessions.who(cookie(scope, COOKIE)), None
+        return self._settings.sessions.who(cookie(scope, COOKIE.get())), None
 
     def _no_token(self) -> Problem:
         if not self._settings.tokens:

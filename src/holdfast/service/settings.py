@@ -9,7 +9,6 @@ from ..errors import ConfigError
 from .tokens import Sessions, Tokens
 
 PORT = 8111
-COOKIE = "holdfast_session"
 
 # Limits of one request.
 BODY = 4 * 2**20  # bytes
