@@ -387,8 +387,9 @@ def test_a_holdover_must_pass_before_finish_or_be_waived(home, opened):
 def test_what_is_watched_is_watched_again_after_a_restart(home, opened):
     home.configure(more="[watch]\nshare = 1.0")
     home.done("build")
-    home.done("plan")
     client = opened(home)
+    assert "Nothing is watched now: that begins with an upgrade." in client.get("/").text
+    client.command("plan")
     client.command("start")
     client.until("ready")
     client.service.office.close()

@@ -376,3 +376,11 @@ def test_a_key_that_is_pressed_twice_sends_one_command(planned, served, visit):
     here.state("cut over")
     here.until_shut("confirm-dialog")
     assert len(asked) == 1
+
+
+def test_without_scripts_the_page_says_what_it_cannot_do(planned, served, browser):
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(served(planned).address)
+    assert page.inner_text(".pill") == "planned"
+    assert page.inner_text("noscript").startswith("Without JavaScript this page shows where")
+    page.context.close()

@@ -32,6 +32,14 @@ def top(signed: str, can_sign: bool, version: str) -> Html:
     return element("header", skip, brand, element("div", who, class_="who"), class_="top")
 
 
+def scriptless() -> Html:
+    """For browsers that run no scripts: buttons would do nothing, and not say why."""
+    words = (
+        "Without JavaScript this page shows where the upgrade stood when it was loaded, no more."
+    )
+    return element("noscript", element("p", words, class_="trouble"))
+
+
 def throttle_form(limit: float, button: Html) -> Html:
     """How fast items may move, and may at present; the button changes, what is typed stays."""
     number = field(

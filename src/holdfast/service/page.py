@@ -21,7 +21,7 @@ from . import chart, panels
 from .answers import answers
 from .caller import ANYBODY, CALLER
 from .compare import Column
-from .forms import confirm_dialog, search_form, sign_in_dialog, throttle_form, top
+from .forms import confirm_dialog, scriptless, search_form, sign_in_dialog, throttle_form, top
 from .office import Office
 from .past import history
 from .reading import by_name_alone, read_new
@@ -126,7 +126,9 @@ class Page:
         with self._steward.using() as gallery:
             watch, share = gallery.watch, gallery.share
         if not isinstance(watch, Watch):
-            return panels.note("Nothing is watched: see [watch] in holdfast.toml.")
+            if self._steward.project.config.watch is None:
+                return panels.note("Nothing is watched: see [watch] in holdfast.toml.")
+            return panels.note("Nothing is watched now: that begins with an upgrade.")
         breach = told["breach"]
         if breach and breach["finding"]["metric"] == ROOM:
             breach = None  # it is no finding about searches
@@ -157,7 +159,8 @@ class Page:
         dialogs = joined((sign_in_dialog(), confirm_dialog()))
         header = top(signed, bool(self._settings.tokens), __version__)
         if shut:
-            main = element("main", panels.note("Sign in to look at this gallery."), id="main")
+            told = panels.note("Sign in to look at this gallery.")
+            main = element("main", scriptless(), told, id="main")
             return element("body", header, main, dialogs, class_="shut")
         parts = self.parts()
         state = element("section", Html(parts["head"]), id="part-head", class_="head")
@@ -166,7 +169,7 @@ class Page:
         said = element("p", parts["say"], id="part-say", class_="unseen", role="status")
         lost = element("p", "Connection lost. Trying again …", id="lost", role="status", hidden="")
         grid = element("div", *sections, class_="grid")
-        main = element("main", lost, state, grid, id="main")
+        main = element("main", scriptless(), lost, state, grid, id="main")
         return element("body", header, main, said, dialogs)
 
     def compared(self, columns: Sequence[Column]) -> str:
