@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-_VOID = frozenset({"meta", "wbr"})  # elements without an end
+_VOID = frozenset({"input", "link", "meta", "wbr"})  # elements without an end
 
 
 class Html(str):

@@ -7,10 +7,7 @@ from ..report.markup import Html, element, joined
 
 def field(name: str, label: str, **attributes: str) -> Html:
     """An input with its label."""
-    inner = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{value}"' for key, value in attributes.items()
-    )
-    box = Html(f'<input id="{name}" name="{name}"{inner}>')  # words of ours only
+    box = element("input", id=name, name=name, **attributes)
     return element("div", element("label", label, for_=name), box, class_="field")
 
 
@@ -74,7 +71,7 @@ def sign_in_dialog() -> Html:
     token = field("token", "Token", type="password", autocomplete="current-password", required="")
     inner = element(
         "form",
-        Html('<input name="username" value="holdfast" autocomplete="username" hidden>'),
+        element("input", name="username", value="holdfast", autocomplete="username", hidden=""),
         element("h2", "Sign in", id="sign-title"),
         element(
             "p",
@@ -106,17 +103,13 @@ def _stage_fields() -> Html:
         inputmode="decimal",
         autocomplete="off",
     )
-    lines = Html('<textarea id="stage-tenants" name="tenants" rows="2" spellcheck="false">')
-    tenants = element(
-        "div",
-        element("label", "Tenants, one a line", for_="stage-tenants"),
-        joined((lines, Html("</textarea>"))),
-        class_="field",
-    )
+    lines = element("textarea", id="stage-tenants", name="tenants", rows="2", spellcheck="false")
+    label = element("label", "Tenants, one a line", for_="stage-tenants")
+    tenants = element("div", label, lines, class_="field")
     slices = field(
         "stage-where",
         "Searches whose filter asks for, as JSON",
-        placeholder="{&quot;lang&quot;: &quot;en&quot;}",
+        placeholder='{"lang": "en"}',
         autocomplete="off",
         spellcheck="false",
     )
@@ -128,8 +121,8 @@ def _stage_fields() -> Html:
 
 def _checked(name: str, words: str) -> Html:
     """A box to tick; shown where it means something."""
-    box = Html(f'<input type="checkbox" id="{name}"> ')  # words of ours only
-    return element("label", box, words, class_="check", id=f"{name}-field", hidden="")
+    box = element("input", type="checkbox", id=name)
+    return element("label", box, f" {words}", class_="check", id=f"{name}-field", hidden="")
 
 
 def confirm_dialog() -> Html:
@@ -139,7 +132,7 @@ def confirm_dialog() -> Html:
         element(
             "label", "To go on, type: ", element("strong", "", id="words-wanted"), for_="words"
         ),
-        Html('<input id="words" name="words" autocomplete="off" spellcheck="false">'),
+        element("input", id="words", name="words", autocomplete="off", spellcheck="false"),
         class_="field",
         id="words-field",
         hidden="",

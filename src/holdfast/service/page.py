@@ -149,9 +149,9 @@ class Page:
             element("meta", name="viewport", content="width=device-width, initial-scale=1"),
             element("meta", name="color-scheme", content="light dark"),
             element("title", "Holdfast" if shut else _title(self._office.status())),
-            Html('<link rel="stylesheet" href="/static/app.css">'),
-            Html('<link rel="icon" href="data:,">'),
-            Html('<script src="/static/app.js" defer></script>'),
+            element("link", rel="stylesheet", href="/static/app.css"),
+            element("link", rel="icon", href="data:,"),
+            element("script", src="/static/app.js", defer=""),
         )
         return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
