@@ -260,7 +260,7 @@ TOO_LONG = "at most 256 conditions and numbers, 10,000 words"
         ({"where": {f"f{n}": "en" for n in range(257)}}, "body.where", TOO_LONG),
         ({"where": {"lang": ["en"] * 10_001}}, "body.where", TOO_LONG),
         ({"where": {"n": [[]] * 1_000_000}}, "body.where", TOO_LONG),
-        ({f"f{n}": 1 for n in range(101)}, "body", "a field of this request"),
+        ({f"f{n}": 1 for n in range(101)}, "body", "an object of at most 100 fields"),
         (
             {"texts": ["w1"] * 256, "k": 101},
             "body",

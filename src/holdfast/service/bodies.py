@@ -16,7 +16,6 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
-from pydantic_core import PydanticKnownError
 
 from .settings import (
     ANSWERED,
@@ -124,7 +123,7 @@ class _Strict(BaseModel):
     def _of_few(cls, value: Any) -> Any:
         """Each unknown field is an error of its own: of a million the loop would stand still."""
         if isinstance(value, dict) and len(value) > FIELDS:
-            raise PydanticKnownError("extra_forbidden")
+            raise ValueError(f"an object of at most {FIELDS} fields")
         return value
 
 
