@@ -171,6 +171,13 @@ def test_no_word_of_the_first_help_is_cut_off():
     assert max(map(len, said.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_terminal_that_says_it_has_no_room_is_told_everything(planned, columns, monkeypatch):
+    told = planned.done("status")
+    monkeypatch.setenv("COLUMNS", columns)
+    assert planned.done("status") == told != ""
+
+
 @pytest.mark.parametrize("name", list(main.commands))
 def test_every_value_that_an_option_takes_has_a_name(name):
     said = CliRunner().invoke(main, [name, "--help"], terminal_width=100).stdout

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..upgrade.ledger import Ledger
     from ..upgrade.project import Project
 
+_WIDTH = 80  # columns of a terminal that does not know
 _CONFIG = click.option(
     "--config",
     "-c",
@@ -116,7 +117,10 @@ def _console(stderr: bool) -> Console:
             """Leave the exit code to the door; rich would take 1, a gate's verdict."""
             raise BrokenPipeError
 
-    return Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.width:  # with COLUMNS=0 rich would print nothing
+        console.width = _WIDTH
+    return console
 
 
 def gate_failed() -> None:
