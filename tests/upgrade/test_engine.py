@@ -17,6 +17,7 @@ from holdfast.errors import (
     EncoderMisconfigured,
     InvalidInput,
     NotFinite,
+    StoreError,
     Throttled,
     UpgradeError,
 )
@@ -229,6 +230,24 @@ def test_a_reason_that_utf_8_cannot_write_is_spelled_out(setup):
     ((name, reason),) = one.ledger.quarantined()
     assert name == "i3"
     assert "cut \\ud83d" in reason
+
+
+@pytest.mark.parametrize(("until", "side", "then"), [(0.5, "old", "paused"), (1.0, "new", "ready")])
+def test_an_index_that_cannot_be_made_pauses_where_everything_has_moved(setup, until, side, then):
+    """It was left copying, with nobody at it."""
+    one = setup()
+    store = getattr(one, side)
+    store.tend = lambda: (_ for _ in ()).throw(StoreError(side, "memory for an index", "none"))
+    engine = one.engine()
+    with pytest.raises(StoreError, match="memory for an index"):
+        engine.run(until)
+    assert (one.gallery.state, one.gallery.share) == ("paused", until)
+    assert one.ledger.events()[-1][1:] == (
+        "paused",
+        {"why": f"StoreError: {side}: expected memory for an index, got none."},
+    )
+    del store.tend
+    assert engine.run(until).state == then
 
 
 def test_quarantined_items_can_be_left_behind_and_come_back_with_a_rollback(setup):

@@ -221,6 +221,7 @@ class Engine(Turns):
                     self._pace.keep(status)
                     self._listener(status)
                 self._write()
+            self._come_to_rest()
         except BaseException as error:
             try:
                 self._group.write()
@@ -229,14 +230,15 @@ class Engine(Turns):
                 deed = Draft(Deed("engine", "pause", why))
                 self.gallery.set_state("paused", "copying", draft=deed, why=why)
             raise
-        if self.gallery.state == "copying":
-            if self._ledger.todo(1):
-                self._upkeep.at_rest()
-                self._stop = True
-                self.gallery.set_state("paused", "copying", why=f"reached {self.gallery.share:.0%}")
-            else:
-                self._become_ready()
         return self._settled()
+
+    def _come_to_rest(self) -> None:
+        if not self._ledger.todo(1):
+            self._become_ready()
+        elif self.gallery.state == "copying":
+            self._upkeep.at_rest()
+            self._stop = True
+            self.gallery.set_state("paused", "copying", why=f"reached {self.gallery.share:.0%}")
 
     def _settled(self) -> Status:
         status = self.status()
