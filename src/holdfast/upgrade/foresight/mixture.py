@@ -23,6 +23,7 @@ from ...store.topk import scores
 from ..merge import Quantile, ScoreSample, ZScore
 from ..search.fuse import HALVES, LEAST, PAIRS, SAMPLE, fidelity
 from ..search.fusion_rule import FusionRule, rounding
+from ..search.nearby import EXACT, Nearby
 from ..search.reference import SIZE
 from .unseen import Known
 
@@ -73,12 +74,14 @@ class Mixture:
         among: The same when documents ask each other, which is what a gallery can measure.
         unheard: What the scores of bridged queries miss of the old model's, 1 - s^2; 0 where
             the old model asks.
+        nearby: What old scores tell of documents that lie close together.
     """
 
     predicted: FloatArray
     asked: Learning
     among: Learning
     unheard: float = 0.0
+    nearby: Nearby = EXACT
 
     @classmethod
     def of(cls, known: Known, rest: IntArray) -> Mixture:
@@ -95,7 +98,7 @@ class Mixture:
             predicted[:, columns] = scores(asking, crossed[here], metric)
             told = scores(asking[mine], mapped[len(here) :], metric)
             predicted[np.ix_(mine, rest)] = told
-        return cls(predicted, *_learning(known, crossed), _unheard(known))
+        return cls(predicted, *_learning(known, crossed), _unheard(known), _nearby(known))
 
     def stage(self, old: FloatArray, new: FloatArray, random: np.random.Generator) -> Stage:
         """One play: with drawn new scores, and what a map misses."""
@@ -178,7 +181,8 @@ def fused(stage: Stage, moved: IntArray, waiting: IntArray) -> FloatArray:
     pairs, half = min(len(moved), PAIRS), max(min(len(moved), HALVES) // 2, LEAST)
     sample = moved[:SAMPLE]
     missed = stage.mixture.among.at(half)
-    rule = FusionRule.of(missed, stage.mixture.unheard, len(sample))
+    known = stage.mixture
+    rule = FusionRule.of(missed, known.unheard, len(sample), known.nearby)
     old = _standard(stage.old, stage.old[:, sample])
     new = _standard(stage.new[:, moved], stage.new[:, sample])
     told = _standard(stage.predicted(pairs, waiting), stage.predicted(half, sample))
@@ -293,6 +297,19 @@ def _unheard(known: Known) -> float:
     return 1.0 - fidelity(Ridge(), known.old_docs.take(known.rows), known.new_docs) ** 2
 
 
+def _nearby(known: Known) -> Nearby:
+    """Of so many of the sample as a gallery would look at."""
+    rows = np.random.default_rng(2).permutation(len(known.rows))[:SAMPLE]
+    sides = known.old_docs.take(known.rows[rows]), known.new_docs.take(rows)
+    return Nearby.of(*(_among(scores(d.array, d.array, d.space.metric)) for d in sides))
+
+
+def _among(table: FloatArray) -> FloatArray:
+    """(m, m) scores of documents among each other, standardised; none meets itself."""
+    met = table[~np.eye(len(table), dtype=bool)].reshape(len(table), -1)
+    return _standard(met, met)
+
+
 def _missed(
     asking: FloatArray, mapped: FloatArray, truth: FloatArray, known: Known, selves: bool = False
 ) -> float:
@@ -300,8 +317,7 @@ def _missed(
     tables: list[FloatArray] = []
     for rows in (mapped, truth):
         table = scores(asking, rows, known.new_docs.space.metric)
-        if selves:  # nothing meets itself in a gallery
-            table = table[~np.eye(len(rows), dtype=bool)].reshape(len(rows), -1)
-        tables.append(_standard(table, table))
+        # nothing meets itself in a gallery
+        tables.append(_among(table) if selves else _standard(table, table))
     agreement = float(np.clip((tables[0] * tables[1]).mean(), 0.0, 1.0))
     return max(1.0 - agreement**2, _LEAST_MISSED)

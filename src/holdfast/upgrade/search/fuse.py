@@ -21,6 +21,7 @@ from ...arrays import FloatArray, IntArray, Vectors
 from ...errors import InvalidInput
 from ...store.memory import scores
 from .fusion_rule import FusionRule, rounding
+from .nearby import Nearby
 
 if TYPE_CHECKING:
     from ...align.base import Aligner
@@ -76,10 +77,13 @@ class Fusion:
             aligner = Kernel(single=True)
         rows, self._predicted = _crossed(aligner, old, new, sample)
         self._old, self._new = old.take(rows), new.take(rows)
-        asked = self._new.array
-        self.agreement = _alike(
+        asked, own = self._new.array, self._old.array
+        guessed, true = _among(
             *(scores(asked, side, self.new.metric) for side in (self._predicted, asked))
         )
+        self.agreement = _agreement(guessed, true)
+        (told,) = _among(scores(own, own, self.old.metric))
+        self.nearby = Nearby.of(told, true)
         fit = slice(0, PAIRS)
         self._map = deepcopy(aligner).fit(old.array[fit], new.array[fit])
 
@@ -92,7 +96,7 @@ class Fusion:
     def rule(self) -> FusionRule:
         """How the two scores count."""
         missed, unheard = 1.0 - self.agreement**2, 1.0 - self.fidelity**2
-        return FusionRule.of(missed, unheard, len(self._old))
+        return FusionRule.of(missed, unheard, len(self._old), self.nearby)
 
     @property
     def heard(self) -> float:
@@ -183,7 +187,7 @@ def fidelity(aligner: Aligner, old: Vectors, new: Vectors, sample: int = SAMPLE)
     """
     rows, bridged = _crossed(aligner, new, old, sample)
     true = old.take(rows).array
-    return _alike(*(scores(asked, true, old.space.metric) for asked in (bridged, true)))
+    return _agreement(*_among(*(scores(a, true, old.space.metric) for a in (bridged, true))))
 
 
 def _crossed(
@@ -206,12 +210,16 @@ def _crossed(
     return rows, mapped
 
 
-def _alike(guessed: FloatArray, true: FloatArray) -> float:
-    """Correlation, in [0, 1], of two (m, m) tables of scores of items among each other."""
-    others = ~np.eye(len(true), dtype=bool)
-    tables = (table[others].reshape(len(true), -1) for table in (guessed, true))
-    one, other = (_standard(table, _moments(table)) for table in tables)
-    return float(np.clip((one * other).mean(), 0.0, 1.0))
+def _among(*tables: FloatArray) -> list[Floats]:
+    """(m, m) scores of items among each other as (m, m - 1) standardised ones of the others."""
+    others = ~np.eye(len(tables[0]), dtype=bool)
+    met = (table[others].reshape(len(table), -1) for table in tables)
+    return [_standard(table, _moments(table)) for table in met]
+
+
+def _agreement(guessed: Floats, true: Floats) -> float:
+    """Correlation, in [0, 1], of two tables of standardised scores."""
+    return float(np.clip((guessed * true).mean(), 0.0, 1.0))
 
 
 def predicted(aligner: Aligner, old: FloatArray, metric: str) -> FloatArray:

@@ -19,16 +19,18 @@ A weight is noise over signal, and what candidates tell together is the sum of s
 sure score tells as much as many that are predicted badly. Their weights alone, added up, would let
 an old model that tells next to nothing of the new one rank until the last item has moved.
 
-Where the 20 best old scores of a query lie closer together than what predictions miss, they tell
-what no prediction can. So the weight is there, before all else, at least
+Where the 20 best old scores of a query lie closer together than what predictions miss, they may
+tell what no prediction can. So the weight is there, before all else, at least
 
-    h * 0.05 * (1 - r^2 + 8 / m) / v
+    h * 0.05 * (1 - r^2 + 8 / m) / (v + e)
 
-with v their variance, standardised as they are, unless rounding alone tells them apart; what
-this adds to the usual weight counts u times. So large a weight would make scores of thousands: all
+with v their variance, standardised as they are, unless rounding alone tells them apart, and e what
+they miss of the new scores so close together, see `nearby.py`; what this adds to the usual weight
+counts u times. So large a weight would make scores of thousands: all
 those of such a query are divided by what it is over both 1 and the usual one, which leaves their
-order. Most searches of texts never get there; those of places, or of pictures of one scene, would
-else rank at random what both models rank alike.
+order. Most searches of texts never get there; those of places would else rank at random what both
+models rank alike. Without e, where two models see different things in pictures, the old one would
+rank until the last has moved: their best lie close together, too.
 
 r is how well predicted scores agree with true ones, measured on items that the map was not
 fitted on; m is the size of the sample, whose own noise counts too. Early on little has moved,
@@ -50,10 +52,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from .nearby import EXACT, Nearby
+
 PREDICTED, OLD, LATE = 0.8, 0.4, -0.4
 ALONE = 1.1  # instead of PREDICTED, where the old score says nothing
 BLURRED = 0.25  # missed by predictions that are weighed so; by better ones, the less they miss
-CLOSE = 0.05  # of what is missed over the variance of the best
+CLOSE = 0.05  # of what predictions miss over what the best old scores tell, and miss
 SURE = 0.35  # instead of the weight, where nothing is predicted: two models judge better than one
 PLACES = 20  # of the candidates of a query: a page of ten, and those next to come up
 _FEW = 8.0  # over the size of the sample: what its mean and spread miss
@@ -73,6 +77,7 @@ class FusionRule:
         blurred: How far predicted scores are from true ones, in [0, 1].
         few: What the mean and spread of the sample miss, of sure scores too.
         usual: The weight where the best candidates do not lie close together, if they might.
+        nearby: What old scores tell of items that do.
     """
 
     heard: float
@@ -81,15 +86,17 @@ class FusionRule:
     blurred: float = 1.0
     few: float = 0.0
     usual: float | None = None
+    nearby: Nearby = EXACT
 
     @classmethod
-    def of(cls, missed: float, unheard: float, sample: int) -> Self:
+    def of(cls, missed: float, unheard: float, sample: int, nearby: Nearby = EXACT) -> Self:
         """From what was measured.
 
         Args:
             missed: By predicted scores, 1 - r^2.
             unheard: By the scores of old queries, 1 - s^2; 0 where the old model asks.
             sample: Items that standardise the scores.
+            nearby: What old scores tell of items close together; all there is to tell by default.
         """
         if unheard <= 0.0:
             heard = 1.0
@@ -97,7 +104,8 @@ class FusionRule:
             heard = max(0.0, 1.0 - unheard / missed) ** 2 if missed > 0.0 else 0.0
         signal, few = max(1.0 - missed, _POOREST**2), _FEW / sample
         noise = 1.0 - signal + few
-        return cls(heard, heard * noise / signal, noise, min(1.0, missed / BLURRED), few)
+        blurred = min(1.0, missed / BLURRED)
+        return cls(heard, heard * noise / signal, noise, blurred, few, nearby=nearby)
 
     def crowded(self, moved: Any, waiting: Any, rounding: Any) -> Self:
         """The same where the best candidates lie close together.
@@ -115,7 +123,8 @@ class FusionRule:
         mean = np.where(there, best, 0.0).sum(axis=1, keepdims=True) / count
         variance = (np.where(there, best - mean, 0.0) ** 2).sum(axis=1, keepdims=True) / count
         told = variance > np.square(rounding)
-        least = self.heard * CLOSE * self.missed / np.where(told, variance, 1.0)
+        variance = np.where(told, variance, 1.0)
+        least = self.heard * CLOSE * self.missed / (variance + self.nearby.at(variance))
         weight = np.maximum(self.weight, np.where(told, least, 0.0))
         return replace(self, weight=weight, usual=float(self.weight))
 
