@@ -100,7 +100,7 @@ class Home:
         code = f"{first}\nfrom holdfast.cli import main\nmain(prog_name='holdfast')"
         return subprocess.Popen(
             [sys.executable, "-c", code, *self.words(command, *options)],
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

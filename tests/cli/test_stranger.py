@@ -305,7 +305,11 @@ def test_a_terminal_that_cannot_show_a_sign_is_told_it_all_the_same(planned):
             "holdfast",
             *planned.words("search", "kelp 🧿 日", *options),
         ]
-        known = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+        known = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+            "PYTHONIOENCODING": encoding,
+        }
         done = subprocess.run(command, capture_output=True, env=known, check=True)
         return done.stdout.decode(encoding)
 

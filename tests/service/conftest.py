@@ -176,7 +176,7 @@ def quiet_port() -> int:
 
 def serve(home, *options, token=TOKEN, **environment) -> Running:  # noqa: F811
     """Start it and wait until it says where."""
-    known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    known = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **environment}
     known.pop("HOLDFAST_TOKEN", None)
     if token:
         known["HOLDFAST_TOKEN"] = token
