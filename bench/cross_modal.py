@@ -85,8 +85,8 @@ NOTES = (
     (
         "These mixtures led to a part of the fused rule: without what neighbours in a sample "
         "tell (nearby.py) the old model ranked icons until the last had moved, 14.8 and 15.4 at "
-        "50 %. They judge it no more than they tuned it: the rule has one constant of its own, "
-        "the five neighbours, set by a look at one seed of each world."
+        "50 %. So they are no independent test of it; its one constant, five "
+        "neighbours, was set by a look at one seed of each world."
     ),
 )
 
