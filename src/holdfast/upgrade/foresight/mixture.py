@@ -21,7 +21,7 @@ from ...arrays import FloatArray, IntArray, unit_rows
 from ...errors import ConfigError
 from ...store.topk import scores
 from ..merge import Quantile, ScoreSample, ZScore
-from ..search.fuse import HALVES, LEAST, PAIRS, SAMPLE, fidelity
+from ..search.fuse import HALVES, LEAST, PAIRS, SAMPLE, among, fidelity
 from ..search.fusion_rule import FusionRule, rounding
 from ..search.nearby import EXACT, Nearby
 from ..search.reference import SIZE
@@ -180,9 +180,8 @@ def fused(stage: Stage, moved: IntArray, waiting: IntArray) -> FloatArray:
         return stage.old
     pairs, half = min(len(moved), PAIRS), max(min(len(moved), HALVES) // 2, LEAST)
     sample = moved[:SAMPLE]
-    missed = stage.mixture.among.at(half)
     known = stage.mixture
-    rule = FusionRule.of(missed, known.unheard, len(sample), known.nearby)
+    rule = FusionRule.of(known.among.at(half), known.unheard, len(sample), known.nearby)
     old = _standard(stage.old, stage.old[:, sample])
     new = _standard(stage.new[:, moved], stage.new[:, sample])
     told = _standard(stage.predicted(pairs, waiting), stage.predicted(half, sample))
@@ -301,13 +300,7 @@ def _nearby(known: Known) -> Nearby:
     """Of so many of the sample as a gallery would look at."""
     rows = np.random.default_rng(2).permutation(len(known.rows))[:SAMPLE]
     sides = known.old_docs.take(known.rows[rows]), known.new_docs.take(rows)
-    return Nearby.of(*(_among(scores(d.array, d.array, d.space.metric)) for d in sides))
-
-
-def _among(table: FloatArray) -> FloatArray:
-    """(m, m) scores of documents among each other, standardised; none meets itself."""
-    met = table[~np.eye(len(table), dtype=bool)].reshape(len(table), -1)
-    return _standard(met, met)
+    return Nearby.of(*among(*(scores(d.array, d.array, d.space.metric) for d in sides)))
 
 
 def _missed(
@@ -317,7 +310,8 @@ def _missed(
     tables: list[FloatArray] = []
     for rows in (mapped, truth):
         table = scores(asking, rows, known.new_docs.space.metric)
-        # nothing meets itself in a gallery
-        tables.append(_among(table) if selves else _standard(table, table))
+        if selves:  # nothing meets itself in a gallery
+            table = table[~np.eye(len(rows), dtype=bool)].reshape(len(rows), -1)
+        tables.append(_standard(table, table))
     agreement = float(np.clip((tables[0] * tables[1]).mean(), 0.0, 1.0))
     return max(1.0 - agreement**2, _LEAST_MISSED)

@@ -78,12 +78,11 @@ class Fusion:
         rows, self._predicted = _crossed(aligner, old, new, sample)
         self._old, self._new = old.take(rows), new.take(rows)
         asked, own = self._new.array, self._old.array
-        guessed, true = _among(
-            *(scores(asked, side, self.new.metric) for side in (self._predicted, asked))
+        told, guessed, true = among(
+            scores(own, own, self.old.metric),
+            *(scores(asked, side, self.new.metric) for side in (self._predicted, asked)),
         )
-        self.agreement = _agreement(guessed, true)
-        (told,) = _among(scores(own, own, self.old.metric))
-        self.nearby = Nearby.of(told, true)
+        self.agreement, self.nearby = _agreement(guessed, true), Nearby.of(told, true)
         fit = slice(0, PAIRS)
         self._map = deepcopy(aligner).fit(old.array[fit], new.array[fit])
 
@@ -187,7 +186,7 @@ def fidelity(aligner: Aligner, old: Vectors, new: Vectors, sample: int = SAMPLE)
     """
     rows, bridged = _crossed(aligner, new, old, sample)
     true = old.take(rows).array
-    return _agreement(*_among(*(scores(a, true, old.space.metric) for a in (bridged, true))))
+    return _agreement(*among(*(scores(a, true, old.space.metric) for a in (bridged, true))))
 
 
 def _crossed(
@@ -210,7 +209,7 @@ def _crossed(
     return rows, mapped
 
 
-def _among(*tables: FloatArray) -> list[Floats]:
+def among(*tables: FloatArray) -> list[Floats]:
     """(m, m) scores of items among each other as (m, m - 1) standardised ones of the others."""
     others = ~np.eye(len(tables[0]), dtype=bool)
     met = (table[others].reshape(len(table), -1) for table in tables)

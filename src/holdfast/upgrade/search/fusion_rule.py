@@ -26,11 +26,11 @@ tell what no prediction can. So the weight is there, before all else, at least
 
 with v their variance, standardised as they are, unless rounding alone tells them apart, and e what
 they miss of the new scores so close together, see `nearby.py`; what this adds to the usual weight
-counts u times. So large a weight would make scores of thousands: all
-those of such a query are divided by what it is over both 1 and the usual one, which leaves their
-order. Most searches of texts never get there; those of places would else rank at random what both
-models rank alike. Without e, where two models see different things in pictures, the old one would
-rank until the last has moved: their best lie close together, too.
+counts u times. So large a weight would make scores of thousands: all those of such a query are
+divided by what it is over both 1 and the usual one, which leaves their order. Most searches of
+texts never get there; those of places would else rank at random what both models rank alike.
+Without e, where two models see different things in pictures, the old one would rank until the last
+has moved: their best lie close together, too.
 
 r is how well predicted scores agree with true ones, measured on items that the map was not
 fitted on; m is the size of the sample, whose own noise counts too. Early on little has moved,

@@ -3,15 +3,15 @@
 Of each item of a sample the nearest others are looked at, by the old score. Among them the new
 score is a line through the old one, and what the line misses, on the scale of the old score, is
 
-    u      residual variance of the new score / slope^2
-    c      v / (v + u), with v the variance of the old scores among them
+    e      residual variance of the new score / slope^2
+    c      v / (v + e), with v the variance of the old scores among them
 
 A gallery is denser than the sample, so the best of a search lie closer together than these. Where
 both models are smooth maps of one world, as with places, what one misses of the other shrinks with
 the distance, and c stays; where they see different things it does not. What neighbours in the
 sample agree on says which of both it is: at a variance w the old score misses
 
-    u * min(1, w / v)^c
+    e * min(1, w / v)^c
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Nearby:
 
     Args:
         variance: Of standardised old scores among the nearest, v.
-        missed: By them of the new scores, on their own scale, u; infinite where they tell nothing.
+        missed: By them of the new scores, on their own scale, e; infinite where they tell nothing.
     """
 
     variance: float = 1.0
@@ -51,14 +51,12 @@ class Nearby:
         x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (x, y))
         spread, common = float((x * x).mean()), float((x * y).mean())
         if spread <= 0.0 or common <= 0.0:
-            return cls(max(spread, 0.0), np.inf)
+            return cls(missed=np.inf)
         missed = float((y * y).mean()) - common**2 / spread
         return cls(spread, max(missed, 0.0) * (spread / common) ** 2)
 
     def at(self, variance: Any) -> Any:
         """What old scores miss where they have this variance, an array or a number."""
-        if not np.isfinite(self.missed) or not self.missed:
-            return np.full_like(variance, self.missed, dtype=np.float64)
         told = self.variance / (self.variance + self.missed)
         return self.missed * np.minimum(1.0, np.asarray(variance) / self.variance) ** told
 
