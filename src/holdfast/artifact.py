@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArtifactError
+from .errors import ArtifactError, HoldfastError
 
 FORMAT = 1
 _AGAIN = "Make it again, or restore it from a copy."
@@ -137,6 +137,30 @@ def load(path: Path | str, kind: str) -> Artifact:
     if about.get("digest") != _digest(about["holdfast"], arrays):
         raise ArtifactError(str(path), "the bytes that were saved", "others", _AGAIN)
     return Artifact(kind, arrays, header["meta"], str(header.get("version", "")))
+
+
+@contextmanager
+def understood(path: Path | str, what: str, fix: str) -> Iterator[None]:
+    """Name the file where making something of its description fails within.
+
+    Args:
+        path: Of the file.
+        what: It is: "a bridge".
+        fix: What to do about it.
+    Raises:
+        ArtifactError: An error of the house or of Python that says so; its own pass.
+    """
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except (HoldfastError, KeyError, TypeError, ValueError, AttributeError) as cause:
+        raise ArtifactError(
+            str(path),
+            f"{what} that this version of Holdfast understands",
+            f"{type(cause).__name__}: {cause}",
+            fix,
+        ) from cause
 
 
 def _header(about: Mapping[str, str], kind: str, owner: str) -> dict[str, Any]:

@@ -20,8 +20,6 @@ from ..arrays import (
     scale_to_unit,
 )
 from ..errors import (
-    ArtifactError,
-    HoldfastError,
     InvalidInput,
     NotInvertible,
     WrongDirection,
@@ -176,7 +174,8 @@ class Bridge:
         """
         file = artifact.load(path, "bridge")
         meta = file.meta
-        try:
+        again = "Fit it again, or restore the file from a copy."
+        with artifact.understood(path, "a bridge", again):
             name = meta["aligner"]
             kind = (aligners or {}).get(name) or aligner_class(name)
             aligner = kind(**{key: _as_tuple(value) for key, value in meta["params"].items()})
@@ -184,13 +183,6 @@ class Bridge:
             back = None if meta["back"] is None else Evidence.from_json(meta["back"])
             origin, target = Space.from_json(meta["origin"]), Space.from_json(meta["target"])
             return cls(aligner, origin, target, Evidence.from_json(meta["evidence"]), back)
-        except (HoldfastError, KeyError, TypeError, ValueError, AttributeError) as cause:
-            raise ArtifactError(
-                str(path),
-                "a bridge that this version of Holdfast understands",
-                f"{type(cause).__name__}: {cause}",
-                "Fit it again, or restore the file from a copy.",
-            ) from cause
 
     def _check_direction(self, space: Space) -> None:
         if space == self.origin:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import artifact
-from ..errors import ArtifactError, EncoderError, HoldfastError, UnfitContent
+from ..errors import EncoderError, UnfitContent
 from ..items import Content
 from ..space import Space
 from . import blueprint
@@ -77,17 +77,9 @@ class Trained:
             ArtifactError: Missing, damaged, of another kind, or not understood.
         """
         read = artifact.load(path, KIND)
-        try:
+        again = "Train it again, or restore the file from a copy."
+        with artifact.understood(path, "a model", again):
             return cls._of(read, str(path))
-        except ArtifactError:
-            raise
-        except (HoldfastError, KeyError, TypeError, ValueError, AttributeError) as cause:
-            raise ArtifactError(
-                str(path),
-                "a model that this version of Holdfast understands",
-                f"{type(cause).__name__}: {cause}",
-                "Train it again, or restore the file from a copy.",
-            ) from cause
 
     @classmethod
     def _of(cls, read: artifact.Artifact, path: str) -> Trained:
