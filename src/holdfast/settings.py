@@ -124,8 +124,16 @@ def _refuse_nul(path: Path, value: Any) -> None:
         raise ConfigError(str(path), "text without the sign of number 0", ascii(value)[:60])
 
 
-def config_error(where: str, error: ValidationError) -> ConfigError:
-    """The first thing wrong with a configuration, in our form."""
+def config_error(
+    where: str, error: ValidationError, tables: Mapping[str, str] | None = None
+) -> ConfigError:
+    """The first thing wrong with a configuration, in our form.
+
+    Args:
+        where: The file, or what was configured.
+        error: What pydantic found.
+        tables: What stands at least in the tables that a file must have, by their names.
+    """
     # A table under a wrong name is missing under the right one: name what was written.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     setting = ".".join(str(part) for part in first["loc"]) or where
@@ -138,6 +146,9 @@ def config_error(where: str, error: ValidationError) -> ConfigError:
         return ConfigError(
             f"{where}: {setting}", "a known setting", f"an unknown one{more}", "Check its spelling."
         )
+    if first["type"] == "missing" and tables and setting in tables:
+        fix = f"Add lines to it: [{setting}], and below that {tables[setting]}."
+        return ConfigError(f"{where}: {setting}", f"a table, [{setting}]", f"none{more}", fix)
     if first["type"] == "missing":
         return ConfigError(f"{where}: {setting}", "a value", f"none{more}", "Write it there.")
     wanted = asked_for(first["msg"])

@@ -39,7 +39,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import ConfigError
 from ..settings import config_error, read_toml
 from .gate import Rule
 from .plan import Plan
@@ -133,9 +132,4 @@ def read_config(path: Path) -> Config:
     try:
         return Config(**data)
     except ValidationError as error:
-        told = config_error(path.name, error)
-        name = told.who.removeprefix(f"{path.name}: ")
-        if name in _TABLES and name not in data:
-            fix = f"Add lines to it: [{name}], and below that {_TABLES[name]}."
-            told = ConfigError(told.who, f"a table, [{name}]", told.got, fix)
-        raise told from error
+        raise config_error(path.name, error, _TABLES) from error
